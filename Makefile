@@ -1,0 +1,199 @@
+# Every verb of the project; `make help` lists them. What is built lies in build/, what runs in var/.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+BUILD ?= build
+VAR ?= var
+PORT ?=
+STORY ?=
+FUZZ_SECONDS ?= 20
+JOBS ?= $(shell nproc)
+
+# Debian packages: to build and run; to test besides; to fuzz besides.
+PACKAGES := \
+	gcc libc6-dev make perl curl openssl nginx nginx-dev redis-server postgresql ffmpeg espeak-ng-data \
+	libpq-dev libhiredis-dev libjansson-dev libjwt-dev libcurl4-openssl-dev libssl-dev libmicrohttpd-dev \
+	libargon2-dev libyaml-dev libpcre2-dev flite1-dev libespeak-ng-dev libopusenc-dev libmp3lame-dev \
+	fonts-dejavu-core fonts-noto-core fonts-noto-cjk
+TEST_PACKAGES := libcmocka-dev libtest-base-perl libio-socket-ssl-perl pocketsphinx pocketsphinx-en-us wrk \
+	clang-format universal-ctags systemd
+FUZZ_PACKAGES := clang
+
+# --- verbs -------------------------------------------------------------------------------------------------------
+
+# Verbs go step by step, whatever -j says; the inner make, which builds files, takes all processors.
+INNER := all programs tests fuzzers $(BUILD)/%
+ifeq ($(filter $(INNER),$(MAKECMDGOALS)),)
+.NOTPARALLEL:
+endif
+INNER_MAKE = $(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
+INSTANCE = --var '$(VAR)' --build '$(BUILD)' $(if $(PORT),--port '$(PORT)')
+EXAMPLE = $(firstword $(wildcard config/examples/*.txt))
+
+.PHONY: help deps deps-test build run down status test check lint format asan bench fuzz new-service clean
+
+help: ## what can be done here
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+deps: ## install the Debian packages that are missing; no service of the host is touched
+	@systemd/deps $(PACKAGES)
+
+deps-test: ## the same, with what the tests need
+	@systemd/deps $(PACKAGES) $(TEST_PACKAGES)
+
+build: ## compile everything into build/
+	@$(INNER_MAKE) all
+
+run: deps build ## start the platform and follow one story through it: STORY=file PORT=8443
+	@systemd/platform up $(INSTANCE)
+	@eval "$$(systemd/platform env --var '$(VAR)')"; exec $(BUILD)/bin/storyctl tell \
+		--url "$$URL" --ca "$$CA" --outbox "$$OUTBOX" '$(or $(STORY),$(EXAMPLE))'
+
+down: ## stop everything that run has started
+	@systemd/platform down $(INSTANCE)
+
+status: ## health of each part
+	@systemd/platform status $(INSTANCE)
+
+test: deps-test build lint ## everything: lint and all suites, each with servers of its own
+	@$(INNER_MAKE) tests
+	@tests/run --build '$(BUILD)' all
+
+test-%: deps-test build ## one suite: unit edge api flow systemd readme; one file of it: T=tests/api/story.t
+	@$(INNER_MAKE) tests
+	@tests/run --build '$(BUILD)' $(or $(T),$*)
+
+check: deps-test build lint ## lint and the quick suites, in under a minute
+	@$(INNER_MAKE) tests
+	@tests/run --build '$(BUILD)' unit systemd edge
+
+lint: ## layers, ceilings, banned functions, layout
+	@tests/lint
+
+format: ## clang-format over all C
+	@git ls-files -z --cached --others --exclude-standard '*.c' '*.h' | xargs -0 clang-format -i
+
+asan: deps-test build ## unit, api and flow suites under AddressSanitizer and UBSan
+	@$(INNER_MAKE) BUILD='$(BUILD)/asan' SANITIZE=1 programs tests
+	@tests/run --build '$(BUILD)/asan' unit api flow
+
+bench: deps-test build ## measure; figures also in build/bench/<suite>.json
+	@mkdir -p $(BUILD)/bench
+	@for suite in $(sort $(wildcard tests/bench/*.bench)); do \
+		$$suite --build '$(BUILD)' --out "$(BUILD)/bench/$$(basename $$suite .bench).json" || exit 1; done
+
+fuzz: ## feed each parser hostile bytes: FUZZ_SECONDS=20 for each
+	@systemd/deps $(PACKAGES) $(FUZZ_PACKAGES)
+	@$(INNER_MAKE) BUILD='$(BUILD)/fuzz' FUZZ=1 fuzzers
+	@for target in $(FUZZERS:$(BUILD)/%=$(BUILD)/fuzz/%); do echo "== $$target"; mkdir -p $$target.corpus; \
+		$$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$$target- $$target.corpus || exit 1; done
+
+new-service: ## NAME=x: a new service that builds, runs and passes
+	@workers/new-service '$(NAME)'
+
+clean: ## remove build/
+	rm -rf '$(BUILD)'
+
+# --- how things are compiled -------------------------------------------------------------------------------------
+
+CC := gcc
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith -Wvla -Wformat=2
+CFLAGS := -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARNINGS) -fstack-protector-strong
+CPPFLAGS := -Iworkers/lib -Iworkers -isystem /usr/include/postgresql -isystem /usr/include/opus
+LDFLAGS := -Wl,--as-needed -Wl,-z,relro,-z,now
+SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+ifdef FUZZ
+CC := clang
+CFLAGS += -Wno-unknown-warning-option -fsanitize=fuzzer-no-link $(SANITIZERS)
+LDFLAGS += $(SANITIZERS)
+else ifdef SANITIZE
+CFLAGS += $(SANITIZERS)
+LDFLAGS += $(SANITIZERS)
+else
+CFLAGS += -D_FORTIFY_SOURCE=2
+endif
+LDLIBS := -lpq -lhiredis -ljansson -lyaml -lpcre2-8 -ljwt -lcurl -lcrypto -lmicrohttpd -largon2 -lmp3lame -lopusenc \
+	-lflite_cmu_us_slt -lflite_cmu_us_rms -lflite_cmu_us_awb -lflite_cmu_us_kal16 -lflite_cmu_us_kal \
+	-lflite_usenglish -lflite_cmulex -lflite -lespeak-ng -pthread -lm
+
+OBJ := $(BUILD)/obj
+object = $(patsubst %.c,$(OBJ)/%.o,$(1))
+
+LIB_SOURCES := $(wildcard workers/lib/*/*.c)
+# workers/<name>/<name>.c makes a daemon; the other files of the folder are also an archive for the unit tests.
+FOLDERS := $(filter-out lib,$(notdir $(patsubst %/,%,$(wildcard workers/*/))))
+SERVICES := $(filter-out storyctl,$(foreach name,$(FOLDERS),$(if $(wildcard workers/$(name)/$(name).c),$(name))))
+sources = $(filter-out workers/narration/speak_%,$(wildcard workers/$(1)/*.c))
+SPEAK_SOURCES := $(wildcard workers/narration/speak_*.c)
+TEST_SOURCES := $(wildcard tests/unit/test_*.c)
+FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
+SOURCES := $(LIB_SOURCES) $(wildcard workers/*/*.c) $(TEST_SOURCES) $(FUZZ_SOURCES)
+
+LIBRARY := $(BUILD)/libst.a
+ARCHIVES := $(FOLDERS:%=$(BUILD)/lib/%.a)
+PROGRAMS := $(SERVICES:%=$(BUILD)/bin/%d) $(if $(SPEAK_SOURCES),$(BUILD)/bin/narration-speak) \
+	$(if $(wildcard workers/storyctl/*.c),$(BUILD)/bin/storyctl)
+TESTS := $(TEST_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
+FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/%)
+MODULE := $(BUILD)/ngx_http_api_module.so
+
+.PHONY: all programs tests fuzzers
+all: programs $(MODULE)
+programs: $(PROGRAMS)
+tests: $(TESTS)
+fuzzers: $(FUZZERS)
+
+# Objects are made anew when the flags change, archives also when a source has gone.
+$(BUILD)/%.stamp: FORCE
+	@mkdir -p $(@D)
+	@echo '$(STAMP)' | cmp -s - $@ || echo '$(STAMP)' >$@
+FORCE:
+$(BUILD)/flags.stamp: STAMP = $(CC) $(CFLAGS) $(CPPFLAGS)
+$(BUILD)/link.stamp: STAMP = $(LDFLAGS) $(LDLIBS) $(sort $(SOURCES))
+
+$(OBJ)/%.o: %.c $(BUILD)/flags.stamp
+	@mkdir -p $(@D)
+	@echo '  CC    $<'
+	@$(CC) $(CFLAGS) $(CPPFLAGS) -MMD -MP -c $< -o $@
+
+define archive =
+@mkdir -p $(@D)
+@rm -f $@
+@echo '  AR    $@'
+@ar rcsD $@ $(filter %.o,$^)
+endef
+define link =
+@mkdir -p $(@D)
+@echo '  LINK  $@'
+@$(CC) $(LDFLAGS) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDLIBS) -o $@
+endef
+
+$(LIBRARY): $(call object,$(LIB_SOURCES)) $(BUILD)/link.stamp
+	$(archive)
+
+define folder =
+$(BUILD)/lib/$(1).a: $(call object,$(filter-out workers/$(1)/$(1).c %_main.c,$(wildcard workers/$(1)/*.c))) $(BUILD)/link.stamp
+	$$(archive)
+$(BUILD)/bin/$(if $(filter storyctl,$(1)),$(1),$(1)d): $(call object,$(call sources,$(1))) $(LIBRARY) $(BUILD)/link.stamp
+	$$(link)
+endef
+$(foreach name,$(FOLDERS),$(eval $(call folder,$(name))))
+
+$(BUILD)/bin/narration-speak: $(call object,$(SPEAK_SOURCES)) $(LIBRARY) $(BUILD)/link.stamp
+	$(link)
+
+$(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(ARCHIVES) $(LIBRARY) $(BUILD)/link.stamp
+	$(link)
+$(TESTS): LDLIBS += -lcmocka
+
+$(BUILD)/fuzz_%: $(OBJ)/tests/fuzz/fuzz_%.o $(ARCHIVES) $(LIBRARY) $(BUILD)/link.stamp
+	$(link)
+$(FUZZERS): LDFLAGS += -fsanitize=fuzzer
+
+.PRECIOUS: $(OBJ)/%.o
+-include $(patsubst %.o,%.d,$(call object,$(SOURCES)))
+-include ngx_modules/module.mk

@@ -1,0 +1,157 @@
+#ifndef NGX_HTTP_API_H
+#define NGX_HTTP_API_H
+/*
+ * What the modules of the edge share: the configuration, the record that goes with a request, and the few functions
+ * by which one module asks another.
+ *
+ * A request in phase order: route (SERVER_REWRITE) makes the record; limit (PREACCESS) charges the address; core
+ * (ACCESS) runs the steps route, auth, parameters, limit, rbac, body; core (LOG) counts.
+ */
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "io/openapi.h"
+#include "io/token.h"
+
+#include "ngx_http_api_state.h"
+
+#ifndef ST_VERSION
+#define ST_VERSION "0.1.0"
+#endif
+
+enum {
+    NGX_HTTP_API_LIMITS = 8,    /* limits of one operation */
+    NGX_HTTP_API_PERMISSIONS = 1024, /* over all contracts */
+    NGX_HTTP_API_WORDS = NGX_HTTP_API_PERMISSIONS / 64,
+    NGX_HTTP_API_RETRY_AFTER_S = 2, /* what 503 tells: a restarted daemon is back by then */
+};
+
+/* What the edge adds to an operation of the contracts. */
+typedef struct {
+    uint64_t needed[NGX_HTTP_API_WORDS]; /* permissions, as bits over api->permissions */
+    ngx_str_t deprecation, sunset;       /* header values, empty when there is none */
+    ngx_http_api_slot_t *slot;           /* its counters */
+} ngx_http_api_operation_t;
+
+typedef struct {
+    struct st_arena arena; /* lives as long as the cycle */
+    ngx_array_t files;     /* const char *: the contracts */
+    struct st_api *api;    /* NULL without api_contracts: the modules do nothing then */
+    ngx_http_api_operation_t *operations;
+    ngx_http_api_slot_t *unmatched; /* counters of what is no operation */
+    ngx_str_t openapi, openapi_etag;
+
+    ngx_str_t redis; /* path of the unix socket */
+    ngx_str_t state_file;
+    ngx_str_t signing_key;
+
+    size_t zone_sizes[NGX_HTTP_API_ZONES];
+    ngx_http_api_zone_t zones[NGX_HTTP_API_ZONES];
+} ngx_http_api_main_conf_t;
+
+typedef struct {
+    ngx_http_upstream_init_peer_pt init_peer; /* of an upstream block: its own function, around which ours runs */
+} ngx_http_api_srv_conf_t;
+
+typedef struct {
+    ngx_flag_t enable;
+} ngx_http_api_loc_conf_t;
+
+/* Who asks. Strings are "" when there is none; they live in the request's pool. */
+typedef struct {
+    ngx_str_t user, session, roles, tier; /* roles: comma separated */
+    uint64_t permissions[NGX_HTTP_API_WORDS];
+} ngx_http_api_identity_t;
+
+/* One limit that was charged, for the RateLimit headers. */
+typedef struct {
+    const char *name;
+    int64_t quota, window_s, remaining, reset_s;
+} ngx_http_api_charge_t;
+
+/* The record that goes with a request; it outlives internal redirects. */
+typedef struct {
+    struct st_api_match match; /* operation NULL: none */
+    const ngx_http_api_operation_t *operation;
+    ngx_str_t method, path; /* as the client sent them; path without the query */
+    ngx_str_t correlation_id, traceparent;
+    ngx_http_api_identity_t identity;
+    ngx_http_api_charge_t charges[NGX_HTTP_API_LIMITS];
+    ngx_uint_t n_charges;
+    ngx_str_t limit_status;
+    time_t signed_at; /* of $api_time and $api_signature, which must be the same */
+    ngx_event_t body_timer;
+    ngx_http_request_t *request;
+    unsigned identified : 1;
+    unsigned address_charged : 1;
+    unsigned user_charged : 1;
+    unsigned passed : 1;    /* every step before the body */
+    unsigned body_asked : 1;
+    unsigned body_read : 1;
+    unsigned admitted : 1;  /* may go to the service; variables for the service are empty before */
+} ngx_http_api_ctx_t;
+
+extern ngx_module_t ngx_http_api_core_module, ngx_http_api_route_module, ngx_http_api_auth_module,
+    ngx_http_api_limit_module, ngx_http_api_rbac_module;
+
+/* The record of a request: NULL when the route handler has not made one; and the one that makes it. */
+ngx_http_api_ctx_t *ngx_http_api_get_ctx(ngx_http_request_t *r);
+ngx_http_api_ctx_t *ngx_http_api_new_ctx(ngx_http_request_t *r);
+
+/*
+ * Steps of the access handler, in the order in which they run. NGX_OK: go on. Everything else is what the access
+ * handler returns; a step that has answered the request returns NGX_DONE.
+ */
+typedef ngx_int_t ngx_http_api_step_pt(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx);
+ngx_http_api_step_pt ngx_http_api_route_step, ngx_http_api_auth_step, ngx_http_api_params_step,
+    ngx_http_api_limit_step, ngx_http_api_rbac_step, ngx_http_api_body_step;
+
+/* Problems (RFC 9457). */
+
+/*
+ * Answers with problem+json for an ST_E_* error and ends the request; gives NGX_DONE, to be returned at once. Headers
+ * are added before. errors may be NULL; fmt (printf) is the detail, fit for the client.
+ */
+ngx_int_t ngx_http_api_refuse(ngx_http_request_t *r, int err, const struct st_schema_errors *errors, const char *fmt,
+                              ...) ST_PRINTF(4, 5);
+/* The same without ending the request, for content handlers: gives what the output filter gave. */
+ngx_int_t ngx_http_api_send_problem(ngx_http_request_t *r, int err, ngx_uint_t status, const char *detail,
+                                    const struct st_schema_errors *errors);
+/* Content of a whole answer from memory that lives as long as the request. */
+ngx_int_t ngx_http_api_send(ngx_http_request_t *r, ngx_uint_t status, const char *type, const ngx_str_t *body);
+/* name is a literal. */
+ngx_int_t ngx_http_api_add_header(ngx_http_request_t *r, const char *name, const ngx_str_t *value);
+void ngx_http_api_retry_after(ngx_http_request_t *r, int64_t seconds);
+
+/* A string literal, and any C string, as ngx_str_t. */
+static inline ngx_str_t ngx_http_api_str(const char *s)
+{
+    return (ngx_str_t){strlen(s), (u_char *)s};
+}
+
+/*
+ * The worker's scratch arena: for what one function needs and nobody keeps. Whoever calls this may reset it, so never
+ * hold on to its memory across a call into another module.
+ */
+struct st_arena *ngx_http_api_scratch(void);
+
+/* Pages (content handlers), variables and the header filter of the core module. */
+char *ngx_http_api_page(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_int_t ngx_http_api_add_variables(ngx_conf_t *cf);
+ngx_int_t ngx_http_api_init_filter(ngx_conf_t *cf);
+ngx_int_t ngx_http_api_log_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_api_wrap_upstreams(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf);
+
+/* The limits of an operation that the limit module refuses to work with, at configuration time. */
+ngx_int_t ngx_http_api_limit_check(ngx_conf_t *cf, const struct st_api *api);
+
+/* rbac: the permissions of comma-separated roles. NGX_DECLINED while no roles are known. */
+ngx_int_t ngx_http_api_permissions(ngx_http_api_main_conf_t *amcf, const ngx_str_t *roles,
+                                   uint64_t ret[NGX_HTTP_API_WORDS]);
+
+/* The Redis link of the first worker. */
+void ngx_http_api_redis_start(ngx_http_api_main_conf_t *amcf);
+void ngx_http_api_redis_stop(void);
+
+#endif

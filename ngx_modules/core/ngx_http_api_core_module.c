@@ -1,0 +1,429 @@
+/* The core module: reads the contracts, keeps the shared memory, runs the steps of the ACCESS phase. */
+#include "ngx_http_api.h"
+
+#include <glob.h>
+
+enum {
+    KEY_MIN = 32,
+    KEY_MAX = 128, /* of the signing key's file, in bytes */
+    DEFAULT_ZONE = 8 * 1024 * 1024,
+};
+
+static void *create_main_conf(ngx_conf_t *cf);
+static char *init_main_conf(ngx_conf_t *cf, void *conf);
+static void *create_srv_conf(ngx_conf_t *cf);
+static void *create_loc_conf(ngx_conf_t *cf);
+static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
+static char *set_contracts(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *set_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *set_state_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *set_signing_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static ngx_int_t init_zone(ngx_shm_zone_t *zone, void *data);
+static ngx_int_t pre_configuration(ngx_conf_t *cf);
+static ngx_int_t post_configuration(ngx_conf_t *cf);
+static ngx_int_t access_handler(ngx_http_request_t *r);
+static ngx_int_t init_process(ngx_cycle_t *cycle);
+static void exit_process(ngx_cycle_t *cycle);
+
+static ngx_str_t zone_names[NGX_HTTP_API_ZONES] = {
+    [NGX_HTTP_API_ZONE_STATE] = ngx_string("api_state"),
+    [NGX_HTTP_API_ZONE_TOKENS] = ngx_string("api_tokens"),
+    [NGX_HTTP_API_ZONE_LIMITS] = ngx_string("api_limits"),
+};
+
+static ngx_command_t commands[] = {
+    {ngx_string("api"), NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_FLAG,
+     ngx_conf_set_flag_slot, NGX_HTTP_LOC_CONF_OFFSET, offsetof(ngx_http_api_loc_conf_t, enable), NULL},
+    {ngx_string("api_contracts"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, set_contracts, NGX_HTTP_MAIN_CONF_OFFSET, 0,
+     NULL},
+    {ngx_string("api_redis"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, set_redis, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+    {ngx_string("api_zone"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE2, set_zone, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+    {ngx_string("api_state_file"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, set_state_file, NGX_HTTP_MAIN_CONF_OFFSET, 0,
+     NULL},
+    {ngx_string("api_signing_key_file"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, set_signing_key,
+     NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+    {ngx_string("api_health"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, ngx_http_api_page, NGX_HTTP_LOC_CONF_OFFSET, 0,
+     NULL},
+    {ngx_string("api_metrics"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, ngx_http_api_page, NGX_HTTP_LOC_CONF_OFFSET, 0,
+     NULL},
+    {ngx_string("api_openapi"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, ngx_http_api_page, NGX_HTTP_LOC_CONF_OFFSET, 0,
+     NULL},
+    {ngx_string("api_problem"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, ngx_http_api_page, NGX_HTTP_LOC_CONF_OFFSET, 0,
+     NULL},
+    ngx_null_command,
+};
+
+static ngx_http_module_t module_ctx = {
+    pre_configuration, post_configuration, create_main_conf, init_main_conf, create_srv_conf, NULL, create_loc_conf,
+    merge_loc_conf,
+};
+
+ngx_module_t ngx_http_api_core_module = {
+    NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE, NULL,         NULL,
+    init_process,  NULL,        NULL,     exit_process,    NULL,         NGX_MODULE_V1_PADDING,
+};
+
+/* The order in which a request is refused. What is cheap and public comes first. */
+static ngx_http_api_step_pt *const steps[] = {
+    ngx_http_api_route_step, ngx_http_api_auth_step, ngx_http_api_params_step,
+    ngx_http_api_limit_step, ngx_http_api_rbac_step,
+};
+
+static ngx_int_t access_handler(ngx_http_request_t *r)
+{
+    ngx_http_api_loc_conf_t *alcf = ngx_http_get_module_loc_conf(r, ngx_http_api_core_module);
+    if (r != r->main || !alcf->enable)
+        return NGX_DECLINED;
+    ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
+    if (!ctx)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (ctx->admitted)
+        return NGX_DECLINED;
+    if (!ctx->passed) {
+        for (size_t i = 0; i < ST_COUNT(steps); i++) {
+            ngx_int_t rc = steps[i](r, ctx);
+            if (rc != NGX_OK)
+                return rc;
+        }
+        ctx->passed = 1;
+    }
+    ngx_int_t rc = ngx_http_api_body_step(r, ctx);
+    if (rc != NGX_OK)
+        return rc;
+    ctx->admitted = 1;
+    return NGX_DECLINED;
+}
+
+static void release_arena(void *data)
+{
+    st_arena_release(data);
+}
+
+static void *create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_api_main_conf_t *amcf = ngx_pcalloc(cf->pool, sizeof(*amcf));
+    ngx_pool_cleanup_t *cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (!amcf || !cln || ngx_array_init(&amcf->files, cf->pool, 16, sizeof(const char *)) != NGX_OK)
+        return NULL;
+    cln->handler = release_arena;
+    cln->data = &amcf->arena;
+    for (int i = 0; i < NGX_HTTP_API_ZONES; i++)
+        amcf->zone_sizes[i] = NGX_CONF_UNSET_SIZE;
+    return amcf;
+}
+
+static void *create_srv_conf(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_api_srv_conf_t));
+}
+
+static void *create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_api_loc_conf_t *alcf = ngx_pcalloc(cf->pool, sizeof(*alcf));
+    if (alcf)
+        alcf->enable = NGX_CONF_UNSET;
+    return alcf;
+}
+
+static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_api_loc_conf_t *prev = parent, *conf = child;
+    ngx_http_api_main_conf_t *amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_api_core_module);
+    ngx_http_core_loc_conf_t *clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    ngx_conf_merge_value(conf->enable, prev->enable, 0);
+    if (!conf->enable)
+        return NGX_CONF_OK;
+    if (!amcf->api)
+        return "is on but there are no \"api_contracts\"";
+    if (clcf->satisfy != NGX_HTTP_SATISFY_ALL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"satisfy any\" would let people past \"api on\"");
+        return NGX_CONF_ERROR;
+    }
+    for (int i = 0; i < amcf->api->n_operations; i++) {
+        const struct st_api_operation *op = &amcf->api->operations[i];
+        if (!op->body)
+            continue;
+        if (clcf->client_max_body_size && clcf->client_max_body_size < op->body_max) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"client_max_body_size\" is less than the %L bytes of %s, %s:%d",
+                               op->body_max, op->id, op->file, op->line);
+            return NGX_CONF_ERROR;
+        }
+        if ((int64_t)clcf->client_body_buffer_size < op->body_max) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"client_body_buffer_size\" is less than the %L bytes of %s, %s:%d: bodies are checked "
+                               "in memory",
+                               op->body_max, op->id, op->file, op->line);
+            return NGX_CONF_ERROR;
+        }
+    }
+    return NGX_CONF_OK;
+}
+
+static char *set_contracts(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_api_main_conf_t *amcf = conf;
+    ngx_str_t *value = cf->args->elts;
+    glob_t found;
+    if (ngx_conf_full_name(cf->cycle, &value[1], 1) != NGX_OK)
+        return NGX_CONF_ERROR;
+    if (glob((char *)value[1].data, 0, NULL, &found) != 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "no contract matches \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        const char **file = ngx_array_push(&amcf->files);
+        if (!file) {
+            globfree(&found);
+            return NGX_CONF_ERROR;
+        }
+        *file = st_strdup(&amcf->arena, found.gl_pathv[i]);
+    }
+    globfree(&found);
+    return NGX_CONF_OK;
+}
+
+static char *set_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_api_main_conf_t *amcf = conf;
+    ngx_str_t *value = cf->args->elts;
+    if (amcf->redis.data)
+        return "is duplicate";
+    if (value[1].len <= 5 || ngx_strncmp(value[1].data, "unix:", 5) != 0)
+        return "wants \"unix:<path>\"";
+    amcf->redis.data = value[1].data + 5;
+    amcf->redis.len = value[1].len - 5;
+    return NGX_CONF_OK;
+}
+
+static char *set_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_api_main_conf_t *amcf = conf;
+    ngx_str_t *value = cf->args->elts;
+    ssize_t size = ngx_parse_size(&value[2]);
+    for (int i = 0; i < NGX_HTTP_API_ZONES; i++) {
+        const char *name = (char *)zone_names[i].data + sizeof("api_") - 1;
+        if (strcmp(name, (char *)value[1].data) != 0)
+            continue;
+        if (amcf->zone_sizes[i] != NGX_CONF_UNSET_SIZE)
+            return "is duplicate";
+        if (size == NGX_ERROR || size < (ssize_t)(16 * ngx_pagesize))
+            return "wants a size of 64k or more";
+        amcf->zone_sizes[i] = (size_t)size;
+        return NGX_CONF_OK;
+    }
+    return "knows the zones state, tokens and limits";
+}
+
+/* nginx makes the file's directory and gives it to the workers' user, as it does for its temporary paths. */
+static char *set_state_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_api_main_conf_t *amcf = conf;
+    ngx_str_t *value = cf->args->elts;
+    if (amcf->state_file.data)
+        return "is duplicate";
+    if (ngx_conf_full_name(cf->cycle, &value[1], 0) != NGX_OK)
+        return NGX_CONF_ERROR;
+    amcf->state_file = value[1];
+    char *slash = strrchr((char *)value[1].data, '/');
+    ngx_path_t *path = ngx_pcalloc(cf->pool, sizeof(*path));
+    if (!path)
+        return NGX_CONF_ERROR;
+    path->name.len = (size_t)(slash - (char *)value[1].data);
+    path->name.data = ngx_pnalloc(cf->pool, path->name.len + 1);
+    if (!path->name.data)
+        return NGX_CONF_ERROR;
+    ngx_cpystrn(path->name.data, value[1].data, path->name.len + 1);
+    path->conf_file = cf->conf_file->file.name.data;
+    path->line = cf->conf_file->line;
+    return ngx_add_path(cf, &path) == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+static char *set_signing_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_api_main_conf_t *amcf = conf;
+    ngx_str_t *value = cf->args->elts;
+    if (amcf->signing_key.data)
+        return "is duplicate";
+    u_char *key = ngx_pnalloc(cf->pool, KEY_MAX + 1);
+    if (!key || ngx_conf_full_name(cf->cycle, &value[1], 0) != NGX_OK)
+        return NGX_CONF_ERROR;
+    FILE *f = fopen((char *)value[1].data, "re");
+    if (!f) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno, "cannot open \"%V\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+    size_t n = fread(key, 1, KEY_MAX + 1, f);
+    fclose(f);
+    if (n && key[n - 1] == '\n')
+        n--;
+    if (n < KEY_MIN || n > KEY_MAX)
+        return "wants a file of 32 to 128 bytes";
+    amcf->signing_key.len = n;
+    amcf->signing_key.data = key;
+    return NGX_CONF_OK;
+}
+
+/* RFC 9745 wants "@unix seconds", RFC 8594 an HTTP date. The contract's reader has checked both. */
+static void lifetime_headers(ngx_http_api_main_conf_t *amcf, const struct st_api_operation *op,
+                             ngx_http_api_operation_t *ret)
+{
+    int64_t us;
+    if (op->deprecated_since && st_time_parse(op->deprecated_since, &us))
+        ret->deprecation = ngx_http_api_str(st_printf(&amcf->arena, "@%lld", (long long)(us / ST_SECOND)));
+    if (op->sunset && st_time_parse(op->sunset, &us)) {
+        ret->sunset.data = st_alloc(&amcf->arena, sizeof("Mon, 28 Sep 1970 06:00:00 GMT"));
+        ret->sunset.len = (size_t)(ngx_http_time(ret->sunset.data, us / ST_SECOND) - ret->sunset.data);
+    }
+}
+
+static void init_operations(ngx_http_api_main_conf_t *amcf)
+{
+    const struct st_api *api = amcf->api;
+    amcf->operations = st_new_n(&amcf->arena, ngx_http_api_operation_t, (size_t)api->n_operations + 1);
+    for (int i = 0; i < api->n_operations; i++) {
+        const struct st_api_operation *op = &api->operations[i];
+        for (int p = 0; p < op->n_permissions; p++)
+            for (int bit = 0; bit < api->n_permissions; bit++)
+                if (st_streq(api->permissions[bit], op->permissions[p]))
+                    amcf->operations[i].needed[bit / 64] |= UINT64_C(1) << (bit % 64);
+        lifetime_headers(amcf, op, &amcf->operations[i]);
+    }
+}
+
+static char *load_contracts(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf)
+{
+    const char *why = NULL;
+    if (st_api_load(&amcf->arena, amcf->files.elts, (int)amcf->files.nelts, &amcf->api, &why) < 0) {
+        for (const char *line = why, *end; line && *line; line = end) {
+            end = strchrnul(line, '\n');
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%*s", (size_t)(end - line), line);
+            end += *end != '\0';
+        }
+        return NGX_CONF_ERROR;
+    }
+    if (amcf->api->n_permissions > NGX_HTTP_API_PERMISSIONS || amcf->api->n_services > NGX_HTTP_API_SERVICES) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "the contracts name more than %d permissions or %d services",
+                      NGX_HTTP_API_PERMISSIONS, NGX_HTTP_API_SERVICES);
+        return NGX_CONF_ERROR;
+    }
+    init_operations(amcf);
+    char *text = st_json_text(&amcf->arena, amcf->api->document);
+    amcf->openapi = ngx_http_api_str(text);
+    const char *hash = st_sha256_hex(&amcf->arena, text, strlen(text));
+    amcf->openapi_etag = ngx_http_api_str(st_printf(&amcf->arena, "\"%.32s\"", hash));
+    return NGX_CONF_OK;
+}
+
+static char *init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_api_main_conf_t *amcf = conf;
+    if (!amcf->files.nelts)
+        return NGX_CONF_OK;
+    if (!amcf->signing_key.len) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"api_contracts\" needs \"api_signing_key_file\"");
+        return NGX_CONF_ERROR;
+    }
+    if (load_contracts(cf, amcf) != NGX_CONF_OK || ngx_http_api_limit_check(cf, amcf->api) != NGX_OK)
+        return NGX_CONF_ERROR;
+    for (int i = 0; i < NGX_HTTP_API_ZONES; i++) {
+        ngx_conf_init_size_value(amcf->zone_sizes[i], DEFAULT_ZONE);
+        ngx_shm_zone_t *zone =
+            ngx_shared_memory_add(cf, &zone_names[i], amcf->zone_sizes[i], &ngx_http_api_core_module);
+        if (!zone)
+            return NGX_CONF_ERROR;
+        zone->init = init_zone;
+        zone->data = amcf;
+    }
+    return NGX_CONF_OK;
+}
+
+/* The state zone has just been made or adopted: its counters are bound to the operations of this configuration. */
+static ngx_int_t bind_state(ngx_shm_zone_t *zone, ngx_http_api_main_conf_t *amcf, bool fresh)
+{
+    ngx_http_api_zone_t *z = &amcf->zones[NGX_HTTP_API_ZONE_STATE];
+    for (int i = 0; i < amcf->api->n_operations; i++)
+        if (!(amcf->operations[i].slot = ngx_http_api_state_slot(z, amcf->api->operations[i].id)))
+            return NGX_ERROR;
+    if (!(amcf->unmatched = ngx_http_api_state_slot(z, "")))
+        return NGX_ERROR;
+    if (!fresh || !amcf->state_file.len || access((char *)amcf->state_file.data, F_OK) != 0)
+        return NGX_OK;
+    struct st_arena a = {0};
+    const char *why = ngx_http_api_state_load(z, (char *)amcf->state_file.data, &a);
+    if (why)
+        ngx_log_error(NGX_LOG_WARN, zone->shm.log, 0, "api: the last known state was not read: %s", why);
+    st_arena_release(&a);
+    return NGX_OK;
+}
+
+static ngx_int_t init_zone(ngx_shm_zone_t *zone, void *data)
+{
+    ngx_http_api_main_conf_t *amcf = zone->data, *old = data;
+    int i = 0;
+    while (zone->shm.name.data != zone_names[i].data &&
+           ngx_strcmp(zone->shm.name.data, zone_names[i].data) != 0)
+        i++;
+    ngx_http_api_zone_t *z = &amcf->zones[i];
+    if (old) {
+        *z = old->zones[i];
+    } else {
+        z->shpool = (ngx_slab_pool_t *)zone->shm.addr;
+        if (i == NGX_HTTP_API_ZONE_STATE) {
+            if (ngx_http_api_state_init(z) != NGX_OK)
+                return NGX_ERROR;
+        } else {
+            z->shpool->log_nomem = 0; /* full is normal there: the oldest entry goes */
+            if (!(z->sh = ngx_slab_alloc(z->shpool, sizeof(ngx_http_api_table_t))))
+                return NGX_ERROR;
+            ngx_http_api_table_init(z->sh);
+        }
+        z->shpool->data = z->sh;
+    }
+    return i == NGX_HTTP_API_ZONE_STATE ? bind_state(zone, amcf, old == NULL) : NGX_OK;
+}
+
+static ngx_int_t pre_configuration(ngx_conf_t *cf)
+{
+    return ngx_http_api_add_variables(cf);
+}
+
+static ngx_int_t post_configuration(ngx_conf_t *cf)
+{
+    ngx_http_api_main_conf_t *amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_api_core_module);
+    ngx_http_core_main_conf_t *cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+    if (!amcf->api)
+        return NGX_OK;
+    ngx_http_handler_pt *access = ngx_array_push(&cmcf->phases[NGX_HTTP_ACCESS_PHASE].handlers);
+    ngx_http_handler_pt *log = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
+    if (!access || !log)
+        return NGX_ERROR;
+    *access = access_handler;
+    *log = ngx_http_api_log_handler;
+    if (ngx_http_api_init_filter(cf) != NGX_OK)
+        return NGX_ERROR;
+    return ngx_http_api_wrap_upstreams(cf, amcf);
+}
+
+static ngx_int_t init_process(ngx_cycle_t *cycle)
+{
+    if (!cycle->conf_ctx[ngx_http_module.index])
+        return NGX_OK;
+    ngx_http_api_main_conf_t *amcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_api_core_module);
+    bool first = ngx_process == NGX_PROCESS_SINGLE || (ngx_process == NGX_PROCESS_WORKER && ngx_worker == 0);
+    if (amcf->api && amcf->redis.len && first)
+        ngx_http_api_redis_start(amcf);
+    return NGX_OK;
+}
+
+static void exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_api_redis_stop();
+}
+
+struct st_arena *ngx_http_api_scratch(void)
+{
+    static struct st_arena scratch;
+    st_arena_reset(&scratch);
+    return &scratch;
+}

@@ -1,0 +1,263 @@
+/* The record that goes with a request, and what reads it: variables, the header filter, the counters. */
+#include "ngx_http_api.h"
+
+static ngx_http_output_header_filter_pt next_header_filter;
+
+/* --- the record --- */
+
+/* An internal redirect forgets the module's context; the pool's cleanup list does not. It also marks the record. */
+static void ctx_cleanup(void *data)
+{
+    ngx_http_api_ctx_t *ctx = data;
+    if (ctx->body_timer.timer_set)
+        ngx_del_timer(&ctx->body_timer);
+}
+
+ngx_http_api_ctx_t *ngx_http_api_get_ctx(ngx_http_request_t *r)
+{
+    ngx_http_api_ctx_t *ctx = ngx_http_get_module_ctx(r, ngx_http_api_core_module);
+    if (ctx || !r->internal)
+        return ctx;
+    for (ngx_pool_cleanup_t *cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ctx_cleanup) {
+            ngx_http_set_ctx(r, cln->data, ngx_http_api_core_module);
+            return cln->data;
+        }
+    }
+    return NULL;
+}
+
+ngx_http_api_ctx_t *ngx_http_api_new_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t *cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_api_ctx_t));
+    if (!cln)
+        return NULL;
+    ngx_http_api_ctx_t *ctx = cln->data;
+    ngx_memzero(ctx, sizeof(*ctx));
+    cln->handler = ctx_cleanup;
+    ctx->request = r;
+    ctx->signed_at = ngx_time();
+    ngx_http_set_ctx(r, ctx, ngx_http_api_core_module);
+    return ctx;
+}
+
+/* --- variables --- */
+
+enum variable_e {
+    VAR_OPERATION,
+    VAR_SERVICE,
+    VAR_VERSION,
+    VAR_METHOD,
+    VAR_PATH,
+    VAR_USER,
+    VAR_SESSION,
+    VAR_ROLES,
+    VAR_TIER,
+    VAR_LIMIT_STATUS,
+    VAR_CORRELATION_ID,
+    VAR_TRACEPARENT,
+    VAR_ADDRESS,
+    VAR_TIME,
+    VAR_SIGNATURE,
+    VAR_TIMESTAMP,
+    VAR_DURATION_MS,
+};
+
+static const struct {
+    ngx_str_t name;
+    enum variable_e what;
+} variables[] = {
+    {ngx_string("api_operation"), VAR_OPERATION},
+    {ngx_string("api_service"), VAR_SERVICE},
+    {ngx_string("api_version"), VAR_VERSION},
+    {ngx_string("api_method"), VAR_METHOD},
+    {ngx_string("api_path"), VAR_PATH},
+    {ngx_string("api_user"), VAR_USER},
+    {ngx_string("api_session"), VAR_SESSION},
+    {ngx_string("api_roles"), VAR_ROLES},
+    {ngx_string("api_tier"), VAR_TIER},
+    {ngx_string("api_limit_status"), VAR_LIMIT_STATUS},
+    {ngx_string("api_correlation_id"), VAR_CORRELATION_ID},
+    {ngx_string("api_traceparent"), VAR_TRACEPARENT},
+    {ngx_string("api_address"), VAR_ADDRESS},
+    {ngx_string("api_time"), VAR_TIME},
+    {ngx_string("api_signature"), VAR_SIGNATURE},
+    {ngx_string("api_timestamp"), VAR_TIMESTAMP},
+    {ngx_string("api_duration_ms"), VAR_DURATION_MS},
+};
+
+static const char *c_string(struct st_arena *a, const ngx_str_t *s)
+{
+    return st_strndup(a, s->len ? (const char *)s->data : "", s->len);
+}
+
+static ngx_str_t signature(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx)
+{
+    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
+    const struct st_api_operation *op = ctx->match.operation;
+    struct st_arena *a = ngx_http_api_scratch();
+    const struct st_edge_identity id = {
+        .method = st_api_method_names[op->method],
+        .uri = c_string(a, &r->unparsed_uri),
+        .operation = op->id,
+        .user = c_string(a, &ctx->identity.user),
+        .session = c_string(a, &ctx->identity.session),
+        .roles = c_string(a, &ctx->identity.roles),
+        .tier = c_string(a, &ctx->identity.tier),
+        .correlation_id = c_string(a, &ctx->correlation_id),
+        .address = c_string(a, &r->connection->addr_text),
+        .time = st_i64(a, ctx->signed_at),
+    };
+    u_char *hex = ngx_pnalloc(r->pool, ST_EDGE_SIGNATURE_LEN);
+    if (!hex)
+        return (ngx_str_t)ngx_null_string;
+    st_edge_sign(amcf->signing_key.data, amcf->signing_key.len, &id, (char *)hex);
+    return (ngx_str_t){ST_EDGE_SIGNATURE_LEN - 1, hex};
+}
+
+static ngx_str_t number(ngx_http_request_t *r, int64_t n)
+{
+    u_char *p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    return (ngx_str_t){p ? (size_t)(ngx_sprintf(p, "%L", n) - p) : 0, p};
+}
+
+static ngx_str_t timestamp(ngx_http_request_t *r)
+{
+    const ngx_time_t *now = ngx_timeofday();
+    u_char *p = ngx_pnalloc(r->pool, ST_TIME_LEN);
+    if (!p)
+        return (ngx_str_t)ngx_null_string;
+    st_time_format((int64_t)now->sec * ST_SECOND + (int64_t)now->msec * 1000, (char *)p);
+    return (ngx_str_t){ST_TIME_LEN - 1, p};
+}
+
+static int64_t duration_ms(const ngx_http_request_t *r)
+{
+    const ngx_time_t *now = ngx_timeofday();
+    int64_t ms = (now->sec - r->start_sec) * 1000 + (int64_t)(now->msec - r->start_msec);
+    return ngx_max(ms, 0);
+}
+
+/* What of the record may be told before the request is admitted: names for the log, nothing a service would trust. */
+static ngx_str_t value_of(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, enum variable_e what)
+{
+    const struct st_api_operation *op = ctx->match.operation;
+    switch (what) {
+    case VAR_OPERATION: return ngx_http_api_str(op ? op->id : "");
+    case VAR_VERSION: return ngx_http_api_str(op ? op->version : "");
+    case VAR_METHOD: return ctx->method;
+    case VAR_PATH: return ctx->path;
+    case VAR_USER: return ctx->identity.user;
+    case VAR_SESSION: return ctx->identity.session;
+    case VAR_ROLES: return ctx->identity.roles;
+    case VAR_TIER: return ctx->identity.tier;
+    case VAR_LIMIT_STATUS: return ctx->limit_status;
+    case VAR_CORRELATION_ID: return ctx->correlation_id;
+    case VAR_TRACEPARENT: return ctx->traceparent;
+    case VAR_SERVICE: return ngx_http_api_str(ctx->admitted ? op->service : "");
+    case VAR_TIME: return ctx->admitted ? number(r, ctx->signed_at) : (ngx_str_t)ngx_null_string;
+    case VAR_SIGNATURE: return ctx->admitted ? signature(r, ctx) : (ngx_str_t)ngx_null_string;
+    default: return (ngx_str_t)ngx_null_string;
+    }
+}
+
+static ngx_int_t get_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
+{
+    const ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
+    ngx_str_t value = ngx_null_string;
+    switch (data) {
+    case VAR_ADDRESS: value = r->connection->addr_text; break;
+    case VAR_TIMESTAMP: value = timestamp(r); break;
+    case VAR_DURATION_MS: value = number(r, duration_ms(r)); break;
+    default:
+        if (ctx)
+            value = value_of(r, ctx, (enum variable_e)data);
+    }
+    v->valid = 1;
+    v->no_cacheable = 1;
+    v->not_found = 0;
+    v->len = (unsigned)value.len;
+    v->data = value.data;
+    return NGX_OK;
+}
+
+ngx_int_t ngx_http_api_add_variables(ngx_conf_t *cf)
+{
+    for (size_t i = 0; i < ST_COUNT(variables); i++) {
+        ngx_str_t name = variables[i].name;
+        ngx_http_variable_t *v = ngx_http_add_variable(cf, &name, NGX_HTTP_VAR_NOCACHEABLE);
+        if (!v)
+            return NGX_ERROR;
+        v->get_handler = get_variable;
+        v->data = variables[i].what;
+    }
+    return NGX_OK;
+}
+
+/* --- headers that every answer carries --- */
+
+/*
+ * RateLimit and RateLimit-Policy (IETF httpapi draft): one list member for each limit that was charged. The names of
+ * limits come from the contracts, whose reader allows letters, digits, dots and dashes.
+ */
+static ngx_int_t limit_headers(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx)
+{
+    struct st_arena *a = ngx_http_api_scratch();
+    const char *policy = "", *state = "";
+    for (ngx_uint_t i = 0; i < ctx->n_charges; i++) {
+        const ngx_http_api_charge_t *c = &ctx->charges[i];
+        const char *comma = i ? ", " : "";
+        policy = st_printf(a, "%s%s\"%s\";q=%lld;w=%lld", policy, comma, c->name, (long long)c->quota,
+                           (long long)c->window_s);
+        state = st_printf(a, "%s%s\"%s\";r=%lld;t=%lld", state, comma, c->name, (long long)c->remaining,
+                          (long long)c->reset_s);
+    }
+    ngx_str_t values[] = {ngx_http_api_str(policy), ngx_http_api_str(state)};
+    for (size_t i = 0; i < ST_COUNT(values); i++)
+        if (!(values[i].data = ngx_pstrdup(r->pool, &values[i])))
+            return NGX_ERROR;
+    if (ngx_http_api_add_header(r, "RateLimit-Policy", &values[0]) != NGX_OK)
+        return NGX_ERROR;
+    return ngx_http_api_add_header(r, "RateLimit", &values[1]);
+}
+
+static ngx_int_t header_filter(ngx_http_request_t *r)
+{
+    const ngx_http_api_ctx_t *ctx = r == r->main ? ngx_http_api_get_ctx(r) : NULL;
+    if (!ctx)
+        return next_header_filter(r);
+    if (ctx->correlation_id.len && ngx_http_api_add_header(r, "X-Correlation-Id", &ctx->correlation_id) != NGX_OK)
+        return NGX_ERROR;
+    if (ctx->n_charges && limit_headers(r, ctx) != NGX_OK)
+        return NGX_ERROR;
+    const ngx_http_api_operation_t *o = ctx->operation;
+    if (o && o->deprecation.len && ngx_http_api_add_header(r, "Deprecation", &o->deprecation) != NGX_OK)
+        return NGX_ERROR;
+    if (o && o->sunset.len && ngx_http_api_add_header(r, "Sunset", &o->sunset) != NGX_OK)
+        return NGX_ERROR;
+    return next_header_filter(r);
+}
+
+ngx_int_t ngx_http_api_init_filter(ngx_conf_t *cf)
+{
+    next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = header_filter;
+    return NGX_OK;
+}
+
+/* --- counters --- */
+
+ngx_int_t ngx_http_api_log_handler(ngx_http_request_t *r)
+{
+    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
+    const ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
+    ngx_http_api_slot_t *slot = ctx && ctx->operation ? ctx->operation->slot : amcf->unmatched;
+    ngx_uint_t status = r->err_status ? r->err_status : r->headers_out.status, i = 0;
+    int64_t ms = duration_ms(r);
+    while (i < NGX_HTTP_API_BUCKETS && ms > ngx_http_api_bucket_ms[i])
+        i++;
+    (void)ngx_atomic_fetch_add(&slot->buckets[i], 1);
+    (void)ngx_atomic_fetch_add(&slot->duration_ms, (ngx_atomic_int_t)ms);
+    (void)ngx_atomic_fetch_add(&slot->classes[ngx_min(ngx_max(status / 100, 1), 5) - 1], 1);
+    return NGX_OK;
+}

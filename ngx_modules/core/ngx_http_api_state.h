@@ -1,0 +1,140 @@
+#ifndef NGX_HTTP_API_STATE_H
+#define NGX_HTTP_API_STATE_H
+/*
+ * What the edge knows, in shared memory: roles, overrides of users and tiers, revoked sessions, health of services,
+ * counters. One worker writes it (from Redis), all read it; a file keeps it over a restart.
+ *
+ * `generation` grows with each change of what admits people. A worker that remembers an answer with the generation it
+ * was given under may use it without a lock while the number stands.
+ */
+#include "ngx_http_api_table.h"
+
+enum ngx_http_api_zone_e {
+    NGX_HTTP_API_ZONE_STATE,
+    NGX_HTTP_API_ZONE_TOKENS, /* verified tokens: SHA-256 -> identity, wall clock in seconds */
+    NGX_HTTP_API_ZONE_LIMITS, /* limit and key -> TAT, monotonic clock in microseconds */
+    NGX_HTTP_API_ZONES
+};
+
+enum ngx_http_api_kind_e {
+    NGX_HTTP_API_USERS,   /* user -> roles, comma separated */
+    NGX_HTTP_API_TIERS,   /* user -> tier */
+    NGX_HTTP_API_REVOKED, /* session -> "" */
+    NGX_HTTP_API_KINDS
+};
+
+enum {
+    NGX_HTTP_API_ID_MAX = 128,
+    NGX_HTTP_API_ROLES_MAX = 1024,
+    NGX_HTTP_API_TIER_MAX = 64,
+    NGX_HTTP_API_SERVICES = 64,
+};
+
+enum ngx_http_api_health_e { NGX_HTTP_API_UNHEALTHY, NGX_HTTP_API_DEGRADED, NGX_HTTP_API_HEALTHY };
+
+/* What one service said of itself last. */
+typedef struct {
+    char service[64];
+    enum ngx_http_api_health_e status, database, bus;
+} ngx_http_api_health_t;
+
+enum { NGX_HTTP_API_BUCKETS = 10 };
+extern const uint32_t ngx_http_api_bucket_ms[NGX_HTTP_API_BUCKETS];
+
+/* Counters of one operation. */
+typedef struct {
+    ngx_queue_t queue;
+    char operation[64];
+    ngx_atomic_t classes[5];                        /* answers 1xx … 5xx */
+    ngx_atomic_t buckets[NGX_HTTP_API_BUCKETS + 1]; /* by duration, not cumulative; last: longer than all */
+    ngx_atomic_t duration_ms;
+    ngx_atomic_t limited;
+} ngx_http_api_slot_t;
+
+enum ngx_http_api_counter_e {
+    NGX_HTTP_API_N_TOKEN_L1,
+    NGX_HTTP_API_N_TOKEN_L2,
+    NGX_HTTP_API_N_TOKEN_VERIFIED,
+    NGX_HTTP_API_N_TOKEN_REFUSED,
+    NGX_HTTP_API_N_REVOKED,
+    NGX_HTTP_API_N_FORBIDDEN,
+    NGX_HTTP_API_N_INVALID,
+    NGX_HTTP_API_N_RESYNCS,
+    NGX_HTTP_API_N_DELTAS,
+    NGX_HTTP_API_N_DROPPED, /* state that found no room */
+    NGX_HTTP_API_COUNTERS
+};
+
+typedef struct {
+    ngx_atomic_t generation, roles_generation;
+    ngx_atomic_t ready;                       /* roles are known */
+    ngx_atomic_t redis_up, heard, synced;     /* heard, synced: unix seconds of the last answer, the last resync */
+    ngx_atomic_t counters[NGX_HTTP_API_COUNTERS];
+    u_char *roles; /* the JSON text of st:edge:roles */
+    size_t roles_len;
+    uint64_t stamp; /* of the newest resync */
+    ngx_uint_t dirty; /* not in the file yet */
+    ngx_http_api_table_t tables[NGX_HTTP_API_KINDS];
+    ngx_uint_t n_health;
+    ngx_http_api_health_t health[NGX_HTTP_API_SERVICES];
+    ngx_queue_t slots;
+} ngx_http_api_state_t;
+
+typedef struct {
+    ngx_slab_pool_t *shpool;
+    void *sh; /* ngx_http_api_state_t or ngx_http_api_table_t */
+} ngx_http_api_zone_t;
+
+/* Makes the contents of a zone that has just been allocated. */
+ngx_int_t ngx_http_api_state_init(ngx_http_api_zone_t *z);
+
+static inline ngx_http_api_state_t *ngx_http_api_state(const ngx_http_api_zone_t *z)
+{
+    return z->sh;
+}
+
+static inline void ngx_http_api_count(const ngx_http_api_zone_t *z, enum ngx_http_api_counter_e c)
+{
+    (void)ngx_atomic_fetch_add(&ngx_http_api_state(z)->counters[c], 1);
+}
+
+/* What is known about a user and a session beyond the token. */
+typedef struct {
+    ngx_atomic_uint_t generation;
+    int64_t until; /* unix seconds; look again then, or when the generation has moved */
+    unsigned revoked : 1;
+    unsigned has_roles : 1;
+    unsigned has_tier : 1;
+    ngx_str_t roles, tier; /* in the buffers below */
+    u_char roles_buf[NGX_HTTP_API_ROLES_MAX], tier_buf[NGX_HTTP_API_TIER_MAX];
+} ngx_http_api_override_t;
+
+void ngx_http_api_state_lookup(const ngx_http_api_zone_t *z, const ngx_str_t *session, const ngx_str_t *user,
+                               int64_t now, ngx_http_api_override_t *ret);
+
+/* A copy (malloc) of the roles text, NULL when there is none. */
+char *ngx_http_api_state_roles(const ngx_http_api_zone_t *z, size_t *ret_len, ngx_atomic_uint_t *ret_generation);
+
+/*
+ * Writing. A resync takes a stamp, puts every entry of the snapshot under it, and ends with a sweep of what the
+ * snapshot did not have. A delta (stamp 0) that arrives in between counts as newer than the snapshot.
+ * NGX_ERROR: no room, or the value is not fit (too long, or bytes that no header could carry).
+ */
+uint64_t ngx_http_api_state_stamp(const ngx_http_api_zone_t *z);
+ngx_int_t ngx_http_api_state_put(const ngx_http_api_zone_t *z, enum ngx_http_api_kind_e kind, const ngx_str_t *key,
+                                 const ngx_str_t *value, int64_t until, uint64_t stamp);
+void ngx_http_api_state_sweep(const ngx_http_api_zone_t *z, enum ngx_http_api_kind_e kind, uint64_t stamp);
+ngx_int_t ngx_http_api_state_set_roles(const ngx_http_api_zone_t *z, const char *text, size_t len);
+void ngx_http_api_state_set_health(const ngx_http_api_zone_t *z, const ngx_http_api_health_t *health);
+
+/* Text fit for a header value sent to a service: printable ASCII without spaces. */
+bool ngx_http_api_plain(const u_char *s, size_t len);
+
+/* The file. Saving does nothing while nothing has changed. NULL, or why it failed (arena). */
+const char *ngx_http_api_state_save(const ngx_http_api_zone_t *z, const char *path, struct st_arena *a);
+const char *ngx_http_api_state_load(const ngx_http_api_zone_t *z, const char *path, struct st_arena *a);
+
+/* The counters of an operation, made when they are not there yet; NULL when the zone is full. */
+ngx_http_api_slot_t *ngx_http_api_state_slot(const ngx_http_api_zone_t *z, const char *operation);
+
+#endif

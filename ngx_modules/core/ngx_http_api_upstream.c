@@ -1,0 +1,49 @@
+/* Ties the contracts to nginx's upstreams: every x-service has one, and every operation its own timeout. */
+#include "ngx_http_api.h"
+
+/* Runs around the upstream's own function. The configuration is shared by all requests, so this one gets a copy. */
+static ngx_int_t init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_http_api_srv_conf_t *ascf = ngx_http_conf_upstream_srv_conf(us, ngx_http_api_core_module);
+    const ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
+    ngx_http_upstream_conf_t *copy;
+    if (ctx && ctx->admitted) {
+        if (!(copy = ngx_palloc(r->pool, sizeof(*copy))))
+            return NGX_ERROR;
+        *copy = *r->upstream->conf;
+        copy->read_timeout = (ngx_msec_t)ctx->match.operation->timeout_ms;
+        r->upstream->conf = copy;
+    }
+    return ascf->init_peer(r, us);
+}
+
+static ngx_http_upstream_srv_conf_t *find_upstream(const ngx_http_upstream_main_conf_t *umcf, const char *name)
+{
+    ngx_http_upstream_srv_conf_t **all = umcf->upstreams.elts;
+    for (ngx_uint_t i = 0; i < umcf->upstreams.nelts; i++)
+        if (all[i]->srv_conf && all[i]->host.len == strlen(name) &&
+            ngx_strncmp(all[i]->host.data, name, all[i]->host.len) == 0)
+            return all[i];
+    return NULL;
+}
+
+ngx_int_t ngx_http_api_wrap_upstreams(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf)
+{
+    const struct st_api *api = amcf->api;
+    const ngx_http_upstream_main_conf_t *umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
+    for (int i = 0; i < api->n_operations; i++) {
+        const struct st_api_operation *op = &api->operations[i];
+        ngx_http_upstream_srv_conf_t *us = find_upstream(umcf, op->service);
+        if (!us) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s:%d: there is no upstream for the service \"%s\"", op->file,
+                          op->line, op->service);
+            return NGX_ERROR;
+        }
+        ngx_http_api_srv_conf_t *ascf = ngx_http_conf_upstream_srv_conf(us, ngx_http_api_core_module);
+        if (!ascf->init_peer) {
+            ascf->init_peer = us->peer.init;
+            us->peer.init = init_peer;
+        }
+    }
+    return NGX_OK;
+}

@@ -1,0 +1,245 @@
+/* The request as the client sent it: canonical paths, headers that may not be forged or repeated, trace ids. */
+#include "ngx_http_api_route.h"
+
+enum { PATH_MAX_LEN = 2048, CORRELATION_MAX = 64, TRACEPARENT_LEN = 55 };
+
+/* --- the path --- */
+
+static int hex_digit(u_char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool unreserved(u_char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+           c == '_' || c == '~';
+}
+
+/* RFC 3986 pchar without ";", whose parameters some servers cut off. */
+static bool allowed_raw(u_char c)
+{
+    return unreserved(c) || (c && strchr("!$&'()*+,=:@", c) != NULL);
+}
+
+/* Escapes are for bytes that cannot stand raw; never for what separates or climbs. */
+static const char *escape_fault(const u_char *p, const u_char *end, u_char *ret)
+{
+    int high = end - p > 2 ? hex_digit(p[1]) : -1, low = end - p > 2 ? hex_digit(p[2]) : -1;
+    if (high < 0 || low < 0)
+        return "has a broken escape";
+    *ret = (u_char)(high << 4 | low);
+    if (unreserved(*ret))
+        return "escapes a character that needs no escape";
+    if (*ret < 0x20 || *ret == 0x7f || *ret == '/' || *ret == '\\' || *ret == '%' || *ret == ';')
+        return "escapes a character that is not allowed";
+    return NULL;
+}
+
+static bool dots(const u_char *segment, const u_char *end)
+{
+    return (end - segment == 1 && segment[0] == '.') || (end - segment == 2 && segment[0] == '.' && segment[1] == '.');
+}
+
+const char *ngx_http_api_path_fault(const u_char *path, size_t len)
+{
+    u_char decoded[PATH_MAX_LEN];
+    const u_char *end = path + len, *segment = path + 1;
+    size_t n = 0;
+    if (!len || path[0] != '/')
+        return "does not begin with a slash";
+    if (len > PATH_MAX_LEN)
+        return "is too long";
+    for (const u_char *p = path; p < end; p++) {
+        u_char c = *p;
+        const char *fault;
+        if (c == '/') {
+            if (p > path && p[-1] == '/')
+                return "has an empty segment";
+            if (p > path && dots(segment, p))
+                return "has a dot segment";
+            segment = p + 1;
+        } else if (c == '%') {
+            if ((fault = escape_fault(p, end, &c)) != NULL)
+                return fault;
+            p += 2;
+        } else if (!allowed_raw(c)) {
+            return "has a character that is not allowed";
+        }
+        decoded[n++] = c;
+    }
+    if (dots(segment, end))
+        return "has a dot segment";
+    return st_utf8_valid((const char *)decoded, n) ? NULL : "is not UTF-8";
+}
+
+/* --- headers --- */
+
+static const char *const once[] = {
+    "authorization", "host",          "content-type", "content-length",  "transfer-encoding", "content-encoding",
+    "if-match",      "if-none-match", "range",        "idempotency-key",
+};
+
+/* A name may end in "*". */
+static const char *const reserved[] = {
+    "x-api-*",        "x-correlation-id", "x-request-id",  "traceparent",      "tracestate",
+    "x-forwarded-*",  "x-real-ip",        "forwarded",     "x-accel-*",        "x-original-*",
+    "x-rewrite-url",  "x-sendfile",       "x-user-*",      "x-remote-*",       "proxy",
+    "proxy-*",        "x-http-method-override", "x-method-override", "x-http-method", "x-host",
+};
+
+/* Underscore and dash are the same to servers that make environment variables of headers. */
+static bool same_name(const ngx_str_t *name, const char *pattern)
+{
+    size_t i = 0;
+    for (; pattern[i] && pattern[i] != '*'; i++)
+        if (i >= name->len || (name->data[i] == '_' ? '-' : ngx_tolower(name->data[i])) != pattern[i])
+            return false;
+    return pattern[i] == '*' || i == name->len;
+}
+
+/* The next header of a list; start with part = &list->part, i = 0. */
+static ngx_table_elt_t *next_header(const ngx_list_part_t **part, ngx_uint_t *i)
+{
+    while (*part && *i >= (*part)->nelts) {
+        *part = (*part)->next;
+        *i = 0;
+    }
+    return *part ? (ngx_table_elt_t *)(*part)->elts + (*i)++ : NULL;
+}
+
+const ngx_str_t *ngx_http_api_header(const ngx_http_request_t *r, const char *name, ngx_uint_t *ret_count)
+{
+    const ngx_list_part_t *part = &r->headers_in.headers.part;
+    const ngx_str_t *first = NULL;
+    ngx_uint_t i = 0, count = 0;
+    for (const ngx_table_elt_t *h; (h = next_header(&part, &i)) != NULL;)
+        if (same_name(&h->key, name) && !count++)
+            first = &h->value;
+    if (ret_count)
+        *ret_count = count;
+    return first;
+}
+
+const char *ngx_http_api_duplicate_header(const ngx_http_request_t *r)
+{
+    const ngx_list_part_t *part = &r->headers_in.headers.part;
+    unsigned seen = 0;
+    ngx_uint_t i = 0;
+    for (const ngx_table_elt_t *h; (h = next_header(&part, &i)) != NULL;) {
+        for (size_t k = 0; k < ST_COUNT(once); k++) {
+            if (!same_name(&h->key, once[k]))
+                continue;
+            if (seen & 1u << k)
+                return once[k];
+            seen |= 1u << k;
+        }
+    }
+    return NULL;
+}
+
+static bool is_reserved(const ngx_str_t *name)
+{
+    for (size_t k = 0; k < ST_COUNT(reserved); k++)
+        if (same_name(name, reserved[k]))
+            return true;
+    return false;
+}
+
+/*
+ * nginx points into the list from elsewhere, so elements stay where they are: what is kept is copied to a new list,
+ * and only when there is something to strip.
+ */
+ngx_int_t ngx_http_api_strip_headers(ngx_http_request_t *r)
+{
+    const ngx_list_part_t old = r->headers_in.headers.part, *part = &old;
+    const ngx_table_elt_t *h;
+    ngx_uint_t i = 0, found = 0;
+    while ((h = next_header(&part, &i)) != NULL)
+        found += is_reserved(&h->key);
+    if (!found)
+        return NGX_OK;
+    if (ngx_list_init(&r->headers_in.headers, r->pool, 20, sizeof(ngx_table_elt_t)) != NGX_OK)
+        return NGX_ERROR;
+    part = &old;
+    i = 0;
+    while ((h = next_header(&part, &i)) != NULL) {
+        if (is_reserved(&h->key))
+            continue;
+        ngx_table_elt_t *copy = ngx_list_push(&r->headers_in.headers);
+        if (!copy)
+            return NGX_ERROR;
+        *copy = *h;
+    }
+    return NGX_OK;
+}
+
+/* --- correlation and tracing --- */
+
+static bool usable_id(const ngx_str_t *id)
+{
+    if (!id->len || id->len > CORRELATION_MAX)
+        return false;
+    for (size_t i = 0; i < id->len; i++)
+        if (!unreserved(id->data[i]) || id->data[i] == '~')
+            return false;
+    return true;
+}
+
+static bool hex_run(const u_char *s, size_t len)
+{
+    bool nonzero = false;
+    for (size_t i = 0; i < len; i++) {
+        if (hex_digit(s[i]) < 0 || (s[i] >= 'A' && s[i] <= 'F'))
+            return false;
+        nonzero |= s[i] != '0';
+    }
+    return nonzero;
+}
+
+/* W3C trace context, version 00: 00-<trace id>-<parent id>-<flags>. */
+static bool usable_traceparent(const ngx_str_t *t)
+{
+    const u_char *s = t->data;
+    return t->len == TRACEPARENT_LEN && memcmp(s, "00-", 3) == 0 && hex_run(s + 3, 32) && s[35] == '-' &&
+           hex_run(s + 36, 16) && s[52] == '-' && hex_digit(s[53]) >= 0 && hex_digit(s[54]) >= 0;
+}
+
+static ngx_int_t set_traceparent(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_str_t *given)
+{
+    u_char random[24], *p = ngx_pnalloc(r->pool, TRACEPARENT_LEN);
+    if (!p)
+        return NGX_ERROR;
+    st_random(random, sizeof(random));
+    ctx->traceparent.data = p;
+    ctx->traceparent.len = TRACEPARENT_LEN;
+    if (given) {
+        ngx_memcpy(p, given->data, TRACEPARENT_LEN);
+    } else {
+        p = ngx_cpymem(p, "00-", 3);
+        p = ngx_hex_dump(p, random, 16);
+        ngx_memcpy(p, "-0000000000000000-01", 20);
+    }
+    (void)ngx_hex_dump(ctx->traceparent.data + 36, random + 16, 8); /* the edge's own span is the service's parent */
+    return NGX_OK;
+}
+
+ngx_int_t ngx_http_api_trace(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
+{
+    ngx_uint_t count;
+    const ngx_str_t *id = ngx_http_api_header(r, "x-correlation-id", &count);
+    if (id && count == 1 && usable_id(id)) {
+        ctx->correlation_id = *id;
+    } else {
+        ctx->correlation_id.data = ngx_pnalloc(r->pool, ST_UUID_LEN);
+        if (!ctx->correlation_id.data)
+            return NGX_ERROR;
+        st_uuid((char *)ctx->correlation_id.data);
+        ctx->correlation_id.len = ST_UUID_LEN - 1;
+    }
+    const ngx_str_t *trace = ngx_http_api_header(r, "traceparent", &count);
+    return set_traceparent(r, ctx, trace && count == 1 && usable_traceparent(trace) ? trace : NULL);
+}

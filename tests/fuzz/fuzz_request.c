@@ -1,0 +1,103 @@
+/* Hostile requests against a contract: "path?query NUL header NUL body", as the edge meets them. */
+#include "io/openapi.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const char CONTRACT[] =
+    "openapi: 3.1.0\n"
+    "info: {title: Fuzz, version: '1'}\n"
+    "x-service: fuzz\n"
+    "security: []\n"
+    "paths:\n"
+    "  /a/{id}/b/{n}:\n"
+    "    post:\n"
+    "      operationId: post\n"
+    "      parameters:\n"
+    "        - {name: id, in: path, required: true, schema: {type: string, maxLength: 9, pattern: '^[a-z]+$'}}\n"
+    "        - {name: n, in: path, required: true, schema: {type: integer}}\n"
+    "        - {name: q, in: query, schema: {type: number, minimum: 0, default: 1}}\n"
+    "        - {name: f, in: query, schema: {type: boolean}}\n"
+    "        - {name: X-H, in: header, schema: {type: string, format: date-time}}\n"
+    "      requestBody:\n"
+    "        content: {application/json: {schema: {$ref: '#/components/schemas/Body'}}}\n"
+    "      responses: {'200': {description: D}}\n"
+    "  /a/mine:\n"
+    "    get: {operationId: mine, responses: {'200': {description: D}}}\n"
+    "components:\n"
+    "  schemas:\n"
+    "    Body:\n"
+    "      type: object\n"
+    "      additionalProperties: false\n"
+    "      required: [title]\n"
+    "      properties:\n"
+    "        title: {type: string, minLength: 1, maxLength: 20, pattern: '^\\P{Cc}*$'}\n"
+    "        tags: {type: array, uniqueItems: true, maxItems: 5, items: {type: string}}\n"
+    "        mail: {type: string, format: email}\n"
+    "        link: {type: string, format: uri}\n"
+    "        child: {anyOf: [{type: 'null'}, {$ref: '#/components/schemas/Body'}]}\n"
+    "        price: {type: number, multipleOf: 0.01}\n";
+
+static const struct st_api *contract(void)
+{
+    static struct st_api *api;
+    static struct st_arena arena;
+    if (api)
+        return api;
+    char path[64];
+    const char *file = path, *why;
+    int fd = memfd_create("contract", 0);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (fd < 0 || write(fd, CONTRACT, sizeof(CONTRACT) - 1) < 0 || st_api_load(&arena, &file, 1, &api, &why) < 0)
+        abort();
+    close(fd);
+    return api;
+}
+
+static const char *header_of(void *ctx, const char *name)
+{
+    return strcmp(name, "X-H") == 0 ? ctx : NULL;
+}
+
+/* Cuts the next part off: up to `end`, which is dropped. */
+static const char *part(const char **s, const char *limit, char end, size_t *ret_len)
+{
+    const char *from = *s, *to = from < limit ? memchr(from, end, (size_t)(limit - from)) : NULL;
+    *ret_len = (size_t)((to ? to : limit) - from);
+    *s = to ? to + 1 : limit;
+    return from;
+}
+
+static void check_errors(const struct st_schema_errors *e)
+{
+    for (int i = 0; i < e->count; i++)
+        if (!st_utf8_valid(e->list[i].pointer, strlen(e->list[i].pointer)) ||
+            !st_utf8_valid(e->list[i].message, strlen(e->list[i].message)))
+            abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct st_arena a = {0};
+    struct st_api_match m;
+    struct st_schema_errors errors = {.count = 0};
+    const char *s = (const char *)data, *limit = s + size;
+    size_t target_len, header_len, path_len;
+    const char *target = part(&s, limit, '\0', &target_len), *target_end = target + target_len;
+    const char *header = st_strndup(&a, part(&s, limit, '\0', &header_len), header_len);
+    const char *path = part(&target, target_end, '?', &path_len);
+    json_t *params, *body;
+    st_api_find(contract(), ST_POST, path, path_len, &m);
+    if (m.operation && (m.params[0].at < path || m.params[1].at + m.params[1].len > path + path_len))
+        abort();
+    if (m.operation && st_api_params(&m, target, (size_t)(target_end - target), header_of, (void *)header, &a, &params,
+                                     &errors) < 0 && !errors.count)
+        abort();
+    check_errors(&errors);
+    (void)st_api_body(&contract()->operations[0], "application/json", s, (size_t)(limit - s), &a, &body, &errors);
+    check_errors(&errors);
+    st_arena_release(&a);
+    return 0;
+}

@@ -1,0 +1,361 @@
+# The world of the edge's tests: keys and tokens, the contract in tests/edge, a service that echoes, Redis.
+#
+#   use Test::Nginx::Socket 'no_plan';
+#   use Storytelling::Edge;          # blocks without http_config / config / main_config get the edge's own
+#
+# In blocks (by `eval`): bearer(roles => ['author'], exp => …) gives an Authorization header. In files that do without
+# blocks: Storytelling::Edge->nginx(%parts) gives a configured Storytelling::Nginx; main_config, http_config and
+# server_config give the text to build on. Everything lies in one temporary directory, gone at the end.
+package Storytelling::Edge;
+use strict;
+use warnings;
+use Cwd qw(abs_path);
+use Digest::SHA qw(hmac_sha256 hmac_sha256_hex);
+use Exporter 'import';
+use File::Basename qw(dirname);
+use File::Temp ();
+use IO::Select;
+use IO::Socket::UNIX;
+use JSON::PP ();
+use MIME::Base64 qw(encode_base64url);
+use POSIX ();
+use Storytelling::Nginx;
+use Time::HiRes qw(sleep time);
+
+our @EXPORT = qw(bearer token json wait_for);
+
+my $ROOT  = dirname(dirname(dirname(dirname(abs_path(__FILE__)))));
+my $BUILD = $ENV{PLATFORM_BUILD} // "$ROOT/build";
+my $OWNER = $$;
+my $DIR   = File::Temp::tempdir('edge-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+my $JSON  = JSON::PP->new->canonical->allow_nonref;
+my (@children, %tokens);
+
+chmod 0755, $DIR;
+mkdir "$DIR/$_" for qw(run secrets contracts state tmp);
+
+sub root   { $ROOT }
+sub dir    { $DIR }
+sub module { abs_path("$BUILD/ngx_http_api_module.so") // die "the module is not built in $BUILD\n" }
+sub json   { my ($text) = @_; return eval { $JSON->decode($text) } }
+
+sub wait_for {
+    my ($what, $seconds) = @_;
+    my $until = time + ($seconds // 5);
+    while (time < $until) {
+        my $got = $what->();
+        return $got if $got;
+        sleep 0.01;
+    }
+    return;
+}
+
+sub write_file {
+    my ($path, $text) = @_;
+    open my $out, '>', "$path.new" or die "$path: $!";
+    print $out $text;
+    close $out;
+    rename "$path.new", $path or die "$path: $!";
+    return $path;
+}
+
+# --- keys and tokens ---
+
+sub key {
+    my ($name) = @_;
+    my $pem = "$DIR/secrets/$name.pem";
+    if (!-e $pem) {
+        my $make = $name =~ /^rsa/ ? 'genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048'
+            : $name =~ /^ed/ ? 'genpkey -algorithm ED25519'
+            :                  'ecparam -name prime256v1 -genkey -noout';
+        system("openssl $make -out $pem 2>/dev/null") == 0 or die "openssl $make";
+        system("openssl pkey -in $pem -pubout -out $DIR/secrets/$name.pub.pem") == 0 or die 'openssl pkey';
+    }
+    return $pem;
+}
+
+sub public_key { my ($name) = @_; key($name); return "$DIR/secrets/$name.pub.pem" }
+
+# A raw signature by a key file; ES256 as r || s.
+sub sign {
+    my ($alg, $key, $data) = @_;
+    return '' if $alg eq 'none';
+    return hmac_sha256($data, $key) if $alg =~ /^HS/i;
+    my $in  = write_file("$DIR/tmp/signed", $data);
+    my $how = $alg eq 'EdDSA' ? "pkeyutl -sign -rawin -inkey $key -in $in" : "dgst -sha@{[$alg =~ /(\d+)/]} -sign $key $in";
+    my $sig = `openssl $how`;
+    return $sig if $alg !~ /^ES/i;
+    my $at = 2;
+    my @ints;
+    for (1, 2) {
+        my $len = ord substr $sig, $at + 1, 1;
+        my $int = substr $sig, $at + 2, $len;
+        $int =~ s/\A\0+//;
+        push @ints, ("\0" x (32 - length $int)) . $int;
+        $at += 2 + $len;
+    }
+    return join '', @ints;
+}
+
+# Claims override the usual ones (undef removes); -header => {…}, -key => name, -alg, -sign => sub change the rest.
+sub token {
+    my (%claims) = @_;
+    my ($header, $key, $alg, $sign) = delete @claims{qw(-header -key -alg -sign)};
+    my $cached = !$sign && $JSON->encode([\%claims, $header, $key, $alg]);
+    return $tokens{$cached} if $cached && $tokens{$cached};
+    my $now = time;
+    my %all = (
+        iss => 'https://storytelling.local', aud => 'storytelling', sub => 'user-1', sid => 'session-1', jti => 'token-1',
+        iat => int $now, nbf => int $now, exp => int($now) + 600, roles => ['author'], tier => 'free', sv => 1, %claims
+    );
+    delete $all{$_} for grep { !defined $all{$_} } keys %all;
+    $key //= 'identity';
+    $alg //= $key =~ /^rsa/ ? 'RS256' : $key =~ /^ed/ ? 'EdDSA' : 'ES256';
+    my %head = (typ => 'at+jwt', alg => $alg, %{$header // {}});
+    delete $head{$_} for grep { !defined $head{$_} } keys %head;
+    my $signed = join '.', map { encode_base64url($JSON->encode($_)) } \%head, \%all;
+    my $token = "$signed." . encode_base64url($sign ? $sign->($signed) : sign($alg, key($key), $signed));
+    $tokens{$cached} = $token if $cached;
+    return $token;
+}
+
+sub bearer { return 'Authorization: Bearer ' . token(@_) }
+
+# --- configuration ---
+
+my $ROLES = {
+    version => 1,
+    roles   => {author => ['thing:create', 'thing:read'], reader => ['thing:read'], editor => ['thing:*'], admin => ['*:*']}
+};
+
+sub state_file {
+    my (%more) = @_;
+    mkdir "$DIR/state";
+    return write_file("$DIR/state/edge.json", $JSON->encode({roles => $ROLES, users => {}, tiers => {}, revoked => {}, %more}));
+}
+
+sub secret { my $f = "$DIR/secrets/edge.key"; write_file($f, "0123456789abcdef" x 4 . "\n") if !-e $f; return '0123456789abcdef' x 4 }
+
+sub main_config {
+    my $user = $> == 0 ? 'user root;' : '';
+    return "$user load_module @{[module()]};";
+}
+
+sub contract { return "$ROOT/tests/edge/contract.yaml" }
+
+sub http_config {
+    my (%with) = @_;
+    secret();
+    my $contract = $with{contract} // contract();
+    my $state = $with{no_state} ? '' : 'api_state_file ' . ($with{state} // state_file()) . ';';
+    my $redis = $with{redis} ? "api_redis unix:$with{redis};" : '';
+    my $keys = join ' ', map { "api_jwt_key_file " . public_key($_) . ';' } @{$with{keys} // ['identity']};
+    my $upstreams = join "\n", map { "upstream $_ { server unix:$DIR/run/$_.sock; keepalive 8; }" } qw(echo slow dead);
+    return <<"CONF";
+        client_max_body_size 256k;
+        client_body_buffer_size 128k;
+        @{[$contract ? "api_contracts $contract;" : '']}
+        api_signing_key_file $DIR/secrets/edge.key;
+        $state $redis $keys
+        api_jwt_issuer https://storytelling.local;
+        api_jwt_audience storytelling;
+        proxy_http_version 1.1;
+        proxy_set_header Connection '';
+        proxy_set_header Authorization '';
+        proxy_set_header X-Api-Operation \$api_operation;
+        proxy_set_header X-Api-User \$api_user;
+        proxy_set_header X-Api-Session \$api_session;
+        proxy_set_header X-Api-Roles \$api_roles;
+        proxy_set_header X-Api-Tier \$api_tier;
+        proxy_set_header X-Api-Correlation-Id \$api_correlation_id;
+        proxy_set_header X-Api-Address \$api_address;
+        proxy_set_header X-Api-Time \$api_time;
+        proxy_set_header X-Api-Signature \$api_signature;
+        proxy_set_header traceparent \$api_traceparent;
+        map \$api_method \$upstream_method { HEAD GET; default \$api_method; }
+        proxy_method \$upstream_method;
+        $upstreams
+CONF
+}
+
+sub server_config {
+    return <<'CONF';
+        api on;
+        error_page 400 403 404 405 413 414 416 494 500 501 502 503 504 /_problem;
+        location = /_problem { internal; api_problem; }
+        location = /health { api_health; }
+        location = /metrics { api_metrics; }
+        location = /openapi.json { api_openapi; }
+        location / { client_max_body_size 256k; proxy_pass http://$api_service; }
+CONF
+}
+
+sub nginx {
+    my ($class, %with) = @_;
+    my $nginx = Storytelling::Nginx->new(dir => File::Temp::tempdir('nginx-XXXXXX', TMPDIR => 1, CLEANUP => 1));
+    $class->configure($nginx, %with);
+    return $nginx;
+}
+
+sub configure {
+    my ($class, $nginx, %with) = @_;
+    $nginx->configure(
+        workers => $with{workers},
+        main    => "load_module @{[module()]};",
+        http    => http_config(%with) . ($with{http} // ''),
+        server  => ($with{server} // server_config()) . ($with{more} // '')
+    );
+}
+
+# --- Redis ---
+
+sub start_child {
+    my ($run) = @_;
+    defined(my $pid = fork) or die "fork: $!";
+    if (!$pid) {
+        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
+        eval { $run->(); 1 } or print STDERR $@;
+        POSIX::_exit(1);
+    }
+    push @children, $pid;
+    return $pid;
+}
+
+sub stop_child {
+    my ($pid, $signal) = @_;
+    kill $signal // 'TERM', $pid;
+    waitpid $pid, 0;
+    @children = grep { $_ != $pid } @children;
+}
+
+sub redis_socket { return "$DIR/run/redis.sock" }
+
+sub start_redis {
+    my $pid = start_child(sub {
+        open STDOUT, '>', "$DIR/tmp/redis.log";
+        exec 'redis-server', '--port', 0, '--unixsocket', redis_socket(), '--save', '', '--appendonly', 'no', '--dir', $DIR;
+    });
+    wait_for(sub { eval { redis('PING') } }) or die "Redis does not start\n";
+    return $pid;
+}
+
+# One command; strings, numbers and undef as they come.
+sub redis {
+    my (@args) = @_;
+    my $socket = IO::Socket::UNIX->new(Peer => redis_socket()) or die "Redis: $!\n";
+    print $socket '*', scalar @args, "\r\n", map { '$' . length($_) . "\r\n$_\r\n" } @args;
+    my $line = <$socket> // die "Redis has gone\n";
+    die "Redis: $line" if $line =~ /^-/;
+    return $line =~ s/^[+:]|\r\n//gr if $line =~ /^[+:]/;
+    my ($length) = $line =~ /^\$(-?\d+)/ or return $line;
+    return undef if $length < 0;
+    read $socket, my $data, $length;
+    return $data;
+}
+
+# What authorization, subscription and identity do: write, then tell.
+sub set_roles {
+    my ($roles) = @_;
+    redis('SET', 'st:edge:roles', $JSON->encode({version => int(time * 1000), roles => $roles // $ROLES->{roles}}));
+    redis('PUBLISH', 'st:edge', '{"kind":"roles"}');
+}
+
+sub set_user {
+    my ($user, $roles, $until) = @_;
+    $until //= time + 600;
+    redis('HSET', 'st:edge:users', $user, $JSON->encode({roles => $roles, until => int $until}));
+    redis('PUBLISH', 'st:edge', $JSON->encode({kind => 'user', userId => $user, roles => $roles, until => int $until}));
+}
+
+sub set_tier {
+    my ($user, $tier) = @_;
+    redis('HSET', 'st:edge:tiers', $user, $JSON->encode({tier => $tier, until => int(time + 600)}));
+    redis('PUBLISH', 'st:edge', $JSON->encode({kind => 'tier', userId => $user, tier => $tier, until => int(time + 600)}));
+}
+
+sub revoke {
+    my ($session) = @_;
+    redis('ZADD', 'st:edge:revoked', int(time + 600), $session);
+    redis('PUBLISH', 'st:edge', $JSON->encode({kind => 'session', sessionId => $session, until => int(time + 600)}));
+}
+
+# --- the services ---
+
+# Answers each request with what arrived, as JSON; /v1/slow after 3 s, /v1/file with X-Accel-Redirect.
+sub echo {
+    my ($name) = @_;
+    my $listen = IO::Socket::UNIX->new(Local => "$DIR/run/$name.sock", Listen => 64) or die "$name: $!";
+    chmod 0666, "$DIR/run/$name.sock";
+    return start_child(sub {
+        my $select = IO::Select->new($listen);
+        my %buffer;
+        $SIG{PIPE} = 'IGNORE';
+        while (my @ready = $select->can_read) {
+            for my $socket (@ready) {
+                if ($socket == $listen) {
+                    my $new = $listen->accept or next;
+                    $select->add($new);
+                    $buffer{$new} = '';
+                } elsif (!sysread $socket, $buffer{$socket}, 65536, length $buffer{$socket}) {
+                    $select->remove($socket);
+                    delete $buffer{$socket};
+                    close $socket;
+                } else {
+                    answer($socket, \$buffer{$socket}) while $buffer{$socket} =~ /\r\n\r\n/ && complete($buffer{$socket});
+                }
+            }
+        }
+    });
+}
+
+sub complete {
+    my ($head, $body) = split /\r\n\r\n/, $_[0], 2;
+    return $head !~ /^content-length:\s*(\d+)/mi || length $body >= $1;
+}
+
+sub answer {
+    my ($socket, $buffer) = @_;
+    $$buffer =~ s/\A(.*?)\r\n\r\n//s;
+    my ($line, @lines) = split /\r\n/, $1;
+    my ($method, $uri) = split / /, $line;
+    my %headers = map { /^([^:]+):\s*(.*)/ ? (lc $1 => $2) : () } @lines;
+    my $body = substr $$buffer, 0, $headers{'content-length'} // 0, '';
+    sleep 3 if $uri =~ m{^/v1/slow};
+    my $more = $uri =~ m{^/v1/file} ? "X-Accel-Redirect: /_objects/hello.txt\r\n" : '';
+    my $text = $JSON->encode({method => $method, uri => $uri, headers => \%headers, body => $body}) . "\n";
+    print $socket "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Correlation-Id: of-the-service\r\n$more",
+        'Content-Length: ' . length($text) . "\r\n\r\n", $method eq 'HEAD' ? '' : $text;
+    $socket->flush;
+}
+
+# The signature that the edge must have sent with what the service echoed.
+sub expected_signature {
+    my ($echo) = @_;
+    my $h = $echo->{headers};
+    my @values = ($echo->{method}, $echo->{uri}, map { $h->{"x-api-$_"} // '' }
+            qw(operation user session roles tier correlation-id address time));
+    return hmac_sha256_hex(join('', map { "$_\n" } @values), secret());
+}
+
+# --- blocks ---
+
+if ($INC{'Test/Nginx/Socket.pm'}) {
+    Test::Nginx::Socket::no_root_location();
+    Test::Nginx::Socket::no_long_string();
+    Test::Nginx::Socket::add_block_preprocessor(sub {
+        my ($block) = @_;
+        $block->set_value(main_config => main_config()) if !defined $block->main_config;
+        my $http = $block->http_config;
+        $block->set_value(http_config => http_config() . ($block->more_http_config // '')) if !defined $http;
+        $block->set_value(config => server_config() . ($block->more_config // '')) if !defined $block->config;
+    });
+}
+
+END {
+    if ($$ == $OWNER) {
+        local $?;
+        stop_child($_) for reverse @children;
+    }
+}
+
+1;

@@ -1,0 +1,56 @@
+/* Identity: who somebody is. Registration, sessions, tokens. */
+#include "identity/identity.h"
+
+static const struct st_option options[] = {
+    {"token_key_file", NULL},
+    {"token_issuer", "https://storytelling.local"},
+    {"token_audience", "storytelling"},
+    {0},
+};
+
+static const struct st_operation operations[] = {
+    {"register", identity_register},
+    {"verifyEmail", identity_verify_email},
+    {"login", identity_login},
+    {"refresh", identity_refresh},
+    {"logout", identity_logout},
+    {"getJwks", identity_get_jwks},
+    {"getMe", identity_get_me},
+    {"updateMe", identity_update_me},
+    {"deleteMe", identity_delete_me},
+    {"createUser", identity_create_user},
+    {0},
+};
+
+static const struct st_subscription subscriptions[] = {
+    {"RoleAssigned", identity_on_role_assigned},
+    {"RoleUnassigned", identity_on_role_unassigned},
+    {"SubscriptionChanged", identity_on_subscription_changed},
+    {0},
+};
+
+static const struct st_job_kind jobs[] = {
+    {.name = "publish_revocation",
+     .handler = identity_publish_revocation,
+     .concurrency = 1,
+     .timeout_s = 10,
+     .attempts = 50},
+    {0},
+};
+
+static const struct st_schedule schedules[] = {
+    {"sweep", 3600, identity_sweep},
+    {0},
+};
+
+static const struct st_service service = {
+    .name = "identity",
+    .options = options,
+    .operations = operations,
+    .subscriptions = subscriptions,
+    .jobs = jobs,
+    .schedules = schedules,
+    .start = identity_start,
+};
+
+ST_SERVICE_MAIN(service)

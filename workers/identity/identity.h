@@ -1,0 +1,31 @@
+#ifndef ST_IDENTITY_H
+#define ST_IDENTITY_H
+/* Identity: accounts (identity_account.c), sessions and tokens (identity_session.c), events of others
+ * (identity_events.c). */
+#include "svc/service.h"
+
+/* identity_account.c */
+int identity_register(struct st_call *call);
+int identity_verify_email(struct st_call *call);
+int identity_create_user(struct st_call *call);
+int identity_get_me(struct st_call *call);
+int identity_update_me(struct st_call *call);
+int identity_delete_me(struct st_call *call);
+
+/* identity_session.c */
+int identity_start(struct st_call *call); /* reads the signing key */
+int identity_login(struct st_call *call);
+int identity_refresh(struct st_call *call);
+int identity_logout(struct st_call *call);
+int identity_get_jwks(struct st_call *call);
+int identity_publish_revocation(struct st_call *call); /* job: tells the edge */
+int identity_sweep(struct st_call *call);              /* schedule: removes what has expired */
+/* Ends the user's sessions (all, or the one given) and has the edge refuse their tokens. */
+int identity_end_sessions(struct st_call *call, const char *user_id, const char *session_id, const char *reason);
+
+/* identity_events.c */
+int identity_on_role_assigned(struct st_call *call);
+int identity_on_role_unassigned(struct st_call *call);
+int identity_on_subscription_changed(struct st_call *call);
+
+#endif

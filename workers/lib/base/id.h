@@ -1,0 +1,15 @@
+#ifndef ST_BASE_ID_H
+#define ST_BASE_ID_H
+/* Identifiers: UUIDv7 (RFC 9562), which sort by the time they were made. */
+#include "base/arena.h"
+
+enum { ST_UUID_LEN = 37 };
+/* 36 characters and a NUL. Strictly increasing within a process, whatever the clock does. Thread-safe. */
+char *st_uuid(char out[ST_UUID_LEN]);
+char *st_new_id(struct st_arena *a);
+bool st_is_uuid(const char *s); /* any version, lower or upper case */
+
+/* len bytes from the kernel's generator; aborts when it has none. */
+void st_random(void *out, size_t len);
+
+#endif

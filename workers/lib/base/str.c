@@ -1,0 +1,239 @@
+/* Strings: comparison, numbers, UTF-8, hex and base64url. */
+#include "base/str.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <math.h>
+
+bool st_ends(const char *s, const char *suffix)
+{
+    size_t n = strlen(s), m = strlen(suffix);
+    return n >= m && memcmp(s + n - m, suffix, m) == 0;
+}
+
+bool st_equal_secret(const void *a, const void *b, size_t len)
+{
+    const volatile unsigned char *x = a, *y = b;
+    unsigned char diff = 0;
+    for (size_t i = 0; i < len; i++)
+        diff |= x[i] ^ y[i];
+    return diff == 0;
+}
+
+bool st_parse_i64(const char *s, int64_t min, int64_t max, int64_t *ret)
+{
+    if (!s || !(*s == '-' || (*s >= '0' && *s <= '9')))
+        return false;
+    char *end;
+    errno = 0;
+    long long n = strtoll(s, &end, 10);
+    if (errno || *end || end == s || n < min || n > max)
+        return false;
+    *ret = n;
+    return true;
+}
+
+bool st_parse_double(const char *s, double *ret)
+{
+    static locale_t c_locale;
+    if (!c_locale)
+        c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (!s || !(*s == '-' || (*s >= '0' && *s <= '9')))
+        return false;
+    for (const char *p = s; *p; p++)
+        if (!strchr("0123456789+-.eE", *p)) /* strtod also takes hex, inf and nan */
+            return false;
+    char *end;
+    double d = strtod_l(s, &end, c_locale);
+    if (*end || end == s || !isfinite(d))
+        return false;
+    *ret = d;
+    return true;
+}
+
+char *st_i64(struct st_arena *a, int64_t n)
+{
+    return st_printf(a, "%lld", (long long)n);
+}
+
+/* Length of the valid sequence at s, 0 if there is none. */
+static size_t utf8_sequence(const unsigned char *s, size_t left)
+{
+    if (s[0] == 0)
+        return 0;
+    if (s[0] < 0x80)
+        return 1;
+    if (s[0] < 0xc2 || s[0] > 0xf4)
+        return 0;
+    size_t n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    if (left < n)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
+        (s[0] == 0xf4 && s[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+bool st_utf8_valid(const char *str, size_t len)
+{
+    const unsigned char *s = (const unsigned char *)str;
+    for (size_t i = 0; i < len;) {
+        size_t n = utf8_sequence(s + i, len - i);
+        if (!n)
+            return false;
+        i += n;
+    }
+    return true;
+}
+
+size_t st_utf8_length(const char *s, size_t len)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++)
+        n += ((unsigned char)s[i] & 0xc0) != 0x80;
+    return n;
+}
+
+uint32_t st_utf8_next(const char **str)
+{
+    const unsigned char *s = (const unsigned char *)*str;
+    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    uint32_t cp = n == 1 ? s[0] : s[0] & (0x7fu >> n);
+    for (size_t i = 1; i < n; i++)
+        cp = cp << 6 | (s[i] & 0x3f);
+    *str += n;
+    return cp;
+}
+
+size_t st_utf8_put(uint32_t cp, char *out)
+{
+    if (cp < 0x80) {
+        out[0] = (char)cp;
+        return 1;
+    }
+    size_t n = cp < 0x800 ? 2 : cp < 0x10000 ? 3 : 4;
+    for (size_t i = n - 1; i > 0; i--, cp >>= 6)
+        out[i] = (char)(0x80 | (cp & 0x3f));
+    out[0] = (char)((0xf00u >> n & 0xf0) | cp);
+    return n;
+}
+
+char *st_hex(struct st_arena *a, const void *data, size_t len)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *d = data;
+    char *out = st_alloc(a, 2 * len + 1);
+    for (size_t i = 0; i < len; i++) {
+        out[2 * i] = digits[d[i] >> 4];
+        out[2 * i + 1] = digits[d[i] & 15];
+    }
+    return out;
+}
+
+static const char b64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+char *st_b64url(struct st_arena *a, const void *data, size_t len)
+{
+    const unsigned char *d = data;
+    char *out = st_alloc(a, len / 3 * 4 + 5), *o = out;
+    size_t i = 0;
+    for (; i + 2 < len; i += 3) {
+        uint32_t v = (uint32_t)d[i] << 16 | (uint32_t)d[i + 1] << 8 | d[i + 2];
+        *o++ = b64[v >> 18];
+        *o++ = b64[v >> 12 & 63];
+        *o++ = b64[v >> 6 & 63];
+        *o++ = b64[v & 63];
+    }
+    if (len - i == 1) {
+        *o++ = b64[d[i] >> 2];
+        *o++ = b64[(d[i] & 3) << 4];
+    } else if (len - i == 2) {
+        *o++ = b64[d[i] >> 2];
+        *o++ = b64[(d[i] & 3) << 4 | d[i + 1] >> 4];
+        *o++ = b64[(d[i + 1] & 15) << 2];
+    }
+    return out;
+}
+
+static int b64_value(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+unsigned char *st_b64url_decode(struct st_arena *a, const char *s, size_t len, size_t *ret_len)
+{
+    if (len % 4 == 1)
+        return NULL;
+    unsigned char *out = st_alloc(a, len / 4 * 3 + 3);
+    size_t n = 0;
+    uint32_t bits = 0;
+    int have = 0;
+    for (size_t i = 0; i < len; i++) {
+        int v = b64_value(s[i]);
+        if (v < 0)
+            return NULL;
+        bits = bits << 6 | (uint32_t)v;
+        have += 6;
+        if (have >= 8) {
+            have -= 8;
+            out[n++] = (unsigned char)(bits >> have);
+            bits &= (1u << have) - 1;
+        }
+    }
+    if (bits) /* stray bits: the same bytes would have two spellings */
+        return NULL;
+    out[n] = '\0';
+    *ret_len = n;
+    return out;
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+char *st_url_decode(struct st_arena *a, const char *s, size_t len, bool plus_is_space)
+{
+    char *out = st_alloc(a, len + 1), *o = out;
+    for (size_t i = 0; i < len; i++) {
+        if (s[i] == '%') {
+            int hi = i + 2 < len ? hex_value(s[i + 1]) : -1, lo = i + 2 < len ? hex_value(s[i + 2]) : -1;
+            if (hi < 0 || lo < 0 || (hi == 0 && lo == 0))
+                return NULL;
+            *o++ = (char)(hi << 4 | lo);
+            i += 2;
+        } else {
+            *o++ = s[i] == '+' && plus_is_space ? ' ' : s[i];
+        }
+    }
+    *o = '\0';
+    return st_utf8_valid(out, (size_t)(o - out)) ? out : NULL;
+}
+
+char *st_url_encode(struct st_arena *a, const char *s)
+{
+    size_t len = strlen(s);
+    char *out = st_alloc(a, 3 * len + 1), *o = out;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("-._~", c);
+        if (plain)
+            *o++ = (char)c;
+        else
+            o += snprintf(o, 4, "%%%02X", c);
+    }
+    return out;
+}

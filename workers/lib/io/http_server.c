@@ -1,0 +1,199 @@
+/* HTTP/1.1 server on a unix socket, by libmicrohttpd. */
+#include "io/http_server.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+    CONNECTIONS = 512,
+    IDLE_TIMEOUT_S = 75, /* longer than the edge keeps a connection (30 s), or its POSTs meet a closing one */
+    STACK = 512 * 1024,
+    BACKLOG = 511,
+    HEADERS_MAX = sizeof(((struct st_http_response *)0)->headers) / sizeof(struct st_http_field)
+};
+
+struct st_http_server {
+    struct MHD_Daemon *daemon;
+    struct st_http_options options;
+    int fd;
+    atomic_int next_thread;
+    unsigned generation; /* tells the threads of one server from those of another */
+    atomic_bool draining;
+};
+
+/* One request on its way in. */
+struct incoming {
+    struct st_arena arena;
+    struct st_buf body;
+    struct st_http_request req;
+};
+
+const char *st_http_header(const struct st_http_request *req, const char *name)
+{
+    return MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, name);
+}
+
+void st_http_add(struct st_http_response *res, const char *name, const char *value)
+{
+    if (res->n_headers == HEADERS_MAX)
+        abort();
+    res->headers[res->n_headers++] = (struct st_http_field){name, value};
+}
+
+/* Keeps the target as it was sent: MHD hands out a decoded one. */
+static void *on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
+{
+    (void)cls;
+    (void)connection;
+    struct incoming *in = calloc(1, sizeof(*in));
+    if (!in)
+        abort();
+    in->req.uri = st_strdup(&in->arena, uri);
+    return in;
+}
+
+static void on_done(void *cls, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode why)
+{
+    (void)cls;
+    (void)connection;
+    (void)why;
+    struct incoming *in = *state;
+    if (in) {
+        st_buf_release(&in->body);
+        st_arena_release(&in->arena);
+        free(in);
+    }
+    *state = NULL;
+}
+
+static enum MHD_Result answer(struct st_http_server *s, struct MHD_Connection *connection,
+                              const struct st_http_response *res)
+{
+    struct MHD_Response *r =
+        MHD_create_response_from_buffer(res->body_len, (void *)(uintptr_t)res->body, MHD_RESPMEM_MUST_COPY);
+    if (!r)
+        return MHD_NO;
+    for (int i = 0; i < res->n_headers; i++)
+        MHD_add_response_header(r, res->headers[i].name, res->headers[i].value);
+    if (atomic_load(&s->draining))
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
+    enum MHD_Result ok = MHD_queue_response(connection, (unsigned)res->status, r);
+    MHD_destroy_response(r);
+    return ok;
+}
+
+static int thread_index(struct st_http_server *s)
+{
+    static __thread int index;
+    static __thread unsigned generation;
+    if (generation != s->generation) {
+        generation = s->generation;
+        index = atomic_fetch_add(&s->next_thread, 1);
+    }
+    return index;
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *data, size_t *data_len, void **state)
+{
+    (void)url;
+    (void)version;
+    struct st_http_server *s = cls;
+    struct incoming *in = *state;
+    struct st_http_response res = {.status = 500};
+    if (!in->req.arena) { /* the first call brings the headers */
+        in->req.arena = &in->arena;
+        in->req.connection = connection;
+        in->req.method = st_strdup(&in->arena, method);
+        in->body = ST_BUF(s->options.body_max);
+        return MHD_YES;
+    }
+    if (*data_len) { /* too large a body is drained, not cut off: the client must be able to read the answer */
+        st_buf_add(&in->body, data, *data_len);
+        *data_len = 0;
+        return MHD_YES;
+    }
+    if (in->body.failed) {
+        res.status = 413;
+        return answer(s, connection, &res);
+    }
+    const char *query = strchr(in->req.uri, '?');
+    in->req.path = st_strndup(&in->arena, in->req.uri, query ? (size_t)(query - in->req.uri) : strlen(in->req.uri));
+    in->req.query = query ? query + 1 : "";
+    in->req.body = in->body.len ? in->body.data : "";
+    in->req.body_len = in->body.len;
+    s->options.handler(s->options.ctx, thread_index(s), &in->req, &res);
+    return answer(s, connection, &res);
+}
+
+static int listen_on(const char *path)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(addr.sun_path))
+        return -1;
+    memcpy(addr.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    (void)unlink(path);
+    mode_t old = umask(0117);
+    int bad = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, BACKLOG);
+    umask(old);
+    if (bad) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+int st_http_server_start(const struct st_http_options *options, struct st_http_server **ret)
+{
+    static atomic_uint generations;
+    struct st_http_server *s = calloc(1, sizeof(*s));
+    if (!s)
+        abort();
+    s->options = *options;
+    s->generation = atomic_fetch_add(&generations, 1) + 1;
+    s->fd = listen_on(options->socket_path);
+    if (s->fd < 0) {
+        free(s);
+        return ST_E_UNAVAILABLE;
+    }
+    s->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, s->fd,
+        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)options->threads, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK,
+        MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_done, NULL, MHD_OPTION_END);
+    if (!s->daemon) {
+        close(s->fd);
+        free(s);
+        return ST_E_UNAVAILABLE;
+    }
+    *ret = s;
+    return 0;
+}
+
+void st_http_server_stop(struct st_http_server *s, int deadline_ms)
+{
+    (void)unlink(s->options.socket_path);
+    MHD_socket fd = MHD_quiesce_daemon(s->daemon);
+    if (fd != MHD_INVALID_SOCKET)
+        close(fd);
+    atomic_store(&s->draining, true);
+    /* A kept connection ends with its next answer; the edge closes idle ones itself once the socket is gone. */
+    for (int waited = 0; waited < deadline_ms; waited += 10) {
+        const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+        if (!info || info->num_connections == 0)
+            break;
+        st_sleep_ms(10);
+    }
+    MHD_stop_daemon(s->daemon);
+    free(s);
+}

@@ -1,0 +1,120 @@
+#ifndef ST_IO_OPENAPI_H
+#define ST_IO_OPENAPI_H
+/*
+ * OpenAPI 3.1 contracts, read and compiled once; the edge routes, authorises, limits and validates from them, and each
+ * service binds its handlers to their operationIds.
+ *
+ * Several files make one API: paths must not clash, operationIds are unique. What the reader does not support is
+ * refused with file, line and reason. A loaded API is immutable and may be shared by threads and forked processes.
+ */
+#include "io/schema.h"
+
+enum st_api_method { ST_GET, ST_POST, ST_PUT, ST_PATCH, ST_DELETE, ST_METHODS };
+extern const char *const st_api_method_names[ST_METHODS]; /* "GET" … */
+enum { ST_API_PATH_PARAMS = 8 };
+
+enum st_api_in { ST_IN_PATH, ST_IN_QUERY, ST_IN_HEADER };
+struct st_api_param {
+    const char *name;
+    enum st_api_in in;
+    int path_index; /* which {template} of the path, for ST_IN_PATH */
+    bool required;
+    char type;                      /* of its schema: 's'tring, 'i'nteger, 'n'umber, 'b'oolean */
+    const json_t *fallback;         /* the schema's default, or NULL */
+    const struct st_schema *schema; /* checked after conversion to the type */
+};
+
+/* One entry of x-rate-limit: {name, rate: "10/1h", burst?, by: user|address, tiers: {premium: "100/1h"}}. */
+struct st_api_limit {
+    const char *name;
+    enum { ST_BY_USER, ST_BY_ADDRESS } by;
+    struct st_api_rate {
+        const char *tier; /* NULL for the default, which is first */
+        int64_t count;    /* requests per period, 1 … 1,000,000 */
+        int64_t period_us;
+        int64_t burst; /* 1 … count; default count */
+    } * rates;
+    int n_rates;
+};
+
+struct st_api_operation {
+    int index; /* 0 … n-1 over all contracts */
+    const char *id;
+    enum st_api_method method;
+    const char *path;               /* template: /v1/stories/{storyId} */
+    const char *service;            /* x-service of the operation, else of the file */
+    const char *version;            /* "v1", from the path, or "" */
+    bool authenticated;             /* security names the scheme `bearer`; `security: []` is public */
+    const char *const *permissions; /* all of them are needed */
+    int n_permissions;
+    const struct st_api_limit *limits;
+    int n_limits;
+    const struct st_api_param *params; /* path-level parameters included */
+    int n_params;
+    const struct st_schema *body; /* application/json request body, or NULL when it takes none */
+    bool body_required;
+    int64_t body_max;                      /* bytes; x-body-max, default 64 KiB */
+    int timeout_ms;                        /* x-timeout ("30s", "500ms"), default 10 s */
+    bool idempotency_required;             /* x-idempotency: required */
+    const char *deprecated_since, *sunset; /* x-deprecated-since, x-sunset: RFC 3339 dates, or NULL */
+    const char *file;
+    int line;
+};
+
+struct st_api {
+    const struct st_api_operation *operations;
+    int n_operations;
+    const char *const *services; /* distinct x-service names, sorted */
+    int n_services;
+    const char *const *permissions; /* distinct permissions, sorted */
+    int n_permissions;
+    const json_t *document; /* all contracts merged into one OpenAPI document, for /openapi.json */
+    struct st_api_node *root;
+};
+
+/*
+ * Reads the files, in any order. On failure ST_E_INVALID and *ret_why = "file:line: reason" (arena), one line for each
+ * mistake, at most 20.
+ */
+ST_MUSTCHECK int st_api_load(struct st_arena *a, const char *const *files, int n_files, struct st_api **ret,
+                             const char **ret_why);
+
+struct st_api_match {
+    const struct st_api_operation *operation; /* NULL: no such path, or not with this method */
+    unsigned allow; /* methods that the path has, as bits 1 << enum st_api_method; 0: no such path */
+    struct {
+        const char *at; /* into the path that was matched, still percent-encoded */
+        size_t len;
+    } params[ST_API_PATH_PARAMS];
+};
+
+/*
+ * Matches a canonical path (no query). A literal segment wins over a template. HEAD is the caller's affair (ask for
+ * GET). Time is linear in the path, nothing is allocated.
+ */
+void st_api_find(const struct st_api *api, int method, const char *path, size_t len, struct st_api_match *ret);
+
+/* Index in st_api_method_names, -1 for another method. */
+int st_api_method(const char *name, size_t len);
+
+/* Gives the value of a request header (NULL when absent), for header parameters. */
+typedef const char *st_api_header_fn(void *ctx, const char *name);
+
+/*
+ * Decodes and checks the parameters of a match: path, query string (without "?"; unknown and repeated query parameters
+ * are errors) and headers. *ret_params is an object by parameter name with typed values, defaults filled in. On failure
+ * ST_E_INVALID with errors whose pointers read "/path/storyId", "/query/limit", "/header/if-match".
+ */
+ST_MUSTCHECK int st_api_params(const struct st_api_match *m, const char *query, size_t query_len,
+                               st_api_header_fn *header, void *ctx, struct st_arena *a, json_t **ret_params,
+                               struct st_schema_errors *ret_errors);
+
+/*
+ * Parses and checks a request body. content_type NULL when absent. ST_E_MEDIA_TYPE, ST_E_TOO_LARGE, ST_E_INVALID (not
+ * JSON, or missing: 400) or ST_E_UNPROCESSABLE (JSON, but not what the schema wants: 422); the errors are filled except
+ * for the first two. *ret_body is NULL when the operation takes no body and none came.
+ */
+ST_MUSTCHECK int st_api_body(const struct st_api_operation *op, const char *content_type, const char *data, size_t len,
+                             struct st_arena *a, json_t **ret_body, struct st_schema_errors *ret_errors);
+
+#endif

@@ -1,0 +1,186 @@
+/* The x- members of an operation: limits, timeout, sizes, idempotency, deprecation. */
+#include "io/openapi_impl.h"
+
+static const int64_t MAX_RATE = 1000000;
+static const int64_t MAX_PERIOD = 366 * INT64_C(86400) * ST_SECOND;
+static const int64_t MAX_TIMEOUT_MS = 3600 * 1000;
+static const int64_t MAX_BODY = 16 << 20;
+static const char NAME_CHARACTERS[] = ST_LOWER ST_DIGITS "._-";
+
+bool st_contract_is_name(const char *s, const char *set, size_t max)
+{
+    size_t n = s ? strspn(s, set) : 0;
+    return n > 0 && n <= max && !s[n] && s[0] >= 'a' && s[0] <= 'z';
+}
+
+struct unit {
+    const char *name; /* NULL ends the list */
+    int64_t factor;
+};
+
+/* "30s": a positive integer and a unit. 0 when it is none, or more than max. */
+static int64_t parse_unit(struct st_arena *a, const char *s, const struct unit *units, int64_t max)
+{
+    size_t digits = s ? strspn(s, ST_DIGITS) : 0;
+    int64_t n, product;
+    if (!digits || !st_parse_i64(st_strndup(a, s, digits), 1, INT64_MAX, &n))
+        return 0;
+    for (; units->name; units++)
+        if (strcmp(units->name, s + digits) == 0)
+            return __builtin_mul_overflow(n, units->factor, &product) || product > max ? 0 : product;
+    return 0;
+}
+
+static int64_t parse_span(struct st_arena *a, const char *s, int64_t max_us)
+{
+    static const struct unit units[] = {{"ms", 1000},
+                                        {"s", 1000000},
+                                        {"m", INT64_C(60) * 1000000},
+                                        {"h", INT64_C(3600) * 1000000},
+                                        {"d", INT64_C(86400) * 1000000},
+                                        {NULL, 0}};
+    return parse_unit(a, s, units, max_us);
+}
+
+/* "10/1h" */
+static bool parse_rate(struct st_arena *a, const char *s, struct st_api_rate *ret)
+{
+    static const struct unit plain[] = {{"", 1}, {NULL, 0}};
+    const char *slash = s ? strchr(s, '/') : NULL;
+    if (!slash)
+        return false;
+    int64_t count = parse_unit(a, st_strndup(a, s, (size_t)(slash - s)), plain, MAX_RATE);
+    int64_t period = parse_span(a, slash + 1, MAX_PERIOD);
+    if (!count || !period)
+        return false;
+    *ret = (struct st_api_rate){.count = count, .period_us = period, .burst = count};
+    return true;
+}
+
+static void read_rates(struct st_contract *c, const json_t *json, const char *at, struct st_api_limit *limit)
+{
+    static const char shape[] = "must be a rate such as 10/1h: at most 1000000 in at most 366d";
+    const json_t *tiers = json_object_get(json, "tiers"), *burst = json_object_get(json, "burst");
+    const char *tier;
+    json_t *rate;
+    limit->rates = st_new_n(c->r->arena, struct st_api_rate, 1 + json_object_size(tiers));
+    if (!parse_rate(c->r->arena, st_json_str(json, "rate", NULL), &limit->rates[limit->n_rates++]))
+        st_contract_mistake(c, at, "rate %s", shape);
+    else if (burst && (st_json_int(json, "burst", 0) < 1 || st_json_int(json, "burst", 0) > limit->rates[0].count))
+        st_contract_mistake(c, at, "burst must be an integer from 1 to the rate's count");
+    else if (burst)
+        limit->rates[0].burst = st_json_int(json, "burst", 0);
+    if (tiers && !json_object_size(tiers))
+        st_contract_mistake(c, at, "tiers must be a map of rates");
+    json_object_foreach((json_t *)tiers, tier, rate) {
+        struct st_api_rate *r = &limit->rates[limit->n_rates++];
+        if (!parse_rate(c->r->arena, json_string_value(rate), r))
+            st_contract_mistake(c, at, "the rate of tier %.40s %s", tier, shape);
+        r->tier = tier;
+        if (!st_contract_is_name(tier, NAME_CHARACTERS, 64))
+            st_contract_mistake(c, at, "the tier %.40s must be a name of a-z, 0-9, '.', '_', '-'", tier);
+    }
+}
+
+static void read_limit(struct st_contract *c, const json_t *json, const char *at, const struct st_api_operation *op,
+                       struct st_api_limit *limit)
+{
+    static const char *const known[] = {"name", "rate", "burst", "by", "tiers"};
+    const char *member, *by = st_json_str(json, "by", "");
+    json_t *value;
+    json_object_foreach((json_t *)json, member, value) {
+        bool found = false;
+        for (size_t i = 0; i < ST_COUNT(known); i++)
+            found = found || strcmp(member, known[i]) == 0;
+        if (!found)
+            st_contract_mistake(c, at, "%.80s is not a known member of a rate limit", member);
+    }
+    limit->name = st_json_str(json, "name", NULL);
+    if (!st_contract_is_name(limit->name, NAME_CHARACTERS, 64)) {
+        st_contract_mistake(c, at, "a rate limit needs a name of a-z, 0-9, '.', '_', '-'");
+    } else {
+        const json_t *before = json_object_get(c->r->limits, limit->name);
+        if (before && !json_equal(before, json))
+            st_contract_mistake(c, at, "the rate limit %s is defined otherwise elsewhere", limit->name);
+        json_object_set(c->r->limits, limit->name, (json_t *)json);
+    }
+    limit->by = st_streq(by, "user") ? ST_BY_USER : ST_BY_ADDRESS;
+    if (!st_streq(by, "user") && !st_streq(by, "address"))
+        st_contract_mistake(c, at, "by must be user or address");
+    else if (limit->by == ST_BY_USER && !op->authenticated)
+        st_contract_mistake(c, at, "a limit by user on an operation without security would count nobody");
+    read_rates(c, json, at, limit);
+}
+
+static void read_limits(struct st_contract *c, const json_t *list, const char *at, struct st_api_operation *op)
+{
+    if (!list)
+        return;
+    if (!json_array_size(list)) {
+        st_contract_mistake(c, at, "x-rate-limit must be a list of limits");
+        return;
+    }
+    struct st_api_limit *limits = st_new_n(c->r->arena, struct st_api_limit, json_array_size(list));
+    size_t i;
+    json_t *json;
+    json_array_foreach((json_t *)list, i, json) {
+        read_limit(c, json, st_printf(c->r->arena, "%s/%zu", at, i), op, &limits[i]);
+        for (size_t k = 0; k < i; k++)
+            if (st_streq(limits[k].name, limits[i].name))
+                st_contract_mistake(c, at, "the rate limit %s is there twice", limits[i].name);
+    }
+    op->limits = limits;
+    op->n_limits = (int)i;
+}
+
+static void read_timeout(struct st_contract *c, const char *text, const char *at, struct st_api_operation *op)
+{
+    enum { DEFAULT_MS = 10000 };
+    int64_t us = text ? parse_span(c->r->arena, text, MAX_TIMEOUT_MS * 1000) : DEFAULT_MS * INT64_C(1000);
+    if (!us)
+        st_contract_mistake(c, at, "x-timeout must be a time such as 500ms or 30s, at most 1h");
+    op->timeout_ms = (int)(us / 1000);
+}
+
+static void read_body_max(struct st_contract *c, const json_t *json, const char *at, struct st_api_operation *op)
+{
+    static const struct unit units[] = {{"", 1}, {"k", 1 << 10}, {"m", 1 << 20}, {NULL, 0}};
+    int64_t n = 64 << 10;
+    if (json_is_integer(json))
+        n = json_integer_value(json);
+    else if (json)
+        n = parse_unit(c->r->arena, json_string_value(json), units, MAX_BODY);
+    if (n < 1 || n > MAX_BODY)
+        st_contract_mistake(c, at, "x-body-max must be bytes, or a size such as 64k or 2m, at most 16m");
+    op->body_max = n;
+}
+
+static bool is_date(struct st_arena *a, const char *s)
+{
+    int64_t us;
+    return st_time_parse(s, &us) || st_time_parse(st_printf(a, "%sT00:00:00Z", s), &us);
+}
+
+static const char *read_date(struct st_contract *c, const json_t *json, const char *pointer, const char *name)
+{
+    const char *text = st_json_str(json, name, NULL);
+    if (text && !is_date(c->r->arena, text))
+        st_contract_mistake(c, st_json_pointer(c->r->arena, pointer, name),
+                            "%s must be a date such as 2026-01-31, or a date and time of RFC 3339", name);
+    return text;
+}
+
+void st_contract_read_extensions(struct st_contract *c, const json_t *json, const char *pointer,
+                                 struct st_api_operation *op)
+{
+    struct st_arena *a = c->r->arena;
+    const char *idempotency = st_json_str(json, "x-idempotency", NULL);
+    read_limits(c, json_object_get(json, "x-rate-limit"), st_json_pointer(a, pointer, "x-rate-limit"), op);
+    read_timeout(c, st_json_str(json, "x-timeout", NULL), st_json_pointer(a, pointer, "x-timeout"), op);
+    read_body_max(c, json_object_get(json, "x-body-max"), st_json_pointer(a, pointer, "x-body-max"), op);
+    if (idempotency && !st_streq(idempotency, "required"))
+        st_contract_mistake(c, st_json_pointer(a, pointer, "x-idempotency"), "x-idempotency must be: required");
+    op->idempotency_required = idempotency;
+    op->deprecated_since = read_date(c, json, pointer, "x-deprecated-since");
+    op->sunset = read_date(c, json, pointer, "x-sunset");
+}

@@ -1,0 +1,61 @@
+#ifndef ST_IO_OPENAPI_IMPL_H
+#define ST_IO_OPENAPI_IMPL_H
+/*
+ * Inside of the contract reader; only openapi*.c include this.
+ *
+ * openapi.c loads and merges, openapi_shape.c knows which members OpenAPI has, openapi_operation.c and openapi_ext.c
+ * read one operation and its x- members, openapi_route.c finds the operation of a request, openapi_request.c checks
+ * its parameters and body.
+ */
+#include "io/openapi.h"
+#include "io/yaml.h"
+
+enum { ST_API_MISTAKES = 20 };
+
+/* What is gathered over all files. */
+struct st_api_reader {
+    struct st_arena *arena;
+    struct st_buf why; /* one line for each mistake */
+    json_t *told;      /* the lines, to tell each once */
+    int mistakes;
+    json_t *ids;                    /* operationId -> "file:line" */
+    json_t *paths;                  /* path -> "file:line" */
+    json_t *limits;                 /* name of a limit -> its definition */
+    json_t *services, *permissions; /* sets: name -> true */
+    struct st_api_operation *operations;
+    int n_operations, cap_operations;
+    struct st_api_node *root;
+};
+
+/* One file while it is read. */
+struct st_contract {
+    struct st_api_reader *r;
+    struct st_yaml yaml;
+};
+
+/* Notes a mistake at a JSON pointer of the file. */
+void st_contract_mistake(struct st_contract *c, const char *pointer, const char *fmt, ...) ST_PRINTF(3, 4);
+const char *st_contract_place(struct st_contract *c, const char *pointer); /* "file:line" */
+
+/* Notes every unknown, missing or wrongly typed member, every broken $ref and every schema that does not compile. */
+void st_contract_check_shape(struct st_contract *c);
+
+/* The object itself, or what its $ref names; *pointer follows. NULL only for a file that has mistakes. */
+const json_t *st_contract_deref(struct st_contract *c, const json_t *json, const char **pointer);
+
+/* Reads all operations of a path of a file whose shape is right. */
+void st_contract_read_path(struct st_contract *c, const char *path, const json_t *item);
+
+/* x-rate-limit, x-timeout, x-body-max, x-idempotency, x-deprecated-since, x-sunset; security must be read before. */
+void st_contract_read_extensions(struct st_contract *c, const json_t *json, const char *pointer,
+                                 struct st_api_operation *op);
+
+/* Adds an operation to the tree; the path was checked by st_contract_read_path. */
+void st_api_route_add(struct st_arena *a, struct st_api_node **root, const struct st_api_operation *op);
+
+/* Is s made of the characters in `set` (as for strspn), 1 … max bytes long, with a letter first? */
+bool st_contract_is_name(const char *s, const char *set, size_t max);
+#define ST_LOWER  "abcdefghijklmnopqrstuvwxyz"
+#define ST_DIGITS "0123456789"
+
+#endif

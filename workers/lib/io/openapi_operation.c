@@ -1,0 +1,316 @@
+/* Reads one path of a contract: its template, and each operation with parameters, body and security. */
+#include "io/openapi_impl.h"
+
+enum { MAX_PARAMS = 32, MAX_PERMISSIONS = 16, MAX_SERVICE = 32 };
+
+const char *const st_api_method_names[ST_METHODS] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+
+struct template {
+    const char *names[ST_API_PATH_PARAMS];
+    int n;
+};
+
+/* A segment as a canonical path spells it: nothing that a server or a proxy would rewrite. */
+static bool is_literal(const char *s, size_t len)
+{
+    static const char characters[] = ST_LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ" ST_DIGITS "-._~";
+    return len && strspn(s, characters) >= len && !(s[0] == '.' && (len == 1 || (len == 2 && s[1] == '.')));
+}
+
+static bool read_template(struct st_contract *c, const char *path, const char *at, struct template *t)
+{
+    static const char characters[] = ST_LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ" ST_DIGITS "_";
+    if (*path != '/') {
+        st_contract_mistake(c, at, "a path must begin with /");
+        return false;
+    }
+    for (const char *s = path; *s && path[1];) {
+        size_t len = strcspn(++s, "/");
+        const char *segment = st_strndup(c->r->arena, s, len);
+        s += len;
+        if (*segment != '{') {
+            if (is_literal(segment, len))
+                continue;
+            st_contract_mistake(c, at, "the segment '%.80s' must be {name}, or letters, digits and -._~", segment);
+            return false;
+        }
+        const char *name = st_strndup(c->r->arena, segment + 1, len > 2 ? len - 2 : 0);
+        if (len < 3 || segment[len - 1] != '}' || strspn(name, characters) != len - 2) {
+            st_contract_mistake(c, at, "the segment '%.80s' must be {name} as a whole", segment);
+            return false;
+        }
+        for (int i = 0; i < t->n; i++) {
+            if (st_streq(t->names[i], name)) {
+                st_contract_mistake(c, at, "{%.80s} is in the path twice", name);
+                return false;
+            }
+        }
+        if (t->n == ST_API_PATH_PARAMS) {
+            st_contract_mistake(c, at, "more than %d templates in a path", ST_API_PATH_PARAMS);
+            return false;
+        }
+        t->names[t->n++] = name;
+    }
+    return true;
+}
+
+/* "v1" of /v1/stories */
+static const char *version_of(struct st_arena *a, const char *path)
+{
+    size_t n = strspn(path + 1 + (path[1] == 'v'), ST_DIGITS);
+    bool version = path[1] == 'v' && n && (path[2 + n] == '/' || !path[2 + n]);
+    return version ? st_strndup(a, path + 1, n + 1) : "";
+}
+
+static const struct st_schema *compile(struct st_contract *c, const char *pointer)
+{
+    const struct st_schema *s = NULL;
+    const char *at, *why;
+    if (st_schema_compile(c->r->arena, c->yaml.root, pointer, &s, &at, &why) < 0)
+        st_contract_mistake(c, at, "%s", why);
+    return s;
+}
+
+/* A member of a schema, or of the schema that it refers to. */
+static const json_t *schema_member(struct st_contract *c, const json_t *schema, const char *name)
+{
+    for (int i = 0; schema && i < 8; i++) {
+        const char *ref = st_json_str(schema, "$ref", NULL);
+        if (json_object_get(schema, name) || !ref || *ref != '#')
+            return json_object_get(schema, name);
+        schema = st_json_at(c->yaml.root, ref + 1);
+    }
+    return NULL;
+}
+
+static void read_param_schema(struct st_contract *c, const json_t *json, const char *at, struct st_api_param *p)
+{
+    static const char *const types[] = {"string", "integer", "number", "boolean"};
+    const json_t *schema = json_object_get(json, "schema");
+    const char *type = json_string_value(schema_member(c, schema, "type"));
+    const char *pointer = st_json_pointer(c->r->arena, at, "schema");
+    for (size_t i = 0; i < ST_COUNT(types); i++)
+        if (st_streq(type, types[i]))
+            p->type = types[i][0];
+    if (!p->type)
+        st_contract_mistake(c, pointer, "the type of a parameter must be string, integer, number or boolean");
+    p->schema = compile(c, pointer);
+    p->fallback = schema_member(c, schema, "default");
+    struct st_schema_errors errors;
+    if (p->schema && p->fallback && st_schema_check(p->schema, p->fallback, c->r->arena, &errors) < 0)
+        st_contract_mistake(c, pointer, "the default %s", errors.list[0].message);
+    if (p->fallback && p->required)
+        st_contract_mistake(c, pointer, "a default for a required parameter is never used");
+}
+
+static void read_param_place(struct st_contract *c, const json_t *json, const char *at, const struct template *t,
+                             struct st_api_param *p)
+{
+    static const char *const reserved[] = {"accept", "content-type", "authorization"};
+    const char *in = st_json_str(json, "in", "");
+    if (st_streq(in, "path")) {
+        p->in = ST_IN_PATH;
+        p->path_index = -1;
+        for (int i = 0; i < t->n; i++)
+            if (st_streq(t->names[i], p->name))
+                p->path_index = i;
+        if (p->path_index < 0)
+            st_contract_mistake(c, at, "the path has no {%.80s}", p->name);
+        if (!p->required)
+            st_contract_mistake(c, at, "a path parameter needs required: true");
+    } else if (st_streq(in, "query")) {
+        p->in = ST_IN_QUERY;
+    } else if (st_streq(in, "header")) {
+        p->in = ST_IN_HEADER;
+        for (size_t i = 0; i < ST_COUNT(reserved); i++)
+            if (strcasecmp(p->name, reserved[i]) == 0)
+                st_contract_mistake(c, at, "the header %s is not a parameter", p->name);
+    } else {
+        st_contract_mistake(c, at, "in must be path, query or header");
+    }
+}
+
+static struct st_api_param read_param(struct st_contract *c, const json_t *json, const char *at,
+                                      const struct template *t)
+{
+    json = st_contract_deref(c, json, &at);
+    struct st_api_param p = {.name = st_json_str(json, "name", ""), .required = st_json_bool(json, "required", false)};
+    read_param_place(c, json, at, t, &p);
+    read_param_schema(c, json, at, &p);
+    return p;
+}
+
+/* Of the operation first, so that they win over the path's. Values by name must be unambiguous in the result. */
+static void add_params(struct st_contract *c, const json_t *list, const char *at, const struct template *t,
+                       struct st_api_operation *op, struct st_api_param *params, bool inherited)
+{
+    size_t i;
+    json_t *json;
+    json_array_foreach((json_t *)list, i, json) {
+        const char *pointer = st_printf(c->r->arena, "%s/parameters/%zu", at, i);
+        struct st_api_param p = read_param(c, json, pointer, t);
+        int k = 0;
+        while (k < op->n_params && strcmp(params[k].name, p.name) != 0)
+            k++;
+        if (k == op->n_params && k < MAX_PARAMS)
+            params[op->n_params++] = p;
+        else if (k == op->n_params)
+            st_contract_mistake(c, pointer, "more than %d parameters", MAX_PARAMS);
+        else if (!inherited || params[k].in != p.in)
+            st_contract_mistake(c, pointer, "the parameter %.80s is there twice", p.name);
+    }
+}
+
+static void read_params(struct st_contract *c, const json_t *item, const char *item_at, const json_t *json,
+                        const char *at, const struct template *t, struct st_api_operation *op)
+{
+    struct st_api_param *params = st_new_n(c->r->arena, struct st_api_param, MAX_PARAMS);
+    add_params(c, json_object_get(json, "parameters"), at, t, op, params, false);
+    add_params(c, json_object_get(item, "parameters"), item_at, t, op, params, true);
+    for (int i = 0; i < t->n; i++) {
+        bool found = false;
+        for (int k = 0; k < op->n_params; k++)
+            found = found || (params[k].in == ST_IN_PATH && params[k].path_index == i);
+        if (!found)
+            st_contract_mistake(c, at, "there is no parameter for {%.80s}", t->names[i]);
+    }
+    op->params = params;
+}
+
+static void read_body(struct st_contract *c, const json_t *json, const char *at, struct st_api_operation *op)
+{
+    const json_t *body = json_object_get(json, "requestBody");
+    if (!body)
+        return;
+    at = st_json_pointer(c->r->arena, at, "requestBody");
+    body = st_contract_deref(c, body, &at);
+    const json_t *content = json_object_get(body, "content");
+    if (op->method == ST_GET)
+        st_contract_mistake(c, at, "GET has no request body");
+    if (json_object_size(content) != 1 || !json_object_get(content, "application/json"))
+        st_contract_mistake(c, at, "the only supported request body is application/json");
+    else if (!json_object_get(json_object_get(content, "application/json"), "schema"))
+        st_contract_mistake(c, at, "the request body needs a schema");
+    else
+        op->body = compile(c, st_printf(c->r->arena, "%s/content/application~1json/schema", at));
+    op->body_required = st_json_bool(body, "required", false);
+}
+
+/* resource:action */
+static bool is_permission(struct st_arena *a, const char *s)
+{
+    static const char characters[] = ST_LOWER ST_DIGITS "_-";
+    const char *colon = s ? strchr(s, ':') : NULL;
+    return colon && st_contract_is_name(st_strndup(a, s, (size_t)(colon - s)), characters, 64) &&
+           st_contract_is_name(colon + 1, characters, 64);
+}
+
+static void read_security(struct st_contract *c, const json_t *json, const char *at, struct st_api_operation *op)
+{
+    const json_t *security = json_object_get(json, "security");
+    at = security ? st_json_pointer(c->r->arena, at, "security") : "/security";
+    if (!security)
+        security = json_object_get(c->yaml.root, "security");
+    if (json_is_array(security) && json_array_size(security) == 0)
+        return; /* public */
+    const json_t *list = json_object_get(json_array_get(security, 0), "bearer");
+    if (json_array_size(security) != 1 || json_object_size(json_array_get(security, 0)) != 1 || !json_is_array(list) ||
+        json_array_size(list) > MAX_PERMISSIONS) {
+        st_contract_mistake(c, at, "security must be [{bearer: [permission, …]}], or [] for a public operation");
+        return;
+    }
+    const char **permissions = st_new_n(c->r->arena, const char *, json_array_size(list));
+    size_t i;
+    json_t *permission;
+    json_array_foreach((json_t *)list, i, permission) {
+        permissions[i] = json_string_value(permission);
+        if (!is_permission(c->r->arena, permissions[i]))
+            st_contract_mistake(c, at, "the permission %.80s must have the form resource:action",
+                                permissions[i] ? permissions[i] : "");
+        else
+            json_object_set_new(c->r->permissions, permissions[i], json_true());
+    }
+    op->authenticated = true;
+    op->permissions = permissions;
+    op->n_permissions = (int)i;
+}
+
+static void read_responses(struct st_contract *c, const json_t *json, const char *at)
+{
+    const json_t *responses = json_object_get(json, "responses");
+    const char *status;
+    json_t *response;
+    at = st_json_pointer(c->r->arena, at, "responses");
+    if (!json_object_size(responses))
+        st_contract_mistake(c, at, "at least one response must be described");
+    json_object_foreach((json_t *)responses, status, response) {
+        bool code = strlen(status) == 3 && status[0] >= '1' && status[0] <= '5' &&
+                    (st_streq(status + 1, "XX") || strspn(status + 1, ST_DIGITS) == 2);
+        if (!code && !st_streq(status, "default"))
+            st_contract_mistake(c, st_json_pointer(c->r->arena, at, status),
+                                "'%.40s' must be a status such as '200', '4XX', or default", status);
+    }
+}
+
+static void read_identity(struct st_contract *c, const json_t *json, const char *at, struct st_api_operation *op)
+{
+    static const char id_characters[] = ST_LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ" ST_DIGITS "_";
+    op->id = st_json_str(json, "operationId", "");
+    const char *before = st_json_str(c->r->ids, op->id, NULL);
+    if (!st_contract_is_name(op->id, id_characters, 64))
+        st_contract_mistake(c, at, "the operationId '%.80s' must be a name of letters, digits and _, such as createStory",
+                            op->id);
+    else if (before)
+        st_contract_mistake(c, at, "the operationId %s is taken at %s", op->id, before);
+    else
+        json_object_set_new(c->r->ids, op->id, json_string(st_contract_place(c, at)));
+    op->service = st_json_str(json, "x-service", st_json_str(c->yaml.root, "x-service", NULL));
+    if (!st_contract_is_name(op->service, ST_LOWER ST_DIGITS "-", MAX_SERVICE))
+        st_contract_mistake(c, at, "x-service must name the service, with a-z, 0-9 and -");
+    else
+        json_object_set_new(c->r->services, op->service, json_true());
+}
+
+static void add_operation(struct st_api_reader *r, const struct st_api_operation *op)
+{
+    if (r->n_operations == r->cap_operations) {
+        int cap = r->cap_operations ? 2 * r->cap_operations : 64;
+        struct st_api_operation *operations = st_new_n(r->arena, struct st_api_operation, (size_t)cap);
+        if (r->n_operations)
+            memcpy(operations, r->operations, (size_t)r->n_operations * sizeof(*operations));
+        r->operations = operations;
+        r->cap_operations = cap;
+    }
+    r->operations[r->n_operations++] = *op;
+}
+
+void st_contract_read_path(struct st_contract *c, const char *path, const json_t *item)
+{
+    static const char *const members[ST_METHODS] = {"get", "post", "put", "patch", "delete"};
+    struct template t = {.n = 0};
+    const char *item_at = st_json_pointer(c->r->arena, "/paths", path);
+    if (!read_template(c, path, item_at, &t))
+        return;
+    int found = 0;
+    for (int m = 0; m < ST_METHODS; m++) {
+        const json_t *json = json_object_get(item, members[m]);
+        if (!json)
+            continue;
+        const char *at = st_json_pointer(c->r->arena, item_at, members[m]);
+        struct st_api_operation op = {.method = (enum st_api_method)m,
+                                      .path = path,
+                                      .version = version_of(c->r->arena, path),
+                                      .file = c->yaml.path,
+                                      .line = st_yaml_line(&c->yaml, at)};
+        read_identity(c, json, at, &op);
+        read_params(c, item, item_at, json, at, &t, &op);
+        read_body(c, json, at, &op);
+        read_responses(c, json, at);
+        read_security(c, json, at, &op);
+        st_contract_read_extensions(c, json, at, &op);
+        add_operation(c->r, &op);
+        found++;
+    }
+    if (!found)
+        st_contract_mistake(c, item_at, "the path has no operation");
+}

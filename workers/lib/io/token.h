@@ -1,0 +1,50 @@
+#ifndef ST_IO_TOKEN_H
+#define ST_IO_TOKEN_H
+/*
+ * Access tokens (JWT, RFC 9068 profile), and the signature of the edge on the identity it hands to a service.
+ *
+ * Verification is strict: three parts of strict base64url, header and claims without duplicate names, `alg` equal to
+ * the key's algorithm, `typ` at+jwt, no `crit`, numeric exp / nbf / iat, exact issuer and audience.
+ */
+#include "io/crypto.h"
+#include "io/json.h"
+
+enum { ST_TOKEN_MAX = 8 * 1024 };
+
+struct st_token_rule {
+    const struct st_key *const *keys;
+    int n_keys;
+    const char *issuer, *audience; /* NULL: not checked */
+    int leeway_s;                  /* for exp and nbf */
+    bool signature_only;           /* claims are not looked at */
+};
+
+struct st_token_claims {
+    const char *user, *session, *token_id; /* sub, sid, jti */
+    const char *roles;                     /* comma-separated, from the array `roles` */
+    const char *tier;
+    int64_t expires; /* seconds since 1970 */
+    const json_t *all;
+};
+
+/* 0, or ST_E_UNAUTHENTICATED and *ret_why (static, fit for WWW-Authenticate's error_description). */
+ST_MUSTCHECK int st_token_verify(const struct st_token_rule *rule, const char *token, size_t len, int64_t now_s,
+                                 struct st_arena *a, struct st_token_claims *ret, const char **ret_why);
+
+/* Signs claims with a private key, by libjwt. */
+ST_MUSTCHECK int st_token_issue(const struct st_key *key, const json_t *claims, struct st_arena *a, const char **ret);
+
+/*
+ * What the edge tells a service about a request, in X-Api-* headers, signed so that nobody else can say it.
+ * All strings, "" when there is none.
+ */
+struct st_edge_identity {
+    const char *method, *uri; /* uri as it is forwarded, with the query */
+    const char *operation, *user, *session, *roles, *tier, *correlation_id, *address;
+    const char *time; /* seconds since 1970, decimal */
+};
+enum { ST_EDGE_SIGNATURE_LEN = 65, ST_EDGE_TOLERANCE_S = 60 };
+/* HMAC-SHA256 over the values, each ended by a line feed, as hex with a NUL. */
+void st_edge_sign(const void *key, size_t key_len, const struct st_edge_identity *id, char out[ST_EDGE_SIGNATURE_LEN]);
+
+#endif

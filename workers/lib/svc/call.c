@@ -1,0 +1,362 @@
+/* One piece of work: its transaction, its statements, its reply. */
+#include "svc/call.h"
+
+#include "io/crypto.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+enum { ATTEMPTS = 5, CURSOR_MAC = 20 };
+
+void st_worker_init(struct st_worker *w, struct st_run *run, const char *name)
+{
+    char full[64];
+    snprintf(full, sizeof(full), "%s/%s", run->service->name, name);
+    *w = (struct st_worker){
+        .run = run,
+        .pg = st_pg_new(st_option("database"), full),
+        .redis = st_redis_new(st_option("redis"), 2000),
+    };
+}
+
+void st_worker_release(struct st_worker *w)
+{
+    w->pg = st_pg_free(w->pg);
+    w->redis = st_redis_free(w->redis);
+    st_arena_release(&w->arena);
+}
+
+void st_call_init(struct st_call *call, struct st_worker *w, const char *name)
+{
+    *call = (struct st_call){
+        .arena = &w->arena,
+        .name = name,
+        .correlation_id = "",
+        .causation_id = "",
+        .traceparent = "",
+        .user_id = "",
+        .session_id = "",
+        .roles = "",
+        .tier = "",
+        .address = "",
+        .p = st_new(&w->arena, struct st_call_private),
+    };
+    call->p->worker = w;
+    call->p->status = 204;
+}
+
+static struct st_pg *pg_of(struct st_call *call)
+{
+    return call->p->worker->pg;
+}
+
+void st_call_reset(struct st_call *call)
+{
+    struct st_call_private *p = call->p;
+    if (p->open)
+        st_pg_rollback(pg_of(call));
+    p->open = p->emitted = p->enqueued = false;
+    p->error = p->refused = 0;
+    p->detail = NULL;
+    p->fields.count = 0;
+    p->status = 204;
+    p->reply = NULL;
+    p->text = p->content_type = NULL;
+    p->n_headers = 0;
+}
+
+/* Commits and wakes those who wait for what was written. */
+static int commit(struct st_call *call)
+{
+    struct st_call_private *p = call->p;
+    int r = 0;
+    if (p->open)
+        r = p->error ? p->error : st_pg_commit(pg_of(call));
+    else
+        r = p->error;
+    if (r < 0)
+        return r;
+    p->open = false;
+    if (p->emitted)
+        st_bell_ring(&p->worker->run->relay_bell);
+    if (p->enqueued)
+        st_bell_ring(&p->worker->run->jobs_bell);
+    p->emitted = p->enqueued = false;
+    return 0;
+}
+
+int st_call_transact(struct st_call *call, int (*body)(struct st_call *call, void *ctx), void *ctx)
+{
+    int r = 0;
+    for (int attempt = 1; attempt <= ATTEMPTS; attempt++) {
+        r = body(call, ctx);
+        if (r >= 0)
+            r = commit(call);
+        if (r >= 0)
+            break;
+        if (call->p->open)
+            st_pg_rollback(pg_of(call));
+        call->p->open = false;
+        if (r != ST_E_RETRY || attempt == ATTEMPTS)
+            break;
+        st_call_reset(call);
+        st_sleep_ms(attempt * 5);
+    }
+    if (r == ST_E_UNAVAILABLE || r >= 0)
+        atomic_store(&call->p->worker->run->database_ok, r >= 0);
+    return r;
+}
+
+int st_commit(struct st_call *call)
+{
+    return commit(call);
+}
+
+const char *st_call_error(struct st_call *call, int err)
+{
+    if (call->p->detail)
+        return call->p->detail;
+    if (err == ST_E_INTERNAL || err == ST_E_UNIQUE || err == ST_E_CONFLICT || err == ST_E_UNAVAILABLE) {
+        const char *message = st_pg_error(pg_of(call));
+        if (*message)
+            return st_strdup(call->arena, message);
+    }
+    return st_err_title(err);
+}
+
+/* Opens the transaction with the first statement, so that work without the database costs none. */
+static struct st_pg *open_pg(struct st_call *call)
+{
+    struct st_call_private *p = call->p;
+    if (!p->open && !p->autocommit) {
+        st_pg_begin(pg_of(call));
+        p->open = true;
+    }
+    return pg_of(call);
+}
+
+void st_exec_(struct st_call *call, const char *sql, int n, const char *const *params)
+{
+    st_pg_exec(open_pg(call), sql, n, params);
+}
+
+int st_rows_(struct st_call *call, struct st_rows **ret, const char *sql, int n, const char *const *params)
+{
+    if (call->p->error)
+        return call->p->error;
+    return st_pg_query(open_pg(call), call->arena, sql, n, params, ret);
+}
+
+int st_exec_one_(struct st_call *call, int err, const char *sql, int n, const char *const *params)
+{
+    struct st_rows *rows;
+    int r = st_rows_(call, &rows, sql, n, params);
+    if (r < 0)
+        return r;
+    return st_rows_affected(rows) == 1 ? 0 : err;
+}
+
+int st_row_(struct st_call *call, json_t **ret, const char *sql, int n, const char *const *params)
+{
+    struct st_rows *rows;
+    int r = st_rows_(call, &rows, sql, n, params);
+    if (r < 0)
+        return r;
+    if (st_rows_count(rows) == 0)
+        return ST_E_NOT_FOUND;
+    *ret = st_row_json(rows, 0, call->arena);
+    return 0;
+}
+
+int st_list_(struct st_call *call, json_t **ret, const char *sql, int n, const char *const *params)
+{
+    struct st_rows *rows;
+    int r = st_rows_(call, &rows, sql, n, params);
+    if (r < 0)
+        return r;
+    *ret = st_rows_json(rows, call->arena);
+    return 0;
+}
+
+struct st_redis *st_call_redis(struct st_call *call)
+{
+    return call->p->worker->redis;
+}
+
+/* --- what a call was given --- */
+
+const char *st_param(struct st_call *call, const char *name)
+{
+    const json_t *j = json_object_get(call->params, name);
+    if (json_is_integer(j))
+        return st_i64(call->arena, json_integer_value(j));
+    return json_string_value(j);
+}
+
+int64_t st_param_int(struct st_call *call, const char *name)
+{
+    return json_integer_value(json_object_get(call->params, name));
+}
+
+bool st_has_role(const struct st_call *call, const char *role)
+{
+    size_t n = strlen(role);
+    for (const char *s = call->roles; *s;) {
+        size_t len = strcspn(s, ",");
+        if (len == n && memcmp(s, role, n) == 0)
+            return true;
+        s += len + (s[len] == ',');
+    }
+    return false;
+}
+
+/* --- answers --- */
+
+int st_reply_keep(struct st_call *call, int status, json_t *body)
+{
+    call->p->status = status;
+    call->p->reply = body;
+    return 0;
+}
+
+int st_reply(struct st_call *call, int status, json_t *body)
+{
+    return st_reply_keep(call, status, body ? st_json_keep(call->arena, body) : NULL);
+}
+
+int st_reply_text(struct st_call *call, int status, const char *content_type, const char *text)
+{
+    call->p->status = status;
+    call->p->content_type = content_type;
+    call->p->text = text;
+    return 0;
+}
+
+int st_reply_object(struct st_call *call, const char *content_type, const char *object_key)
+{
+    st_header(call, "X-Accel-Redirect", st_printf(call->arena, "/_objects/%s", object_key));
+    return st_reply_text(call, 200, content_type, "");
+}
+
+void st_header(struct st_call *call, const char *name, const char *value)
+{
+    struct st_call_private *p = call->p;
+    if (p->n_headers == ST_REPLY_HEADERS)
+        abort();
+    p->headers[p->n_headers].name = name;
+    p->headers[p->n_headers++].value = st_strdup(call->arena, value);
+}
+
+int st_fail(struct st_call *call, int err, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    call->p->detail = st_vprintf(call->arena, fmt, ap);
+    va_end(ap);
+    return err;
+}
+
+int st_refuse(struct st_call *call, int err, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    call->p->detail = st_vprintf(call->arena, fmt, ap);
+    va_end(ap);
+    call->p->refused = err;
+    return 0;
+}
+
+void st_fail_at(struct st_call *call, const char *pointer, const char *message)
+{
+    struct st_schema_errors *e = &call->p->fields;
+    if (e->count < ST_SCHEMA_ERRORS)
+        e->list[e->count++] =
+            (struct st_schema_error){st_strdup(call->arena, pointer), st_strdup(call->arena, message)};
+}
+
+void st_etag(struct st_call *call, int64_t version)
+{
+    st_header(call, "ETag", st_printf(call->arena, "\"%lld\"", (long long)version));
+}
+
+int st_if_match(struct st_call *call, int64_t version)
+{
+    const char *given = call->p->if_match;
+    if (!given)
+        return st_fail(call, ST_E_PRECONDITION_REQUIRED, "Send If-Match with the ETag of what you read.");
+    if (st_streq(given, "*") || st_streq(given, st_printf(call->arena, "\"%lld\"", (long long)version)))
+        return 0;
+    return st_fail(call, ST_E_PRECONDITION, "It is at version %lld now; read it again.", (long long)version);
+}
+
+const char *st_keyed_hash(struct st_call *call, const char *purpose, const char *value)
+{
+    const struct st_run *run = call->p->worker->run;
+    const char *text = st_printf(call->arena, "%s\n%s", purpose, value);
+    unsigned char mac[ST_SHA256_LEN];
+    st_hmac_sha256(run->edge_key, run->edge_key_len, text, strlen(text), mac);
+    return st_hex(call->arena, mac, sizeof(mac));
+}
+
+/* --- pages --- */
+
+/* Cursors carry a MAC over the operation, the user and the position, so that only our own come back. */
+static const char *cursor_mac(struct st_call *call, const char *after)
+{
+    const char *text = st_printf(call->arena, "%s\n%s\n%s", call->name, call->user_id, after);
+    return st_strndup(call->arena, st_keyed_hash(call, "cursor", text), CURSOR_MAC);
+}
+
+int st_cursor(struct st_call *call, const char **ret_after)
+{
+    const char *cursor = st_param(call, "cursor");
+    *ret_after = NULL;
+    if (!cursor)
+        return 0;
+    const char *dot = strchr(cursor, '.');
+    size_t len;
+    const char *after = dot ? (const char *)st_b64url_decode(call->arena, cursor, (size_t)(dot - cursor), &len) : NULL;
+    if (!after || !st_utf8_valid(after, len))
+        return st_fail(call, ST_E_INVALID, "The cursor is not one of ours; start again without it.");
+    const char *mac = cursor_mac(call, after);
+    if (strlen(dot + 1) != strlen(mac) || !st_equal_secret(dot + 1, mac, strlen(mac)))
+        return st_fail(call, ST_E_INVALID, "The cursor is not one of ours; start again without it.");
+    *ret_after = after;
+    return 0;
+}
+
+const char *st_limit_plus_one(struct st_call *call)
+{
+    return st_i64(call->arena, st_param_int(call, "limit") + 1);
+}
+
+int st_reply_page(struct st_call *call, json_t *rows, const char *cursor_member)
+{
+    size_t limit = (size_t)st_param_int(call, "limit");
+    json_t *page = st_json_keep(call->arena, json_pack("{s:O}", "items", rows));
+    if (json_array_size(rows) > limit) {
+        json_array_remove(rows, limit);
+        const json_t *last = json_object_get(json_array_get(rows, limit - 1), cursor_member);
+        const char *after =
+            json_is_integer(last) ? st_i64(call->arena, json_integer_value(last)) : json_string_value(last);
+        if (!after)
+            abort();
+        const char *cursor =
+            st_printf(call->arena, "%s.%s", st_b64url(call->arena, after, strlen(after)), cursor_mac(call, after));
+        json_object_set_new(page, "nextCursor", json_string(cursor));
+    }
+    return st_reply_keep(call, 200, page);
+}
+
+/* --- object store --- */
+
+const char *st_object_path(struct st_call *call, const char *key)
+{
+    char *path = st_printf(call->arena, "%s/%s", st_option("object_dir"), key);
+    for (char *slash = path + strlen(st_option("object_dir")) + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        (void)mkdir(path, 0750); /* it may exist; a real failure shows when the file is opened */
+        *slash = '/';
+    }
+    return path;
+}

@@ -1,0 +1,34 @@
+#ifndef ST_SVC_CALL_H
+#define ST_SVC_CALL_H
+/* The private half of struct st_call. Not for services. */
+#include "svc/run.h"
+
+enum { ST_REPLY_HEADERS = 12, ST_FIELD_ERRORS = ST_SCHEMA_ERRORS };
+
+struct st_call_private {
+    struct st_worker *worker;
+    bool autocommit; /* read-only calls: each statement stands alone */
+    bool open;       /* a transaction was begun */
+    bool emitted, enqueued;
+    int error;   /* a failure that queued work has met: commit gives it */
+    int refused; /* by st_refuse: the problem to answer after the commit, or 0 */
+    const char *detail;
+    struct st_schema_errors fields;
+
+    /* the reply */
+    int status;
+    json_t *reply;
+    const char *text, *content_type; /* instead of JSON */
+    struct {
+        const char *name, *value;
+    } headers[ST_REPLY_HEADERS];
+    int n_headers;
+
+    const char *if_match; /* request header, NULL when absent */
+    void *job;            /* jobs.c: the slot that runs this call */
+};
+
+/* Forgets what a failed attempt left: reply, errors, flags. Rolls an open transaction back. */
+void st_call_reset(struct st_call *call);
+
+#endif

@@ -1,0 +1,39 @@
+/* What parts that try again have in common: how long to wait, and how to note why. */
+#include "svc/run.h"
+
+enum { BACKOFF_FIRST_MS = 1000, BACKOFF_LAST_MS = 300000 };
+
+int64_t st_backoff_ms(int failures)
+{
+    uint16_t chance;
+    int64_t ms = BACKOFF_FIRST_MS;
+    while (--failures > 0 && ms < BACKOFF_LAST_MS)
+        ms *= 2;
+    if (ms > BACKOFF_LAST_MS)
+        ms = BACKOFF_LAST_MS;
+    st_random(&chance, sizeof(chance));
+    return ms * 3 / 4 + ms / 2 * chance / UINT16_MAX;
+}
+
+void st_run_pause(struct st_run *run, int ms)
+{
+    int64_t until = st_mono() + (int64_t)ms * 1000, left;
+    while (!atomic_load(&run->stopping) && (left = until - st_mono()) > 0) {
+        uint64_t seen = st_bell_rings(&run->events_bell);
+        if (!atomic_load(&run->stopping))
+            st_bell_wait(&run->events_bell, seen, (int)(left / 1000 + 1));
+    }
+}
+
+char *st_storable(struct st_arena *a, const char *s, size_t len, size_t max)
+{
+    if (len > max)
+        for (len = max; len && ((unsigned char)s[len] & 0xc0) == 0x80;) /* do not cut inside a character */
+            len--;
+    char *copy = st_strndup(a, s, len);
+    if (!st_utf8_valid(copy, len))
+        for (size_t i = 0; i < len; i++)
+            if ((unsigned char)copy[i] >= 0x80 || copy[i] == '\0')
+                copy[i] = '?';
+    return copy;
+}

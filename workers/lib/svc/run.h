@@ -1,0 +1,111 @@
+#ifndef ST_SVC_RUN_H
+#define ST_SVC_RUN_H
+/*
+ * What the parts of the library share inside one daemon. Not for services.
+ *
+ * Threads: main (signals, watchdog, health), the HTTP pool (api.c), relay (relay.c), consumer (consume.c), job workers
+ * with their dispatcher (jobs.c), schedules (cron.c), doorbell (bell of Redis, doorbell.c). Each thread that works for
+ * calls owns one st_worker; nothing in a worker is shared.
+ */
+#include "base/bell.h"
+#include "io/openapi.h"
+#include "io/redis.h"
+#include "svc/service.h"
+
+#include <stdatomic.h>
+
+/* The event registry: config/events/<type>.v<major>.json. */
+struct st_event_type {
+    const char *type, *topic, *aggregate_type, *version, *service;
+    bool audit; /* retention class */
+    const struct st_schema *payload;
+};
+
+struct st_run {
+    const struct st_service *service;
+    struct st_arena arena; /* lives as long as the process */
+    struct st_api *api;    /* this service's contract */
+    const struct st_event_type *types;
+    int n_types; /* sorted by type */
+    char edge_key[129];
+    size_t edge_key_len;
+    atomic_bool stopping;            /* no new work is taken */
+    atomic_bool relay_leads;         /* the relay of this process is the active one; else rings go to the bus */
+    struct st_jobs *jobs;            /* dispatcher and pool (jobs.c); NULL unless started */
+    struct st_bell relay_bell;       /* events were committed here */
+    struct st_bell jobs_bell;        /* jobs were committed here, or ended */
+    struct st_bell events_bell;      /* events may have arrived in Redis */
+    atomic_bool database_ok, bus_ok; /* the last thing each told; for health */
+};
+
+/* NULL when the registry does not know the type. */
+const struct st_event_type *st_run_event_type(const struct st_run *run, const char *type);
+/* Who handles events of this type here: its own subscription, else the one of "*", else NULL. */
+st_handler *st_run_subscription(const struct st_run *run, const char *type);
+/* Loads all of config/events. ST_E_INVALID and *ret_why = "file: reason". */
+ST_MUSTCHECK int st_registry_load(struct st_arena *a, const char *dir, const struct st_event_type **ret, int *ret_n,
+                                  const char **ret_why);
+
+struct st_worker {
+    struct st_run *run;
+    struct st_pg *pg;
+    struct st_redis *redis;
+    struct st_arena arena; /* reset after each call */
+};
+void st_worker_init(struct st_worker *w, struct st_run *run, const char *name);
+void st_worker_release(struct st_worker *w);
+
+/* A call on this worker's arena and connection; identity and inputs are then set by whoever makes it. */
+void st_call_init(struct st_call *call, struct st_worker *w, const char *name);
+
+/*
+ * Runs `body` in a transaction and commits; on ST_E_RETRY again, at most 5 times. After the commit it rings the bells
+ * of what was written. Gives body's error, or the commit's; then everything is rolled back.
+ */
+ST_MUSTCHECK int st_call_transact(struct st_call *call, int (*body)(struct st_call *call, void *ctx), void *ctx);
+
+/* The sentence st_fail left, else what the database said, else the error's title: for logs, dead letters and
+ * jobs.error. */
+const char *st_call_error(struct st_call *call, int err);
+
+/* Loops of the daemon; each returns soon after run->stopping is set (and its bell rung). ctx is the struct st_run. */
+void *st_relay_main(void *ctx);
+void *st_consume_main(void *ctx);
+void *st_cron_main(void *ctx);
+void *st_doorbell_main(void *ctx);
+
+/* Dispatcher and pool of jobs; stop waits up to deadline_ms, then hands back what still runs. */
+ST_MUSTCHECK int st_jobs_start(struct st_run *run);
+void st_jobs_stop(struct st_run *run, int deadline_ms);
+
+/* In the transaction of a job: does its lease still hold? ST_E_FENCED. Locks the job's row until the transaction ends, so
+ * that nobody takes the job over meanwhile. For st_commit. */
+ST_MUSTCHECK int st_job_fence(struct st_call *call);
+
+/* How long work that has failed `failures` times waits: 1 s, 2 s, 4 s … 5 min, a quarter more or less by chance. */
+int64_t st_backoff_ms(int failures);
+
+/* A text as the database takes it: at most max bytes, what is not UTF-8 shown as ?. */
+char *st_storable(struct st_arena *a, const char *s, size_t len, size_t max);
+
+/* Waits, but not longer than until run->stopping. */
+void st_run_pause(struct st_run *run, int ms);
+
+/* Counters for /metrics and the log; see metrics.c. Thread-safe. */
+enum st_counter {
+    ST_N_REQUESTS,
+    ST_N_REQUEST_ERRORS,
+    ST_N_EMITTED,
+    ST_N_RELAYED,
+    ST_N_REPUBLISHED,
+    ST_N_CONSUMED,
+    ST_N_DUPLICATES,
+    ST_N_RETRIES,
+    ST_N_DEAD,
+    ST_N_JOBS_DONE,
+    ST_N_JOBS_FAILED,
+    ST_COUNTERS
+};
+void st_count(enum st_counter c, int64_t n);
+
+#endif

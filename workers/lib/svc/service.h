@@ -1,0 +1,201 @@
+#ifndef ST_SVC_SERVICE_H
+#define ST_SVC_SERVICE_H
+/*
+ * The service framework: a service is a file of const tables over this library, which owns main().
+ *
+ *   static int create_story(struct st_call *call)
+ *   {
+ *       const char *id = st_new_id(call->arena);
+ *       st_exec(call, "insert into stories (story_id, author_id, title) values ($1, $2, $3)", id, call->user_id,
+ *               st_str(call->body, "title"));
+ *       st_emit(call, "StoryCreated", id, json_pack("{s:s, s:s}", "storyId", id, "authorId", call->user_id));
+ *       return st_reply(call, 201, json_pack("{s:s}", "storyId", id));
+ *   }
+ *
+ * One kind of function handles everything: a request, an event, a job, a schedule. Before it runs the library has
+ * authenticated, validated and decoded; it opens the transaction around it, commits rows, events, jobs and the reply
+ * kept for the idempotency key together when it returns 0, and rolls all back when it returns an error. A collision
+ * with another transaction (ST_E_RETRY) runs the handler again. The handler frees nothing: call->arena ends with it.
+ *
+ * Errors: return one of ST_E_*, best through st_fail, which adds a sentence for the client.
+ */
+#include "base/base.h"
+#include "io/json.h"
+#include "io/pg.h"
+
+struct st_call {
+    struct st_arena *arena;
+    const char *name;                                        /* operationId, event type, job name or schedule name */
+    const char *correlation_id, *causation_id, *traceparent; /* "" when there is none */
+
+    /* who: "" outside a request, and in public operations without a token */
+    const char *user_id, *session_id, *roles, *tier, *address;
+
+    json_t *params;               /* requests: parameters by name, typed, defaults filled in */
+    json_t *body;                 /* request body, event payload or job payload; NULL when there is none */
+    const struct st_event *event; /* in event handlers */
+    const struct st_job *job;     /* in job handlers */
+
+    struct st_call_private *p;
+};
+
+typedef int st_handler(struct st_call *call);
+
+/* --- what a call was given ------------------------------------------------------------------------------------- */
+const char *st_param(struct st_call *call, const char *name); /* text of a parameter, NULL when absent */
+int64_t st_param_int(struct st_call *call, const char *name); /* 0 when absent */
+#define st_str(object, name) st_json_str((object), (name), NULL)
+bool st_has_role(const struct st_call *call, const char *role);
+
+struct st_event {
+    const char *id, *type, *topic, *aggregate_type, *aggregate_id, *timestamp, *version, *user_id;
+};
+struct st_job {
+    int64_t id;
+    int attempt; /* from 1 */
+    int max_attempts;
+    const char *key; /* unique key, or NULL */
+};
+
+/* --- database: text parameters (NULL is SQL NULL); sql must be a string literal -------------------------------- */
+
+/* Queued; a failure surfaces at the next read or at the commit. */
+#define st_exec(call, sql, ...) st_exec_((call), (sql), ST_PARAMS(__VA_ARGS__))
+
+/* Waits. Exactly one row must be affected, else `err` is returned. */
+#define st_exec_one(call, err, sql, ...) st_exec_one_((call), (err), (sql), ST_PARAMS(__VA_ARGS__))
+
+/* The first row as an object; ST_E_NOT_FOUND when there is none. SQL aliases name the members: select a as "storyId".
+ */
+#define st_row(call, ret, sql, ...) st_row_((call), (ret), (sql), ST_PARAMS(__VA_ARGS__))
+/* All rows as an array of objects. */
+#define st_list(call, ret, sql, ...) st_list_((call), (ret), (sql), ST_PARAMS(__VA_ARGS__))
+/* Raw cells, for what is not JSON. */
+#define st_rows(call, ret, sql, ...) st_rows_((call), (ret), (sql), ST_PARAMS(__VA_ARGS__))
+
+void st_exec_(struct st_call *call, const char *sql, int n, const char *const *params);
+ST_MUSTCHECK int st_exec_one_(struct st_call *call, int err, const char *sql, int n, const char *const *params);
+ST_MUSTCHECK int st_row_(struct st_call *call, json_t **ret, const char *sql, int n, const char *const *params);
+ST_MUSTCHECK int st_list_(struct st_call *call, json_t **ret, const char *sql, int n, const char *const *params);
+ST_MUSTCHECK int st_rows_(struct st_call *call, struct st_rows **ret, const char *sql, int n,
+                          const char *const *params);
+
+/*
+ * Only in jobs: commits what was done so far and leaves the transaction, so that outside work never runs inside one;
+ * the next statement opens another. The job must be able to start again from what it has committed.
+ */
+ST_MUSTCHECK int st_commit(struct st_call *call);
+
+/* --- events, jobs ------------------------------------------------------------------------------------------------ */
+
+/*
+ * Writes an event of the registry (config/events/<type>.v1.json) to the log, in this transaction. Steals the payload.
+ * A payload that its schema rejects fails the call with ST_E_INTERNAL. The aggregate's row in `aggregates` is locked,
+ * so that its events are numbered and ordered.
+ */
+void st_emit(struct st_call *call, const char *type, const char *aggregate_id, json_t *payload);
+
+/*
+ * Adds a job of this service, in this transaction. Steals the payload. With a key, an equal one that still waits makes
+ * this a no-op, and jobs of one key never run at the same time. delay_ms 0: as soon as the transaction commits.
+ */
+void st_enqueue(struct st_call *call, const char *job, const char *key, int64_t delay_ms, json_t *payload);
+
+/* In jobs: done of total, for the live view and the log; also finds out whether the lease still holds: ST_E_FENCED or
+ * ST_E_CANCELLED (also while shutting down) tell the job to stop and return that. Call often; it limits its own cost.
+ * Thread-safe for one call at a time. */
+ST_MUSTCHECK int st_progress(struct st_call *call, int64_t done, int64_t total);
+
+/* --- answers ----------------------------------------------------------------------------------------------------- */
+int st_reply(struct st_call *call, int status, json_t *body);      /* steals body; NULL for none; gives 0 */
+int st_reply_keep(struct st_call *call, int status, json_t *body); /* as st_reply, for a body the arena keeps */
+int st_reply_text(struct st_call *call, int status, const char *content_type, const char *text);
+/* A file of the object store; the edge sends it, with Range. */
+int st_reply_object(struct st_call *call, const char *content_type, const char *object_key);
+void st_header(struct st_call *call, const char *name, const char *value); /* value is copied */
+
+/* Gives err; the sentence becomes `detail` of the problem and must not hold secrets. */
+int st_fail(struct st_call *call, int err, const char *fmt, ...) ST_PRINTF(3, 4);
+/*
+ * As st_fail, but gives 0: what the handler did is committed, and the client still gets the problem. For what must be
+ * remembered although it failed: a stolen refresh token, a failed login.
+ */
+int st_refuse(struct st_call *call, int err, const char *fmt, ...) ST_PRINTF(3, 4);
+/* Adds an entry to errors[] of the problem: a JSON pointer into the body ("/title"), and what to mend. */
+void st_fail_at(struct st_call *call, const char *pointer, const char *message);
+
+/* Sets ETag: "<version>". */
+void st_etag(struct st_call *call, int64_t version);
+/* Compares If-Match with the version: ST_E_PRECONDITION, or ST_E_PRECONDITION_REQUIRED when there is none. "*" fits. */
+ST_MUSTCHECK int st_if_match(struct st_call *call, int64_t version);
+
+/*
+ * Keyset pages. The page is {"items": [...], "nextCursor": text or absent}. Select limit + 1 rows ordered by a unique
+ * key that is in each row as `cursor_member`; the library cuts the extra row and makes the cursor of the last one.
+ * st_cursor gives what the client's cursor holds (NULL on the first page); a forged one is ST_E_INVALID.
+ */
+ST_MUSTCHECK int st_cursor(struct st_call *call, const char **ret_after);
+const char *st_limit_plus_one(struct st_call *call); /* the parameter `limit` plus one, as a text parameter */
+int st_reply_page(struct st_call *call, json_t *rows, const char *cursor_member);
+
+/* HMAC of a value under the platform's key and a purpose, as 64 hex digits: to recognise what must not be stored. */
+const char *st_keyed_hash(struct st_call *call, const char *purpose, const char *value);
+
+/* --- object store ------------------------------------------------------------------------------------------------ */
+/* Path of a key ("narration/<id>/audio.opus") in the local store; parent folders are made. */
+const char *st_object_path(struct st_call *call, const char *key);
+
+/* --- the tables ----------------------------------------------------------------------------------------------------
+ */
+struct st_operation {
+    const char *id; /* operationId of the contract; a missing or extra one stops the start */
+    st_handler *handler;
+};
+struct st_subscription {
+    const char *type; /* event type, or "*" for all */
+    st_handler *handler;
+};
+struct st_job_kind {
+    const char *name;
+    st_handler *handler;
+    int concurrency;    /* of this process */
+    int timeout_s;      /* a run that takes longer is told to stop (st_progress) and counts as failed */
+    int attempts;       /* then it is a dead letter; between attempts backoff 1 s, 2 s, 4 s … 5 min with jitter */
+    st_handler *failed; /* runs in the transaction that buries the job, or NULL: to set a failed state, emit */
+};
+struct st_schedule {
+    const char *name;
+    int every_s; /* at most once per span over all processes */
+    st_handler *handler;
+};
+struct st_option {
+    const char *name;     /* in config/storytelling.conf; ST_<NAME> in the environment overrides */
+    const char *fallback; /* NULL: required */
+};
+
+struct st_service {
+    const char *name;                /* also: database, socket, stream, consumer group */
+    const struct st_option *options; /* each list ends with an all-zero entry; NULL for none */
+    const struct st_operation *operations;
+    const struct st_subscription *subscriptions;
+    const struct st_job_kind *jobs;
+    const struct st_schedule *schedules;
+    int (*start)(struct st_call *call); /* runs once in a transaction before anything else, or NULL */
+};
+
+/* Value of an option of the service or of the library. */
+const char *st_option(const char *name);
+int64_t st_option_int(const char *name);
+
+/* Redis for jobs that publish to the edge: one command; see io/redis.h. The connection belongs to the calling thread.
+ */
+struct st_redis *st_call_redis(struct st_call *call);
+
+int st_service_main(const struct st_service *service, int argc, char **argv);
+#define ST_SERVICE_MAIN(service_)                                                                                      \
+    int main(int argc, char **argv)                                                                                    \
+    {                                                                                                                  \
+        return st_service_main(&service_, argc, argv);                                                                 \
+    }
+
+#endif

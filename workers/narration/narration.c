@@ -1,0 +1,42 @@
+/* Narration: a story to hear, with a voice for each character. */
+#include "narration/narration.h"
+
+static const struct st_option options[] = {
+    {"speak_program", NULL},
+    {0},
+};
+
+static const struct st_operation operations[] = {
+    {"getNarration", narration_get},
+    {"getNarrationAudio", narration_get_audio},
+    {0},
+};
+
+static const struct st_subscription subscriptions[] = {
+    {"StoryCreated", narration_on_story_created},           {"StoryUpdated", narration_on_story_updated},
+    {"CharactersExtracted", narration_on_characters},       {"StoryAnalyzed", narration_on_story_analyzed},
+    {"StoryPublished", narration_on_story_published},       {"StoryDeleted", narration_on_story_deleted},
+    {"ParticipantJoined", narration_on_participant_joined}, {0},
+};
+
+static const struct st_job_kind jobs[] = {
+    {.name = "speak",
+     .handler = narration_speak,
+     .concurrency = 1,
+     .timeout_s = 4 * 3600,
+     .attempts = 3,
+     .failed = narration_speak_failed},
+    {.name = "remove_files", .handler = narration_remove_files, .concurrency = 1, .timeout_s = 60, .attempts = 20},
+    {0},
+};
+
+static const struct st_service service = {
+    .name = "narration",
+    .options = options,
+    .operations = operations,
+    .subscriptions = subscriptions,
+    .jobs = jobs,
+    .start = narration_start,
+};
+
+ST_SERVICE_MAIN(service)

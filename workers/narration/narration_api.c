@@ -1,0 +1,76 @@
+/* Hearing narrations. */
+#include "narration/narration.h"
+
+/* May the caller ($2) hear story s? As story itself decides. */
+#define READABLE                                                                                                       \
+    "(s.author_id = $2 or s.audience in ('link', 'public') or "                                                        \
+    "exists (select from story_readers r where r.story_id = s.story_id and r.user_id = $2))"
+
+static json_t *pending(const json_t *n)
+{
+    json_t *answer = json_pack("{s:s, s:O?, s:n, s:[], s:[]}", "status", "pending", "narrationId",
+                               json_object_get(n, "narration_id"), "durationMs", "audio", "segments");
+    if (st_json_int(n, "progress_total", 0) > 0)
+        json_object_set_new(answer, "progress",
+                            json_pack("{s:O, s:O}", "done", json_object_get(n, "progress_done"), "total",
+                                      json_object_get(n, "progress_total")));
+    return answer;
+}
+
+static json_t *failed(const json_t *n)
+{
+    return json_pack("{s:s, s:s, s:O, s:n, s:[], s:[]}", "status", "failed", "reason", st_json_str(n, "reason", ""),
+                     "narrationId", json_object_get(n, "narration_id"), "durationMs", "audio", "segments");
+}
+
+/* The timing map is passed through as text: a long story has thousands of segments. */
+static int reply_ready(struct st_call *call, const json_t *n)
+{
+    const char *id = st_str(n, "narration_id");
+    const char *text =
+        st_printf(call->arena,
+                  "{\"status\":\"ready\",\"narrationId\":\"%s\",\"durationMs\":%lld,\"audio\":["
+                  "{\"format\":\"opus\",\"url\":\"/v1/narrations/%s/audio?format=opus\"},"
+                  "{\"format\":\"mp3\",\"url\":\"/v1/narrations/%s/audio?format=mp3\"}],\"voices\":%s,\"segments\":%s}",
+                  id, (long long)st_json_int(n, "duration_ms", 0), id, id,
+                  st_json_text(call->arena, json_object_get(n, "voices")), st_json_str(n, "timing", "[]"));
+    return st_reply_text(call, 200, "application/json", text);
+}
+
+int narration_get(struct st_call *call)
+{
+    json_t *n;
+    int r =
+        st_row(call, &n,
+               "select n.narration_id, n.status, n.reason, n.duration_ms, n.voices, n.timing, j.progress_done, "
+               "j.progress_total from stories s left join lateral (select * from narrations "
+               "where story_id = s.story_id order by narration_id desc limit 1) n on true "
+               "left join jobs j on j.name = 'speak' and j.unique_key = n.narration_id::text and j.state = 'running' "
+               "where s.story_id = $1 and " READABLE,
+               st_param(call, "storyId"), call->user_id);
+    if (r == ST_E_NOT_FOUND)
+        return st_fail(call, r, "There is no such story, or it is not yours to hear.");
+    if (r < 0)
+        return r;
+    const char *status = st_json_str(n, "status", "pending");
+    if (st_streq(status, "ready"))
+        return reply_ready(call, n);
+    return st_reply(call, 200, st_streq(status, "failed") ? failed(n) : pending(n));
+}
+
+int narration_get_audio(struct st_call *call)
+{
+    const char *format = st_param(call, "format");
+    bool mp3 = st_streq(format, "mp3");
+    struct st_rows *rows;
+    int r = st_rows(call, &rows,
+                    "select n.object_key from narrations n join stories s using (story_id) "
+                    "where n.narration_id = $1 and n.status = 'ready' and " READABLE,
+                    st_param(call, "narrationId"), call->user_id);
+    if (r == 0 && st_rows_count(rows) == 0)
+        return st_fail(call, ST_E_NOT_FOUND, "There is no such narration, or it is not yours to hear.");
+    if (r < 0)
+        return r;
+    return st_reply_object(call, mp3 ? "audio/mpeg" : "audio/ogg",
+                           st_printf(call->arena, "%s/audio.%s", st_cell(rows, 0, 0), mp3 ? "mp3" : "opus"));
+}

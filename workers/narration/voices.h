@@ -1,0 +1,61 @@
+#ifndef NARRATION_VOICES_H
+#define NARRATION_VOICES_H
+/*
+ * Casting: which voice the narrator and each character get, and what an emotion does to a voice.
+ * Pure functions over tables; thread-safe.
+ */
+#include "narration/speech.h"
+
+enum st_gender { ST_GENDER_UNKNOWN, ST_GENDER_MALE, ST_GENDER_FEMALE };
+enum st_age { ST_AGE_ADULT, ST_AGE_CHILD, ST_AGE_ELDER };
+
+/* "male" "m" "man" "boy" …; anything else, and NULL, is UNKNOWN. Case does not matter. */
+enum st_gender st_gender_from(const char *s);
+/* "child" "elder" …, or a number of years; anything else, and NULL, is ADULT. */
+enum st_age st_age_from(const char *s);
+
+struct st_voice {
+    enum speak_engine engine;
+    char name[SPEAK_NAME_LEN]; /* flite: rms slt awb kal16; espeak-ng: a variant such as f3, or empty */
+    enum st_gender gender;
+    int32_t pitch, range, rate, tract; /* thousandths, as in speak.h */
+};
+
+struct st_character {
+    const char *name;
+    enum st_gender gender;
+    enum st_age age;
+};
+
+/*
+ * language: as st_speech_language gives it ("" is English). The narrator gets the voice that a recogniser understands
+ * best. Characters get theirs in the order given, so one that is appended later changes nobody's voice; two of them,
+ * and the narrator, differ in the voice itself, in pitch by at least two semitones, or in the length of the vocal
+ * tract, up to ST_VOICES_DISTINCT characters of one gender and age; behind that, voices come round again.
+ */
+enum { ST_VOICES_DISTINCT = 24 };
+void st_voices_narrator(const char *language, struct st_voice *ret_voice);
+void st_voices_cast(const char *language, const struct st_character *characters, size_t count,
+                    struct st_voice *ret_voices);
+
+enum st_emotion {
+    ST_EMOTION_NEUTRAL,
+    ST_EMOTION_JOY,
+    ST_EMOTION_SADNESS,
+    ST_EMOTION_ANGER,
+    ST_EMOTION_FEAR,
+    ST_EMOTION_SURPRISE,
+    ST_EMOTION_DISGUST,
+    ST_EMOTION_TRUST,
+    ST_EMOTION_ANTICIPATION,
+};
+enum st_emotion st_emotion_from(const char *s); /* the names above in lower case; anything else is NEUTRAL */
+
+/*
+ * The manner in which voice speaks with that emotion, intensity 0..1 (clamped), and how much louder than usual (dB).
+ * language as above; foreign: espeak-ng's name of another language for this utterance, or NULL.
+ */
+void st_voice_manner(const struct st_voice *voice, const char *language, const char *foreign, enum st_emotion emotion,
+                     double intensity, struct st_manner *ret_manner, double *ret_db);
+
+#endif

@@ -1,0 +1,143 @@
+/* A mail as RFC 5322 text. */
+#include "notification/mail.h"
+
+enum { LINE = 76, MAIL_LIMIT = 4 * 1024 * 1024, ENCODED_WORD = 45 /* bytes of text in one RFC 2047 word */ };
+
+static bool plain_address(const char *s)
+{
+    for (const char *p = s; *p; p++)
+        if ((unsigned char)*p <= ' ' || strchr("<>,;:\"\\", *p) || *p == 0x7f)
+            return false;
+    return strchr(s, '@') != NULL;
+}
+
+static bool ascii(const char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s >= 0x7f || (unsigned char)*s < ' ')
+            return false;
+    return true;
+}
+
+/* RFC 2047: words of whole characters, each at most 75 long, folded. Control characters become spaces. */
+static void put_words(struct st_buf *b, const char *s)
+{
+    const char *end = s + strlen(s);
+    while (s < end) {
+        const char *from = s;
+        st_buf_str(b, from == end ? "" : "=?UTF-8?Q?");
+        for (int room = ENCODED_WORD; s < end && room > 0;) {
+            const char *next = s;
+            (void)st_utf8_next(&next);
+            int cost = (int)(next - s) * 3;
+            if (cost > room)
+                break;
+            room -= cost;
+            for (; s < next; s++) {
+                unsigned char c = (unsigned char)*s;
+                bool safe = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+                if (safe)
+                    st_buf_char(b, (char)c);
+                else if (c <= ' ')
+                    st_buf_char(b, '_');
+                else
+                    st_buf_printf(b, "=%02X", c);
+            }
+        }
+        st_buf_str(b, s < end ? "?=\r\n " : "?=");
+    }
+}
+
+/* Text of a header: as it is when short and ASCII, else in encoded words. */
+static void put_header_text(struct st_buf *b, const char *s)
+{
+    if (ascii(s) && strlen(s) <= LINE - 10 && !strstr(s, "=?"))
+        st_buf_str(b, s);
+    else
+        put_words(b, s);
+}
+
+static void put_mailbox(struct st_buf *b, const char *header, const char *name, const char *address)
+{
+    st_buf_printf(b, "%s: ", header);
+    if (*name) {
+        put_words(b, name); /* encoded always: a name may hold any character */
+        st_buf_str(b, "\r\n ");
+    }
+    st_buf_printf(b, "<%s>\r\n", address);
+}
+
+/* RFC 2045 section 6.7; line ends of the text become CR LF. */
+static void put_quoted_printable(struct st_buf *b, const char *s)
+{
+    int column = 0;
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c == '\r')
+            continue;
+        if (c == '\n') {
+            st_buf_str(b, "\r\n");
+            column = 0;
+            continue;
+        }
+        bool at_end = s[1] == '\n' || s[1] == '\r' || s[1] == '\0';
+        bool plain = (c > ' ' && c < 0x7f && c != '=' && !(c == '.' && column == 0)) || (c == ' ' && !at_end);
+        int width = plain ? 1 : 3;
+        if (column + width > LINE - 1) {
+            st_buf_str(b, "=\r\n");
+            column = 0;
+        }
+        if (plain)
+            st_buf_char(b, (char)c);
+        else
+            st_buf_printf(b, "=%02X", c);
+        column += width;
+    }
+    st_buf_str(b, "\r\n");
+}
+
+static void put_part(struct st_buf *b, const char *boundary, const char *type, const char *body)
+{
+    st_buf_printf(b,
+                  "--%s\r\nContent-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n",
+                  boundary, type);
+    put_quoted_printable(b, body);
+}
+
+static void put_date(struct st_buf *b, int64_t us)
+{
+    static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    time_t t = (time_t)(us / ST_SECOND);
+    struct tm tm;
+    gmtime_r(&t, &tm);
+    st_buf_printf(b, "Date: %s, %d %s %d %02d:%02d:%02d +0000\r\n", days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon],
+                  tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
+int st_mail_write(struct st_arena *a, const struct st_mail *m, const char **ret)
+{
+    if (!plain_address(m->from) || !plain_address(m->to) || !ascii(m->id) || !ascii(m->campaign))
+        return ST_E_INVALID;
+    struct st_buf b = ST_BUF(MAIL_LIMIT);
+    const char *boundary = st_printf(a, "=_%s", m->id);
+    put_date(&b, m->date);
+    put_mailbox(&b, "From", m->from_name, m->from);
+    put_mailbox(&b, "To", m->to_name, m->to);
+    st_buf_str(&b, "Subject: ");
+    put_header_text(&b, m->subject);
+    st_buf_printf(&b,
+                  "\r\nMessage-ID: <%s@%s>\r\nAuto-Submitted: auto-generated\r\nX-Campaign: %s\r\nMIME-Version: 1.0\r\n"
+                  "Content-Type: multipart/alternative; boundary=\"%s\"\r\n\r\n",
+                  m->id, strchr(m->from, '@') + 1, m->campaign, boundary);
+    put_part(&b, boundary, "plain", m->text);
+    if (m->html)
+        put_part(&b, boundary, "html", m->html);
+    st_buf_printf(&b, "--%s--\r\n", boundary);
+    int r = b.failed ? ST_E_TOO_LARGE : 0;
+    if (r == 0)
+        *ret = st_strndup(a, b.data, b.len);
+    st_buf_release(&b);
+    return r;
+}

@@ -1,0 +1,115 @@
+/* Chooses the persons that become characters of the result, and names them. */
+#include "story/analyse_int.h"
+
+/* Does it act, rather than being a place or an idea with a capital? */
+static bool is_character(const struct an_person *p)
+{
+    if (p->turns)
+        return true;
+    if (!p->named)
+        return false;
+    return p->sure || (p->subject > p->place && (p->mentions > 1 || p->place == 0));
+}
+
+struct ranked {
+    uint32_t person, mentions;
+};
+
+static int by_mentions(const void *va, const void *vb)
+{
+    const struct ranked *a = va, *b = vb;
+    if (a->mentions != b->mentions)
+        return a->mentions < b->mentions ? 1 : -1;
+    return a->person < b->person ? -1 : 1;
+}
+
+/* The words of an entity as the text writes them; "the fox" becomes "The fox". */
+static char *show(struct an *an, const struct an_entity *e)
+{
+    const struct an_word *first = &an->words[e->word], *last = &an->words[e->word + e->n_shown - 1];
+    size_t len = last->end - first->start;
+    const char *text = an->text + first->start;
+    if (last->owner)
+        len = first[0].start + len > 2 ? an->terms[last->term].len + (last->start - first->start) : len;
+    char *s = st_strndup(an->arena, text, len);
+    if (!e->description)
+        return s;
+    const struct an_word *article = first > an->words ? first - 1 : first;
+    bool capital_noun = first->upper && e->n_shown == 1 && !st_streq(an->language, "de");
+    if (capital_noun && !an_is(an, article->term, AN_C(DET) | AN_C(POSS)))
+        return s; /* Mother */
+    if (st_streq(an->language, "en"))
+        return st_printf(an->arena, "The %s", s);
+    s = st_strndup(an->arena, an->text + article->start, last->end - article->start);
+    if (s[0] >= 'a' && s[0] <= 'z')
+        s[0] = (char)(s[0] - 32);
+    return s;
+}
+
+static const char *age_of(const struct an_person *p)
+{
+    if (p->old > p->child && p->old >= 2)
+        return "old";
+    if (p->child > p->adult && p->child >= 2)
+        return "child";
+    return p->adult >= 2 && p->adult > p->child ? "adult" : NULL;
+}
+
+static bool known_alias(const struct st_character *c, const char *alias)
+{
+    if (strcasecmp(c->name, alias) == 0)
+        return true;
+    for (int i = 0; i < c->n_aliases; i++)
+        if (strcasecmp(c->aliases[i], alias) == 0)
+            return true;
+    return false;
+}
+
+enum { ALIASES_MAX = 12 };
+
+static void add_aliases(struct an *an, struct st_analysis *out)
+{
+    for (uint32_t i = 0; i < an->n_entities; i++) {
+        const struct an_entity *e = &an->entities[i];
+        int c = e->count || e->quotable ? an->persons[e->person].character : -1;
+        if (c < 0)
+            continue;
+        struct st_character *to = &out->characters[c];
+        if (to->n_aliases == ALIASES_MAX)
+            continue;
+        const char *alias = show(an, e);
+        if (!known_alias(to, alias))
+            ((const char **)to->aliases)[to->n_aliases++] = alias;
+    }
+}
+
+void an_make_characters(struct an *an, struct st_analysis *out)
+{
+    struct ranked *list = st_new_n(an->arena, struct ranked, an->n_persons + 1);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < an->n_persons; i++)
+        if (is_character(&an->persons[i]))
+            list[n++] = (struct ranked){i, an->persons[i].mentions};
+    qsort(list, n, sizeof(*list), by_mentions);
+    if (n > ST_ANALYSE_CHARACTERS_MAX)
+        n = ST_ANALYSE_CHARACTERS_MAX;
+    out->characters = st_new_n(an->arena, struct st_character, n);
+    out->n_characters = (int)n;
+    for (uint32_t i = 0; i < n; i++) {
+        struct an_person *p = &an->persons[list[i].person];
+        bool narrator = (int)list[i].person == an->narrator;
+        p->character = (int)i;
+        out->characters[i] = (struct st_character){
+            .name = narrator ? "Narrator" : show(an, &an->entities[p->entity]),
+            .aliases = (const char *const *)st_new_n(an->arena, const char *, ALIASES_MAX),
+            .mentions = (int)p->mentions,
+            .gender = an_person_gender(p),
+            .age = age_of(p),
+        };
+    }
+    add_aliases(an, out);
+    for (uint32_t s = 0; s < an->n_spans; s++) {
+        struct an_span *span = &an->spans[s];
+        span->speaker = span->speaker < 0 ? -1 : an->persons[span->speaker].character;
+    }
+}

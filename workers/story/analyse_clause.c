@@ -1,0 +1,317 @@
+/* Reads the clause behind or before a quote ("said the old woman", "Mira turned round.") for who is speaking. */
+#include "story/analyse_int.h"
+
+enum {
+    CLAUSE_WORDS = 18,   /* of the clause behind a quote that are looked at */
+    SENTENCE_WORDS = 60, /* of the sentence before a quote */
+    VERB_WINDOW = 16,    /* words between a verb of speech and the quote that it leads into */
+};
+
+static uint64_t word_is(const struct an *an, uint32_t w, uint64_t classes)
+{
+    return an->terms[an->words[w].term].classes & classes;
+}
+
+static bool text_is(const struct an *an, uint32_t w, const char *text)
+{
+    return st_streq(an->terms[an->words[w].term].text, text);
+}
+
+/* The pronoun at w as a subject, or AN_WHO_NONE. */
+static enum an_who pronoun(const struct an *an, uint32_t w)
+{
+    uint64_t c = word_is(an, w, AN_C(HE) | AN_C(SHE) | AN_C(IT) | AN_C(ME) | AN_C(THEY));
+    if (c & AN_C(ME))
+        return an->words[w].upper || !st_streq(an->language, "en") ? AN_WHO_ME : AN_WHO_NONE;
+    if (c & AN_C(HE))
+        return AN_WHO_HE;
+    if (c & AN_C(SHE))
+        return AN_WHO_SHE;
+    if (c & AN_C(IT))
+        return AN_WHO_IT;
+    return c ? AN_WHO_NOBODY : AN_WHO_NONE;
+}
+
+/* A word that no list knows, standing as the subject of a verb of speech, is a name from now on. */
+static void hint_name(struct an *an, uint32_t w)
+{
+    struct an_term *t = &an->terms[an->words[w].term];
+    if (an->discovering && an->words[w].upper && !t->known && t->n_lower == 0 && t->len > 1)
+        t->n_name++;
+}
+
+static uint32_t noun_phrase(struct an *an, uint32_t w, uint32_t limit, uint32_t *ret_n)
+{
+    *ret_n = 0;
+    if (w >= limit)
+        return AN_NONE;
+    if (an->discovering)
+        return an_noun_phrase(an, w, limit, true, ret_n);
+    int32_t m = an->words[w].mention;
+    if (m < 0)
+        return AN_NONE;
+    *ret_n = an->mentions[m].n;
+    return an->mentions[m].entity;
+}
+
+/* The subject at w: a pronoun or a noun phrase. "His eyes", "her voice" stand for him, her; *ret_n: its words. */
+static bool subject_at(struct an *an, uint32_t w, uint32_t limit, struct an_said *said, uint32_t *ret_n)
+{
+    *ret_n = 0;
+    if (w >= limit)
+        return false;
+    enum an_who who = pronoun(an, w);
+    said->word = w;
+    if (who != AN_WHO_NONE) {
+        said->who = who;
+        *ret_n = 1;
+        return true;
+    }
+    uint32_t entity = noun_phrase(an, w, limit, ret_n);
+    if (entity != AN_NONE) {
+        said->who = AN_WHO_ENTITY;
+        said->entity = entity;
+        return true;
+    }
+    if (word_is(an, w, AN_C(POSS)) && word_is(an, w, AN_C(HIM) | AN_C(HER)) && w + 1 < limit &&
+        !word_is(an, w + 1, AN_C(STOP))) {
+        said->who = word_is(an, w, AN_C(HIM)) ? AN_WHO_HE : AN_WHO_SHE;
+        *ret_n = 2;
+        return true;
+    }
+    return false;
+}
+
+static bool is_say(const struct an *an, uint32_t w)
+{
+    return !an->words[w].upper && word_is(an, w, AN_C(SPEECH) | AN_C(THINK));
+}
+
+static void take_verb(const struct an *an, uint32_t w, struct an_said *said)
+{
+    said->verb = true;
+    said->think = word_is(an, w, AN_C(THINK)) && !word_is(an, w, AN_C(SPEECH));
+    said->reply = word_is(an, w, AN_C(REPLY));
+}
+
+/* Words that stand between a verb and its subject or the other way round: softly, out, again, -t-. */
+static bool is_filler(const struct an *an, uint32_t w)
+{
+    if (an_is_adverb(an, w))
+        return true;
+    if (pronoun(an, w) != AN_WHO_NONE || word_is(an, w, AN_C(DET) | AN_C(POSS) | AN_C(SUBORD)))
+        return false;
+    if (word_is(an, w, AN_C(PREP)))
+        return text_is(an, w, "out") || text_is(an, w, "up") || text_is(an, w, "on");
+    return word_is(an, w, AN_C(AUX) | AN_C(STOP)) && !word_is(an, w, AN_C(NEG)) && !text_is(an, w, "and") &&
+           !text_is(an, w, "but");
+}
+
+static uint32_t skip_fillers(const struct an *an, uint32_t w, uint32_t limit, int most)
+{
+    while (w < limit && most-- > 0 && is_filler(an, w) && !(an->words[w].after & (AN_STOP | AN_END)))
+        w++;
+    return w;
+}
+
+/* The first word behind the sentence that begins at w. */
+static uint32_t sentence_end(const struct an *an, uint32_t w, uint32_t limit, uint32_t most)
+{
+    uint32_t end = w;
+    while (end < limit && end - w < most)
+        if (an->words[end++].after & AN_STOP)
+            break;
+    return end;
+}
+
+/* The first noun phrase or pronoun of the sentence that no preposition governs; behind a leading subordinate clause. */
+static bool main_subject(struct an *an, uint32_t w, uint32_t limit, struct an_said *said)
+{
+    if (w < limit && word_is(an, w, AN_C(SUBORD) | AN_C(PREP))) {
+        uint32_t p = w;
+        while (p < limit && !(an->words[p].after & (AN_COMMA | AN_DASH)))
+            p++;
+        if (p + 1 < limit)
+            w = p + 1;
+    }
+    uint32_t n;
+    for (; w < limit; w += n ? n : 1) {
+        bool governed = w > 0 && word_is(an, w - 1, AN_C(PREP)) && !(an->words[w - 1].after & AN_BREAK);
+        if (!subject_at(an, w, limit, said, &n) || governed)
+            continue;
+        if (said->who == AN_WHO_IT)
+            continue;
+        return true;
+    }
+    said->who = AN_WHO_NONE;
+    return false;
+}
+
+/* A noise, a voice, a letter: what follows is perhaps not said by the subject of the sentence. */
+static bool is_about_sound(const struct an *an, uint32_t w, uint32_t limit)
+{
+    for (; w < limit; w++)
+        if (text_is(an, w, "voice") || text_is(an, w, "voices") || text_is(an, w, "heard") || text_is(an, w, "read") ||
+            text_is(an, w, "letter") || text_is(an, w, "wrote") || text_is(an, w, "written") || text_is(an, w, "sign"))
+            return true;
+    return false;
+}
+
+static uint32_t last_mark(const struct an *an, const struct an_span *span)
+{
+    const char *begin = an->text + span->start, *end = an->text + span->end;
+    while (end > begin && (end[-1] == ' ' || end[-1] == '*' || end[-1] == '_'))
+        end--;
+    return an_before(begin, end);
+}
+
+/* "said Mira", "whispered the old king": a verb, then its subject. */
+static bool inverted(struct an *an, uint32_t w, uint32_t limit, struct an_said *said)
+{
+    if (w >= limit || !is_say(an, w))
+        return false;
+    uint32_t n, at = skip_fillers(an, w + 1, limit, 2);
+    if (an->words[w].after & (AN_STOP | AN_END | AN_COMMA | AN_SEMI) || at >= limit)
+        return false;
+    take_verb(an, w, said);
+    if (subject_at(an, at, limit, said, &n))
+        return true;
+    said->who = AN_WHO_NOBODY; /* said a voice */
+    return true;
+}
+
+/* "Mira said", "she quietly asked": the subject, then a verb within a few words. */
+static bool upright(struct an *an, uint32_t w, uint32_t limit, bool full_stop, struct an_said *said)
+{
+    uint32_t n;
+    if (w + 1 < limit && is_say(an, w + 1))
+        hint_name(an, w);
+    bool found = subject_at(an, w, limit, said, &n);
+    if (!found && an->discovering && word_is(an, w, AN_C(DET) | AN_C(POSS))) {
+        /* "the teapot said": the head's class does not tell, the verb does */
+        uint32_t v = w + 1;
+        while (v < limit && v - w < 6 && !is_say(an, v) && !(an->words[v].after & AN_BREAK))
+            v++;
+        found = v < limit && is_say(an, v) && subject_at(an, w, v, said, &n);
+    }
+    if (!found)
+        return false;
+    uint32_t v = w + n;
+    if (an->words[v - 1].after & (AN_STOP | AN_END) && v - 1 < limit)
+        return true;
+    v = skip_fillers(an, v, limit, 3);
+    if (v < limit && is_say(an, v) && !(full_stop && !(an->words[v].after & (AN_STOP | AN_END)) && v + 3 < limit)) {
+        take_verb(an, v, said);
+        return true;
+    }
+    /* "Mira, who was tired, said"; "she turned and asked" */
+    for (uint32_t p = v; !full_stop && p < limit && p - v < 10; p++) {
+        if (is_say(an, p) && p > w + n &&
+            (text_is(an, p - 1, "and") || an->words[p - 1].after & AN_COMMA || an_is_adverb(an, p - 1))) {
+            take_verb(an, p, said);
+            break;
+        }
+    }
+    return true;
+}
+
+struct an_said an_clause_after(struct an *an, uint32_t s)
+{
+    struct an_said said = {.who = AN_WHO_NONE, .entity = AN_NONE};
+    if (s + 1 >= an->n_spans)
+        return said;
+    const struct an_span *quote = &an->spans[s], *next = &an->spans[s + 1];
+    if (next->para != quote->para || next->kind != ST_NARRATION || next->emphasis || next->w0 == next->w1)
+        return said;
+    uint32_t mark = last_mark(an, quote);
+    bool full_stop = mark == '.' && !(quote->end - quote->start > 2 && an->text[quote->end - 2] == '.');
+    uint32_t w = next->w0, limit = sentence_end(an, w, next->w1, CLAUSE_WORDS);
+    said.apart = an->words[w].upper && (an_is_terminator(mark) || mark == 0x2014);
+    if (inverted(an, w, limit, &said)) {
+        said.apart = false;
+        return said;
+    }
+    if (upright(an, w, limit, full_stop, &said))
+        return said;
+    said = (struct an_said){.who = AN_WHO_NONE, .entity = AN_NONE, .apart = said.apart};
+    if (an->words[w].upper && !is_about_sound(an, w, limit))
+        main_subject(an, w, limit, &said);
+    return said;
+}
+
+/* The noun phrase that ends right before v, as its subject. */
+static bool subject_before(struct an *an, uint32_t v, uint32_t first, struct an_said *said)
+{
+    enum { BACK = 7 };
+    uint32_t at = v, n;
+    for (int i = 0; i < 3 && at > first && is_filler(an, at - 1) && !(an->words[at - 1].after & AN_BREAK); i++)
+        at--;
+    if (at == first)
+        return false;
+    hint_name(an, at - 1);
+    uint32_t from = at - first > BACK ? at - BACK : first;
+    for (uint32_t w = from; w < at; w++)
+        if (subject_at(an, w, at, said, &n) && w + n == at && !(an->words[at - 1].after & AN_STOP))
+            return !(w > first && word_is(an, w - 1, AN_C(PREP)) && !(an->words[w - 1].after & AN_BREAK));
+    return false;
+}
+
+/* The sentence from w to limit leads into a quote with a verb of speech. */
+static bool leading_verb(struct an *an, uint32_t w, uint32_t limit, struct an_said *said)
+{
+    uint32_t from = limit - w > VERB_WINDOW ? limit - VERB_WINDOW : w, v = limit, n;
+    for (uint32_t p = limit; p-- > from;) {
+        if (is_say(an, p)) {
+            v = p;
+            break;
+        }
+    }
+    if (v == limit)
+        return false;
+    take_verb(an, v, said);
+    if (subject_before(an, v, w, said))
+        return true;
+    /* "To this the king replied", "Then said the wolf" */
+    uint32_t at = skip_fillers(an, v + 1, limit, 2);
+    if (main_subject(an, w, v, said))
+        return true;
+    if (subject_at(an, at, limit, said, &n))
+        return true;
+    said->who = AN_WHO_NONE;
+    return false;
+}
+
+/* The narration before quote span s: in its paragraph, or at the end of the one before if it leads over. */
+static const struct an_span *narration_before(const struct an *an, uint32_t s)
+{
+    if (s == 0)
+        return NULL;
+    const struct an_span *quote = &an->spans[s], *before = &an->spans[s - 1];
+    if (before->kind != ST_NARRATION || before->w0 == before->w1)
+        return NULL;
+    if (before->para == quote->para)
+        return before;
+    uint32_t mark = last_mark(an, before);
+    bool leads = before->para + 1 == quote->para && (mark == ':' || mark == ',') && !an->paras[quote->para].scene;
+    return leads ? before : NULL;
+}
+
+struct an_said an_clause_before(struct an *an, uint32_t s)
+{
+    struct an_said said = {.who = AN_WHO_NONE, .entity = AN_NONE};
+    const struct an_span *before = narration_before(an, s);
+    if (!before)
+        return said;
+    uint32_t mark = last_mark(an, before), limit = before->w1, w = limit - 1;
+    while (w > before->w0 && limit - w < SENTENCE_WORDS && !(an->words[w - 1].after & AN_STOP))
+        w--;
+    said.apart = w > before->w0 || before->w0 == 0 || an->words[w].upper;
+    said.colon = !an_is_terminator(mark);
+    if (said.colon && leading_verb(an, w, limit, &said))
+        return said;
+    bool colon = said.colon, apart = said.apart;
+    said = (struct an_said){.who = AN_WHO_NONE, .entity = AN_NONE, .colon = colon, .apart = apart};
+    if (!is_about_sound(an, w, limit))
+        main_subject(an, w, limit, &said);
+    return said;
+}

@@ -1,0 +1,408 @@
+/* Merges names and descriptions of the same being into persons, and tells their gender and age. */
+#include "story/analyse_int.h"
+
+enum title_group { NO_TITLE, TITLE_MR, TITLE_MRS, TITLE_MISS, TITLE_OTHER, N_TITLE_GROUPS };
+
+/* The most frequent entity of a kind and how often the next frequent occurs. */
+struct best {
+    uint32_t entity, count, second;
+};
+
+struct index { /* per term */
+    struct best first, last;            /* full names that begin, end with it */
+    struct best last_male, last_female; /* the same, by the gender of the first name */
+    uint32_t titled[N_TITLE_GROUPS];    /* "Mr X" */
+    uint32_t alone;                     /* "X" */
+    struct best title;                  /* "Captain ...", by the title */
+    uint32_t chain;                     /* descriptions with this head */
+};
+
+struct merger {
+    struct an *an;
+    struct index *of;    /* by term */
+    uint32_t *parent;    /* union-find over entities */
+    uint32_t *next_head; /* chain of descriptions */
+};
+
+static uint32_t find_root(struct merger *m, uint32_t e)
+{
+    while (m->parent[e] != e)
+        e = m->parent[e] = m->parent[m->parent[e]];
+    return e;
+}
+
+static void merge(struct merger *m, uint32_t a, uint32_t b)
+{
+    a = find_root(m, a);
+    b = find_root(m, b);
+    if (a < b)
+        m->parent[b] = a;
+    else
+        m->parent[a] = b;
+}
+
+static bool same(struct merger *m, uint32_t a, uint32_t b)
+{
+    return find_root(m, a) == find_root(m, b);
+}
+
+static void offer(struct merger *m, struct best *b, uint32_t e)
+{
+    uint32_t count = m->an->entities[e].count;
+    if (b->entity != AN_NONE && same(m, b->entity, e)) {
+        b->count += count;
+    } else if (b->entity == AN_NONE || count > b->count) {
+        b->second = b->entity == AN_NONE ? 0 : b->count;
+        b->entity = e;
+        b->count = count;
+    } else if (count > b->second) {
+        b->second = count;
+    }
+}
+
+/* Without a rival that matters. */
+static uint32_t clear(const struct best *b)
+{
+    return b->entity != AN_NONE && b->second * 4 <= b->count ? b->entity : AN_NONE;
+}
+
+static enum title_group group_of(const struct an *an, uint32_t title)
+{
+    if (title == AN_NONE)
+        return NO_TITLE;
+    const struct an_term *t = &an->terms[title];
+    if (t->classes & AN_C(MALE))
+        return TITLE_MR;
+    if (t->classes & AN_C(FEMALE))
+        return t->classes & AN_C(ADULT) ? TITLE_MRS : TITLE_MISS;
+    return TITLE_OTHER;
+}
+
+static uint32_t last_term(const struct an_entity *e)
+{
+    return e->term[e->n - 1];
+}
+
+/* 'm', 'f' or 0 by a first name. */
+static char name_gender(const struct an *an, uint32_t term)
+{
+    uint64_t c = an->terms[term].classes & (AN_C(MALENAME) | AN_C(FEMALENAME));
+    return c == AN_C(MALENAME) ? 'm' : c == AN_C(FEMALENAME) ? 'f' : 0;
+}
+
+/* Full names: those with the same first and last word are one person. */
+static void index_full_names(struct merger *m)
+{
+    struct an *an = m->an;
+    for (uint32_t i = 0; i < an->n_entities; i++) {
+        struct an_entity *e = &an->entities[i];
+        if (e->description || e->n < 2)
+            continue;
+        struct index *first = &m->of[e->term[0]], *last = &m->of[last_term(e)];
+        if (first->first.entity != AN_NONE && last_term(&an->entities[first->first.entity]) == last_term(e))
+            merge(m, first->first.entity, i);
+        char gender = name_gender(an, e->term[0]);
+        enum title_group group = group_of(an, e->title);
+        if (!gender && (group == TITLE_MR || group == TITLE_MRS || group == TITLE_MISS))
+            gender = group == TITLE_MR ? 'm' : 'f';
+        offer(m, &first->first, i);
+        offer(m, &last->last, i);
+        if (gender != 'f')
+            offer(m, &last->last_male, i);
+        if (gender != 'm')
+            offer(m, &last->last_female, i);
+    }
+}
+
+/* Mr Darcy, Captain Vane, Aunt Polly. */
+static void merge_titled(struct merger *m)
+{
+    struct an *an = m->an;
+    for (uint32_t i = 0; i < an->n_entities; i++) {
+        struct an_entity *e = &an->entities[i];
+        enum title_group group = group_of(an, e->title);
+        if (e->description || group == NO_TITLE)
+            continue;
+        offer(m, &m->of[e->title].title, i);
+        if (e->n > 1)
+            continue;
+        struct index *x = &m->of[e->term[0]];
+        if (x->titled[group] != AN_NONE)
+            merge(m, x->titled[group], i);
+        else
+            x->titled[group] = i;
+        bool given = name_gender(an, e->term[0]);
+        uint32_t full = given ? clear(&x->first) : AN_NONE;
+        if (full == AN_NONE)
+            full = clear(group == TITLE_MR ? &x->last_male : group == TITLE_OTHER ? &x->last : &x->last_female);
+        if (full != AN_NONE && !(group == TITLE_MRS && x->titled[TITLE_MISS] != AN_NONE))
+            merge(m, full, i);
+    }
+    for (uint32_t i = 0; i < an->n_entities; i++) {
+        struct an_entity *e = &an->entities[i];
+        if (e->description || e->n > 1 || group_of(an, e->title) != TITLE_OTHER)
+            continue;
+        struct index *x = &m->of[e->term[0]];
+        bool mr = x->titled[TITLE_MR] != AN_NONE;
+        bool ms = x->titled[TITLE_MRS] != AN_NONE || x->titled[TITLE_MISS] != AN_NONE;
+        if (mr && !ms)
+            merge(m, x->titled[TITLE_MR], i);
+    }
+}
+
+/* The single titled person called so, AN_NONE when there are none or several. */
+static uint32_t only_titled(struct merger *m, const struct index *x)
+{
+    uint32_t found = AN_NONE;
+    for (int g = TITLE_MR; g < N_TITLE_GROUPS; g++) {
+        if (x->titled[g] == AN_NONE)
+            continue;
+        if (found != AN_NONE && !same(m, found, x->titled[g]))
+            return AN_NONE;
+        found = x->titled[g];
+    }
+    return found;
+}
+
+static void merge_alone(struct merger *m)
+{
+    struct an *an = m->an;
+    for (uint32_t i = 0; i < an->n_entities; i++) {
+        struct an_entity *e = &an->entities[i];
+        if (e->description || e->n > 1 || e->title != AN_NONE)
+            continue;
+        struct index *x = &m->of[e->term[0]];
+        x->alone = i;
+        uint32_t full = clear(&x->first);
+        uint32_t titled = only_titled(m, x);
+        bool many_titled = titled == AN_NONE && (x->titled[TITLE_MR] != AN_NONE || x->titled[TITLE_MRS] != AN_NONE ||
+                                                 x->titled[TITLE_MISS] != AN_NONE);
+        if (full == AN_NONE && !many_titled)
+            full = clear(&x->last);
+        if (full == AN_NONE)
+            full = titled;
+        if (full == AN_NONE && many_titled && x->titled[TITLE_MR] != AN_NONE)
+            full = x->titled[TITLE_MR]; /* "Bennet" alone is rather the man */
+        if (full != AN_NONE)
+            merge(m, full, i);
+    }
+}
+
+static uint32_t given_name(const struct index *x)
+{
+    uint32_t full = clear(&x->first);
+    return full != AN_NONE ? full : x->alone;
+}
+
+static void merge_nicknames(struct merger *m)
+{
+    struct an *an = m->an;
+    for (const char *s = an_nicknames; *s;) {
+        size_t k = strcspn(s, "="), n = strcspn(s + k + 1, " ");
+        uint32_t nick = an_find(an, s, k), formal = an_find(an, s + k + 1, n);
+        s += k + 1 + n;
+        s += *s == ' ';
+        if (nick == AN_NONE || formal == AN_NONE)
+            continue;
+        uint32_t a = given_name(&m->of[nick]), b = given_name(&m->of[formal]);
+        if (a == AN_NONE || b == AN_NONE)
+            continue;
+        const struct an_entity *ea = &an->entities[a], *eb = &an->entities[b];
+        if (ea->n > 1 && eb->n > 1 && last_term(ea) != last_term(eb))
+            continue;
+        merge(m, a, b);
+    }
+}
+
+/* Are a's words all among b's, and b has more? */
+static bool is_part(const struct an_entity *a, const struct an_entity *b)
+{
+    if (a->n >= b->n)
+        return false;
+    for (int i = 0, j = 0; i < a->n; i++, j++) {
+        while (j < b->n && b->term[j] != a->term[i])
+            j++;
+        if (j == b->n)
+            return false;
+    }
+    return true;
+}
+
+/* "the woman" is the old woman if she is the only one; "the rabbit" is the White Rabbit. */
+static void merge_descriptions(struct merger *m)
+{
+    enum { CHAIN_MAX = 24 };
+    struct an *an = m->an;
+    for (uint32_t i = 0; i < an->n_entities; i++) {
+        struct an_entity *e = &an->entities[i];
+        if (!e->description)
+            continue;
+        struct index *x = &m->of[last_term(e)];
+        m->next_head[i] = x->chain;
+        x->chain = i;
+    }
+    for (uint32_t i = 0; i < an->n_entities; i++) {
+        struct an_entity *e = &an->entities[i];
+        if (!e->description)
+            continue;
+        struct index *x = &m->of[last_term(e)];
+        struct best fuller = {.entity = AN_NONE};
+        int seen = 0;
+        for (uint32_t o = x->chain; o != AN_NONE && seen < CHAIN_MAX; o = m->next_head[o], seen++)
+            if (is_part(e, &an->entities[o]) && (an->entities[o].quotable || an->entities[o].count > 1))
+                offer(m, &fuller, o);
+        uint32_t target = seen < CHAIN_MAX && (fuller.second * 2 <= fuller.count) ? fuller.entity : AN_NONE;
+        if (e->n == 1 && target == AN_NONE)
+            target = clear(&x->title); /* the captain is Captain Vane */
+        if (e->n == 1 && target == AN_NONE)
+            target = x->alone; /* Fox said; the fox said */
+        if (e->n == 1 && target == AN_NONE && x->last.entity != AN_NONE && !name_gender(an, last_term(e)))
+            target = clear(&x->last); /* Peter Rabbit, the rabbit */
+        if (target != AN_NONE)
+            merge(m, target, i);
+    }
+    for (uint32_t i = 0; i < an->n_entities; i++) { /* Red Riding Hood is "the little Red Riding Hood" */
+        struct an_entity *e = &an->entities[i];
+        uint32_t o = e->description || e->n < 2 ? AN_NONE : m->of[last_term(e)].chain;
+        for (int seen = 0; o != AN_NONE && seen < CHAIN_MAX; o = m->next_head[o], seen++) {
+            const struct an_entity *d = &an->entities[o];
+            if (d->n == e->n && memcmp(d->term, e->term, e->n * sizeof(e->term[0])) == 0)
+                merge(m, i, o);
+        }
+    }
+}
+
+/* ---- Persons ---- */
+
+static void vote_class(struct an_person *p, uint64_t classes, int weight)
+{
+    p->male += classes & AN_C(MALE) ? weight : 0;
+    p->female += classes & AN_C(FEMALE) ? weight : 0;
+    p->child += classes & AN_C(CHILD) ? weight : 0;
+    p->adult += classes & AN_C(ADULT) ? weight : 0;
+    p->old += classes & AN_C(OLD) ? weight : 0;
+}
+
+static int rank(const struct an *an, const struct an_entity *e)
+{
+    if (e->description)
+        return e->n > 1 && (e->count > 1 || e->quotable) ? 1 : 0;
+    return e->n > 1 ? 4 : e->title != AN_NONE && group_of(an, e->title) != NO_TITLE ? 3 : 2;
+}
+
+/* What the words of a name or description say by themselves. */
+static void describe(struct an *an, struct an_person *p, const struct an_entity *e)
+{
+    if (e->title != AN_NONE) {
+        vote_class(p, an->terms[e->title].classes, 6);
+        p->sure = true;
+    }
+    if (e->description) {
+        for (int i = 0; i + 1 < e->n; i++)
+            vote_class(p, an->terms[e->term[i]].classes & (AN_C(OLD) | AN_C(CHILD)), 3);
+        vote_class(p, an->terms[last_term(e)].classes, 6);
+        return;
+    }
+    p->named = true;
+    char gender = e->title == AN_NONE || e->n > 1 ? name_gender(an, e->term[0]) : 0;
+    p->male += gender == 'm' ? 4 : 0;
+    p->female += gender == 'f' ? 4 : 0;
+    p->sure = p->sure || an_is(an, e->term[0], AN_C(MALENAME) | AN_C(FEMALENAME));
+    for (int i = 0; i < e->n; i++)
+        vote_class(p, an->terms[e->term[i]].classes & (AN_C(OLD) | AN_C(CHILD)), 2);
+}
+
+static void make_persons(struct merger *m)
+{
+    struct an *an = m->an;
+    for (uint32_t i = 0; i < an->n_entities; i++) {
+        struct an_entity *e = &an->entities[i], *root = &an->entities[find_root(m, i)];
+        if (root->person < 0) {
+            root->person = (int)an->n_persons;
+            AN_PUSH(an, persons) = (struct an_person){.entity = i, .character = -1};
+        }
+        e->person = root->person;
+        struct an_person *p = &an->persons[e->person];
+        const struct an_entity *shown = &an->entities[p->entity];
+        int better = rank(an, e) - rank(an, shown);
+        if (better > 0 || (better == 0 && e->count > shown->count))
+            p->entity = i;
+        p->mentions += e->count;
+        p->subject += e->subject;
+        p->place += e->place;
+        describe(an, p, e);
+    }
+}
+
+/* Votes of the words behind a mention: adjectives before it, "a girl of nine", "was an old man", he and she. */
+static void vote_mention(struct an *an, const struct an_mention *mention, struct an_person *p)
+{
+    enum { LOOK = 28 };
+    uint32_t w = mention->word, end = w + mention->n;
+    const struct an_span *span = &an->spans[an->words[w].span];
+    for (uint32_t i = w; i < end && an->words[i].term != an->entities[mention->entity].term[0]; i++)
+        vote_class(p, an->terms[an->words[i].term].classes & (AN_C(OLD) | AN_C(CHILD)), 2);
+    uint32_t at = end;
+    bool apposed = an->words[end - 1].after & AN_COMMA;
+    if (at < span->w1 && !apposed && an_is(an, an->words[at].term, AN_C(AUX)))
+        at++;
+    if (at < span->w1 && (apposed || at > end) && an_is(an, an->words[at].term, AN_C(DET)))
+        for (uint32_t i = at + 1; i < span->w1 && i < at + 5 && !an->words[i].upper; i++) {
+            vote_class(p, an->terms[an->words[i].term].classes, 3);
+            if (an->words[i].after & AN_BREAK || an_is(an, an->words[i].term, AN_C(PERSON) | AN_C(PREP)))
+                break;
+        }
+    if (span->quoted || mention->object)
+        return;
+    int stops = 0;
+    for (uint32_t i = end; i < an->n_words && i < end + LOOK; i++) {
+        const struct an_word *word = &an->words[i];
+        if (an->spans[word->span].quoted)
+            continue;
+        if (word->span != an->words[w].span && an->spans[word->span].para != span->para)
+            break;
+        if (word->mention >= 0 && an->entities[an->mentions[word->mention].entity].person != (int)(p - an->persons))
+            break;
+        uint64_t c = an->terms[word->term].classes;
+        bool he = c & AN_C(HE), she = c & AN_C(SHE), own = c & AN_C(POSS);
+        p->male += he ? 2 : c & AN_C(HIM) && own ? 1 : 0;
+        p->female += she ? 2 : c & AN_C(HER) && own ? 1 : 0;
+        if (he || she)
+            break;
+        stops += word->after & AN_STOP ? 1 : 0;
+        if (stops == 2)
+            break;
+    }
+}
+
+char an_person_gender(const struct an_person *p)
+{
+    if (p->male > 2 * p->female)
+        return 'm';
+    if (p->female > 2 * p->male)
+        return 'f';
+    return 0;
+}
+
+void an_cluster(struct an *an)
+{
+    struct merger m = {.an = an, .of = st_new_n(an->arena, struct index, an->n_terms),
+                       .parent = st_new_n(an->arena, uint32_t, an->n_entities + 1),
+                       .next_head = st_new_n(an->arena, uint32_t, an->n_entities + 1)};
+    for (uint32_t t = 0; t < an->n_terms; t++) {
+        struct best none = {.entity = AN_NONE};
+        m.of[t] = (struct index){none, none, none, none, {AN_NONE, AN_NONE, AN_NONE, AN_NONE, AN_NONE},
+                                 AN_NONE, none, AN_NONE};
+    }
+    for (uint32_t i = 0; i < an->n_entities; i++)
+        m.parent[i] = i;
+    index_full_names(&m);
+    merge_titled(&m);
+    merge_alone(&m);
+    merge_nicknames(&m);
+    merge_descriptions(&m);
+    make_persons(&m);
+    for (uint32_t i = 0; i < an->n_mentions; i++)
+        vote_mention(an, &an->mentions[i], &an->persons[an->entities[an->mentions[i].entity].person]);
+    an->narrator = -1;
+}

@@ -1,0 +1,200 @@
+/* Tells the emotion of words: the lexicon, with negation, intensity and punctuation. */
+#include "story/analyse_int.h"
+
+/* ---- Stems: inflected words take the feelings of the form in the lexicon ---- */
+
+struct ending {
+    const char *ending, *instead;
+};
+
+static const struct ending english[] = {
+    {"iness", "y"}, {"ness", ""}, {"ily", "y"}, {"ingly", ""}, {"edly", ""}, {"ly", ""},  {"ies", "y"}, {"ied", "y"},
+    {"es", ""},     {"s", ""},    {"ing", ""},  {"ing", "e"},  {"ed", ""},   {"ed", "e"}, {"er", ""},   {"est", ""},
+};
+static const struct ending others[] = {{"en", ""}, {"er", ""}, {"es", ""}, {"em", ""}, {"e", ""}, {"s", ""}, {"n", ""}};
+
+static bool borrow(struct an *an, struct an_term *t, const char *stem, size_t len)
+{
+    uint32_t base = len >= 3 ? an_find(an, stem, len) : AN_NONE;
+    if (base == AN_NONE || !an->terms[base].known || !an->terms[base].weight[0])
+        return false;
+    memcpy(t->emotion, an->terms[base].emotion, sizeof(t->emotion));
+    memcpy(t->weight, an->terms[base].weight, sizeof(t->weight));
+    return true;
+}
+
+static void find_feeling(struct an *an, struct an_term *t)
+{
+    enum { STEM_BYTES = 40 };
+    bool is_english = st_streq(an->language, "en");
+    const struct ending *list = is_english ? english : others;
+    size_t n = is_english ? ST_COUNT(english) : ST_COUNT(others);
+    if (t->known || t->len >= STEM_BYTES || t->len < 5)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        size_t k = strlen(list[i].ending);
+        if (t->len < k + 3 || memcmp(t->text + t->len - k, list[i].ending, k) != 0)
+            continue;
+        char stem[STEM_BYTES + 2];
+        size_t len = t->len - k;
+        memcpy(stem, t->text, len);
+        size_t m = strlen(list[i].instead);
+        memcpy(stem + len, list[i].instead, m);
+        if (borrow(an, t, stem, len + m))
+            return;
+        bool doubled = is_english && m == 0 && len > 3 && stem[len - 1] == stem[len - 2];
+        if (doubled && borrow(an, t, stem, len - 1))
+            return;
+    }
+}
+
+void an_find_feelings(struct an *an)
+{
+    for (uint32_t i = 0; i < an->n_terms; i++)
+        if (!an->terms[i].weight[0])
+            find_feeling(an, &an->terms[i]);
+}
+
+/* ---- Words ---- */
+
+/* The term of the phrase of up to four words that begins at w; its own word when there is none. */
+static const struct an_term *phrase_at(const struct an *an, uint32_t w, uint32_t limit, uint32_t *ret_n)
+{
+    enum { PHRASE_WORDS = 4, PHRASE_BYTES = 64 };
+    const struct an_term *found = &an->terms[an->words[w].term];
+    *ret_n = 1;
+    if (!found->opens_phrase)
+        return found;
+    char text[PHRASE_BYTES];
+    size_t len = 0;
+    for (uint32_t i = w; i < limit && i < w + PHRASE_WORDS; i++) {
+        const struct an_term *t = &an->terms[an->words[i].term];
+        if (len + t->len + 1 >= sizeof(text))
+            break;
+        if (len)
+            text[len++] = ' ';
+        memcpy(text + len, t->text, t->len);
+        len += t->len;
+        uint32_t phrase = i > w ? an_find(an, text, len) : AN_NONE;
+        if (phrase != AN_NONE && an->terms[phrase].weight[0]) {
+            found = &an->terms[phrase];
+            *ret_n = i - w + 1;
+        }
+        if (an->words[i].after & AN_BREAK)
+            break;
+    }
+    return found;
+}
+
+/* Is the word at w negated (not happy; but "never so happy")? */
+static bool is_negated(const struct an *an, uint32_t w, uint32_t first)
+{
+    for (uint32_t i = w; i-- > first && w - i <= 3;) {
+        if (an->words[i].after & AN_BREAK)
+            return false;
+        uint64_t c = an->terms[an->words[i].term].classes;
+        if (c & AN_C(NEG))
+            return !(w - i > 1 && an_is(an, an->words[i + 1].term, AN_C(MORE)));
+    }
+    return false;
+}
+
+static double degree(const struct an *an, uint32_t w, uint32_t first)
+{
+    if (w == first || an->words[w - 1].after & AN_BREAK)
+        return 1;
+    uint64_t c = an->terms[an->words[w - 1].term].classes;
+    return c & AN_C(MORE) ? 1.4 : c & AN_C(LESS) ? 0.6 : 1;
+}
+
+static void feel_term(struct an_mood *mood, const struct an_term *t, double weight, bool negated)
+{
+    for (int i = 0; i < 2 && t->weight[i]; i++) {
+        double score = weight * t->weight[i] / 10.0;
+        switch ((enum st_emotion)t->emotion[i] * negated) {
+        case ST_NEUTRAL: mood->score[t->emotion[i]] += score; break;
+        case ST_JOY: mood->score[ST_SADNESS] += 0.5 * score; break;
+        case ST_FEAR: mood->score[ST_TRUST] += 0.4 * score; break;
+        case ST_TRUST: mood->score[ST_ANGER] += 0.3 * score; break;
+        default: break;
+        }
+    }
+}
+
+void an_feel(const struct an *an, struct an_mood *mood, uint32_t w0, uint32_t w1, double weight, bool clause)
+{
+    uint32_t n;
+    for (uint32_t w = w0; w < w1; w += n) {
+        const struct an_term *t = phrase_at(an, w, w1, &n);
+        if (!t->weight[0] || an->words[w].mention >= 0)
+            continue;
+        /* he cried, she called: loud, no more */
+        if (clause && t->classes & AN_C(SPEECH) && (st_starts(t->text, "cri") || st_streq(t->text, "cry")))
+            continue;
+        feel_term(mood, t, weight * degree(an, w, w0), is_negated(an, w, w0));
+    }
+}
+
+/* ---- Punctuation, capitals, emoji ---- */
+
+struct emoji {
+    uint32_t first, last;
+    enum st_emotion emotion;
+};
+
+static const struct emoji emojis[] = {
+    {0x1F600, 0x1F60B, ST_JOY},     {0x1F60D, 0x1F60D, ST_TRUST},   {0x1F612, 0x1F616, ST_SADNESS},
+    {0x1F618, 0x1F61A, ST_TRUST},   {0x1F61E, 0x1F61F, ST_SADNESS}, {0x1F620, 0x1F621, ST_ANGER},
+    {0x1F622, 0x1F625, ST_SADNESS}, {0x1F626, 0x1F628, ST_FEAR},    {0x1F62D, 0x1F62D, ST_SADNESS},
+    {0x1F62E, 0x1F62F, ST_SURPRISE}, {0x1F630, 0x1F631, ST_FEAR},   {0x1F632, 0x1F633, ST_SURPRISE},
+    {0x1F642, 0x1F642, ST_JOY},     {0x1F970, 0x1F970, ST_TRUST},   {0x1F922, 0x1F922, ST_DISGUST},
+    {0x1F92C, 0x1F92C, ST_ANGER},   {0x1F92E, 0x1F92E, ST_DISGUST}, {0x1F389, 0x1F38A, ST_JOY},
+    {0x2764, 0x2764, ST_TRUST},     {0x1F494, 0x1F494, ST_SADNESS}, {0x1F44D, 0x1F44D, ST_TRUST},
+};
+
+void an_feel_text(struct an_mood *mood, const char *text, bool speech)
+{
+    int marks = 0, asks = 0, caps = 0, run = 0, lower = 0;
+    for (const char *s = text; *s;) {
+        uint32_t cp = st_utf8_next(&s);
+        marks += cp == '!' || cp == 0xFF01;
+        asks += cp == '?' || cp == 0xFF1F;
+        run = an_is_upper(cp) ? run + 1 : 0;
+        caps += run == 3;
+        lower += an_is_letter(cp) && !an_is_upper(cp);
+        for (size_t i = 0; cp >= 0x2700 && i < ST_COUNT(emojis); i++)
+            if (cp >= emojis[i].first && cp <= emojis[i].last)
+                mood->score[emojis[i].emotion] += 0.8;
+    }
+    mood->loudness = 1 + 0.15 * (marks > 3 ? 3 : marks);
+    mood->asks = asks > 0 && marks == 0;
+    if (speech && marks && caps && lower < 200)
+        mood->score[ST_ANGER] += 0.5;
+    if (speech && marks && asks)
+        mood->score[ST_SURPRISE] += 0.4;
+    if (speech && marks && mood->words <= 3)
+        mood->score[ST_SURPRISE] += 0.25;
+}
+
+void an_mood_decide(const struct an_mood *mood, struct st_segment *out)
+{
+    int best = ST_NEUTRAL;
+    double top = 0;
+    for (int e = ST_JOY; e < ST_EMOTIONS_; e++) {
+        double score = mood->score[e];
+        if (mood->asks && (e == ST_JOY || e == ST_TRUST || e == ST_ANTICIPATION))
+            score *= 0.7; /* "Are you happy?" */
+        if (e == ST_TRUST || e == ST_ANTICIPATION)
+            score *= 0.9; /* fainter in the voice: the others win ties */
+        if (score > top) {
+            top = score;
+            best = e;
+        }
+    }
+    top *= mood->loudness;
+    double least = 0.4 + 0.004 * mood->words; /* one faint word colours a sentence, not a paragraph */
+    if (top < least)
+        best = ST_NEUTRAL;
+    out->emotion = (enum st_emotion)best;
+    out->intensity = best == ST_NEUTRAL ? 0 : (int)(100 * top / (top + 0.8)) / 100.0;
+}

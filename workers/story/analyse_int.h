@@ -1,0 +1,307 @@
+#ifndef STORY_ANALYSE_INT_H
+#define STORY_ANALYSE_INT_H
+/*
+ * What the files of the analyser share. They run in this order, each filling its part of struct an:
+ *
+ *   analyse_text.c       text -> clean text, paragraphs; code point classes; terms (the distinct words)
+ *   analyse_language.c   language
+ *   analyse_lexicon*.c   word lists, loaded into the terms
+ *   analyse_quote.c      paragraphs -> spans (narration, speech, thought)
+ *   analyse_word.c       spans -> words, with the punctuation behind each
+ *   analyse_name.c       words -> entities (names and descriptions that occur) and mentions
+ *   analyse_cluster.c    entities -> persons: aliases merged, gender, age
+ *   analyse_clause.c     who a clause beside a quote says is speaking
+ *   analyse_speaker.c    speakers of all spans: clauses, pronouns, turn-taking
+ *   analyse_character.c  persons -> characters
+ *   analyse_segment.c    spans -> segments, ids
+ *   analyse_emotion.c    emotion of a segment
+ *   analyse.c            calls them in turn
+ */
+#include "story/analyse.h"
+
+#define AN_NONE UINT32_MAX
+
+/* Word classes of the lexicon; a term may have several. */
+#define AN_CLASSES(X)                                                                                                  \
+    X(SPEECH)   /* said, whispered */                                                                                  \
+    X(REPLY)    /* answered: the quote before it is another's */                                                       \
+    X(THINK)    /* thought, wondered */                                                                                \
+    X(HE)       /* subject pronouns */                                                                                 \
+    X(SHE)                                                                                                             \
+    X(IT)                                                                                                              \
+    X(ME)       /* I */                                                                                                \
+    X(THEY)     /* we, you, they, one: no single speaker */                                                            \
+    X(HIM)      /* him, his, himself */                                                                                \
+    X(HER)      /* her, hers, herself */                                                                               \
+    X(DET)      /* the, a, this */                                                                                     \
+    X(INDEF)    /* a, an */                                                                                            \
+    X(POSS)     /* my, his, their */                                                                                   \
+    X(TITLE)    /* before a name: Mr, Captain, King */                                                                 \
+    X(MALE)     /* what is said of men: king, boy, Mr */                                                               \
+    X(FEMALE)                                                                                                          \
+    X(CHILD)                                                                                                           \
+    X(ADULT)                                                                                                           \
+    X(OLD)                                                                                                             \
+    X(PERSON)   /* nouns of beings that may act: fox, baker */                                                         \
+    X(MALENAME) /* first names */                                                                                      \
+    X(FEMALENAME)                                                                                                      \
+    X(NOTNAME)  /* capitalised, yet no name of a character: Monday, English */                                         \
+    X(PLACE)                                                                                                           \
+    X(STOP)     /* function words; they end a noun phrase */                                                           \
+    X(PREP)     /* a noun phrase behind one is no subject */                                                           \
+    X(WHERE)    /* prepositions that stand before places */                                                            \
+    X(SUBORD)   /* when, while: the subject comes after the comma */                                                   \
+    X(AUX)      /* had, was: may stand between subject and verb */                                                     \
+    X(VERB)     /* common verbs of action beside -ed */                                                                \
+    X(NEG)                                                                                                             \
+    X(MORE)     /* very */                                                                                             \
+    X(LESS)     /* slightly */                                                                                         \
+    X(MUTE)     /* a voice, a letter: "speaks", but is nobody */                                                       \
+    X(ABBREV)   /* its full stop ends no sentence */                                                                   \
+    X(MOD)      /* adjectives before names and descriptions: old, little, poor */                                      \
+    X(LINK)     /* inside names: of, de, von */                                                                        \
+    X(ELISION)  /* words that begin with an apostrophe: 'tis */                                                        \
+    X(ADJ)      /* adjectives that look like adverbs or participles: ugly, smiling */
+
+enum an_class_number {
+#define X(name) AN_N_##name,
+    AN_CLASSES(X)
+#undef X
+};
+#define AN_C(name) (UINT64_C(1) << AN_N_##name)
+
+/* One row: the words (separated by spaces; _ for a space inside) that have these classes in these languages. */
+struct an_lex {
+    const char *languages; /* "en de" or "*" */
+    uint64_t classes;
+    const char *words;
+};
+extern const struct an_lex an_lexicon[];
+extern const struct an_lex an_lexicon_names[];
+/* Pairs "nick=formal". */
+extern const char an_nicknames[];
+
+struct an_feeling {
+    const char *languages;
+    enum st_emotion emotion;
+    int weight; /* tenths */
+    const char *words;
+};
+extern const struct an_feeling an_feelings[];
+
+/* A distinct word, in lower case, U+2019 as '. */
+struct an_term {
+    const char *text;
+    uint32_t len, hash, next;
+    uint64_t classes;
+    uint8_t emotion[2], weight[2]; /* weight 0: none */
+    bool known;                    /* in a word list, not (only) in the text */
+    bool opens_phrase;             /* the first word of a phrase of the lexicon */
+    uint32_t n_lower, n_start, n_mid; /* written small; capital at a sentence's start; capital inside one */
+    uint32_t n_name; /* German: stood as a name */
+};
+
+struct an_para {
+    uint32_t start, end; /* bytes of the clean text */
+    uint32_t s0, s1;     /* spans */
+    bool scene;          /* a new scene or chapter begins here */
+    bool heading;
+};
+
+enum an_evidence {
+    AN_E_NONE,
+    AN_E_ATTRIBUTION, /* "said Mira" */
+    AN_E_PRONOUN,     /* "she said" */
+    AN_E_ACTION,      /* Mira frowned. "..." */
+    AN_E_SELF,        /* "I am Mira" */
+    AN_E_SAME,        /* goes on from the quote before */
+    AN_E_TURN,        /* taking turns */
+    AN_E_CALLED,      /* was spoken to just before */
+};
+
+struct an_span {
+    uint32_t start, end; /* without the quotation marks */
+    uint32_t para;
+    uint32_t w0, w1; /* words */
+    uint8_t kind;    /* enum st_segment_kind */
+    bool quoted;     /* by quotation marks or a dash, not by emphasis */
+    bool continues;  /* the quote of the paragraph before was left open: same speaker */
+    bool emphasis;   /* marked by * or _: a thought if the words beside it say so */
+    int speaker;     /* person, in the end character; -1 unknown */
+    uint8_t evidence;
+    float confidence;
+};
+
+enum { /* an_word.after: what stands between this word and the next */
+    AN_COMMA = 1,
+    AN_STOP = 2, /* the sentence ends */
+    AN_COLON = 4,
+    AN_SEMI = 8,
+    AN_DASH = 16,
+    AN_OTHER = 32, /* brackets and the like */
+    AN_END = 64,   /* last word of its span */
+    AN_MARK = 128, /* ! ? … whether or not the sentence ends */
+    AN_BREAK = AN_COMMA | AN_STOP | AN_COLON | AN_SEMI | AN_DASH | AN_OTHER | AN_END,
+};
+
+struct an_word {
+    uint32_t start, end;
+    uint32_t term;
+    uint32_t span;
+    uint16_t after;
+    bool upper;  /* begins with a capital */
+    bool caps;   /* two letters or more, all capital */
+    bool first;  /* begins a sentence, or may do */
+    bool owner;  /* had 's */
+    int32_t mention; /* mention that begins here, or -1 */
+};
+
+/* A name or description as it occurs: "Mr. Darcy", "Tom", "the second brother". Equal ones are one entity. */
+enum { AN_NAME_WORDS = 5 };
+struct an_entity {
+    uint32_t term[AN_NAME_WORDS]; /* words of a name without title; of a description modifiers and, last, the head */
+    uint8_t n;
+    uint8_t n_shown; /* words of the occurrence to show, which begins at word */
+    bool description;
+    bool quotable;  /* found as the subject of a speech verb */
+    uint32_t title; /* term or AN_NONE */
+    uint32_t word;
+    uint32_t next;  /* hash chain */
+    uint32_t count, subject, place; /* occurrences; before a verb; behind a preposition of place */
+    int person;     /* index into persons, once clustered */
+};
+
+struct an_mention {
+    uint32_t word; /* first word, article and title included */
+    uint32_t entity;
+    uint8_t n;    /* words */
+    bool subject; /* a verb follows */
+    bool object;  /* a preposition precedes */
+};
+
+/* A character in the making: entities that are the same. */
+struct an_person {
+    uint32_t entity; /* the one that names it */
+    uint32_t mentions, subject, place;
+    uint32_t turns; /* spans spoken */
+    bool named;     /* by a name, not only by descriptions */
+    bool sure;      /* a title or a first name says that it is a person */
+    int male, female, child, adult, old; /* votes */
+    int character;  /* index into the result, or -1 */
+};
+
+struct an {
+    struct st_arena *arena;
+    const char *language;
+    char *text; /* clean */
+    uint32_t len;
+    struct an_para *paras;
+    uint32_t n_paras;
+    struct an_span *spans;
+    uint32_t n_spans, cap_spans;
+    struct an_word *words;
+    uint32_t n_words, cap_words;
+    struct an_term *terms;
+    uint32_t n_terms, cap_terms;
+    uint32_t *term_buckets, n_term_buckets;
+    uint64_t seed; /* of the hashes */
+    struct an_entity *entities;
+    uint32_t n_entities, cap_entities;
+    uint32_t *entity_buckets, n_entity_buckets;
+    struct an_mention *mentions;
+    uint32_t n_mentions, cap_mentions;
+    struct an_person *persons;
+    uint32_t n_persons, cap_persons;
+    int narrator; /* person of the story's "I", or -1 */
+    bool discovering; /* clauses may make new entities */
+};
+
+/* Grows an arena array to hold one more element; amortised linear. */
+#define AN_PUSH(an, list) (*(__typeof__((an)->list))an_push((an), (void **)&(an)->list, &(an)->n_##list, \
+                                                            &(an)->cap_##list, sizeof(*(an)->list)))
+void *an_push(struct an *an, void **list, uint32_t *n, uint32_t *cap, size_t size);
+
+/* analyse_text.c */
+uint32_t an_peek(const char *s, const char *end);                    /* code point at s, 0 at the end */
+uint32_t an_before(const char *begin, const char *s);                /* code point before s, 0 at the beginning */
+bool an_is_letter(uint32_t cp);                                      /* letters, digits and marks of any script */
+bool an_is_symbol(uint32_t cp);                                      /* emoji and the like */
+bool an_is_cjk(uint32_t cp);                                         /* written without spaces */
+bool an_is_terminator(uint32_t cp);                                  /* . ! ? and their kin */
+bool an_is_closer(uint32_t cp);                                      /* quotes and brackets that close */
+uint32_t an_lower(uint32_t cp);
+bool an_is_upper(uint32_t cp);
+size_t an_fold(const char *s, size_t len, char *out, size_t room);   /* lower case, cut at room - 1; length */
+void an_clean(struct an *an, const char *text, size_t len);
+uint32_t an_find(const struct an *an, const char *word, size_t len); /* term or AN_NONE */
+uint32_t an_intern(struct an *an, const char *word, size_t len);
+static inline uint64_t an_is(const struct an *an, uint32_t term, uint64_t classes)
+{
+    return term == AN_NONE ? 0 : an->terms[term].classes & classes;
+}
+
+/* analyse_lexicon.c */
+void an_load_lexicon(struct an *an);
+
+/* analyse_quote.c */
+void an_find_spans(struct an *an);
+
+/* analyse_word.c */
+/* Does a sentence end with the terminator at p? *ret_end: behind it, its repetitions and closing marks. */
+bool an_sentence_end(const struct an *an, const char *p, const char *begin, const char *end, const char **ret_end);
+void an_find_words(struct an *an);
+
+/* analyse_name.c */
+void an_find_names(struct an *an); /* entities and mentions */
+/*
+ * The entity of the noun phrase that begins at word w and ends before limit, or AN_NONE. *ret_n: its words. New names
+ * are always added, new descriptions if make says so or their head is a word for persons.
+ */
+uint32_t an_noun_phrase(struct an *an, uint32_t w, uint32_t limit, bool make, uint32_t *ret_n);
+bool an_verb_follows(const struct an *an, uint32_t w, uint32_t limit);
+bool an_is_adverb(const struct an *an, uint32_t w);
+
+/* analyse_cluster.c */
+void an_cluster(struct an *an); /* entities -> persons */
+char an_person_gender(const struct an_person *p);
+
+/* analyse_character.c */
+/* persons -> characters, those that count; speakers of spans become indexes of characters. */
+void an_make_characters(struct an *an, struct st_analysis *out);
+
+/* analyse_clause.c */
+enum an_who { AN_WHO_NONE, AN_WHO_ENTITY, AN_WHO_HE, AN_WHO_SHE, AN_WHO_IT, AN_WHO_ME, AN_WHO_NOBODY };
+struct an_said {
+    enum an_who who;
+    uint32_t entity;
+    uint32_t word; /* where the subject stands */
+    bool verb;     /* a verb of speech or thought says so; else it is the subject of an action */
+    bool think;
+    bool reply;
+    bool colon;    /* a colon or comma leads into the quote */
+    bool apart;    /* the clause is a sentence of its own */
+};
+/* What the clause behind quote span s, and the one before it, say of who speaks. */
+struct an_said an_clause_after(struct an *an, uint32_t s);
+struct an_said an_clause_before(struct an *an, uint32_t s);
+
+/* analyse_speaker.c */
+void an_find_speakers(struct an *an);
+
+/* analyse_segment.c */
+void an_make_segments(struct an *an, struct st_analysis *out);
+
+/* analyse_emotion.c */
+struct an_mood {
+    double score[ST_EMOTIONS_];
+    double loudness; /* factor for exclamation marks */
+    bool asks;
+    uint32_t words;
+};
+void an_find_feelings(struct an *an);
+/* Adds what the words from w0 to w1 express, times weight; clause: they tell how something is said. */
+void an_feel(const struct an *an, struct an_mood *mood, uint32_t w0, uint32_t w1, double weight, bool clause);
+void an_feel_text(struct an_mood *mood, const char *text, bool speech);
+void an_mood_decide(const struct an_mood *mood, struct st_segment *out);
+
+#endif

@@ -1,0 +1,351 @@
+/* Finds names (Mr. Darcy, old Tom) and descriptions of beings (the old woman), and where they are mentioned. */
+#include "story/analyse_int.h"
+
+static const struct an_term *term_of(const struct an *an, uint32_t w)
+{
+    return &an->terms[an->words[w].term];
+}
+
+static uint64_t word_is(const struct an *an, uint32_t w, uint64_t classes)
+{
+    return term_of(an, w)->classes & classes;
+}
+
+static bool ends_with(const struct an_term *t, const char *tail)
+{
+    size_t n = strlen(tail);
+    return t->len > n + 1 && memcmp(t->text + t->len - n, tail, n) == 0;
+}
+
+static bool in_language(const struct an *an, const char *language)
+{
+    return st_streq(an->language, language);
+}
+
+bool an_is_adverb(const struct an *an, uint32_t w)
+{
+    const struct an_term *t = term_of(an, w);
+    return ends_with(t, "ly") && !(t->classes & (AN_C(ADJ) | AN_C(FEMALENAME) | AN_C(PERSON))) && in_language(an, "en");
+}
+
+/* Is the word at w (adverbs and auxiliaries skipped) a verb, as far as one can tell? */
+bool an_verb_follows(const struct an *an, uint32_t w, uint32_t limit)
+{
+    for (int skipped = 0; w < limit && skipped < 3; w++, skipped++) {
+        const struct an_word *word = &an->words[w];
+        if (word->upper)
+            return false;
+        if (word_is(an, w, AN_C(SPEECH) | AN_C(THINK) | AN_C(VERB) | AN_C(AUX)))
+            return true;
+        if (in_language(an, "en") && ends_with(term_of(an, w), "ed"))
+            return true;
+        if (!an_is_adverb(an, w))
+            break;
+    }
+    return w < limit && !in_language(an, "en") && !an->words[w].upper &&
+           !word_is(an, w, AN_C(PREP) | AN_C(DET) | AN_C(STOP));
+}
+
+/* ---- Names ---- */
+
+/* German writes all nouns with a capital: a name is one that stands without article beside a verb, or a first name. */
+static bool is_german_name(const struct an *an, uint32_t w)
+{
+    const struct an_term *t = term_of(an, w);
+    if (t->classes & (AN_C(MALENAME) | AN_C(FEMALENAME) | AN_C(TITLE)))
+        return true;
+    if (t->classes & (AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE)))
+        return false;
+    bool behind = w > 0 && word_is(an, w - 1, AN_C(SPEECH) | AN_C(THINK)) && !(an->words[w - 1].after & AN_BREAK);
+    bool before = w + 1 < an->n_words && word_is(an, w + 1, AN_C(SPEECH) | AN_C(THINK)) &&
+                  !(an->words[w].after & AN_BREAK) && an->words[w].first;
+    bool titled = w > 0 && word_is(an, w - 1, AN_C(TITLE)) && an->words[w - 1].upper;
+    return behind || before || titled || t->n_name > 0;
+}
+
+/* May the capitalised word at w be (the beginning of) a name here? */
+static bool is_name_word(const struct an *an, uint32_t w)
+{
+    const struct an_word *word = &an->words[w];
+    const struct an_term *t = term_of(an, w);
+    bool listed = t->classes & (AN_C(MALENAME) | AN_C(FEMALENAME));
+    if (!word->upper || t->len < 2 || (t->text[0] >= '0' && t->text[0] <= '9'))
+        return false;
+    if (t->classes & (AN_C(STOP) | AN_C(ME)) && !(listed && !word->first))
+        return false;
+    if (t->n_name)
+        return true;
+    if (t->classes & AN_C(NOTNAME))
+        return listed && w + 1 < an->n_words && word_is(an, w + 1, AN_C(SPEECH) | AN_C(THINK) | AN_C(AUX));
+    if (word->caps && t->len > 3 && t->n_mid + t->n_start == 0)
+        return false;
+    if (in_language(an, "de"))
+        return is_german_name(an, w);
+    if (listed && t->n_lower <= 2 * (t->n_mid + 1))
+        return !word->first || t->n_mid > 0 || t->n_lower == 0;
+    if (!word->first)
+        return t->n_lower <= 3 * t->n_mid;
+    if (t->n_mid > t->n_lower)
+        return true;
+    if (t->n_lower > 0 || t->known || an_is_adverb(an, w) || ends_with(t, "ing"))
+        return false;
+    return t->n_start > 1 && an_verb_follows(an, w + 1, an->n_words) && !(word->after & AN_BREAK);
+}
+
+static bool joins(const struct an *an, uint32_t w, uint32_t limit)
+{
+    return w + 1 < limit && !(an->words[w].after & AN_BREAK) && an->words[w + 1].span == an->words[w].span &&
+           !an->words[w].owner;
+}
+
+/* A later word of a name: capitalised, whatever else it might mean (Wood, March). */
+static bool extends_name(const struct an *an, uint32_t w)
+{
+    const struct an_term *t = term_of(an, w);
+    return an->words[w].upper && !(t->classes & (AN_C(ME) | AN_C(HE) | AN_C(SHE) | AN_C(DET) | AN_C(POSS) | AN_C(PREP) |
+                                                AN_C(SUBORD) | AN_C(AUX))) &&
+           !(t->classes & AN_C(STOP) && !(t->classes & (AN_C(MALENAME) | AN_C(FEMALENAME))));
+}
+
+/* Reads the words of a name from w on into entity; gives the word behind it. */
+static uint32_t read_name(const struct an *an, uint32_t w, uint32_t limit, struct an_entity *e)
+{
+    bool german = in_language(an, "de");
+    while (e->n < AN_NAME_WORDS) {
+        e->term[e->n++] = an->words[w].term;
+        if (!joins(an, w, limit))
+            return w + 1;
+        uint32_t next = w + 1;
+        if (word_is(an, next, AN_C(LINK)) && !an->words[next].upper && joins(an, next, limit) &&
+            an->words[next + 1].upper && e->n + 1 < AN_NAME_WORDS && !german &&
+            (!word_is(an, next, AN_C(DET)) || !in_language(an, "en") || !word_is(an, next + 1, AN_C(NOTNAME)))) {
+            if (word_is(an, next + 1, AN_C(PLACE)) && e->title == AN_NONE)
+                return w + 1;
+            e->term[e->n++] = an->words[next].term;
+            w = next + 1;
+            continue;
+        }
+        if (!extends_name(an, next) || (german && !is_german_name(an, next)))
+            return w + 1;
+        w = next;
+    }
+    return w + 1;
+}
+
+/* ---- Entities ---- */
+
+static uint32_t entity_hash(const struct an_entity *e)
+{
+    uint32_t h = e->title * 31 + e->description;
+    for (int i = 0; i < e->n; i++)
+        h = (h ^ e->term[i]) * 2654435761u + (h >> 13);
+    return h ^ h >> 16;
+}
+
+static void grow_entity_buckets(struct an *an)
+{
+    an->n_entity_buckets = an->n_entity_buckets ? an->n_entity_buckets * 2 : 1024;
+    an->entity_buckets = st_new_n(an->arena, uint32_t, an->n_entity_buckets);
+    memset(an->entity_buckets, 0xFF, an->n_entity_buckets * sizeof(uint32_t));
+    for (uint32_t i = 0; i < an->n_entities; i++) {
+        uint32_t *bucket = &an->entity_buckets[entity_hash(&an->entities[i]) & (an->n_entity_buckets - 1)];
+        an->entities[i].next = *bucket;
+        *bucket = i;
+    }
+}
+
+static uint32_t add_entity(struct an *an, struct an_entity *e, bool make)
+{
+    if (an->n_entities >= an->n_entity_buckets)
+        grow_entity_buckets(an);
+    uint32_t *bucket = &an->entity_buckets[entity_hash(e) & (an->n_entity_buckets - 1)];
+    for (uint32_t i = *bucket; i != AN_NONE; i = an->entities[i].next) {
+        const struct an_entity *o = &an->entities[i];
+        if (o->n == e->n && o->title == e->title && o->description == e->description &&
+            memcmp(o->term, e->term, e->n * sizeof(e->term[0])) == 0)
+            return i;
+    }
+    if (!make)
+        return AN_NONE;
+    e->next = *bucket;
+    e->person = -1;
+    *bucket = an->n_entities;
+    AN_PUSH(an, entities) = *e;
+    return an->n_entities - 1;
+}
+
+static uint32_t name_phrase(struct an *an, uint32_t w, uint32_t limit, uint32_t *ret_n)
+{
+    struct an_entity e = {.title = AN_NONE, .word = w};
+    uint32_t at = w;
+    while (at - w < 2 && word_is(an, at, AN_C(MOD)) && joins(an, at, limit) && an->words[at + 1].upper &&
+           (!an->words[at].upper || an->words[at].first))
+        at++;
+    if (word_is(an, at, AN_C(TITLE)) && joins(an, at, limit) && extends_name(an, at + 1)) {
+        e.title = an->words[at].term;
+        e.word = at++;
+        if (word_is(an, at, AN_C(TITLE)) && joins(an, at, limit) && extends_name(an, at + 1))
+            at++;
+    } else if (word_is(an, at, AN_C(TITLE)) && joins(an, at, limit) && word_is(an, at + 1, AN_C(LINK)) &&
+               joins(an, at + 1, limit) && an->words[at].upper && an->words[at + 2].upper && in_language(an, "en")) {
+        e.word = at; /* Queen of Hearts */
+    } else if (!is_name_word(an, at) || (at > w && word_is(an, at, AN_C(NOTNAME)))) {
+        return AN_NONE;
+    } else if (at == w) {
+        e.word = w;
+    }
+    uint32_t end = read_name(an, at, limit, &e);
+    if (e.n == 1 && e.title == AN_NONE && word_is(an, at, AN_C(PERSON)) && word_is(an, at, AN_C(TITLE))) {
+        e.description = true; /* Mother, Grandfather: the same as "her mother" */
+    }
+    if (e.title == AN_NONE && at > w)
+        e.word = at;
+    e.n_shown = (uint8_t)(end - e.word);
+    *ret_n = end - w;
+    return add_entity(an, &e, true);
+}
+
+/* ---- Descriptions ---- */
+
+static bool is_romance(const struct an *an)
+{
+    return in_language(an, "fr") || in_language(an, "es") || in_language(an, "it") || in_language(an, "pt");
+}
+
+/* May the word stand inside "the ... fox"? */
+static bool fits_description(const struct an *an, uint32_t w)
+{
+    const struct an_term *t = term_of(an, w);
+    if (t->classes & (AN_C(ADJ) | AN_C(PERSON) | AN_C(MOD)))
+        return true;
+    if (t->classes & (AN_C(STOP) | AN_C(AUX) | AN_C(VERB) | AN_C(SPEECH) | AN_C(THINK)))
+        return an->words[w].owner;
+    return !an_is_adverb(an, w) && t->len > 1 && !(t->text[0] >= '0' && t->text[0] <= '9');
+}
+
+static bool looks_like_verb(const struct an *an, uint32_t w)
+{
+    const struct an_term *t = term_of(an, w);
+    if (t->classes & (AN_C(ADJ) | AN_C(PERSON)) || !in_language(an, "en"))
+        return false;
+    return ends_with(t, "ed") || ends_with(t, "ing") || t->classes & (AN_C(SPEECH) | AN_C(VERB));
+}
+
+/* The last word of the noun phrase whose article is at w, or w: none. */
+static uint32_t find_head(const struct an *an, uint32_t w, uint32_t limit)
+{
+    uint32_t at = w, head = w;
+    while (joins(an, at, limit) || (at + 1 < limit && at > w && an->words[at].owner && !(an->words[at].after & AN_BREAK))) {
+        if (at + 1 - w > AN_NAME_WORDS || !fits_description(an, at + 1))
+            break;
+        at++;
+        bool person = word_is(an, at, AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE)) && !word_is(an, at, AN_C(MOD));
+        if (person && !an->words[at].owner) {
+            head = at;
+            if (at + 1 >= limit || !word_is(an, at + 1, AN_C(PERSON)) || an->words[at].after & AN_BREAK)
+                return head;
+        }
+        if (is_romance(an) && !word_is(an, at, AN_C(MOD)))
+            return at;
+    }
+    if (head > w)
+        return head;
+    while (at > w && (looks_like_verb(an, at) || an->words[at].owner))
+        at--;
+    return at;
+}
+
+static uint32_t description_phrase(struct an *an, uint32_t w, uint32_t limit, bool make, uint32_t *ret_n)
+{
+    uint32_t head = find_head(an, w, limit);
+    if (head == w)
+        return AN_NONE;
+    if (word_is(an, head, AN_C(MUTE)) && !word_is(an, head, AN_C(PERSON)))
+        return AN_NONE;
+    if (term_of(an, head)->classes & AN_C(STOP) || (word_is(an, head, AN_C(ADJ)) && !word_is(an, head, AN_C(PERSON))))
+        return AN_NONE;
+    struct an_entity e = {.title = AN_NONE, .word = w + 1, .n_shown = (uint8_t)(head - w), .description = true};
+    for (uint32_t i = w + 1; i < head; i++)
+        if (e.n + 1 < AN_NAME_WORDS && !word_is(an, i, AN_C(MORE)) && !st_streq(term_of(an, i)->text, "poor") &&
+            !st_streq(term_of(an, i)->text, "dear"))
+            e.term[e.n++] = an->words[i].term;
+    e.term[e.n++] = an->words[head].term;
+    *ret_n = head - w + 1;
+    bool person = word_is(an, head, AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE));
+    return add_entity(an, &e, make || person);
+}
+
+uint32_t an_noun_phrase(struct an *an, uint32_t w, uint32_t limit, bool make, uint32_t *ret_n)
+{
+    *ret_n = 0;
+    if (w >= limit)
+        return AN_NONE;
+    if (word_is(an, w, AN_C(DET) | AN_C(POSS))) {
+        if (word_is(an, w, AN_C(FEMALENAME) | AN_C(MALENAME)) && an->words[w].upper && !an->words[w].first)
+            return name_phrase(an, w, limit, ret_n);
+        if (!joins(an, w, limit))
+            return AN_NONE;
+        return description_phrase(an, w, limit, make, ret_n);
+    }
+    return name_phrase(an, w, limit, ret_n);
+}
+
+/* ---- Mentions ---- */
+
+/* A capitalised phrase with article: "the Rabbit" is one, "the Titanic" is not, unless it was heard to speak. */
+static void add_mention(struct an *an, uint32_t w, uint32_t entity, uint32_t n)
+{
+    struct an_entity *e = &an->entities[entity];
+    struct an_mention *m = &AN_PUSH(an, mentions);
+    bool linked = w > 0 && an->words[w - 1].span == an->words[w].span && !(an->words[w - 1].after & AN_BREAK);
+    *m = (struct an_mention){.word = w, .entity = entity, .n = (uint8_t)n};
+    m->object = linked && word_is(an, w - 1, AN_C(PREP));
+    bool broken = an->words[w + n - 1].after & AN_BREAK;
+    m->subject = !m->object && !broken && !an->words[w + n - 1].owner && an_verb_follows(an, w + n, an->n_words);
+    an->words[w].mention = (int32_t)(an->n_mentions - 1);
+    e->count++;
+    e->subject += m->subject || an->words[w + n - 1].owner;
+    e->place += linked && word_is(an, w - 1, AN_C(WHERE));
+}
+
+static void find_mentions(struct an *an)
+{
+    for (uint32_t w = 0; w < an->n_words;) {
+        const struct an_word *word = &an->words[w];
+        const struct an_span *span = &an->spans[word->span];
+        bool starts = word->upper || word_is(an, w, AN_C(DET) | AN_C(POSS) | AN_C(TITLE) | AN_C(MOD));
+        uint32_t n = 0, entity = AN_NONE;
+        if (starts && !an->paras[span->para].heading)
+            entity = an_noun_phrase(an, w, span->w1, false, &n);
+        if (entity != AN_NONE)
+            add_mention(an, w, entity, n);
+        w += n ? n : 1;
+    }
+}
+
+/* German: words that stood once as a name are names wherever they have no article. */
+static void count_german_names(struct an *an)
+{
+    for (uint32_t w = 0; w < an->n_words; w++) {
+        bool article = w > 0 && word_is(an, w - 1, AN_C(DET) | AN_C(POSS) | AN_C(PREP) | AN_C(MOD));
+        if (an->words[w].upper && !article && !term_of(an, w)->known && is_german_name(an, w))
+            an->terms[an->words[w].term].n_name++;
+    }
+}
+
+void an_find_names(struct an *an)
+{
+    if (in_language(an, "de"))
+        count_german_names(an);
+    an->discovering = true;
+    for (uint32_t s = 0; s < an->n_spans; s++) {
+        if (!an->spans[s].quoted && !an->spans[s].emphasis)
+            continue;
+        struct an_said said[2] = {an_clause_after(an, s), an_clause_before(an, s)};
+        for (int i = 0; i < 2; i++)
+            if (said[i].who == AN_WHO_ENTITY && said[i].verb)
+                an->entities[said[i].entity].quotable = true;
+    }
+    an->discovering = false;
+    find_mentions(an);
+}

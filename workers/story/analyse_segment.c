@@ -1,0 +1,257 @@
+/* Makes segments of the spans: pieces of at most ST_SEGMENT_CHARS_MAX characters, cut where sentences end. */
+#include "story/analyse_int.h"
+
+enum {
+    PIECE_GOOD = 220,   /* characters from which a piece ends at the next sentence's end */
+    PIECE_CLAUSE = 120, /* and the least it must have to end at a comma */
+};
+
+struct piece {
+    struct st_segment segment;
+    uint32_t span, w0, w1;
+};
+
+struct maker {
+    struct an *an;
+    struct piece *pieces;
+    uint32_t n_pieces, cap_pieces;
+    uint32_t word; /* first word that is in no piece yet */
+};
+
+/* ---- Texts ---- */
+
+static bool is_emphasis(const char *begin, const char *s, const char *end)
+{
+    if (*s != '*' && *s != '_')
+        return false;
+    uint32_t prev = an_before(begin, s), next = an_peek(s + 1, end);
+    return !(an_is_letter(prev) && an_is_letter(next)) && !(prev == ' ' && next == ' ');
+}
+
+/* Punctuation that is left over where a quote or an aside ended: ", said Mira" begins with said. */
+static const char *skip_leftovers(const char *s, const char *end)
+{
+    while (s < end) {
+        const char *next = s;
+        uint32_t cp = st_utf8_next(&next);
+        uint32_t after = an_peek(next, end);
+        bool dash = cp == '-' || (cp >= 0x2012 && cp <= 0x2015);
+        bool stop = cp == ',' || cp == ';' || cp == ':' || cp == '!' || cp == '?' || cp == ')' || cp == ']' ||
+                    cp == 0x3001 || cp == 0x3002 || cp == 0xFF0C || cp == 0xFF1A || cp == 0xFF01 || cp == 0xFF1F ||
+                    (cp == '.' && after != '.');
+        bool quote = an_is_closer(cp) && (after == ' ' || after == 0 || after == ',' || after == '.');
+        if (!dash && !stop && !quote && cp != ' ')
+            break;
+        if (cp == '-' && after >= '0' && after <= '9')
+            break;
+        s = next;
+    }
+    return s;
+}
+
+/* Copies without emphasis marks and outer white space; NULL if nothing is left to say. */
+static char *copy_text(struct an *an, const char *s, const char *end)
+{
+    s = skip_leftovers(s, end);
+    char *copy = st_alloc(an->arena, (size_t)(end - s) + 1);
+    size_t n = 0;
+    for (const char *p = s; p < end; p++) {
+        if (is_emphasis(s, p, end) || (*p == ' ' && (n == 0 || copy[n - 1] == ' ')))
+            continue;
+        copy[n++] = *p;
+    }
+    while (n > 0 && copy[n - 1] == ' ')
+        n--;
+    copy[n] = '\0';
+    for (const char *p = copy; *p;) {
+        uint32_t cp = st_utf8_next(&p);
+        if (an_is_letter(cp) || an_is_symbol(cp))
+            return copy;
+    }
+    return NULL;
+}
+
+/* ---- Cutting ---- */
+
+static bool is_clause_mark(uint32_t cp)
+{
+    return cp == ',' || cp == ';' || cp == ':' || cp == 0x2014 || cp == 0x2013 || cp == 0xFF0C || cp == 0x3001 ||
+           cp == 0xFF1B || cp == 0x60C || cp == 0x61B;
+}
+
+/* Marks and joiners that belong to the character before them. */
+static bool is_extension(uint32_t cp)
+{
+    return (cp >= 0x300 && cp <= 0x36F) || (cp >= 0x591 && cp <= 0x5C7) || (cp >= 0x64B && cp <= 0x65F) ||
+           (cp >= 0x93A && cp <= 0x94F) || cp == 0x200D || (cp >= 0xFE00 && cp <= 0xFE0F) ||
+           (cp >= 0x1F3FB && cp <= 0x1F3FF) || (cp >= 0x1AB0 && cp <= 0x1AFF) || (cp >= 0x20D0 && cp <= 0x20FF);
+}
+
+/* Where the piece that begins at s ends. */
+static const char *cut(const struct an *an, const char *s, const char *end)
+{
+    const char *sentence = NULL, *clause = NULL, *space = NULL, *base = s, *p = s;
+    int chars = 0;
+    while (p < end && chars < ST_SEGMENT_CHARS_MAX) {
+        const char *here = p, *behind;
+        uint32_t cp = st_utf8_next(&p);
+        chars++;
+        if (!is_extension(cp) && an_before(s, here) != 0x200D)
+            base = here;
+        if (an_is_terminator(cp) && an_sentence_end(an, here, s, end, &behind)) {
+            while (p < behind) {
+                st_utf8_next(&p);
+                chars++;
+            }
+            if (chars <= ST_SEGMENT_CHARS_MAX)
+                sentence = p;
+            if (chars >= PIECE_GOOD && sentence)
+                return sentence;
+        } else if (is_clause_mark(cp) && chars >= PIECE_CLAUSE) {
+            clause = p;
+        } else if (cp == ' ') {
+            space = p;
+        }
+    }
+    if (p >= end && chars <= ST_SEGMENT_CHARS_MAX)
+        return end;
+    if (sentence)
+        return sentence;
+    return clause ? clause : space ? space : base > s ? base : p;
+}
+
+static void add_pieces(struct maker *m, uint32_t span, const char *s, const char *end)
+{
+    struct an *an = m->an;
+    while (s < end) {
+        const char *stop = cut(an, s, end);
+        char *text = copy_text(an, s, stop);
+        s = stop;
+        uint32_t w0 = m->word;
+        while (m->word < an->n_words && an->text + an->words[m->word].start < stop)
+            m->word++;
+        if (!text)
+            continue;
+        struct an_span *from = &an->spans[span];
+        struct piece *piece = (struct piece *)an_push(an, (void **)&m->pieces, &m->n_pieces, &m->cap_pieces,
+                                                      sizeof(struct piece));
+        *piece = (struct piece){.span = span, .w0 = w0, .w1 = m->word};
+        piece->segment = (struct st_segment){
+            .text = text,
+            .kind = (enum st_segment_kind)from->kind,
+            .character = from->kind == ST_NARRATION ? -1 : from->speaker,
+            .confidence = from->kind == ST_NARRATION ? 1 : from->speaker < 0 ? 0 : (double)from->confidence,
+            .paragraph = (int)from->para,
+        };
+    }
+}
+
+/* Emphasis that is no thought goes on with the narration around it. */
+static void cut_paragraph(struct maker *m, const struct an_para *para)
+{
+    struct an *an = m->an;
+    for (uint32_t s = para->s0; s < para->s1;) {
+        const char *start = an->text + an->spans[s].start;
+        uint32_t last = s;
+        if (an->spans[s].kind == ST_NARRATION)
+            while (last + 1 < para->s1 && an->spans[last + 1].kind == ST_NARRATION)
+                last++;
+        add_pieces(m, s, start, an->text + an->spans[last].end);
+        s = last + 1;
+    }
+}
+
+/* ---- Identifiers ---- */
+
+struct id_count {
+    uint64_t hash;
+    uint32_t count;
+};
+
+static uint64_t hash_text(const char *s)
+{
+    uint64_t h = UINT64_C(14695981039346656037);
+    for (; *s; s++)
+        h = (h ^ (unsigned char)*s) * UINT64_C(1099511628211);
+    return h ^ h >> 29;
+}
+
+/* Texts of equal hash only share the count, so that identifiers stay unique. */
+static void give_ids(struct maker *m)
+{
+    uint32_t size = 16;
+    while (size < m->n_pieces * 2)
+        size *= 2;
+    struct id_count *counts = st_new_n(m->an->arena, struct id_count, size);
+    for (uint32_t i = 0; i < m->n_pieces; i++) {
+        uint64_t hash = hash_text(m->pieces[i].segment.text);
+        uint32_t at = (uint32_t)((hash ^ m->an->seed) * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (size - 1);
+        while (counts[at].count && counts[at].hash != hash)
+            at = (at + 1) & (size - 1);
+        counts[at].hash = hash;
+        uint32_t n = ++counts[at].count;
+        unsigned long long h = hash;
+        m->pieces[i].segment.id = n == 1 ? st_printf(m->an->arena, "%016llx", h)
+                                         : st_printf(m->an->arena, "%016llxn%u", h, n);
+    }
+}
+
+/* ---- Moods ---- */
+
+enum { CLAUSE_WORDS = 16 };
+
+/* The words beside a quote that tell how it was said: ", she sobbed" and "He slammed the door." */
+static void feel_clauses(const struct an *an, const struct piece *piece, struct an_mood *mood)
+{
+    const struct an_span *span = &an->spans[piece->span];
+    const struct an_para *para = &an->paras[span->para];
+    if (piece->span + 1 < para->s1 && an->spans[piece->span + 1].kind == ST_NARRATION) {
+        const struct an_span *next = &an->spans[piece->span + 1];
+        uint32_t end = next->w0;
+        while (end < next->w1 && end - next->w0 < CLAUSE_WORDS && !(an->words[end++].after & AN_STOP))
+            ;
+        an_feel(an, mood, next->w0, end, 1.3, true);
+    }
+    if (piece->span > para->s0 && an->spans[piece->span - 1].kind == ST_NARRATION) {
+        const struct an_span *last = &an->spans[piece->span - 1];
+        uint32_t start = last->w1;
+        while (start > last->w0 && last->w1 - start < CLAUSE_WORDS &&
+               !(start < last->w1 && an->words[start - 1].after & AN_STOP))
+            start--;
+        an_feel(an, mood, start, last->w1, 1.0, true);
+    }
+}
+
+static void feel_piece(const struct an *an, struct piece *piece)
+{
+    struct an_mood mood = {.words = piece->w1 - piece->w0};
+    an_feel(an, &mood, piece->w0, piece->w1, 1.0, false);
+    an_feel_text(&mood, piece->segment.text, piece->segment.kind != ST_NARRATION);
+    if (piece->segment.kind != ST_NARRATION)
+        feel_clauses(an, piece, &mood);
+    an_mood_decide(&mood, &piece->segment);
+}
+
+void an_make_segments(struct an *an, struct st_analysis *out)
+{
+    static const char *const evidences[] = {NULL, "attribution", "pronoun", "action", "introduction", "continuation",
+                                            "turn", "address"};
+    struct maker m = {.an = an};
+    for (uint32_t i = 0; i < an->n_paras; i++)
+        cut_paragraph(&m, &an->paras[i]);
+    give_ids(&m);
+    out->segments = st_new_n(an->arena, struct st_segment, m.n_pieces);
+    out->n_segments = (int)m.n_pieces;
+    int paragraph = -1, last = -1;
+    for (uint32_t i = 0; i < m.n_pieces; i++) {
+        struct piece *piece = &m.pieces[i];
+        feel_piece(an, piece);
+        paragraph += piece->segment.paragraph != last;
+        last = piece->segment.paragraph;
+        piece->segment.paragraph = paragraph;
+        piece->segment.index = (int)i;
+        if (piece->segment.character >= 0)
+            piece->segment.evidence = evidences[an->spans[piece->span].evidence];
+        out->segments[i] = piece->segment;
+    }
+}

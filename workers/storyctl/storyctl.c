@@ -1,0 +1,81 @@
+/* The operator's command line: the table of commands. */
+#include "storyctl/storyctl.h"
+
+static const struct command {
+    const char *name;
+    int (*run)(struct ctl *c);
+    const char *summary;
+    const char *help;
+} commands[] = {
+    {"status", ctl_status, "health of the edge and of every service",
+     "Usage: storyctl status\n"
+     "Asks every service, on its own socket, for its health. Exit code 0 when all are healthy, else 1.\n"},
+    {"migrate", ctl_migrate, "apply the migrations that are missing",
+     "Usage: storyctl migrate [SERVICE...]\n"
+     "Applies sql/common and sql/<service> to the databases of the services named, else of all.\n"
+     "  --sql DIR   folder of the migrations (default: sql, or ST_SQL_DIR)\n"},
+    {"events", ctl_events, "follow the events on the bus",
+     "Usage: storyctl events tail [--service NAME] [--type TYPE] [--last N] [--follow]\n"
+     "Prints the last N events (default 20) of the streams, oldest first; --follow waits for more.\n"},
+    {"dead", ctl_dead, "list, show or retry dead letters",
+     "Usage: storyctl dead list [--service NAME]\n"
+     "       storyctl dead show SERVICE ID\n"
+     "       storyctl dead retry SERVICE ID|all\n"
+     "Dead letters are events and jobs that were given up after their attempts. IDs read event-N and job-N.\n"},
+    {"user", ctl_user, "create an account",
+     "Usage: storyctl user create --email ADDRESS [--name NAME] [--role ROLE] [--password-file FILE]\n"
+     "Creates a confirmed account. Without a password file a password is made and printed once.\n"},
+    {"token", ctl_token, "verify an access token",
+     "Usage: storyctl token verify --pem KEY [--iss I] [--aud A] [--signature-only] FILE\n"
+     "Verifies the token in FILE (- for standard input) as the edge does. Exit code 0 accepted, 1 refused.\n"},
+    {"tell", ctl_tell, "take a story through the whole platform, as a client",
+     "Usage: storyctl tell [--url URL] [--ca FILE] [--outbox DIR] FILE\n"
+     "Registers a writer, confirms the address from the mail, posts the story and follows it to narration and video.\n"
+     "  --url URL      the platform (default https://localhost:8443)\n"
+     "  --ca FILE      certificate to trust\n"
+     "  --outbox DIR   where the mails arrive (default var/outbox)\n"},
+};
+
+static int help(FILE *out)
+{
+    fprintf(out, "Usage: storyctl [--json] [--env-dir DIR] COMMAND ...\n\nCommands:\n");
+    for (size_t i = 0; i < ST_COUNT(commands); i++)
+        fprintf(out, "  %-8s  %s\n", commands[i].name, commands[i].summary);
+    fprintf(out, "\n  --json         machine-readable output\n"
+                 "  --env-dir DIR  env files of the running instance (default var/env, or ST_ENV_DIR)\n"
+                 "\nstoryctl COMMAND --help explains a command.\n");
+    return out == stdout ? 0 : 2;
+}
+
+static const struct command *find(const char *name)
+{
+    for (size_t i = 0; i < ST_COUNT(commands); i++)
+        if (st_streq(commands[i].name, name))
+            return &commands[i];
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    struct st_arena arena = {0};
+    const char *env = getenv("ST_ENV_DIR"), *sql = getenv("ST_SQL_DIR");
+    struct ctl c = {.arena = &arena, .argc = argc - 1, .argv = argv + 1};
+    c.json = ctl_flag(&c, "--json");
+    const char *env_dir = ctl_option(&c, "--env-dir"), *sql_dir = ctl_option(&c, "--sql");
+    c.env_dir = env_dir ? env_dir : env ? env : "var/env";
+    c.sql_dir = sql_dir ? sql_dir : sql ? sql : "sql";
+    const struct command *command = c.argc ? find(c.argv[0]) : NULL;
+    bool wants_help = ctl_flag(&c, "--help") || ctl_flag(&c, "-h");
+    int code;
+    if (command && wants_help) {
+        code = fputs(command->help, stdout) < 0;
+    } else if (command) {
+        c.argc--;
+        c.argv++;
+        code = command->run(&c);
+    } else {
+        code = help(wants_help || (c.argc && st_streq(c.argv[0], "help")) ? stdout : stderr);
+    }
+    st_arena_release(&arena);
+    return code;
+}

@@ -1,0 +1,52 @@
+#ifndef ST_STORYCTL_H
+#define ST_STORYCTL_H
+/*
+ * The operator's command line. A command is a row of the table in storyctl.c and a function here; it gets the words
+ * behind its name, prints to stdout (JSON with --json), and returns the exit code.
+ */
+#include "base/base.h"
+#include "io/json.h"
+#include "io/pg.h"
+
+struct ctl {
+    struct st_arena *arena;
+    bool json;
+    const char *env_dir; /* <service>.env files, as the daemons have them */
+    const char *sql_dir;
+    int argc; /* words behind the command's name, options left in */
+    char **argv;
+};
+
+int ctl_status(struct ctl *c);
+int ctl_migrate(struct ctl *c);
+int ctl_events(struct ctl *c);
+int ctl_dead(struct ctl *c);
+int ctl_user(struct ctl *c);
+int ctl_token(struct ctl *c);
+int ctl_tell(struct ctl *c);
+
+/* --- ctl_env.c: the running instance, from its env files --- */
+enum { CTL_SERVICES_MAX = 64 };
+/* Names of the services that have an env file, sorted. On failure prints why and gives -1. */
+int ctl_services(struct ctl *c, const char *ret_names[CTL_SERVICES_MAX]);
+/* Value of NAME in the env file of a service; NULL when it is not there. */
+const char *ctl_env(struct ctl *c, const char *service, const char *name);
+/* A connection to the service's database; NULL (printed why) when its env file has none. The arena closes it. */
+struct st_pg *ctl_database(struct ctl *c, const char *service);
+/*
+ * A request to a service's own socket, signed as the edge signs, with the rights of an admin. 0 and the answer (any
+ * status), or a negative error (printed).
+ */
+int ctl_call(struct ctl *c, const char *service, const char *operation, const char *method, const char *uri,
+             const json_t *body, int *ret_status, json_t **ret_answer);
+
+/* Value of --name in the words (and takes both out), or NULL. */
+const char *ctl_option(struct ctl *c, const char *name);
+/* Is --name there? Takes it out. */
+bool ctl_flag(struct ctl *c, const char *name);
+/* Prints "storyctl: ..." to stderr; gives the exit code 1 (2 for usage). */
+int ctl_error(const char *fmt, ...) ST_PRINTF(1, 2);
+int ctl_usage(const char *fmt, ...) ST_PRINTF(1, 2);
+void ctl_print_json(struct ctl *c, json_t *value); /* steals value */
+
+#endif

@@ -1,0 +1,76 @@
+/* What has been used of a tier, counted from events. */
+#include "subscription/subscription.h"
+
+/* Every metric of the tier, used or not. */
+int subscription_get_usage(struct st_call *call)
+{
+    json_t *usage;
+    int r = st_row(
+        call, &usage,
+        "select s.tier, p.from_at as \"periodStart\", period_end(s.anchor, t.interval, now()) as \"periodEnd\", "
+        "(select json_agg(json_build_object('metric', l.key, 'used', coalesce(u.used, 0), 'limit', l.value) "
+        "order by l.key) from jsonb_each(t.limits) l left join (select metric, sum(amount) as used "
+        "from usage_tracking where user_id = $1 and used_at >= p.from_at group by metric) u on u.metric = l.key) "
+        "as metrics from user_subscriptions s join subscription_tiers t using (tier), "
+        "lateral (select period_start(s.anchor, t.interval, now()) as from_at) p where s.user_id = $1",
+        call->user_id);
+    if (r == ST_E_NOT_FOUND)
+        return st_fail(call, r, "The subscription of a new account is there in a moment.");
+    return r < 0 ? r : st_reply_keep(call, 200, usage);
+}
+
+/* Says once per period that a limit is reached. */
+static int announce_limit(struct st_call *call, const char *user_id, const char *metric)
+{
+    json_t *reached;
+    int r = st_row(call, &reached,
+                   "with s as (select s.subscription_id, s.anchor, t.interval, (t.limits->>$2)::bigint as most, "
+                   "period_start(s.anchor, t.interval, now()) as from_at from user_subscriptions s "
+                   "join subscription_tiers t using (tier) where s.user_id = $1), "
+                   "u as (select coalesce(sum(amount), 0)::bigint as used from usage_tracking, s "
+                   "where user_id = $1 and metric = $2 and used_at >= s.from_at), "
+                   "n as (insert into limits_reached select $1, $2, from_at from s, u where used >= most "
+                   "on conflict do nothing returning period_start) "
+                   "select s.subscription_id, s.most, u.used, period_end(s.anchor, s.interval, now()) as resets "
+                   "from s, u, n",
+                   user_id, metric);
+    if (r == ST_E_NOT_FOUND)
+        return 0;
+    if (r < 0)
+        return r;
+    st_emit(call, "UsageLimitReached", st_str(reached, "subscription_id"),
+            json_pack("{s:s, s:s, s:O, s:O, s:O}", "userId", user_id, "metric", metric, "limit",
+                      json_object_get(reached, "most"), "used", json_object_get(reached, "used"), "resetsAt",
+                      json_object_get(reached, "resets")));
+    return 0;
+}
+
+static int count_usage(struct st_call *call, const char *user_id, const char *metric, int64_t amount)
+{
+    if (amount <= 0)
+        return 0;
+    st_exec(call, "insert into usage_tracking values ($1, $2, $3, $4, $5) on conflict do nothing", call->event->id,
+            user_id, metric, st_i64(call->arena, amount), call->event->timestamp);
+    return announce_limit(call, user_id, metric);
+}
+
+int subscription_on_story_created(struct st_call *call)
+{
+    return count_usage(call, st_str(call->body, "authorId"), "stories", 1);
+}
+
+int subscription_on_collaboration_created(struct st_call *call)
+{
+    return count_usage(call, st_str(call->body, "hostId"), "collaborations", 1);
+}
+
+int subscription_on_narration_generated(struct st_call *call)
+{
+    return count_usage(call, st_str(call->body, "authorId"), "narrationCharacters",
+                       st_json_int(call->body, "narrationCharacters", 0));
+}
+
+int subscription_on_video_generated(struct st_call *call)
+{
+    return count_usage(call, st_str(call->body, "authorId"), "videos", 1);
+}

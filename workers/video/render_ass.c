@@ -1,0 +1,161 @@
+/* Writes what is burned into the film, as a script for libass: the title card, the captions, the speakers' names. */
+#include "video/render_internal.h"
+
+enum {
+    TITLE_MS = 4000,
+    TITLE_CHARS = 160,
+    TITLE_LINES = 3,
+    TITLE_EMS = 15,
+    TITLE_SIZE = 88, /* font sizes are line heights in pixels */
+    TITLE_Y = 285,   /* middle of the title */
+    CAPTION_SIZE = 54,
+    CAPTION_Y = 556, /* top of the caption, so that the name above it stays where it is */
+    NAME_SIZE = 34,
+    NAME_Y = 537,      /* bottom of the name */
+    NAME_GAP_MS = 300, /* a shorter silence does not take the name away */
+};
+
+/* What a hostile text could be long or wild in was cut by st_text_clean; this is what ASS gives a meaning to. */
+static void write_escaped(FILE *f, const char *s)
+{
+    for (; *s; s++)
+        switch (*s) {
+        case '\\': fputs("\\\xe2\x81\xa0", f); break; /* ASS cannot escape it; U+2060 parts it from what follows */
+        case '{': fputs("\\{", f); break;
+        case '}': fputs("\\}", f); break;
+        default: fputc(*s, f);
+        }
+}
+
+static void write_time(FILE *f, int64_t ms)
+{
+    int64_t cs = ms / 10;
+    fprintf(f, "%d:%02d:%02d.%02d", (int)(cs / 360000), (int)(cs / 6000 % 60), (int)(cs / 100 % 60), (int)(cs % 100));
+}
+
+/* A frame shows what is on at its own time: half a frame earlier makes that the nearest frame, not the next one. */
+static void begin_event(FILE *f, int layer, const char *style, int64_t start_ms, int64_t end_ms, int64_t frame_ms)
+{
+    int64_t early = frame_ms / 2;
+    fprintf(f, "Dialogue: %d,", layer);
+    write_time(f, start_ms > early ? start_ms - early : 0);
+    fputc(',', f);
+    write_time(f, end_ms > early ? end_ms - early : 0);
+    fprintf(f, ",%s,,0,0,0,,", style);
+}
+
+static void write_header(FILE *f, const struct st_language *language)
+{
+    /* BorderStyle 4 is one box around all lines, Shadow its padding; Encoding -1 takes the direction from the text. */
+    fprintf(
+        f,
+        "[Script Info]\n"
+        "ScriptType: v4.00+\n"
+        "PlayResX: %d\n"
+        "PlayResY: %d\n"
+        "WrapStyle: 0\n"
+        "ScaledBorderAndShadow: yes\n"
+        "YCbCr Matrix: None\n"
+        "\n"
+        "[V4+ Styles]\n"
+        "Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, "
+        "Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, "
+        "MarginR, MarginV, Encoding\n"
+        "Style: Caption,%s,%d,&H00FFFFFF,&H00FFFFFF,&H00101010,&H58141010,0,0,0,0,100,100,0,0,4,1,12,8,60,60,20,-1\n"
+        "Style: Name,%s,%d,&H00FFFFFF,&H00FFFFFF,&H00000000,&H00604030,1,0,0,0,100,100,0.5,0,4,0,6,2,60,60,20,-1\n"
+        "Style: Title,%s,%d,&H00F4FAFF,&H00FFFFFF,&H60000000,&H80000000,1,0,0,0,100,100,0,0,1,1,2,5,60,60,20,-1\n"
+        "Style: Shape,%s,20,&H00000000,&H00FFFFFF,&H00000000,&H00000000,0,0,0,0,100,100,0,0,1,0,0,7,0,0,0,1\n"
+        "\n"
+        "[Events]\n"
+        "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n",
+        ST_FRAME_W, ST_FRAME_H, language->caption, CAPTION_SIZE, language->caption, NAME_SIZE, language->title,
+        TITLE_SIZE, language->caption);
+}
+
+static void write_rectangle(FILE *f, int x, int y, int width, int height, const char *look)
+{
+    fprintf(f, "{\\pos(%d,%d)\\fad(0,700)%s\\p1}m 0 0 l %d 0 %d %d 0 %d{\\p0}\n", x, y, look, width, width, height,
+            height);
+}
+
+/* A veil over the picture, the title, and a line under it. It is there from the first frame on: players show that one.
+ */
+static void write_title(FILE *f, const char *title, int64_t end_ms)
+{
+    struct st_arena a = {0};
+    const char *lines[TITLE_LINES];
+    size_t n = st_text_wrap(&a, st_text_clean(&a, title, TITLE_CHARS), TITLE_EMS, TITLE_LINES, lines);
+    if (n) {
+        begin_event(f, 0, "Shape", 0, end_ms, 0);
+        write_rectangle(f, 0, 0, ST_FRAME_W, ST_FRAME_H, "\\1c&H1A0F0A&\\1a&H70&");
+        begin_event(f, 1, "Title", 0, end_ms, 0);
+        fprintf(f, "{\\pos(%d,%d)\\fad(0,700)}", ST_FRAME_W / 2, TITLE_Y);
+        for (size_t i = 0; i < n; i++) {
+            fputs(i ? "\\N" : "", f);
+            write_escaped(f, lines[i]);
+        }
+        fputc('\n', f);
+        begin_event(f, 1, "Shape", 0, end_ms, 0);
+        write_rectangle(f, ST_FRAME_W / 2 - 70, TITLE_Y + (int)n * TITLE_SIZE / 2 + 28, 140, 4, "\\1c&H8FD0FF&");
+    }
+    st_arena_release(&a);
+}
+
+/* Each speaker has a colour; it needs no memory of who has come before. */
+static uint32_t color_of(const char *name)
+{
+    static const uint32_t colors[] = {0x1f7f80, 0xb24f38, 0x7355b8, 0x4a8437, 0xb5447a, 0x336db8, 0x96690f, 0x5b6a80};
+    uint32_t hash = 2166136261u;
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 16777619u;
+    return colors[(hash ^ hash >> 16) % ST_COUNT(colors)];
+}
+
+static void write_caption(FILE *f, const struct st_cue *c, int64_t frame_ms)
+{
+    begin_event(f, 2, "Caption", c->start_ms, c->end_ms, frame_ms);
+    fprintf(f, "{\\pos(%d,%d)}", ST_FRAME_W / 2, CAPTION_Y);
+    for (size_t i = 0; i < ST_CAPTION_LINES && c->piece.lines[i]; i++) {
+        fputs(i ? "\\N" : "", f);
+        write_escaped(f, c->piece.lines[i]);
+    }
+    fputc('\n', f);
+}
+
+/* One name over all captions that follow each other from the same speaker; gives how many those are. */
+static size_t write_name(FILE *f, const struct st_cue *cues, size_t count, int64_t frame_ms)
+{
+    size_t n = 1;
+    while (n < count && st_streq(cues[n].speaker, cues[0].speaker) &&
+           cues[n].start_ms - cues[n - 1].end_ms < NAME_GAP_MS)
+        n++;
+    if (!cues[0].speaker)
+        return n;
+    uint32_t rgb = color_of(cues[0].speaker);
+    begin_event(f, 3, "Name", cues[0].start_ms, cues[n - 1].end_ms, frame_ms);
+    fprintf(f, "{\\pos(%d,%d)\\4c&H%02X%02X%02X&}", ST_FRAME_W / 2, NAME_Y, rgb & 255, rgb >> 8 & 255, rgb >> 16);
+    write_escaped(f, cues[0].speaker);
+    fputc('\n', f);
+    return n;
+}
+
+int64_t st_title_end(int64_t duration_ms)
+{
+    return duration_ms * 2 / 5 < TITLE_MS ? duration_ms * 2 / 5 : TITLE_MS;
+}
+
+int st_ass_write(const char *path, const struct st_video_job *job, const struct st_cue *cues, size_t count,
+                 int64_t duration_ms, int64_t frame_ms)
+{
+    FILE *f = fopen(path, "we");
+    if (!f)
+        return ST_E_UNAVAILABLE;
+    write_header(f, st_language_find(job->language));
+    write_title(f, job->title, st_title_end(duration_ms));
+    for (size_t i = 0; i < count; i++)
+        write_caption(f, &cues[i], frame_ms);
+    for (size_t i = 0; i < count;)
+        i += write_name(f, cues + i, count - i, frame_ms);
+    bool ok = !ferror(f);
+    return fclose(f) == 0 && ok ? 0 : ST_E_UNAVAILABLE;
+}

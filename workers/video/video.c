@@ -1,0 +1,41 @@
+/* Video: a story to watch, with its narration as the sound track. */
+#include "video/video.h"
+
+static const struct st_operation operations[] = {
+    {"getVideo", video_get},
+    {"getVideoFile", video_get_file},
+    {"getVideoCaptions", video_get_captions},
+    {0},
+};
+
+static const struct st_subscription subscriptions[] = {
+    {"StoryCreated", video_on_story_created},
+    {"StoryUpdated", video_on_story_updated},
+    {"StoryAnalyzed", video_on_story_analyzed},
+    {"StoryPublished", video_on_story_published},
+    {"StoryDeleted", video_on_story_deleted},
+    {"ParticipantJoined", video_on_participant_joined},
+    {"NarrationGenerated", video_on_narration_generated},
+    {"NarrationFailed", video_on_narration_failed},
+    {0},
+};
+
+static const struct st_job_kind jobs[] = {
+    {.name = "render",
+     .handler = video_render,
+     .concurrency = 1,
+     .timeout_s = 4 * 3600,
+     .attempts = 3,
+     .failed = video_render_failed},
+    {.name = "remove_files", .handler = video_remove_files, .concurrency = 1, .timeout_s = 60, .attempts = 20},
+    {0},
+};
+
+static const struct st_service service = {
+    .name = "video",
+    .operations = operations,
+    .subscriptions = subscriptions,
+    .jobs = jobs,
+};
+
+ST_SERVICE_MAIN(service)

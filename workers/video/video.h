@@ -1,0 +1,26 @@
+#ifndef ST_VIDEO_H
+#define ST_VIDEO_H
+/* Video: what is known of stories (video_story.c), rendering (video_render.c, by render.h), showing (video_api.c). */
+#include "svc/service.h"
+
+/* video_api.c */
+int video_get(struct st_call *call);
+int video_get_file(struct st_call *call);
+int video_get_captions(struct st_call *call);
+
+/* video_story.c */
+int video_on_story_created(struct st_call *call);
+int video_on_story_updated(struct st_call *call);
+int video_on_story_analyzed(struct st_call *call);
+int video_on_story_published(struct st_call *call);
+int video_on_story_deleted(struct st_call *call);
+int video_on_participant_joined(struct st_call *call);
+int video_on_narration_generated(struct st_call *call);
+int video_on_narration_failed(struct st_call *call);
+
+/* video_render.c */
+int video_render(struct st_call *call); /* job */
+int video_render_failed(struct st_call *call);
+int video_remove_files(struct st_call *call); /* job */
+
+#endif

@@ -1,0 +1,78 @@
+/* Showing videos. */
+#include "video/video.h"
+
+/* May the caller ($2) see the videos of story s? As story itself decides. */
+#define READABLE                                                                                                       \
+    "(s.author_id = $2 or s.audience in ('link', 'public') or "                                                        \
+    "exists (select from story_readers r where r.story_id = s.story_id and r.user_id = $2))"
+
+static json_t *failed(const char *reason)
+{
+    return json_pack("{s:s, s:s, s:n, s:n, s:n, s:n}", "status", "failed", "reason", reason, "videoId", "url",
+                     "captionsUrl", "durationMs");
+}
+
+static json_t *ready(struct st_call *call, const json_t *v)
+{
+    const char *id = st_str(v, "video_id");
+    return json_pack("{s:s, s:s, s:s, s:s, s:O}", "status", "ready", "videoId", id, "url",
+                     st_printf(call->arena, "/v1/videos/%s/file", id), "captionsUrl",
+                     st_printf(call->arena, "/v1/videos/%s/captions", id), "durationMs",
+                     json_object_get(v, "duration_ms"));
+}
+
+static json_t *pending(const json_t *v)
+{
+    const json_t *done = json_object_get(v, "progress_done"), *total = json_object_get(v, "progress_total");
+    json_t *answer = json_pack("{s:s, s:O?, s:n, s:n, s:n}", "status", "pending", "videoId",
+                               json_object_get(v, "video_id"), "url", "captionsUrl", "durationMs");
+    if (json_integer_value(total) > 0)
+        json_object_set_new(answer, "progress",
+                            json_real((double)json_integer_value(done) / (double)json_integer_value(total)));
+    return answer;
+}
+
+int video_get(struct st_call *call)
+{
+    json_t *v;
+    int r = st_row(
+        call, &v,
+        "select v.video_id, v.status, v.reason, v.duration_ms, f.reason as no_narration, j.progress_done, "
+        "j.progress_total from stories s left join lateral (select * from video_jobs where story_id = s.story_id "
+        "order by video_id desc limit 1) v on true left join narration_failures f on f.story_id = s.story_id "
+        "left join jobs j on j.name = 'render' and j.unique_key = s.story_id::text and j.state = 'running' "
+        "where s.story_id = $1 and " READABLE,
+        st_param(call, "storyId"), call->user_id);
+    if (r == ST_E_NOT_FOUND)
+        return st_fail(call, r, "There is no such story, or it is not yours to see.");
+    if (r < 0)
+        return r;
+    const char *status = st_json_str(v, "status", ""), *no_narration = st_str(v, "no_narration");
+    if (no_narration)
+        return st_reply(call, 200, failed(no_narration));
+    if (st_streq(status, "failed"))
+        return st_reply(call, 200, failed(st_json_str(v, "reason", "")));
+    return st_reply(call, 200, st_streq(status, "ready") ? ready(call, v) : pending(v));
+}
+
+static int reply_part(struct st_call *call, const char *file, const char *content_type)
+{
+    struct st_rows *rows;
+    int r = st_rows(call, &rows,
+                    "select v.object_key from video_jobs v join stories s using (story_id) "
+                    "where v.video_id = $1 and v.status = 'ready' and " READABLE,
+                    st_param(call, "videoId"), call->user_id);
+    if (r == 0 && st_rows_count(rows) == 0)
+        return st_fail(call, ST_E_NOT_FOUND, "There is no such video, or it is not yours to see.");
+    return r < 0 ? r : st_reply_object(call, content_type, st_printf(call->arena, "%s/%s", st_cell(rows, 0, 0), file));
+}
+
+int video_get_file(struct st_call *call)
+{
+    return reply_part(call, "video.mp4", "video/mp4");
+}
+
+int video_get_captions(struct st_call *call)
+{
+    return reply_part(call, "captions.vtt", "text/vtt; charset=utf-8");
+}

@@ -1,0 +1,155 @@
+/* Rendering a video, as a job. */
+#include "video/render.h"
+#include "video/video.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static json_t *load_segments(struct st_call *call, const json_t *v)
+{
+    json_t *segments = json_object_get(v, "segments");
+    const char *why, *ref = st_str(v, "text_ref");
+    if (json_is_array(segments))
+        return segments;
+    if (ref && st_json_load(call->arena, st_object_path(call, ref), &segments, &why) == 0 && json_is_array(segments))
+        return segments;
+    return NULL;
+}
+
+/*
+ * Scenes of the analysis with the times of the narration, joined by segment id. Segments of an analysis newer than the
+ * narration have no time, and are not shown.
+ */
+static size_t join_timing(struct st_call *call, const json_t *segments, const json_t *timing,
+                          struct st_video_segment **ret)
+{
+    json_t *times = st_json_keep(call->arena, json_object()), *one;
+    size_t i, n = 0;
+    json_array_foreach (timing, i, one)
+        json_object_set(times, st_json_str(one, "segmentId", ""), one);
+    struct st_video_segment *list = st_new_n(call->arena, struct st_video_segment, json_array_size(segments) + 1);
+    json_array_foreach (segments, i, one) {
+        const json_t *time = json_object_get(times, st_json_str(one, "segmentId", ""));
+        if (!time)
+            continue;
+        list[n++] = (struct st_video_segment){
+            .text = st_str(one, "text"),
+            .speaker = st_str(one, "speaker"),
+            .emotion = st_json_str(one, "emotion", "neutral"),
+            .intensity = st_json_num(one, "intensity", 0),
+            .start_ms = st_json_int(time, "startMs", 0),
+            .end_ms = st_json_int(time, "endMs", 0),
+        };
+    }
+    *ret = list;
+    return n;
+}
+
+/* What the renderer's callbacks share with the job. */
+struct rendering {
+    struct st_call *call;
+    int permille;
+    int stop; /* ST_E_FENCED, ST_E_CANCELLED: why to stop; 0 to go on */
+};
+
+static void on_progress(void *arg, int permille)
+{
+    ((struct rendering *)arg)->permille = permille;
+}
+
+static bool on_cancel_check(void *arg)
+{
+    struct rendering *r = arg;
+    if (r->stop == 0)
+        r->stop = st_progress(r->call, r->permille, 1000);
+    return r->stop < 0;
+}
+
+static int render(struct st_call *call, const json_t *v, const char *key, struct st_video_info *ret)
+{
+    json_t *timing, *segments = load_segments(call, v);
+    const char *why = "";
+    if (!segments)
+        return st_fail(call, ST_E_UNAVAILABLE, "The scenes of the story cannot be read.");
+    if (st_json_load(call->arena, st_object_path(call, st_str(v, "timing_ref")), &timing, &why) < 0)
+        return st_fail(call, ST_E_UNAVAILABLE, "%s", why);
+    struct rendering state = {.call = call};
+    struct st_video_job job = {
+        .title = st_json_str(v, "title", ""),
+        .language = st_str(v, "language"),
+        .audio_path = st_object_path(call, st_str(v, "audio_ref")),
+        .work_dir = st_object_path(call, st_printf(call->arena, "%s/work", key)),
+        .output_path = st_object_path(call, st_printf(call->arena, "%s/video.mp4", key)),
+        .vtt_path = st_object_path(call, st_printf(call->arena, "%s/captions.vtt", key)),
+        .poster_path = st_object_path(call, st_printf(call->arena, "%s/poster.jpg", key)),
+        .progress = on_progress,
+        .cancelled = on_cancel_check,
+        .arg = &state,
+    };
+    struct st_video_segment *list;
+    job.segment_count = join_timing(call, segments, timing, &list);
+    job.segments = list;
+    (void)mkdir(job.work_dir, 0750);
+    struct st_buf reason = ST_BUF(4096);
+    int r = st_video_render(&job, &reason, ret);
+    if (r < 0)
+        r = st_fail(call, state.stop < 0 ? state.stop : r, "%s", reason.len ? reason.data : "The renderer failed.");
+    st_buf_release(&reason);
+    (void)rmdir(job.work_dir);
+    return r;
+}
+
+int video_render(struct st_call *call)
+{
+    const char *id = st_str(call->body, "videoId");
+    json_t *v;
+    int r =
+        st_row(call, &v,
+               "select v.story_id, s.author_id, s.title, s.language, s.segments, s.text_ref, v.audio_ref, v.timing_ref "
+               "from video_jobs v join stories s using (story_id) where v.video_id = $1 and v.status = 'pending'",
+               id);
+    if (r == ST_E_NOT_FOUND)
+        return 0; /* the story was deleted, or the video is there */
+    if (r < 0 || (r = st_commit(call)) < 0)
+        return r;
+    struct st_video_info info;
+    const char *key = st_printf(call->arena, "video/%s", id);
+    if ((r = render(call, v, key, &info)) < 0)
+        return r;
+    st_exec(call,
+            "update video_jobs set status = 'ready', duration_ms = $2, object_key = $3, finished_at = now() "
+            "where video_id = $1",
+            id, st_i64(call->arena, info.duration_ms), key);
+    st_emit(call, "VideoGenerated", id,
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "videoId", id, "storyId", st_str(v, "story_id"),
+                      "authorId", st_str(v, "author_id"), "title", st_str(v, "title"), "provider", "ffmpeg", "videoUrl",
+                      st_printf(call->arena, "/v1/videos/%s/file", id), "durationMs", (json_int_t)info.duration_ms));
+    return 0;
+}
+
+/* Runs when the attempts are used up. */
+int video_render_failed(struct st_call *call)
+{
+    const char *id = st_str(call->body, "videoId"), *reason = "The video could not be made.";
+    json_t *v;
+    int r = st_row(call, &v,
+                   "update video_jobs v set status = 'failed', reason = $2, finished_at = now() from stories s "
+                   "where v.video_id = $1 and s.story_id = v.story_id returning s.story_id, s.author_id, s.title",
+                   id, reason);
+    if (r < 0)
+        return r == ST_E_NOT_FOUND ? 0 : r;
+    st_emit(call, "VideoGenerationFailed", id,
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "videoId", id, "storyId", st_str(v, "story_id"), "authorId",
+                      st_str(v, "author_id"), "title", st_str(v, "title"), "provider", "ffmpeg", "reason", reason));
+    return 0;
+}
+
+int video_remove_files(struct st_call *call)
+{
+    static const char *const files[] = {"video.mp4", "captions.vtt", "poster.jpg", ""};
+    const char *id = st_str(call->body, "videoId");
+    for (size_t i = 0; i < ST_COUNT(files); i++)
+        (void)remove(st_object_path(call, st_printf(call->arena, "video/%s/%s", id, files[i])));
+    return 0;
+}
