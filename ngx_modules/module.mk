@@ -16,7 +16,7 @@ NGX_CPPFLAGS := $(addprefix -isystem $(NGX_SRC)/src/,core event event/modules os
 NGX_CFLAGS := -fPIC -fvisibility=hidden
 NGX_LDFLAGS := -shared -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--no-undefined-version \
 	-Wl,--version-script=ngx_modules/module.map
-NGX_LDLIBS := -lhiredis -ljansson -lyaml -lpcre2-8 -lcrypto
+NGX_LDLIBS := -lhiredis -ljansson -lyaml -lpcre2-8 -lcrypto -lm
 
 # Debian's flags decide what nginx's structures look like, so its headers are configured with exactly these, once.
 $(NGX_CONFIG): $(NGX_SRC)/conf_flags $(NGX_SRC)/src/core/nginx.h

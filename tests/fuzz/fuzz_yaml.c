@@ -13,11 +13,11 @@ static void check_lines(struct st_arena *a, const struct st_yaml *y, const json_
     size_t i;
     if (line < 1 || line > last)
         abort();
-    json_object_foreach((json_t *)j, key, value) {
+    json_object_foreach ((json_t *)j, key, value) {
         if (n++ < PARTS)
             check_lines(a, y, value, st_json_pointer(a, pointer, key), last);
     }
-    json_array_foreach((json_t *)j, i, value) {
+    json_array_foreach ((json_t *)j, i, value) {
         if (i < PARTS)
             check_lines(a, y, value, st_printf(a, "%s/%zu", pointer, i), last);
     }

@@ -42,8 +42,9 @@ static const char *refusal(const char *text, size_t len)
 static void test_accepts(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"null",  " true ",    "\"\\ud83d\\ude00\"", "[1,-0,1.5e3]", "{}", "{\"\":\"\"}",
-                                        "\n{}\n", "[[],[{}]]", "\"\\u00e9\xc3\xa9\"", "9223372036854775807"};
+    static const char *const texts[] = {
+        "null",        " true ", "\"\\ud83d\\ude00\"", "[1,-0,1.5e3]",        "{}",
+        "{\"\":\"\"}", "\n{}\n", "[[],[{}]]",          "\"\\u00e9\xc3\xa9\"", "9223372036854775807"};
     for (size_t i = 0; i < ST_COUNT(texts); i++)
         assert_non_null(parse(texts[i]));
 }
@@ -194,11 +195,13 @@ static void test_pointer(void **state)
     json_t *j = parse("{\"foo\":[\"bar\",\"baz\"],\"\":0,\"a/b\":1,\"m~n\":8,\"k\\\"l\":6,\"~1\":9}");
     static const struct {
         const char *pointer, *text; /* NULL: nothing there */
-    } cases[] = {{"/foo/0", "\"bar\""}, {"/foo/1", "\"baz\""}, {"/", "0"},       {"/a~1b", "1"},    {"/m~0n", "8"},
-                 {"/k\"l", "6"},        {"/~01", "9"},         {"/foo/2", NULL}, {"/foo/-", NULL},  {"/foo/01", NULL},
-                 {"/foo/-0", NULL},     {"/foo/+1", NULL},     {"foo", NULL},    {"/a/b", NULL},    {"/a~2b", NULL},
-                 {"/a~", NULL},         {"/nope", NULL},       {"//x", NULL},    {"/foo/0/x", NULL}, {"/foo/", NULL},
-                 {"/foo/99999999999999999999", NULL}};
+    } cases[] = {{"/foo/0", "\"bar\""}, {"/foo/1", "\"baz\""}, {"/", "0"},
+                 {"/a~1b", "1"},        {"/m~0n", "8"},        {"/k\"l", "6"},
+                 {"/~01", "9"},         {"/foo/2", NULL},      {"/foo/-", NULL},
+                 {"/foo/01", NULL},     {"/foo/-0", NULL},     {"/foo/+1", NULL},
+                 {"foo", NULL},         {"/a/b", NULL},        {"/a~2b", NULL},
+                 {"/a~", NULL},         {"/nope", NULL},       {"//x", NULL},
+                 {"/foo/0/x", NULL},    {"/foo/", NULL},       {"/foo/99999999999999999999", NULL}};
     assert_ptr_equal(st_json_at(j, ""), j);
     for (size_t i = 0; i < ST_COUNT(cases); i++) {
         const json_t *found = st_json_at(j, cases[i].pointer);
@@ -283,16 +286,11 @@ static void test_files(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_accepts, teardown),
-        cmocka_unit_test_teardown(test_refuses, teardown),
-        cmocka_unit_test_teardown(test_says_where, teardown),
-        cmocka_unit_test_teardown(test_depth, teardown),
-        cmocka_unit_test_teardown(test_text, teardown),
-        cmocka_unit_test_teardown(test_text_reads_back, teardown),
-        cmocka_unit_test_teardown(test_canonical, teardown),
-        cmocka_unit_test_teardown(test_pointer, teardown),
-        cmocka_unit_test_teardown(test_members, teardown),
-        cmocka_unit_test_teardown(test_keep_releases, teardown),
+        cmocka_unit_test_teardown(test_accepts, teardown),    cmocka_unit_test_teardown(test_refuses, teardown),
+        cmocka_unit_test_teardown(test_says_where, teardown), cmocka_unit_test_teardown(test_depth, teardown),
+        cmocka_unit_test_teardown(test_text, teardown),       cmocka_unit_test_teardown(test_text_reads_back, teardown),
+        cmocka_unit_test_teardown(test_canonical, teardown),  cmocka_unit_test_teardown(test_pointer, teardown),
+        cmocka_unit_test_teardown(test_members, teardown),    cmocka_unit_test_teardown(test_keep_releases, teardown),
         cmocka_unit_test_teardown(test_files, teardown),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

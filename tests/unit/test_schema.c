@@ -79,8 +79,12 @@ static void test_any_value(void **state)
         {"{\"type\":\"object\"}", {"{}"}, {"[]", "null"}},
         {"{\"type\":\"array\"}", {"[]"}, {"{}", "null"}},
         {"{\"type\":[\"string\",\"null\"]}", {"\"x\"", "null"}, {"1", "{}"}},
-        {"{\"enum\":[1,\"a\",null,{\"k\":[1.0]}]}", {"1", "1.0", "\"a\"", "null", "{\"k\":[1]}"}, {"2", "\"A\"", "[]", "true"}},
-        {"{\"const\":{\"a\":1,\"b\":[false]}}", {"{\"b\":[false],\"a\":1.0}"}, {"{\"a\":1}", "{\"a\":1,\"b\":[0]}", "1"}},
+        {"{\"enum\":[1,\"a\",null,{\"k\":[1.0]}]}",
+         {"1", "1.0", "\"a\"", "null", "{\"k\":[1]}"},
+         {"2", "\"A\"", "[]", "true"}},
+        {"{\"const\":{\"a\":1,\"b\":[false]}}",
+         {"{\"b\":[false],\"a\":1.0}"},
+         {"{\"a\":1}", "{\"a\":1,\"b\":[0]}", "1"}},
         {"{\"const\":false}", {"false"}, {"0", "null", "true"}},
     };
     RUN(cases);
@@ -98,7 +102,9 @@ static void test_numbers(void **state)
         {"{\"minimum\":-9223372036854775807}", {"-9223372036854775807"}, {"-9223372036854775808"}},
         {"{\"multipleOf\":5}", {"10", "0", "-5", "10.0"}, {"7", "2.5"}},
         {"{\"multipleOf\":0.01}", {"19.99", "4.02", "0.07", "1000000"}, {"19.995", "0.001"}},
-        {"{\"multipleOf\":2}", {"9007199254740992", "9223372036854775806"}, {"9007199254740993", "9223372036854775807"}},
+        {"{\"multipleOf\":2}",
+         {"9007199254740992", "9223372036854775806"},
+         {"9007199254740993", "9223372036854775807"}},
         {"{\"multipleOf\":1e-8}", {"12391239123"}, {NULL}},
         {"{\"multipleOf\":0.123456789}", {NULL}, {"1e308"}},
     };
@@ -134,23 +140,31 @@ static void test_formats(void **state)
         {"{\"format\":\"date\"}",
          {"\"2024-02-29\""},
          {"\"2026-02-29\"", "\"2026-1-01\"", "\"2026-01-01Z\"", "\"20260101\"", "\"\"", "\"２026-01-0\""}},
-        {"{\"format\":\"time\"}", {"\"09:30:00Z\"", "\"23:59:59.5-01:00\""}, {"\"09:30Z\"", "\"24:00:00Z\"", "\"09:30:00\""}},
+        {"{\"format\":\"time\"}",
+         {"\"09:30:00Z\"", "\"23:59:59.5-01:00\""},
+         {"\"09:30Z\"", "\"24:00:00Z\"", "\"09:30:00\""}},
         {"{\"format\":\"email\"}",
          {"\"a@b.example\"", "\"first.last+tag@sub.example.org\"", "\"x@localhost\""},
          {"\"a\"", "\"@b\"", "\"a@\"", "\".a@b\"", "\"a..b@c\"", "\"a@b@c\"", "\"a b@c\"", "\"a@-b.c\""}},
-        {"{\"format\":\"email\"}", {NULL}, {"\"a.@b\"", "\"é@b.c\"", "\"a@b..c\"", "\"a@b.c\\n\"", "\"a\\r\\nBcc: x@y\"", "\"\""}},
+        {"{\"format\":\"email\"}",
+         {NULL},
+         {"\"a.@b\"", "\"é@b.c\"", "\"a@b..c\"", "\"a@b.c\\n\"", "\"a\\r\\nBcc: x@y\"", "\"\""}},
         {"{\"format\":\"uri\"}",
          {"\"https://u:p@h.example:8443/a/b?c=d&e#f\"", "\"urn:isbn:0451450523\"", "\"http://[2001:db8::1]/\"",
           "\"mailto:a@b.c\"", "\"https://h/%C3%A9\""},
-         {"\"/a/b\"", "\"//h/x\"", "\"h\"", "\"http://h h/\"", "\"http://h/%zz\"", "\"http://[::1\"", "\"http://h:8x/\"",
-          "\"http://h/é\""}},
+         {"\"/a/b\"", "\"//h/x\"", "\"h\"", "\"http://h h/\"", "\"http://h/%zz\"", "\"http://[::1\"",
+          "\"http://h:8x/\"", "\"http://h/é\""}},
         {"{\"format\":\"uuid\"}",
          {"\"0193c7e2-1111-7abc-8def-0123456789ab\"", "\"0193C7E2-1111-7ABC-8DEF-0123456789AB\""},
          {"\"0193c7e2-1111-7abc-8def-0123456789a\"", "\"0193c7e211117abc8def0123456789ab\"", "\"\"",
           "\"{0193c7e2-1111-7abc-8def-0123456789ab}\""}},
-        {"{\"format\":\"hostname\"}", {"\"a.b-c.d\"", "\"localhost\"", "\"1a\""}, {"\"a..b\"", "\"-a\"", "\"a-\"", "\"a.b.\"", "\"a_b\"", "\"\""}},
+        {"{\"format\":\"hostname\"}",
+         {"\"a.b-c.d\"", "\"localhost\"", "\"1a\""},
+         {"\"a..b\"", "\"-a\"", "\"a-\"", "\"a.b.\"", "\"a_b\"", "\"\""}},
         {"{\"format\":\"ipv4\"}", {"\"192.0.2.1\""}, {"\"192.0.2\"", "\"256.0.0.1\"", "\"01.2.3.4\"", "\"1.2.3.4 \""}},
-        {"{\"format\":\"ipv6\"}", {"\"::1\"", "\"2001:db8::192.0.2.1\""}, {"\"::1%eth0\"", "\"12345::\"", "\"1:2\"", "\"\""}},
+        {"{\"format\":\"ipv6\"}",
+         {"\"::1\"", "\"2001:db8::192.0.2.1\""},
+         {"\"::1%eth0\"", "\"12345::\"", "\"1:2\"", "\"\""}},
     };
     RUN(cases);
     const char *label = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"; /* 63 */
@@ -164,18 +178,33 @@ static void test_objects(void **state)
 {
     (void)state;
     static const struct keyword_case cases[] = {
-        {"{\"properties\":{\"a\":{\"type\":\"string\"},\"b\":false}}", {"{}", "{\"a\":\"x\",\"c\":1}", "[1]"}, {"{\"a\":1}", "{\"b\":1}"}},
-        {"{\"properties\":{\"a\":true},\"additionalProperties\":false}", {"{}", "{\"a\":1}"}, {"{\"b\":1}", "{\"a\":1,\"\":1}"}},
+        {"{\"properties\":{\"a\":{\"type\":\"string\"},\"b\":false}}",
+         {"{}", "{\"a\":\"x\",\"c\":1}", "[1]"},
+         {"{\"a\":1}", "{\"b\":1}"}},
+        {"{\"properties\":{\"a\":true},\"additionalProperties\":false}",
+         {"{}", "{\"a\":1}"},
+         {"{\"b\":1}", "{\"a\":1,\"\":1}"}},
         {"{\"additionalProperties\":{\"type\":\"integer\"}}", {"{\"x\":1}"}, {"{\"x\":\"1\"}"}},
-        {"{\"patternProperties\":{\"^x\":{\"type\":\"integer\"},\"y$\":{\"minimum\":5}},\"additionalProperties\":false}",
+        {"{\"patternProperties\":{\"^x\":{\"type\":\"integer\"},\"y$\":{\"minimum\":5}},\"additionalProperties\":"
+         "false}",
          {"{\"x\":1}", "{\"xy\":5}", "{\"ay\":\"\"}"},
          {"{\"x\":\"\"}", "{\"xy\":4}", "{\"z\":1}"}},
-        {"{\"properties\":{\"xa\":{\"maximum\":3}},\"patternProperties\":{\"^x\":{\"minimum\":1}}}", {"{\"xa\":2}"}, {"{\"xa\":0}", "{\"xa\":4}"}},
+        {"{\"properties\":{\"xa\":{\"maximum\":3}},\"patternProperties\":{\"^x\":{\"minimum\":1}}}",
+         {"{\"xa\":2}"},
+         {"{\"xa\":0}", "{\"xa\":4}"}},
         {"{\"required\":[\"a\",\"b\"]}", {"{\"a\":null,\"b\":0}", "7"}, {"{}", "{\"a\":1}"}},
-        {"{\"minProperties\":1,\"maxProperties\":2}", {"{\"a\":1}", "{\"a\":1,\"b\":2}"}, {"{}", "{\"a\":1,\"b\":1,\"c\":1}"}},
-        {"{\"propertyNames\":{\"maxLength\":2,\"pattern\":\"^a\"}}", {"{}", "{\"ab\":1}"}, {"{\"abc\":1}", "{\"b\":1}"}},
-        {"{\"dependentRequired\":{\"card\":[\"zip\",\"name\"]}}", {"{}", "{\"zip\":1}", "{\"card\":1,\"zip\":1,\"name\":1}"}, {"{\"card\":1,\"zip\":1}"}},
-        {"{\"dependentSchemas\":{\"card\":{\"required\":[\"zip\"]}}}", {"{}", "{\"card\":1,\"zip\":1}"}, {"{\"card\":1}"}},
+        {"{\"minProperties\":1,\"maxProperties\":2}",
+         {"{\"a\":1}", "{\"a\":1,\"b\":2}"},
+         {"{}", "{\"a\":1,\"b\":1,\"c\":1}"}},
+        {"{\"propertyNames\":{\"maxLength\":2,\"pattern\":\"^a\"}}",
+         {"{}", "{\"ab\":1}"},
+         {"{\"abc\":1}", "{\"b\":1}"}},
+        {"{\"dependentRequired\":{\"card\":[\"zip\",\"name\"]}}",
+         {"{}", "{\"zip\":1}", "{\"card\":1,\"zip\":1,\"name\":1}"},
+         {"{\"card\":1,\"zip\":1}"}},
+        {"{\"dependentSchemas\":{\"card\":{\"required\":[\"zip\"]}}}",
+         {"{}", "{\"card\":1,\"zip\":1}"},
+         {"{\"card\":1}"}},
     };
     RUN(cases);
 }
@@ -185,7 +214,9 @@ static void test_arrays(void **state)
     (void)state;
     static const struct keyword_case cases[] = {
         {"{\"items\":{\"type\":\"integer\"}}", {"[]", "[1,2]", "{}"}, {"[1,\"2\"]"}},
-        {"{\"prefixItems\":[{\"type\":\"string\"},{\"type\":\"integer\"}]}", {"[]", "[\"a\"]", "[\"a\",1,null]"}, {"[1]", "[\"a\",\"b\"]"}},
+        {"{\"prefixItems\":[{\"type\":\"string\"},{\"type\":\"integer\"}]}",
+         {"[]", "[\"a\"]", "[\"a\",1,null]"},
+         {"[1]", "[\"a\",\"b\"]"}},
         {"{\"prefixItems\":[true],\"items\":false}", {"[]", "[1]"}, {"[1,2]"}},
         {"{\"minItems\":1,\"maxItems\":2}", {"[1]", "[1,2]"}, {"[]", "[1,2,3]"}},
         {"{\"uniqueItems\":true}",
@@ -193,7 +224,9 @@ static void test_arrays(void **state)
          {"[1,1.0]", "[{\"a\":1,\"b\":2},{\"b\":2,\"a\":1}]", "[\"x\",\"y\",\"x\"]", "[[1],[1.0]]", "[null,null]"}},
         {"{\"uniqueItems\":false}", {"[1,1]"}, {NULL}},
         {"{\"contains\":{\"const\":1}}", {"[0,1]", "{}"}, {"[]", "[0,2]"}},
-        {"{\"contains\":{\"const\":1},\"minContains\":2,\"maxContains\":3}", {"[1,1]", "[1,0,1,1]"}, {"[1]", "[1,1,1,1]"}},
+        {"{\"contains\":{\"const\":1},\"minContains\":2,\"maxContains\":3}",
+         {"[1,1]", "[1,0,1,1]"},
+         {"[1]", "[1,1,1,1]"}},
         {"{\"contains\":{\"const\":1},\"minContains\":0}", {"[]", "[2]"}, {NULL}},
         {"{\"contains\":{\"const\":1},\"minContains\":0,\"maxContains\":1}", {"[1]"}, {"[1,1]"}},
     };
@@ -209,7 +242,9 @@ static void test_combinations(void **state)
         {"{\"oneOf\":[{\"multipleOf\":2},{\"multipleOf\":3}]}", {"2", "3"}, {"6", "1"}},
         {"{\"not\":{\"type\":\"string\"}}", {"1"}, {"\"\""}},
         {"{\"not\":{\"not\":{\"const\":1}}}", {"1"}, {"2"}},
-        {"{\"if\":{\"minimum\":10},\"then\":{\"multipleOf\":10},\"else\":{\"maximum\":5}}", {"10", "20", "5"}, {"11", "6"}},
+        {"{\"if\":{\"minimum\":10},\"then\":{\"multipleOf\":10},\"else\":{\"maximum\":5}}",
+         {"10", "20", "5"},
+         {"11", "6"}},
         {"{\"if\":{\"const\":1},\"then\":false}", {"2"}, {"1"}},
         {"{\"if\":{\"const\":1},\"else\":false}", {"1"}, {"2"}},
         {"{\"if\":false}", {"1"}, {NULL}},
@@ -225,13 +260,17 @@ static void test_references(void **state)
         {"{\"properties\":{\"next\":{\"$ref\":\"#\"},\"v\":{\"type\":\"integer\"}},\"additionalProperties\":false}",
          {"{\"next\":{\"next\":{\"v\":1}}}"},
          {"{\"next\":{\"next\":{\"v\":\"1\"}}}", "{\"next\":{\"x\":1}}"}},
-        {"{\"$defs\":{\"t\":{\"properties\":{\"kids\":{\"items\":{\"$ref\":\"#/$defs/t\"}},\"n\":{\"type\":\"string\"}},"
+        {"{\"$defs\":{\"t\":{\"properties\":{\"kids\":{\"items\":{\"$ref\":\"#/$defs/"
+         "t\"}},\"n\":{\"type\":\"string\"}},"
          "\"required\":[\"n\"]}},\"$ref\":\"#/$defs/t\"}",
          {"{\"n\":\"a\",\"kids\":[{\"n\":\"b\",\"kids\":[]}]}"},
          {"{\"n\":\"a\",\"kids\":[{\"kids\":[]}]}"}},
         {"{\"$defs\":{\"x\":{\"$anchor\":\"here\",\"const\":1}},\"$ref\":\"#here\"}", {"1"}, {"2"}},
         {"{\"$defs\":{\"a/b%~\":{\"const\":1}},\"$ref\":\"#/$defs/a~1b%25~0\"}", {"1"}, {"2"}},
-        {"{\"$defs\":{\"a\":{\"$ref\":\"#/$defs/b\"},\"b\":{\"$ref\":\"#/$defs/c\"},\"c\":true},\"$ref\":\"#/$defs/a\"}", {"1"}, {NULL}},
+        {"{\"$defs\":{\"a\":{\"$ref\":\"#/$defs/b\"},\"b\":{\"$ref\":\"#/$defs/c\"},\"c\":true},\"$ref\":\"#/$defs/"
+         "a\"}",
+         {"1"},
+         {NULL}},
         {"{\"properties\":{\"$ref\":{\"type\":\"string\"}}}", {"{\"$ref\":\"a\"}"}, {"{\"$ref\":1}"}},
     };
     RUN(cases);
@@ -240,7 +279,8 @@ static void test_references(void **state)
 static void test_part_of_a_document(void **state)
 {
     (void)state;
-    const json_t *doc = parse("{\"components\":{\"schemas\":{\"A\":{\"$ref\":\"#/components/schemas/B\"},\"B\":{\"type\":\"string\"}}}}");
+    const json_t *doc = parse(
+        "{\"components\":{\"schemas\":{\"A\":{\"$ref\":\"#/components/schemas/B\"},\"B\":{\"type\":\"string\"}}}}");
     const struct st_schema *s;
     const char *at, *why;
     assert_int_equal(st_schema_compile(&arena, doc, "/components/schemas/A", &s, &at, &why), 0);
@@ -272,7 +312,8 @@ static void test_messages(void **state)
         {"{\"uniqueItems\":true}", "[1,1]", " must not contain the same item twice"},
         {"{\"contains\":{\"const\":1}}", "[]", " must contain at least 1 item of the required kind"},
         {"{\"required\":[\"a/b\",\"c\"]}", "{}", "/a~1b is required; /c is required"},
-        {"{\"additionalProperties\":false}", "{\"a~b\":1,\"c\":2}", "/a~0b is not allowed here; /c is not allowed here"},
+        {"{\"additionalProperties\":false}", "{\"a~b\":1,\"c\":2}",
+         "/a~0b is not allowed here; /c is not allowed here"},
         {"{\"properties\":{\"l\":{\"items\":{\"properties\":{\"n\":{\"type\":\"integer\"}}}}}}",
          "{\"l\":[{},{\"n\":\"\"},{\"n\":1.5}]}", "/l/1/n must be an integer; /l/2/n must be an integer"},
         {"{\"propertyNames\":{\"maxLength\":1}}", "{\"ab\":1}", "/ab has a name that must be at most 1 character long"},
@@ -284,7 +325,8 @@ static void test_messages(void **state)
         {"{\"oneOf\":[true,true]}", "1", " must match exactly one of the allowed forms, but matches several"},
         {"{\"anyOf\":[{\"minimum\":5},{\"multipleOf\":3}]}", "1", " must match one of the 2 allowed forms"},
         /* The form that was meant explains itself. */
-        {"{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"string\",\"minLength\":3}]}", "\"a\"", " must be at least 3 characters long"},
+        {"{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"string\",\"minLength\":3}]}", "\"a\"",
+         " must be at least 3 characters long"},
         {"{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"string\"}]}", "1", " must be a string or null"},
         {"{\"oneOf\":[{\"properties\":{\"k\":{\"const\":\"a\"},\"v\":{\"type\":\"string\"}},\"required\":[\"k\"]},"
          "{\"properties\":{\"k\":{\"const\":\"b\"},\"v\":{\"type\":\"integer\"}},\"required\":[\"k\"]}]}",
@@ -348,13 +390,16 @@ static void test_compile_refuses(void **state)
         {"{\"$ref\":\"#\"}", "", "refers to itself"},
         {"{\"allOf\":[{\"anyOf\":[{\"$ref\":\"#\"}]}]}", "", "refers to itself"},
         {"{\"properties\":{\"a\":{\"not\":{\"$ref\":\"#/properties/a\"}}}}", "/properties/a", "refers to itself"},
-        {"{\"$defs\":{\"a\":{\"if\":{\"$ref\":\"#/$defs/b\"}},\"b\":{\"dependentSchemas\":{\"x\":{\"$ref\":\"#/$defs/a\"}}}}}", NULL, NULL},
+        {"{\"$defs\":{\"a\":{\"if\":{\"$ref\":\"#/$defs/b\"}},\"b\":{\"dependentSchemas\":{\"x\":{\"$ref\":\"#/$defs/"
+         "a\"}}}}}",
+         NULL, NULL},
     };
     for (size_t i = 0; i < ST_COUNT(cases); i++) {
         const struct st_schema *s = NULL;
         const char *at = NULL, *why = NULL;
         int r = st_schema_compile(&arena, parse(cases[i].schema), "", &s, &at, &why);
-        if (r != ST_E_INVALID || s || (cases[i].why && (!strstr(why, cases[i].why) || strcmp(at, cases[i].pointer) != 0)))
+        if (r != ST_E_INVALID || s ||
+            (cases[i].why && (!strstr(why, cases[i].why) || strcmp(at, cases[i].pointer) != 0)))
             fail_msg("%s: %d at %s: %s", cases[i].schema, r, at ? at : "-", why ? why : "-");
     }
 }
@@ -393,7 +438,8 @@ static void test_deep_instances(void **state)
     assert_string_equal(check(s, parse(repeat("[", "", "]", 200))), "");
     assert_non_null(strstr(check(s, parse(repeat("[", "", "]", 2000))), "is nested too deep"));
     /* a verdict that could not be reached is not turned round by `not` */
-    s = compile("{\"not\":{\"$ref\":\"#/$defs/t\"},\"$defs\":{\"t\":{\"items\":{\"$ref\":\"#/$defs/t\"},\"type\":\"array\"}}}");
+    s = compile(
+        "{\"not\":{\"$ref\":\"#/$defs/t\"},\"$defs\":{\"t\":{\"items\":{\"$ref\":\"#/$defs/t\"},\"type\":\"array\"}}}");
     assert_non_null(strstr(check(s, parse(repeat("[", "", "]", 2000))), "is nested too deep"));
 }
 
@@ -445,7 +491,8 @@ static void test_long_names_are_cut(void **state)
     (void)state;
     const char *instance = st_printf(&arena, "{\"%s\":1}", repeat("é", "", "", 5000));
     struct st_schema_errors errors;
-    assert_int_equal(st_schema_check(compile("{\"additionalProperties\":false}"), parse(instance), &arena, &errors), ST_E_INVALID);
+    assert_int_equal(st_schema_check(compile("{\"additionalProperties\":false}"), parse(instance), &arena, &errors),
+                     ST_E_INVALID);
     assert_true(strlen(errors.list[0].pointer) < 250);
     assert_true(st_utf8_valid(errors.list[0].pointer, strlen(errors.list[0].pointer)));
 }

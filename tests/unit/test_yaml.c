@@ -40,20 +40,46 @@ static void test_scalars(void **state)
     static const struct {
         const char *yaml, *json;
     } cases[] = {
-        {"abc", "\"abc\""},       {"12", "12"},           {"-12", "-12"},
-        {"+12", "12"},            {"012", "12"},          {"0o17", "15"},
-        {"0xfF", "255"},          {"0o8", "\"0o8\""},     {"0x", "\"0x\""},
-        {"1.5", "1.5"},           {".5", "0.5"},          {"-.5", "-0.5"},
-        {"5.", "5.0"},            {"+1.5e3", "1500.0"},   {"1e3", "1000.0"},
-        {"1e", "\"1e\""},         {".", "\".\""},         {"-", "[null]"},
-        {"1_000", "\"1_000\""},   {"true", "true"},       {"True", "true"},
-        {"FALSE", "false"},       {"yes", "\"yes\""},     {"on", "\"on\""},
-        {"null", "null"},         {"~", "null"},          {"--- ", "null"},
-        {"\"12\"", "\"12\""},     {"'true'", "\"true\""}, {"''", "\"\""},
-        {"2026-01-31", "\"2026-01-31\""},                 {"1.2.3", "\"1.2.3\""},
-        {"!!str 12", "\"12\""},   {"! 12", "\"12\""},     {"!!int '12'", "12"},
-        {"!!null ''", "null"},    {"|\n a\n b\n", "\"a\\nb\\n\""}, {">-\n a\n b\n", "\"a b\""},
-        {"\"\\u00e9\\/\"", "\"é/\""},                     {"-9223372036854775808", "-9223372036854775808"},
+        {"abc", "\"abc\""},
+        {"12", "12"},
+        {"-12", "-12"},
+        {"+12", "12"},
+        {"012", "12"},
+        {"0o17", "15"},
+        {"0xfF", "255"},
+        {"0o8", "\"0o8\""},
+        {"0x", "\"0x\""},
+        {"1.5", "1.5"},
+        {".5", "0.5"},
+        {"-.5", "-0.5"},
+        {"5.", "5.0"},
+        {"+1.5e3", "1500.0"},
+        {"1e3", "1000.0"},
+        {"1e", "\"1e\""},
+        {".", "\".\""},
+        {"-", "[null]"},
+        {"1_000", "\"1_000\""},
+        {"true", "true"},
+        {"True", "true"},
+        {"FALSE", "false"},
+        {"yes", "\"yes\""},
+        {"on", "\"on\""},
+        {"null", "null"},
+        {"~", "null"},
+        {"--- ", "null"},
+        {"\"12\"", "\"12\""},
+        {"'true'", "\"true\""},
+        {"''", "\"\""},
+        {"2026-01-31", "\"2026-01-31\""},
+        {"1.2.3", "\"1.2.3\""},
+        {"!!str 12", "\"12\""},
+        {"! 12", "\"12\""},
+        {"!!int '12'", "12"},
+        {"!!null ''", "null"},
+        {"|\n a\n b\n", "\"a\\nb\\n\""},
+        {">-\n a\n b\n", "\"a b\""},
+        {"\"\\u00e9\\/\"", "\"é/\""},
+        {"-9223372036854775808", "-9223372036854775808"},
     };
     for (size_t i = 0; i < ST_COUNT(cases); i++) {
         const char *json = st_json_text(&arena, parse(cases[i].yaml).root);
@@ -66,8 +92,7 @@ static void test_json_is_yaml(void **state)
 {
     (void)state;
     const char *text = "{\"a\": [1, 2.5, \"x\", {\"b\": null}], \"c\": {}, \"d\": []}";
-    assert_string_equal(st_json_text(&arena, parse(text).root),
-                        "{\"a\":[1,2.5,\"x\",{\"b\":null}],\"c\":{},\"d\":[]}");
+    assert_string_equal(st_json_text(&arena, parse(text).root), "{\"a\":[1,2.5,\"x\",{\"b\":null}],\"c\":{},\"d\":[]}");
 }
 
 static void test_lines(void **state)
@@ -149,7 +174,9 @@ static void test_refuses(void **state)
         {"a: b: c\n", "t.yaml:1:"},
         {"a: \xff\n", "t.yaml:1:"},
         {"a: \x01\n", "t.yaml:1:"},
-        {"\xff\xfe" "a", "t.yaml:"}, /* UTF-16 */
+        {"\xff\xfe"
+         "a",
+         "t.yaml:"}, /* UTF-16 */
     };
     for (size_t i = 0; i < ST_COUNT(cases); i++) {
         const char *why = refusal(cases[i].yaml);
@@ -213,10 +240,10 @@ static void test_load(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_scalars, teardown),      cmocka_unit_test_teardown(test_json_is_yaml, teardown),
-        cmocka_unit_test_teardown(test_lines, teardown),        cmocka_unit_test_teardown(test_aliases, teardown),
-        cmocka_unit_test_teardown(test_refuses, teardown),      cmocka_unit_test_teardown(test_depth, teardown),
-        cmocka_unit_test_teardown(test_bombs, teardown),        cmocka_unit_test_teardown(test_load, teardown),
+        cmocka_unit_test_teardown(test_scalars, teardown), cmocka_unit_test_teardown(test_json_is_yaml, teardown),
+        cmocka_unit_test_teardown(test_lines, teardown),   cmocka_unit_test_teardown(test_aliases, teardown),
+        cmocka_unit_test_teardown(test_refuses, teardown), cmocka_unit_test_teardown(test_depth, teardown),
+        cmocka_unit_test_teardown(test_bombs, teardown),   cmocka_unit_test_teardown(test_load, teardown),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-#ifndef NARRATION_ENCODE_H
-#define NARRATION_ENCODE_H
+#ifndef ST_NARRATION_ENCODE_H
+#define ST_NARRATION_ENCODE_H
 /*
  * Writes one programme as Ogg Opus and as MP3 at the same time, while it is being made.
  *

@@ -4,7 +4,7 @@
 #include "narration/encode.h"
 
 enum {
-    KBPS = 48, /* constant, so that a byte range is a time range */
+    KBPS = 64, /* constant, so that a byte range is a time range; below, a frame has no room for the tag */
     QUALITY = 5,
     BLOCK = ST_PCM_RATE,
     OUT_MAX = BLOCK * 5 / 4 + 7200, /* the manual's worst case */

@@ -2,7 +2,7 @@
 #include "narration/narration.h"
 
 static const struct st_option options[] = {
-    {"speak_program", NULL},
+    {"speak_program", ""},
     {0},
 };
 

@@ -119,8 +119,7 @@ static void k_weighting(double rate, struct biquad *shelf, struct biquad *highpa
     k = tan(M_PI * 38.13547087602444 / rate);
     q = 0.5003270373238773;
     a0 = 1 + k / q + k * k;
-    *highpass = (struct biquad){
-        .b0 = 1, .b1 = -2, .b2 = 1, .a1 = 2 * (k * k - 1) / a0, .a2 = (1 - k / q + k * k) / a0};
+    *highpass = (struct biquad){.b0 = 1, .b1 = -2, .b2 = 1, .a1 = 2 * (k * k - 1) / a0, .a2 = (1 - k / q + k * k) / a0};
 }
 
 static double lufs(double power)

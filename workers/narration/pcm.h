@@ -1,5 +1,5 @@
-#ifndef NARRATION_PCM_H
-#define NARRATION_PCM_H
+#ifndef ST_NARRATION_PCM_H
+#define ST_NARRATION_PCM_H
 /*
  * What is done to sound between a synthesiser and the encoders: silence trimmed, one sample rate, one loudness.
  * 16-bit mono throughout; every function is linear in the number of samples and thread-safe.

@@ -1,12 +1,12 @@
-#ifndef NARRATION_SPEAK_H
-#define NARRATION_SPEAK_H
+#ifndef ST_NARRATION_SPEAK_H
+#define ST_NARRATION_SPEAK_H
 /*
  * What narrationd and its child program narration-speak say to each other, and the child's two engines.
  *
  * Synthesisers are large old libraries, not thread-safe, and the text is hostile; so each utterance is spoken by a
- * process of its own (3 ms to start), which confines itself before it reads: no new privileges, no files, 256 MB,
- * SPEAK_CPU_SECONDS of CPU, dead when its parent dies. A fresh process also makes the sound a function of the
- * request alone, which the PCM cache relies on.
+ * process of its own (3 ms to start) without privileges to gain, descriptors, files to write, or much memory and time
+ * (speech.c sets the limits); it dies with its parent. A fresh process also makes the sound a function of the request
+ * alone, which the cache relies on.
  *
  *   stdin:   struct speak_request, then text_len bytes of UTF-8; then end of file
  *   stdout:  struct speak_answer, then its payload; then end of file, exit 0
@@ -26,8 +26,8 @@ enum {
 };
 
 enum speak_op {
-    SPEAK_SAY = 1,      /* payload: count 16-bit mono samples */
-    SPEAK_LANGUAGES,    /* payload: count bytes, espeak-ng's language names, each ended by '\n' */
+    SPEAK_SAY = 1,   /* payload: count 16-bit mono samples */
+    SPEAK_LANGUAGES, /* payload: count bytes, espeak-ng's language names, each ended by '\n' */
 };
 
 enum speak_engine {
@@ -38,8 +38,8 @@ enum speak_engine {
 enum speak_status {
     SPEAK_DONE,
     SPEAK_BAD_REQUEST,
-    SPEAK_NO_VOICE,  /* the engine has no such voice or language */
-    SPEAK_TOO_LONG,  /* the sound would pass SPEAK_SAMPLES_MAX */
+    SPEAK_NO_VOICE, /* the engine has no such voice or language */
+    SPEAK_TOO_LONG, /* the sound would pass SPEAK_SAMPLES_MAX */
     SPEAK_FAILED,
 };
 

@@ -39,8 +39,8 @@ static void shape_statistical(cst_voice *voice, const struct speak_request *req)
         abort();
     *own = *val_cg_db(feat_val(voice->features, "cg_db"));
     own->freeable = 0;
-    own->spamf0 = 0; /* rms' second pitch model takes no settings */
-    own->gain = 1.0f;  /* the voices' own 1.5 lets loud vowels wrap around 16 bits */
+    own->spamf0 = 0;  /* rms' second pitch model takes no settings */
+    own->gain = 1.0f; /* the voices' own 1.5 lets loud vowels wrap around 16 bits */
     own->mlsa_alpha += (float)req->tract / 1000.0f;
     flite_feat_set(voice->features, "cg_db", cg_db_val(own));
     flite_feat_set_float(voice->features, "int_f0_target_mean", own->f0_mean * (float)req->pitch / 1000.0f);

@@ -1,18 +1,12 @@
-/* Starts narration-speak, asks it one thing, and waits for the answer within a time limit. */
+/* Asks narration-speak one thing per process, within limits of time and memory. */
 #include "narration/speech.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "base/spawn.h"
 
 enum {
     TIMEOUT_SECONDS = SPEAK_CPU_SECONDS + 15, /* the child shares its core */
-    POLL_MS = 100,                            /* how often a stop is noticed */
+    MEMORY_MAX = 256 << 20,
+    FILE_MAX = 1, /* it has nothing to write to files */
     LANGUAGES_MAX = 16 << 10,
     TAG_MAX = 35, /* the length RFC 5646 asks to allow */
 };
@@ -28,110 +22,10 @@ void st_pcm_release(struct st_pcm *pcm)
     *pcm = (struct st_pcm){0};
 }
 
-struct child {
-    pid_t pid;
-    int fd; /* its stdin and stdout */
-    int64_t deadline;
-    const atomic_bool *stop;
-};
-
-/* Everything above stderr is closed; signals are as in a fresh process; nothing of our environment goes along. */
-static int spawn(const char *program, int fd, pid_t *ret_pid)
+static bool is_stopped(void *arg)
 {
-    static char *const environment[] = {"LC_ALL=C.UTF-8", NULL};
-    char *const argv[] = {(char *)program, NULL};
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawn_file_actions_init(&files);
-    posix_spawnattr_init(&attributes);
-    posix_spawn_file_actions_adddup2(&files, fd, STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&files, fd, STDOUT_FILENO);
-    posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    int failed = posix_spawn(ret_pid, program, &files, &attributes, argv, environment);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&files);
-    return failed ? ST_E_UNAVAILABLE : 0;
-}
-
-/* A socket pair, not pipes: writing to a child that has died must not raise SIGPIPE in the daemon. */
-static int child_start(struct child *c, const char *program)
-{
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        return ST_E_UNAVAILABLE;
-    int r = spawn(program, pair[1], &c->pid);
-    close(pair[1]);
-    if (r < 0) {
-        close(pair[0]);
-        return r;
-    }
-    c->fd = pair[0];
-    c->deadline = st_mono() + TIMEOUT_SECONDS * ST_SECOND;
-    return 0;
-}
-
-/* Waits for it to end; kill it first unless it has said all. */
-static int child_end(struct child *c, bool finished)
-{
-    if (!finished)
-        kill(c->pid, SIGKILL);
-    close(c->fd);
-    int status = -1;
-    while (waitpid(c->pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return ST_E_BAD_GATEWAY;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : ST_E_BAD_GATEWAY;
-}
-
-/* The request is far smaller than a socket's buffer, so this does not block. */
-static int child_ask(struct child *c, const struct speak_request *req, const char *text)
-{
-    struct iovec parts[] = {{(void *)req, sizeof(*req)}, {(void *)text, req->text_len}};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = ST_COUNT(parts)};
-    ssize_t n = sendmsg(c->fd, &message, MSG_NOSIGNAL);
-    if (n != (ssize_t)(sizeof(*req) + req->text_len) || shutdown(c->fd, SHUT_WR) < 0)
-        return ST_E_BAD_GATEWAY;
-    return 0;
-}
-
-static int child_wait(const struct child *c)
-{
-    for (;;) {
-        if (c->stop && atomic_load(c->stop))
-            return ST_E_CANCELLED;
-        if (st_mono() >= c->deadline)
-            return ST_E_TIMEOUT;
-        struct pollfd p = {.fd = c->fd, .events = POLLIN};
-        int n = poll(&p, 1, POLL_MS);
-        if (n > 0)
-            return 0;
-        if (n < 0 && errno != EINTR)
-            return ST_E_UNAVAILABLE;
-    }
-}
-
-static int child_read(const struct child *c, void *out, size_t len)
-{
-    for (char *at = out; len;) {
-        int r = child_wait(c);
-        if (r < 0)
-            return r;
-        ssize_t n = recv(c->fd, at, len, MSG_DONTWAIT);
-        if (n < 0 && (errno == EINTR || errno == EAGAIN))
-            continue;
-        if (n <= 0)
-            return ST_E_BAD_GATEWAY; /* it ended before its answer did: a crash */
-        at += n;
-        len -= (size_t)n;
-    }
-    return 0;
+    const atomic_bool *stop = arg;
+    return stop && atomic_load(stop);
 }
 
 static int answer_error(const struct speak_answer *a)
@@ -148,74 +42,71 @@ static int answer_error(const struct speak_answer *a)
     return ST_E_BAD_GATEWAY;
 }
 
-/* size: of one item of the payload; max: how many are believed. The caller frees *ret_payload. */
-static int converse(struct child *c, const struct speak_request *req, const char *text, size_t size, size_t max,
-                    struct speak_answer *ret_answer, void **ret_payload)
+/* What st_spawn says of a child, in the words of this header. */
+static int spawn_error(int r)
 {
-    struct speak_answer a;
-    int r = child_ask(c, req, text);
-    if (r == 0)
-        r = child_read(c, &a, sizeof(a));
-    if (r == 0)
-        r = answer_error(&a);
-    if (r < 0)
+    if (r == ST_E_TIMEOUT || r == ST_E_CANCELLED || r == ST_E_UNAVAILABLE)
         return r;
-    if (a.count > max)
-        return ST_E_BAD_GATEWAY;
-    void *payload = malloc(a.count * size + 1);
-    if (!payload)
-        abort();
-    r = child_read(c, payload, a.count * size);
-    if (r < 0) {
-        free(payload);
-        return r;
-    }
-    ((char *)payload)[a.count * size] = '\0';
-    *ret_answer = a;
-    *ret_payload = payload;
-    return 0;
+    return r == ST_E_NOT_FOUND ? ST_E_UNAVAILABLE : ST_E_BAD_GATEWAY;
 }
 
-static int run(const char *program, const struct speak_request *req, const char *text, const atomic_bool *stop,
-               size_t size, size_t max, struct speak_answer *ret_answer, void **ret_payload)
+/* size: bytes of one item of the payload, of which max are taken. The payload lies in the arena. */
+static int ask(struct st_arena *a, const char *program, const struct speak_request *req, const char *text,
+               const atomic_bool *stop, size_t size, size_t max, struct speak_answer *ret_answer,
+               const char **ret_payload)
 {
-    struct child c = {.stop = stop};
-    struct speak_answer a;
-    void *payload = NULL;
-    int r = child_start(&c, program);
+    const char *const argv[] = {program, NULL};
+    struct st_buf input = ST_BUF(sizeof(*req) + SPEAK_TEXT_MAX);
+    st_buf_add(&input, req, sizeof(*req));
+    st_buf_add(&input, text, req->text_len);
+    struct st_spawn s = {
+        .argv = argv,
+        .input = input.data,
+        .input_len = input.len,
+        .timeout_us = TIMEOUT_SECONDS * ST_SECOND,
+        .max_file = FILE_MAX,
+        .max_cpu_s = SPEAK_CPU_SECONDS,
+        .max_out = sizeof(*ret_answer) + max * size,
+        .cancelled = is_stopped,
+        .arg = (void *)stop,
+    };
+#ifndef __SANITIZE_ADDRESS__ /* its shadow memory is terabytes of address space */
+    s.max_memory = MEMORY_MAX;
+#endif
+    struct st_spawn_result result;
+    int r = st_spawn(a, &s, &result);
+    st_buf_release(&input);
+    if (r != 0)
+        return r < 0 ? spawn_error(r) : ST_E_BAD_GATEWAY;
+    struct speak_answer answer;
+    if (result.out_len < sizeof(answer))
+        return ST_E_BAD_GATEWAY;
+    memcpy(&answer, result.out, sizeof(answer));
+    r = answer_error(&answer);
     if (r < 0)
         return r;
-    r = converse(&c, req, text, size, max, &a, &payload);
-    int ended = child_end(&c, r == 0);
-    if (r == 0 && ended < 0) {
-        free(payload);
-        r = ended;
-    }
-    if (r < 0)
-        return r;
-    *ret_answer = a;
-    *ret_payload = payload;
+    if (answer.count > max || result.out_len != sizeof(answer) + answer.count * size)
+        return ST_E_BAD_GATEWAY;
+    *ret_answer = answer;
+    *ret_payload = result.out + sizeof(answer);
     return 0;
 }
 
 int st_speech_open(const char *program, struct st_speech **ret_speech)
 {
     struct speak_request req = {.magic = SPEAK_MAGIC, .op = SPEAK_LANGUAGES};
-    struct speak_answer a;
-    void *list;
-    if (run(program, &req, "", NULL, 1, LANGUAGES_MAX, &a, &list) < 0)
-        return ST_E_UNAVAILABLE;
-    struct st_buf names = ST_BUF(LANGUAGES_MAX + 2);
-    st_buf_char(&names, '\n');
-    st_buf_str(&names, list);
-    free(list);
-    struct st_speech *speech = calloc(1, sizeof(*speech));
-    if (!speech)
-        abort();
-    speech->program = strdup(program);
-    speech->languages = names.data;
-    *ret_speech = speech;
-    return 0;
+    struct st_arena a = {0};
+    struct speak_answer answer;
+    const char *list;
+    int r = ask(&a, program, &req, "", NULL, 1, LANGUAGES_MAX, &answer, &list);
+    if (r == 0) {
+        struct st_speech *speech = calloc(1, sizeof(*speech));
+        if (!speech || !(speech->program = strdup(program)) || asprintf(&speech->languages, "\n%s", list) < 0)
+            abort();
+        *ret_speech = speech;
+    }
+    st_arena_release(&a);
+    return r < 0 ? ST_E_UNAVAILABLE : 0;
 }
 
 void st_speech_close(struct st_speech *speech)
@@ -232,7 +123,6 @@ static const struct {
     const char *tag, *name;
 } aliases[] = {
     {"cmn", "cmn-latn-pinyin"}, /* plain cmn spells each syllable in English letters */
-    {"fil", ""},
     {"fr", "fr-fr"},
     {"in", "id"},
     {"iw", "he"},
@@ -289,11 +179,15 @@ int st_speech_language(const struct st_speech *speech, const char *tag, char ret
         tag = "en";
     if (!tag_normalise(tag, t))
         return ST_E_UNPROCESSABLE;
+    if (st_streq(t, "en") || st_starts(t, "en-")) {
+        *ret_name = '\0';
+        return 0;
+    }
     /* RFC 4647 lookup: the whole tag, then shorter and shorter from its end. */
     for (;;) {
         const char *name = alias(t);
-        if (st_streq(t, "en") || listed(speech, name)) {
-            snprintf(ret_name, ST_LANGUAGE_LEN, "%s", st_streq(t, "en") ? "" : name);
+        if (listed(speech, name)) {
+            snprintf(ret_name, ST_LANGUAGE_LEN, "%s", name);
             return 0;
         }
         char *end = strrchr(t, '-');
@@ -320,11 +214,18 @@ int st_speech_say(const struct st_speech *speech, const struct st_manner *manner
     };
     snprintf(req.voice, sizeof(req.voice), "%s", manner->name);
     snprintf(req.language, sizeof(req.language), "%s", manner->language);
-    struct speak_answer a;
-    void *samples;
-    int r = run(speech->program, &req, text, stop, sizeof(int16_t), SPEAK_SAMPLES_MAX, &a, &samples);
-    if (r < 0)
-        return r;
-    *ret_pcm = (struct st_pcm){.samples = samples, .count = a.count, .rate = a.rate};
-    return 0;
+    struct st_arena a = {0};
+    struct speak_answer answer;
+    const char *payload;
+    int r = ask(&a, speech->program, &req, text, stop, sizeof(int16_t), SPEAK_SAMPLES_MAX, &answer, &payload);
+    if (r == 0) {
+        size_t size = answer.count * sizeof(int16_t);
+        struct st_pcm pcm = {.samples = malloc(size + 1), .count = answer.count, .rate = answer.rate};
+        if (!pcm.samples)
+            abort();
+        memcpy(pcm.samples, payload, size);
+        *ret_pcm = pcm;
+    }
+    st_arena_release(&a);
+    return r;
 }

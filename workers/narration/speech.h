@@ -1,5 +1,5 @@
-#ifndef NARRATION_SPEECH_H
-#define NARRATION_SPEECH_H
+#ifndef ST_NARRATION_SPEECH_H
+#define ST_NARRATION_SPEECH_H
 /*
  * Speech from text, by a confined child process per utterance (see speak.h).
  *
@@ -10,8 +10,7 @@
  *   st_pcm_release(&pcm);
  *   st_speech_close(speech);
  *
- * Thread-safe after open: every call starts a child of its own and waits for it. The process must not ignore SIGCHLD
- * or reap children that it did not start.
+ * Thread-safe after open: every call starts a child of its own and waits for it. The process must not ignore SIGCHLD.
  */
 #include <stdatomic.h>
 
@@ -29,8 +28,8 @@ enum { ST_LANGUAGE_LEN = SPEAK_NAME_LEN };
 /* How to speak: what a voice (voices.h) and an emotion make of an utterance. Factors as in speak.h, in thousandths. */
 struct st_manner {
     enum speak_engine engine;
-    char name[SPEAK_NAME_LEN];         /* flite: rms slt awb kal16; espeak-ng: a variant, or empty */
-    char language[ST_LANGUAGE_LEN];    /* espeak-ng's name for it; empty for flite */
+    char name[SPEAK_NAME_LEN];      /* flite: rms slt awb kal16; espeak-ng: a variant, or empty */
+    char language[ST_LANGUAGE_LEN]; /* espeak-ng's name for it; empty for flite */
     int32_t pitch, range, rate, tract;
 };
 

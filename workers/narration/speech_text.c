@@ -9,22 +9,50 @@ struct script {
 };
 
 #define CYRILLIC " ru ru-lv uk be bg sr mk kk ky tt ba cv nog "
-#define ARABIC " ar fa ur sd ug "
-#define HAN "cmn-latn-pinyin", " cmn-latn-pinyin yue "
+#define ARABIC   " ar fa ur sd ug "
+#define HAN      "cmn-latn-pinyin", " cmn-latn-pinyin yue "
 
-static const struct script scripts[] = { /* sorted; letters in no row are read by nobody */
-    {0x0041, 0x036f, "", NULL},  {0x0370, 0x03ff, "el", " el grc "}, {0x0400, 0x052f, "ru", CYRILLIC},
-    {0x0530, 0x058f, "hy", " hy hyw "}, {0x0590, 0x05ff, "he", " he "}, {0x0600, 0x06ff, "ar", ARABIC},
-    {0x0750, 0x077f, "ar", ARABIC}, {0x0900, 0x097f, "hi", " hi mr ne kok "}, {0x0980, 0x09ff, "bn", " bn as bpy "},
-    {0x0a00, 0x0a7f, "pa", " pa "}, {0x0a80, 0x0aff, "gu", " gu "}, {0x0b00, 0x0b7f, "or", " or "},
-    {0x0b80, 0x0bff, "ta", " ta "}, {0x0c00, 0x0c7f, "te", " te "}, {0x0c80, 0x0cff, "kn", " kn "},
-    {0x0d00, 0x0d7f, "ml", " ml "}, {0x0d80, 0x0dff, "si", " si "}, {0x0e00, 0x0e7f, "th", " th "},
-    {0x1000, 0x109f, "my", " my shn "}, {0x10a0, 0x10ff, "ka", " ka "}, {0x1100, 0x11ff, "ko", " ko "},
-    {0x1200, 0x139f, "am", " am "}, {0x1e00, 0x1eff, "", NULL}, {0x1f00, 0x1fff, "el", " el grc "},
-    {0x2000, 0x218f, "", NULL}, {0x2c60, 0x2c7f, "", NULL}, {0x3005, 0x3007, HAN}, {0x3040, 0x30ff, "ja", " ja "},
-    {0x3130, 0x318f, "ko", " ko "}, {0x31f0, 0x31ff, "ja", " ja "}, {0x3400, 0x4dbf, HAN}, {0x4e00, 0x9fff, HAN},
-    {0xac00, 0xd7af, "ko", " ko "}, {0xf900, 0xfaff, HAN}, {0xfb00, 0xfb06, "", NULL}, {0xfb1d, 0xfb4f, "he", " he "},
-    {0xfb50, 0xfdff, "ar", ARABIC}, {0xfe70, 0xfeff, "ar", ARABIC}, {0xff66, 0xff9d, "ja", " ja "},
+static const struct script scripts[] = {
+    /* sorted; letters in no row are read by nobody */
+    {0x0041, 0x036f, "", NULL},
+    {0x0370, 0x03ff, "el", " el grc "},
+    {0x0400, 0x052f, "ru", CYRILLIC},
+    {0x0530, 0x058f, "hy", " hy hyw "},
+    {0x0590, 0x05ff, "he", " he "},
+    {0x0600, 0x06ff, "ar", ARABIC},
+    {0x0750, 0x077f, "ar", ARABIC},
+    {0x0900, 0x097f, "hi", " hi mr ne kok "},
+    {0x0980, 0x09ff, "bn", " bn as bpy "},
+    {0x0a00, 0x0a7f, "pa", " pa "},
+    {0x0a80, 0x0aff, "gu", " gu "},
+    {0x0b00, 0x0b7f, "or", " or "},
+    {0x0b80, 0x0bff, "ta", " ta "},
+    {0x0c00, 0x0c7f, "te", " te "},
+    {0x0c80, 0x0cff, "kn", " kn "},
+    {0x0d00, 0x0d7f, "ml", " ml "},
+    {0x0d80, 0x0dff, "si", " si "},
+    {0x0e00, 0x0e7f, "th", " th "},
+    {0x1000, 0x109f, "my", " my shn "},
+    {0x10a0, 0x10ff, "ka", " ka "},
+    {0x1100, 0x11ff, "ko", " ko "},
+    {0x1200, 0x139f, "am", " am "},
+    {0x1e00, 0x1eff, "", NULL},
+    {0x1f00, 0x1fff, "el", " el grc "},
+    {0x2000, 0x218f, "", NULL},
+    {0x2c60, 0x2c7f, "", NULL},
+    {0x3005, 0x3007, HAN},
+    {0x3040, 0x30ff, "ja", " ja "},
+    {0x3130, 0x318f, "ko", " ko "},
+    {0x31f0, 0x31ff, "ja", " ja "},
+    {0x3400, 0x4dbf, HAN},
+    {0x4e00, 0x9fff, HAN},
+    {0xac00, 0xd7af, "ko", " ko "},
+    {0xf900, 0xfaff, HAN},
+    {0xfb00, 0xfb06, "", NULL},
+    {0xfb1d, 0xfb4f, "he", " he "},
+    {0xfb50, 0xfdff, "ar", ARABIC},
+    {0xfe70, 0xfeff, "ar", ARABIC},
+    {0xff66, 0xff9d, "ja", " ja "},
     {0x20000, 0x3ffff, HAN},
 };
 
@@ -101,8 +129,7 @@ static void add(struct planner *p, const char *text, size_t len, const char *lan
 }
 
 /* A stretch of one reader; letters: how many letters and digits it has. */
-static void add_run(struct planner *p, const char *from, const char *to, int kind, const char *language,
-                    size_t letters)
+static void add_run(struct planner *p, const char *from, const char *to, int kind, const char *language, size_t letters)
 {
     p->plan->letters += letters;
     if (kind == UNREADABLE)

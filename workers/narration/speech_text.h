@@ -1,5 +1,5 @@
-#ifndef NARRATION_SPEECH_TEXT_H
-#define NARRATION_SPEECH_TEXT_H
+#ifndef ST_NARRATION_SPEECH_TEXT_H
+#define ST_NARRATION_SPEECH_TEXT_H
 /*
  * From what a person wrote to what a synthesiser can say: symbols, emoji and control characters go, quotation marks,
  * dashes and ellipses become pauses, the text falls into sentences (long ones into clauses), and a stretch in a script

@@ -15,7 +15,7 @@ static const struct {
     uint32_t symbol;
     const char *name;
 } symbols[] = {
-    {'&', " and "},     {0xa3, " pounds "},          {0xb0, " degrees "}, {0xbc, " one quarter "},
+    {'&', " and "},       {0xa3, " pounds "},         {0xb0, " degrees "}, {0xbc, " one quarter "},
     {0xbd, " one half "}, {0xbe, " three quarters "}, {0xd7, " times "},   {0x20ac, " euros "},
 };
 
@@ -24,10 +24,10 @@ static const struct {
     const char *written, *spoken;
     bool title;
 } words[] = {
-    {"brr", "burr", false},     {"capt", "captain", true}, {"col", "colonel", true}, {"gen", "general", true},
-    {"grr", "gurr", false},     {"hm", "hum", false},      {"hmm", "hum", false},    {"lt", "lieutenant", true},
-    {"mm", "mum", false},       {"ms", "miz", true},       {"psst", "pist", false},  {"rev", "reverend", true},
-    {"sgt", "sergeant", true},  {"sh", "shush", false},    {"shh", "shush", false},  {"tsk", "tisk", false},
+    {"brr", "burr", false},    {"capt", "captain", true}, {"col", "colonel", true}, {"gen", "general", true},
+    {"grr", "gurr", false},    {"hm", "hum", false},      {"hmm", "hum", false},    {"lt", "lieutenant", true},
+    {"mm", "mum", false},      {"ms", "miz", true},       {"psst", "pist", false},  {"rev", "reverend", true},
+    {"sgt", "sergeant", true}, {"sh", "shush", false},    {"shh", "shush", false},  {"tsk", "tisk", false},
 };
 
 static void put_symbol(struct st_buf *out, uint32_t c)

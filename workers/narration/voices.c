@@ -17,17 +17,23 @@ struct part {
 static const struct part english_narrator = {"rms", 1000, 1100, 1000, -20};
 
 static const struct part english_men[] = {
-    {"awb", 920, 1100, 1000, 0},    {"slt", 650, 1200, 1000, 110}, {"rms", 1450, 1100, 1000, -60},
-    {"kal16", 1150, 1300, 1000, 0}, {"slt", 830, 1000, 1000, 90},  {"awb", 1170, 1200, 1000, -10},
+    {"awb", 920, 1100, 1000, 0},    {"slt", 650, 1200, 1000, 110},  {"rms", 1450, 1100, 1000, -60},
+    {"kal16", 1150, 1300, 1000, 0}, {"slt", 830, 1000, 1000, 90},   {"awb", 1170, 1200, 1000, -10},
     {"rms", 780, 1200, 1000, 0},    {"kal16", 1500, 1200, 1000, 0},
 };
 static const struct part english_women[] = {
-    {"slt", 1000, 1100, 1000, 40},  {"rms", 1850, 1000, 1000, -80}, {"slt", 1300, 1100, 1000, 25},
-    {"slt", 870, 1100, 1000, 65},   {"rms", 2200, 1000, 1000, -85}, {"slt", 1130, 1200, 1000, 10},
+    {"slt", 1000, 1100, 1000, 40}, {"rms", 1850, 1000, 1000, -80}, {"slt", 1300, 1100, 1000, 25},
+    {"slt", 850, 1100, 1000, 65},  {"slt", 1130, 1200, 1000, 10},
 };
-static const struct part english_children[] = {
-    {"slt", 1500, 1200, 1050, 20},  {"rms", 2450, 1100, 1050, -90}, {"slt", 1700, 1200, 1050, 5},
-    {"rms", 2150, 1200, 1050, -95},
+static const struct part english_boys[] = {
+    {"rms", 2300, 1100, 1050, -85},
+    {"slt", 1450, 1200, 1050, 40},
+    {"rms", 2800, 1100, 1050, -75},
+};
+static const struct part english_girls[] = {
+    {"slt", 1600, 1200, 1050, 15},
+    {"rms", 2550, 1100, 1050, -95},
+    {"slt", 1850, 1100, 1050, 30},
 };
 
 /* espeak-ng's variants change the timbre; the narrator keeps the language's plain voice. */
@@ -37,22 +43,37 @@ static const struct part other_men[] = {
     {"m4", 1100, 1000, 1000, 0}, {"m5", 1250, 1000, 1000, 0}, {"m6", 800, 1000, 1000, 0},
 };
 static const struct part other_women[] = {
-    {"f2", 1000, 1000, 1000, 0}, {"f4", 1150, 1000, 1000, 0}, {"f3", 900, 1000, 1000, 0}, {"f5", 1050, 1000, 1000, 0},
-    {"f1", 1200, 1000, 1000, 0},
+    {"f2", 1000, 1000, 1000, 0}, {"f4", 1150, 1000, 1000, 0}, {"f3", 900, 1000, 1000, 0},
+    {"f5", 1050, 1000, 1000, 0}, {"f1", 1200, 1000, 1000, 0},
 };
-static const struct part other_children[] = {
-    {"f2", 1550, 1200, 1050, 0}, {"f5", 1400, 1200, 1050, 0}, {"f4", 1750, 1200, 1050, 0},
+static const struct part other_boys[] = {
+    {"m4", 1750, 1200, 1050, 0},
+    {"f5", 1400, 1200, 1050, 0},
+    {"m7", 1900, 1200, 1050, 0},
+};
+static const struct part other_girls[] = {
+    {"f2", 1550, 1200, 1050, 0},
+    {"f4", 1750, 1200, 1050, 0},
+    {"f3", 1400, 1200, 1050, 0},
 };
 
-/* The groups that a character may belong to, by gender and age. */
-enum group { MEN, WOMEN, CHILDREN, GROUPS };
 struct cast_list {
     const struct part *parts;
     size_t count;
 };
-#define LIST(a) {(a), ST_COUNT(a)}
-static const struct cast_list english[GROUPS] = {LIST(english_men), LIST(english_women), LIST(english_children)};
-static const struct cast_list other[GROUPS] = {LIST(other_men), LIST(other_women), LIST(other_children)};
+enum group { MEN, WOMEN, BOYS, GIRLS, GROUPS };
+static const struct cast_list english[GROUPS] = {
+    [MEN] = {english_men, ST_COUNT(english_men)},
+    [WOMEN] = {english_women, ST_COUNT(english_women)},
+    [BOYS] = {english_boys, ST_COUNT(english_boys)},
+    [GIRLS] = {english_girls, ST_COUNT(english_girls)},
+};
+static const struct cast_list other[GROUPS] = {
+    [MEN] = {other_men, ST_COUNT(other_men)},
+    [WOMEN] = {other_women, ST_COUNT(other_women)},
+    [BOYS] = {other_boys, ST_COUNT(other_boys)},
+    [GIRLS] = {other_girls, ST_COUNT(other_girls)},
+};
 
 /* When a list is used up it comes round again, changed by these: pitch in semitones, tract in thousandths. */
 static const struct {
@@ -76,9 +97,9 @@ static int find_word(const struct word *words, size_t count, const char *s, int 
 enum st_gender st_gender_from(const char *s)
 {
     static const struct word words[] = {
-        {"male", ST_GENDER_MALE},     {"m", ST_GENDER_MALE},       {"man", ST_GENDER_MALE},
-        {"boy", ST_GENDER_MALE},      {"masculine", ST_GENDER_MALE}, {"female", ST_GENDER_FEMALE},
-        {"f", ST_GENDER_FEMALE},      {"woman", ST_GENDER_FEMALE}, {"girl", ST_GENDER_FEMALE},
+        {"male", ST_GENDER_MALE},       {"m", ST_GENDER_MALE},         {"man", ST_GENDER_MALE},
+        {"boy", ST_GENDER_MALE},        {"masculine", ST_GENDER_MALE}, {"female", ST_GENDER_FEMALE},
+        {"f", ST_GENDER_FEMALE},        {"woman", ST_GENDER_FEMALE},   {"girl", ST_GENDER_FEMALE},
         {"feminine", ST_GENDER_FEMALE},
     };
     return (enum st_gender)find_word(words, ST_COUNT(words), s, ST_GENDER_UNKNOWN);
@@ -87,9 +108,9 @@ enum st_gender st_gender_from(const char *s)
 enum st_age st_age_from(const char *s)
 {
     static const struct word words[] = {
-        {"child", ST_AGE_CHILD}, {"kid", ST_AGE_CHILD},   {"boy", ST_AGE_CHILD}, {"girl", ST_AGE_CHILD},
-        {"baby", ST_AGE_CHILD},  {"elder", ST_AGE_ELDER}, {"old", ST_AGE_ELDER}, {"elderly", ST_AGE_ELDER},
-        {"senior", ST_AGE_ELDER},
+        {"child", ST_AGE_CHILD}, {"kid", ST_AGE_CHILD},     {"boy", ST_AGE_CHILD},
+        {"girl", ST_AGE_CHILD},  {"baby", ST_AGE_CHILD},    {"elder", ST_AGE_ELDER},
+        {"old", ST_AGE_ELDER},   {"elderly", ST_AGE_ELDER}, {"senior", ST_AGE_ELDER},
     };
     int64_t years;
     if (s && st_parse_i64(s, 0, 1000, &years))
@@ -133,26 +154,23 @@ static void grow_old(struct st_voice *v)
     v->range = v->range * 115 / 100;
 }
 
-void st_voices_cast(const char *language, const struct st_character *characters, size_t count,
-                    struct st_voice *ret_voices)
+void st_voices_cast(const char *language, const struct st_role *roles, size_t count, struct st_voice *ret_voices)
 {
     const struct cast_list *lists = *language ? other : english;
     size_t used[GROUPS] = {0};
     for (size_t i = 0; i < count; i++) {
-        const struct st_character *c = &characters[i];
-        enum group g = c->gender == ST_GENDER_FEMALE ? WOMEN : MEN;
-        if (c->gender == ST_GENDER_UNKNOWN && used[WOMEN] < used[MEN])
-            g = WOMEN;
-        enum st_gender gender = g == WOMEN ? ST_GENDER_FEMALE : ST_GENDER_MALE;
-        if (c->age == ST_AGE_CHILD)
-            g = CHILDREN;
-        size_t n = used[g]++, round = n / lists[g].count % ST_COUNT(rounds);
+        const struct st_role *role = &roles[i];
+        int young = role->age == ST_AGE_CHILD ? BOYS - MEN : 0;
+        bool female = role->gender == ST_GENDER_FEMALE ||
+                      (role->gender == ST_GENDER_UNKNOWN && used[WOMEN + young] < used[MEN + young]);
+        const struct cast_list *list = &lists[(female ? WOMEN : MEN) + young];
+        size_t n = used[(female ? WOMEN : MEN) + young]++, round = n / list->count % ST_COUNT(rounds);
         struct st_voice *v = &ret_voices[i];
-        voice_from(&lists[g].parts[n % lists[g].count], language, gender, v);
+        voice_from(&list->parts[n % list->count], language, female ? ST_GENDER_FEMALE : ST_GENDER_MALE, v);
         v->pitch = clamp(v->pitch * exp2(rounds[round].semitones / 12), 450, 2900);
         if (v->engine == SPEAK_FLITE)
             v->tract += rounds[round].tract;
-        if (c->age == ST_AGE_ELDER)
+        if (role->age == ST_AGE_ELDER)
             grow_old(v);
     }
 }
@@ -199,10 +217,7 @@ void st_voice_manner(const struct st_voice *voice, const char *language, const c
         .tract = clamp(voice->tract, -150, 150),
     };
     bool borrowed = m.engine != voice->engine; /* another engine: only the gender and the manner carry over */
-    snprintf(m.name, sizeof(m.name), "%s",
-             !borrowed                             ? voice->name
-             : voice->gender == ST_GENDER_FEMALE ? "f2"
-                                                   : "m3");
+    snprintf(m.name, sizeof(m.name), "%s", !borrowed ? voice->name : voice->gender == ST_GENDER_FEMALE ? "f2" : "m3");
     if (borrowed) {
         m.pitch = clamp(1000 * towards(emotions[emotion].pitch, i), 400, 3000);
         m.tract = 0;

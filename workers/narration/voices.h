@@ -1,5 +1,5 @@
-#ifndef NARRATION_VOICES_H
-#define NARRATION_VOICES_H
+#ifndef ST_NARRATION_VOICES_H
+#define ST_NARRATION_VOICES_H
 /*
  * Casting: which voice the narrator and each character get, and what an emotion does to a voice.
  * Pure functions over tables; thread-safe.
@@ -21,8 +21,8 @@ struct st_voice {
     int32_t pitch, range, rate, tract; /* thousandths, as in speak.h */
 };
 
-struct st_character {
-    const char *name;
+/* Whom a voice is looked for. */
+struct st_role {
     enum st_gender gender;
     enum st_age age;
 };
@@ -31,12 +31,11 @@ struct st_character {
  * language: as st_speech_language gives it ("" is English). The narrator gets the voice that a recogniser understands
  * best. Characters get theirs in the order given, so one that is appended later changes nobody's voice; two of them,
  * and the narrator, differ in the voice itself, in pitch by at least two semitones, or in the length of the vocal
- * tract, up to ST_VOICES_DISTINCT characters of one gender and age; behind that, voices come round again.
+ * tract, up to ST_VOICES_DISTINCT roles of one gender and age; behind that, voices come round again.
  */
-enum { ST_VOICES_DISTINCT = 24 };
+enum { ST_VOICES_DISTINCT = 18 };
 void st_voices_narrator(const char *language, struct st_voice *ret_voice);
-void st_voices_cast(const char *language, const struct st_character *characters, size_t count,
-                    struct st_voice *ret_voices);
+void st_voices_cast(const char *language, const struct st_role *roles, size_t count, struct st_voice *ret_voices);
 
 enum st_emotion {
     ST_EMOTION_NEUTRAL,

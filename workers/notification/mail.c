@@ -24,8 +24,7 @@ static void put_words(struct st_buf *b, const char *s)
 {
     const char *end = s + strlen(s);
     while (s < end) {
-        const char *from = s;
-        st_buf_str(b, from == end ? "" : "=?UTF-8?Q?");
+        st_buf_str(b, "=?UTF-8?Q?");
         for (int room = ENCODED_WORD; s < end && room > 0;) {
             const char *next = s;
             (void)st_utf8_next(&next);
@@ -129,7 +128,7 @@ int st_mail_write(struct st_arena *a, const struct st_mail *m, const char **ret)
     put_header_text(&b, m->subject);
     st_buf_printf(&b,
                   "\r\nMessage-ID: <%s@%s>\r\nAuto-Submitted: auto-generated\r\nX-Campaign: %s\r\nMIME-Version: 1.0\r\n"
-                  "Content-Type: multipart/alternative; boundary=\"%s\"\r\n\r\n",
+                  "Content-Type: multipart/alternative;\r\n boundary=\"%s\"\r\n\r\n",
                   m->id, strchr(m->from, '@') + 1, m->campaign, boundary);
     put_part(&b, boundary, "plain", m->text);
     if (m->html)

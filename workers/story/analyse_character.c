@@ -8,7 +8,9 @@ static bool is_character(const struct an_person *p)
         return true;
     if (!p->named)
         return false;
-    return p->sure || (p->subject > p->place && (p->mentions > 1 || p->place == 0));
+    if (p->sure)
+        return p->place <= p->subject + 2;
+    return p->subject > p->place && (p->mentions > 1 || p->place == 0);
 }
 
 struct ranked {

@@ -40,13 +40,13 @@ static void hint_name(struct an *an, uint32_t w)
         t->n_name++;
 }
 
-static uint32_t noun_phrase(struct an *an, uint32_t w, uint32_t limit, uint32_t *ret_n)
+static uint32_t noun_phrase(struct an *an, uint32_t w, uint32_t limit, bool make, uint32_t *ret_n)
 {
     *ret_n = 0;
     if (w >= limit)
         return AN_NONE;
     if (an->discovering)
-        return an_noun_phrase(an, w, limit, true, ret_n);
+        return an_noun_phrase(an, w, limit, make, ret_n);
     int32_t m = an->words[w].mention;
     if (m < 0)
         return AN_NONE;
@@ -54,8 +54,11 @@ static uint32_t noun_phrase(struct an *an, uint32_t w, uint32_t limit, uint32_t 
     return an->mentions[m].entity;
 }
 
-/* The subject at w: a pronoun or a noun phrase. "His eyes", "her voice" stand for him, her; *ret_n: its words. */
-static bool subject_at(struct an *an, uint32_t w, uint32_t limit, struct an_said *said, uint32_t *ret_n)
+/*
+ * The subject at w: a pronoun or a noun phrase. "His eyes", "her voice" stand for him, her; *ret_n: its words. make: a
+ * verb of speech shows that whatever stands there speaks.
+ */
+static bool subject_at(struct an *an, uint32_t w, uint32_t limit, bool make, struct an_said *said, uint32_t *ret_n)
 {
     *ret_n = 0;
     if (w >= limit)
@@ -67,7 +70,7 @@ static bool subject_at(struct an *an, uint32_t w, uint32_t limit, struct an_said
         *ret_n = 1;
         return true;
     }
-    uint32_t entity = noun_phrase(an, w, limit, ret_n);
+    uint32_t entity = noun_phrase(an, w, limit, make, ret_n);
     if (entity != AN_NONE) {
         said->who = AN_WHO_ENTITY;
         said->entity = entity;
@@ -127,17 +130,22 @@ static uint32_t sentence_end(const struct an *an, uint32_t w, uint32_t limit, ui
 /* The first noun phrase or pronoun of the sentence that no preposition governs; behind a leading subordinate clause. */
 static bool main_subject(struct an *an, uint32_t w, uint32_t limit, struct an_said *said)
 {
-    if (w < limit && word_is(an, w, AN_C(SUBORD) | AN_C(PREP))) {
+    for (int clauses = 0; clauses < 4; clauses++) {
         uint32_t p = w;
+        if (p + 1 < limit && (text_is(an, p, "and") || text_is(an, p, "but") || text_is(an, p, "then")))
+            p++;
+        if (p >= limit || !word_is(an, p, AN_C(SUBORD) | AN_C(PREP)))
+            break;
         while (p < limit && !(an->words[p].after & (AN_COMMA | AN_DASH)))
             p++;
-        if (p + 1 < limit)
-            w = p + 1;
+        if (p + 1 >= limit)
+            break;
+        w = p + 1;
     }
     uint32_t n;
     for (; w < limit; w += n ? n : 1) {
         bool governed = w > 0 && word_is(an, w - 1, AN_C(PREP)) && !(an->words[w - 1].after & AN_BREAK);
-        if (!subject_at(an, w, limit, said, &n) || governed)
+        if (!subject_at(an, w, limit, false, said, &n) || governed)
             continue;
         if (said->who == AN_WHO_IT)
             continue;
@@ -174,7 +182,7 @@ static bool inverted(struct an *an, uint32_t w, uint32_t limit, struct an_said *
     if (an->words[w].after & (AN_STOP | AN_END | AN_COMMA | AN_SEMI) || at >= limit)
         return false;
     take_verb(an, w, said);
-    if (subject_at(an, at, limit, said, &n))
+    if (subject_at(an, at, limit, true, said, &n))
         return true;
     said->who = AN_WHO_NOBODY; /* said a voice */
     return true;
@@ -186,13 +194,13 @@ static bool upright(struct an *an, uint32_t w, uint32_t limit, bool full_stop, s
     uint32_t n;
     if (w + 1 < limit && is_say(an, w + 1))
         hint_name(an, w);
-    bool found = subject_at(an, w, limit, said, &n);
+    bool found = subject_at(an, w, limit, false, said, &n);
     if (!found && an->discovering && word_is(an, w, AN_C(DET) | AN_C(POSS))) {
         /* "the teapot said": the head's class does not tell, the verb does */
         uint32_t v = w + 1;
         while (v < limit && v - w < 6 && !is_say(an, v) && !(an->words[v].after & AN_BREAK))
             v++;
-        found = v < limit && is_say(an, v) && subject_at(an, w, v, said, &n);
+        found = v < limit && is_say(an, v) && subject_at(an, w, v, true, said, &n);
     }
     if (!found)
         return false;
@@ -251,7 +259,7 @@ static bool subject_before(struct an *an, uint32_t v, uint32_t first, struct an_
     hint_name(an, at - 1);
     uint32_t from = at - first > BACK ? at - BACK : first;
     for (uint32_t w = from; w < at; w++)
-        if (subject_at(an, w, at, said, &n) && w + n == at && !(an->words[at - 1].after & AN_STOP))
+        if (subject_at(an, w, at, true, said, &n) && w + n == at && !(an->words[at - 1].after & AN_STOP))
             return !(w > first && word_is(an, w - 1, AN_C(PREP)) && !(an->words[w - 1].after & AN_BREAK));
     return false;
 }
@@ -261,7 +269,7 @@ static bool leading_verb(struct an *an, uint32_t w, uint32_t limit, struct an_sa
 {
     uint32_t from = limit - w > VERB_WINDOW ? limit - VERB_WINDOW : w, v = limit, n;
     for (uint32_t p = limit; p-- > from;) {
-        if (is_say(an, p)) {
+        if (is_say(an, p) || (p == w && word_is(an, p, AN_C(SPEECH)))) {
             v = p;
             break;
         }
@@ -275,7 +283,7 @@ static bool leading_verb(struct an *an, uint32_t w, uint32_t limit, struct an_sa
     uint32_t at = skip_fillers(an, v + 1, limit, 2);
     if (main_subject(an, w, v, said))
         return true;
-    if (subject_at(an, at, limit, said, &n))
+    if (subject_at(an, at, limit, true, said, &n))
         return true;
     said->who = AN_WHO_NONE;
     return false;

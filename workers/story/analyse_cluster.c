@@ -90,6 +90,15 @@ static char name_gender(const struct an *an, uint32_t term)
     return c == AN_C(MALENAME) ? 'm' : c == AN_C(FEMALENAME) ? 'f' : 0;
 }
 
+/* Uncle Tom, Sir Walter, Miss Lucy; but Colonel Fitzwilliam, Mr George is a surname. */
+static bool takes_first_name(const struct an *an, uint32_t title)
+{
+    const struct an_term *t = &an->terms[title];
+    return t->classes & AN_C(PERSON) || group_of(an, title) == TITLE_MISS || st_streq(t->text, "sir") ||
+           st_streq(t->text, "lady") || st_streq(t->text, "lord") || st_streq(t->text, "don") ||
+           st_streq(t->text, "cousin") || st_streq(t->text, "doña") || st_streq(t->text, "saint");
+}
+
 /* Full names: those with the same first and last word are one person. */
 static void index_full_names(struct merger *m)
 {
@@ -131,9 +140,9 @@ static void merge_titled(struct merger *m)
             merge(m, x->titled[group], i);
         else
             x->titled[group] = i;
-        bool given = name_gender(an, e->term[0]);
+        bool given = name_gender(an, e->term[0]) && takes_first_name(an, e->title);
         uint32_t full = given ? clear(&x->first) : AN_NONE;
-        if (full == AN_NONE)
+        if (full == AN_NONE && !given)
             full = clear(group == TITLE_MR ? &x->last_male : group == TITLE_OTHER ? &x->last : &x->last_female);
         if (full != AN_NONE && !(group == TITLE_MRS && x->titled[TITLE_MISS] != AN_NONE))
             merge(m, full, i);
@@ -249,7 +258,7 @@ static void merge_descriptions(struct merger *m)
         struct best fuller = {.entity = AN_NONE};
         int seen = 0;
         for (uint32_t o = x->chain; o != AN_NONE && seen < CHAIN_MAX; o = m->next_head[o], seen++)
-            if (is_part(e, &an->entities[o]) && (an->entities[o].quotable || an->entities[o].count > 1))
+            if (is_part(e, &an->entities[o]))
                 offer(m, &fuller, o);
         uint32_t target = seen < CHAIN_MAX && (fuller.second * 2 <= fuller.count) ? fuller.entity : AN_NONE;
         if (e->n == 1 && target == AN_NONE)
@@ -261,14 +270,13 @@ static void merge_descriptions(struct merger *m)
         if (target != AN_NONE)
             merge(m, target, i);
     }
-    for (uint32_t i = 0; i < an->n_entities; i++) { /* Red Riding Hood is "the little Red Riding Hood" */
-        struct an_entity *e = &an->entities[i];
-        uint32_t o = e->description || e->n < 2 ? AN_NONE : m->of[last_term(e)].chain;
-        for (int seen = 0; o != AN_NONE && seen < CHAIN_MAX; o = m->next_head[o], seen++) {
-            const struct an_entity *d = &an->entities[o];
-            if (d->n == e->n && memcmp(d->term, e->term, e->n * sizeof(e->term[0])) == 0)
-                merge(m, i, o);
-        }
+    for (uint32_t i = 0; i < an->n_entities; i++) { /* Invisible Man, "the Invisible Man" */
+        struct an_entity twin = an->entities[i];
+        twin.description = true;
+        twin.title = AN_NONE;
+        uint32_t o = an->entities[i].description || twin.n < 2 ? AN_NONE : an_entity(an, &twin, false);
+        if (o != AN_NONE)
+            merge(m, i, o);
     }
 }
 
@@ -287,26 +295,28 @@ static int rank(const struct an *an, const struct an_entity *e)
 {
     if (e->description)
         return e->n > 1 && (e->count > 1 || e->quotable) ? 1 : 0;
-    return e->n > 1 ? 4 : e->title != AN_NONE && group_of(an, e->title) != NO_TITLE ? 3 : 2;
+    bool titled = e->title != AN_NONE && !(e->n == 1 && takes_first_name(an, e->title) && name_gender(an, e->term[0]));
+    return e->n > 1 ? 4 : titled ? 3 : 2;
 }
 
 /* What the words of a name or description say by themselves. */
 static void describe(struct an *an, struct an_person *p, const struct an_entity *e)
 {
+    int word = 6 + 2 * (int)e->count; /* a word for a man or a woman outweighs the pronouns around it */
     if (e->title != AN_NONE) {
-        vote_class(p, an->terms[e->title].classes, 6);
+        vote_class(p, an->terms[e->title].classes, word);
         p->sure = true;
     }
     if (e->description) {
         for (int i = 0; i + 1 < e->n; i++)
             vote_class(p, an->terms[e->term[i]].classes & (AN_C(OLD) | AN_C(CHILD)), 3);
-        vote_class(p, an->terms[last_term(e)].classes, 6);
+        vote_class(p, an->terms[last_term(e)].classes, word);
         return;
     }
     p->named = true;
     char gender = e->title == AN_NONE || e->n > 1 ? name_gender(an, e->term[0]) : 0;
-    p->male += gender == 'm' ? 4 : 0;
-    p->female += gender == 'f' ? 4 : 0;
+    p->male += gender == 'm' ? 4 + (int)e->count / 2 : 0;
+    p->female += gender == 'f' ? 4 + (int)e->count / 2 : 0;
     p->sure = p->sure || an_is(an, e->term[0], AN_C(MALENAME) | AN_C(FEMALENAME));
     for (int i = 0; i < e->n; i++)
         vote_class(p, an->terms[e->term[i]].classes & (AN_C(OLD) | AN_C(CHILD)), 2);

@@ -125,8 +125,12 @@ void an_feel(const struct an *an, struct an_mood *mood, uint32_t w0, uint32_t w1
 {
     uint32_t n;
     for (uint32_t w = w0; w < w1; w += n) {
+        if (an->words[w].mention >= 0) { /* the wolf may be a friend, Joy a name */
+            n = an->mentions[an->words[w].mention].n;
+            continue;
+        }
         const struct an_term *t = phrase_at(an, w, w1, &n);
-        if (!t->weight[0] || an->words[w].mention >= 0)
+        if (!t->weight[0])
             continue;
         /* he cried, she called: loud, no more */
         if (clause && t->classes & AN_C(SPEECH) && (st_starts(t->text, "cri") || st_streq(t->text, "cry")))

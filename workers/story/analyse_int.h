@@ -258,6 +258,8 @@ void an_find_names(struct an *an); /* entities and mentions */
  * are always added, new descriptions if make says so or their head is a word for persons.
  */
 uint32_t an_noun_phrase(struct an *an, uint32_t w, uint32_t limit, bool make, uint32_t *ret_n);
+/* The entity equal to e, added if make says so; or AN_NONE. */
+uint32_t an_entity(struct an *an, struct an_entity *e, bool make);
 bool an_verb_follows(const struct an *an, uint32_t w, uint32_t limit);
 bool an_is_adverb(const struct an *an, uint32_t w);
 

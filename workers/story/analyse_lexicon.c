@@ -193,11 +193,11 @@ const struct an_lex an_lexicon[] = {
      "regarding round save than throughout till to toward towards under underneath unlike up upon via with without"},
     {"en", C(STOP) | C(PREP) | C(WHERE), "in at from near through into inside within of"},
     {"en", C(STOP) | C(SUBORD),
-     "when while as after before if since because though although until unless once whenever where wherever whereas"},
+     "when while as after before if since because though although until unless whenever where wherever whereas"},
     {"en", C(STOP),
      "and but or nor so yet then now here there thus hence therefore however moreover meanwhile instead still again also "
      "too even just only perhaps maybe never ever always often sometimes soon later suddenly finally "
-     "eventually already almost quite rather very much many more most few less least some any no not every either "
+     "eventually already almost quite rather very much many more most few less least some any no not every either once "
      "neither such same other own who whom whose which what why how whether well yes no oh ah eh hey hello hi hush alas "
      "o ha hmm hm er um ugh aye nay please thank thanks sorry okay ok right good-bye goodbye farewell welcome indeed "
      "surely certainly really truly first second third last next once twice together alone away back forth home today "
@@ -365,7 +365,7 @@ const struct an_lex an_lexicon[] = {
      "guard guide driver captain colonel general judge mayor minister bishop innkeeper shopkeeper keeper thief robber "
      "burglar detective inspector sergeant constable prisoner beggar peasant farmer rider messenger herald minstrel "
      "musician singer painter artist poet writer author editor reporter secretary assistant manager boss chief "
-     "leader voice tree oak flower rose moon sun wind star river mountain stone snowman scarecrow puppet doll soldier "
+     "leader tree oak flower rose moon sun wind star river mountain stone snowman scarecrow puppet doll soldier "
      "creature being person figure pilgrim hermit magician clown juggler cobbler apprentice scholar prophet sage cat "
      "bartender barman barkeep waiter conductor engineer pilot mechanic scientist "
      "patient witness stepmother stranger youth teenager couple parent cousin twin eldest youngest elder younger "

@@ -63,6 +63,12 @@ static bool is_german_name(const struct an *an, uint32_t w)
     return behind || before || titled || t->n_name > 0;
 }
 
+static bool beside_say(const struct an *an, uint32_t w)
+{
+    return (w > 0 && word_is(an, w - 1, AN_C(SPEECH)) && !(an->words[w - 1].after & AN_BREAK)) ||
+           (w + 1 < an->n_words && word_is(an, w + 1, AN_C(SPEECH)) && !(an->words[w].after & AN_BREAK));
+}
+
 /* May the capitalised word at w be (the beginning of) a name here? */
 static bool is_name_word(const struct an *an, uint32_t w)
 {
@@ -75,10 +81,10 @@ static bool is_name_word(const struct an *an, uint32_t w)
         return false;
     if (t->n_name)
         return true;
-    if (t->classes & AN_C(NOTNAME))
-        return listed && w + 1 < an->n_words && word_is(an, w + 1, AN_C(SPEECH) | AN_C(THINK) | AN_C(AUX));
-    if (word->caps && t->len > 3 && t->n_mid + t->n_start == 0)
+    if (word->caps && t->n_mid + t->n_start == 0)
         return false;
+    if (t->classes & AN_C(NOTNAME)) /* Hall, June: names beside a verb of speech or where a title proved it */
+        return beside_say(an, w) || (listed && w + 1 < an->n_words && word_is(an, w + 1, AN_C(AUX) | AN_C(VERB)));
     if (in_language(an, "de"))
         return is_german_name(an, w);
     if (listed && t->n_lower <= 2 * (t->n_mid + 1))
@@ -107,6 +113,18 @@ static bool extends_name(const struct an *an, uint32_t w)
            !(t->classes & AN_C(STOP) && !(t->classes & (AN_C(MALENAME) | AN_C(FEMALENAME))));
 }
 
+/* "Joan of Arc", "William the Conqueror", but not "Tom of London", "gave Tom the White Ship". */
+static bool links(const struct an *an, uint32_t link, uint32_t limit, const struct an_entity *e)
+{
+    uint32_t next = link + 1;
+    if (word_is(an, next, AN_C(PLACE)))
+        return e->title != AN_NONE || word_is(an, link - 1, AN_C(TITLE));
+    if (!st_streq(term_of(an, link)->text, "the"))
+        return true;
+    bool goes_on = joins(an, next, limit) && an->words[next + 1].upper;
+    return !goes_on && e->n == 1 && !word_is(an, next, AN_C(NOTNAME));
+}
+
 /* Reads the words of a name from w on into entity; gives the word behind it. */
 static uint32_t read_name(const struct an *an, uint32_t w, uint32_t limit, struct an_entity *e)
 {
@@ -117,9 +135,8 @@ static uint32_t read_name(const struct an *an, uint32_t w, uint32_t limit, struc
             return w + 1;
         uint32_t next = w + 1;
         if (word_is(an, next, AN_C(LINK)) && !an->words[next].upper && joins(an, next, limit) &&
-            an->words[next + 1].upper && e->n + 1 < AN_NAME_WORDS && !german &&
-            (!word_is(an, next, AN_C(DET)) || !in_language(an, "en") || !word_is(an, next + 1, AN_C(NOTNAME)))) {
-            if (word_is(an, next + 1, AN_C(PLACE)) && e->title == AN_NONE)
+            an->words[next + 1].upper && e->n + 1 < AN_NAME_WORDS && !german) {
+            if (!links(an, next, limit, e))
                 return w + 1;
             e->term[e->n++] = an->words[next].term;
             w = next + 1;
@@ -154,16 +171,27 @@ static void grow_entity_buckets(struct an *an)
     }
 }
 
-static uint32_t add_entity(struct an *an, struct an_entity *e, bool make)
+/* An occurrence in small letters and without 's shows better. */
+static void show_better(const struct an *an, struct an_entity *o, const struct an_entity *e)
+{
+    const struct an_word *old = &an->words[o->word], *new = &an->words[e->word];
+    bool old_owner = an->words[o->word + o->n_shown - 1].owner, new_owner = an->words[e->word + e->n_shown - 1].owner;
+    if (e->n_shown == o->n_shown && ((old->caps && !new->caps) || (old_owner && !new_owner && !new->caps)))
+        o->word = e->word;
+}
+
+uint32_t an_entity(struct an *an, struct an_entity *e, bool make)
 {
     if (an->n_entities >= an->n_entity_buckets)
         grow_entity_buckets(an);
     uint32_t *bucket = &an->entity_buckets[entity_hash(e) & (an->n_entity_buckets - 1)];
     for (uint32_t i = *bucket; i != AN_NONE; i = an->entities[i].next) {
-        const struct an_entity *o = &an->entities[i];
+        struct an_entity *o = &an->entities[i];
         if (o->n == e->n && o->title == e->title && o->description == e->description &&
-            memcmp(o->term, e->term, e->n * sizeof(e->term[0])) == 0)
+            memcmp(o->term, e->term, e->n * sizeof(e->term[0])) == 0) {
+            show_better(an, o, e);
             return i;
+        }
     }
     if (!make)
         return AN_NONE;
@@ -202,7 +230,7 @@ static uint32_t name_phrase(struct an *an, uint32_t w, uint32_t limit, uint32_t 
         e.word = at;
     e.n_shown = (uint8_t)(end - e.word);
     *ret_n = end - w;
-    return add_entity(an, &e, true);
+    return an_entity(an, &e, true);
 }
 
 /* ---- Descriptions ---- */
@@ -231,13 +259,21 @@ static bool looks_like_verb(const struct an *an, uint32_t w)
     return ends_with(t, "ed") || ends_with(t, "ing") || t->classes & (AN_C(SPEECH) | AN_C(VERB));
 }
 
+static bool is_adjective(const struct an *an, uint32_t w)
+{
+    return word_is(an, w, AN_C(MOD) | AN_C(ADJ)) || looks_like_verb(an, w);
+}
+
 /* The last word of the noun phrase whose article is at w, or w: none. */
 static uint32_t find_head(const struct an *an, uint32_t w, uint32_t limit)
 {
     uint32_t at = w, head = w;
-    while (joins(an, at, limit) || (at + 1 < limit && at > w && an->words[at].owner && !(an->words[at].after & AN_BREAK))) {
+    while (at + 1 < limit && !(at > w && an->words[at].after & AN_BREAK) &&
+           an->words[at + 1].span == an->words[w].span) {
         if (at + 1 - w > AN_NAME_WORDS || !fits_description(an, at + 1))
             break;
+        if (at > w && an->words[at + 1].upper && !an->words[at].upper && !is_adjective(an, at) && !in_language(an, "de"))
+            break; /* the moment Miss */
         at++;
         bool person = word_is(an, at, AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE)) && !word_is(an, at, AN_C(MOD));
         if (person && !an->words[at].owner) {
@@ -255,15 +291,32 @@ static uint32_t find_head(const struct an *an, uint32_t w, uint32_t limit)
     return at;
 }
 
+/* "the wise little Alice" is Alice. */
+static uint32_t named_description(struct an *an, uint32_t w, uint32_t head, uint32_t limit, uint32_t *ret_n)
+{
+    uint32_t n, at = w + 1;
+    while (at < head && !an->words[at].upper)
+        at++;
+    uint32_t entity = name_phrase(an, at, limit, &n);
+    *ret_n = entity == AN_NONE ? 0 : at + n - w;
+    return entity;
+}
+
 static uint32_t description_phrase(struct an *an, uint32_t w, uint32_t limit, bool make, uint32_t *ret_n)
 {
     uint32_t head = find_head(an, w, limit);
     if (head == w)
         return AN_NONE;
-    if (word_is(an, head, AN_C(MUTE)) && !word_is(an, head, AN_C(PERSON)))
+    uint64_t kind = term_of(an, head)->classes;
+    bool being = kind & AN_C(PERSON);
+    bool capital = an->words[head].upper && !in_language(an, "de"); /* the Voice */
+    if (kind & AN_C(STOP) || (kind & (AN_C(MUTE) | AN_C(ADJ) | AN_C(MOD)) && !being && !capital))
         return AN_NONE;
-    if (term_of(an, head)->classes & AN_C(STOP) || (word_is(an, head, AN_C(ADJ)) && !word_is(an, head, AN_C(PERSON))))
-        return AN_NONE;
+    if (kind & AN_C(TITLE) && !being && (capital || an->words[head].after == 0) && kind & (AN_C(MALE) | AN_C(FEMALE)))
+        return AN_NONE; /* the Miss Alans */
+    if (capital && head > w + 1 && !being && !an->words[w + 1].upper &&
+        (kind & (AN_C(MALENAME) | AN_C(FEMALENAME)) || term_of(an, head)->n_name))
+        return named_description(an, w, head, limit, ret_n);
     struct an_entity e = {.title = AN_NONE, .word = w + 1, .n_shown = (uint8_t)(head - w), .description = true};
     for (uint32_t i = w + 1; i < head; i++)
         if (e.n + 1 < AN_NAME_WORDS && !word_is(an, i, AN_C(MORE)) && !st_streq(term_of(an, i)->text, "poor") &&
@@ -271,8 +324,7 @@ static uint32_t description_phrase(struct an *an, uint32_t w, uint32_t limit, bo
             e.term[e.n++] = an->words[i].term;
     e.term[e.n++] = an->words[head].term;
     *ret_n = head - w + 1;
-    bool person = word_is(an, head, AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE));
-    return add_entity(an, &e, make || person);
+    return an_entity(an, &e, make || kind & (AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE)));
 }
 
 uint32_t an_noun_phrase(struct an *an, uint32_t w, uint32_t limit, bool make, uint32_t *ret_n)

@@ -30,6 +30,7 @@ struct scan {
     const char *begin, *at, *end; /* of the paragraph */
     const char *narration;        /* where the narration not yet pushed begins */
     bool none[N_MARKS];           /* no closing mark from here to the paragraph's end */
+    int carries;                  /* mark of a quote that goes on without a new mark, or -1 */
     int left_open, leaves_open;   /* mark of a quote that the paragraph before, this one leaves open; or -1 */
 };
 
@@ -280,6 +281,29 @@ static void push_speech(struct scan *sc, const char *s, const char *end, bool co
     }
 }
 
+/* Is the next mark like this one, in this paragraph's successors, one that closes (verses in quotes)? */
+static bool closes_later(const struct scan *sc, int mark)
+{
+    enum { VERSE_BYTES = 1500 };
+    const struct an *an = sc->an;
+    const char *begin = sc->end + 1, *limit = an->text + an->len;
+    if (limit - begin > VERSE_BYTES)
+        limit = begin + VERSE_BYTES;
+    if (all_marks[mark].single || begin >= limit)
+        return false;
+    for (const char *s = begin; s < limit;) {
+        const char *here = s;
+        uint32_t cp = st_utf8_next(&s);
+        if (closes(&all_marks[mark], cp)) {
+            uint32_t next = an_peek(s, an->text + an->len), prev = an_before(begin, here);
+            return prev && !is_space(prev) && !an_is_letter(next);
+        }
+        if (cp == all_marks[mark].open)
+            return false;
+    }
+    return false;
+}
+
 /* A quote may open at s: pushes it and moves on, or leaves the mark to the narration. */
 static void scan_quote(struct scan *sc, const char *s, int mark)
 {
@@ -301,6 +325,7 @@ static void scan_quote(struct scan *sc, const char *s, int mark)
         push_narration(sc, s);
         push_speech(sc, inside, sc->end, continues, false);
         sc->leaves_open = goes_on ? mark : -1;
+        sc->carries = !goes_on && closes_later(sc, mark) ? mark : -1;
         sc->at = sc->narration = sc->end;
         return;
     }
@@ -341,8 +366,20 @@ static void scan_emphasis(struct scan *sc, const char *s)
     sc->at = sc->narration = p + 1;
 }
 
+/* The paragraph goes on with a quote that an earlier one opened. */
+static void scan_carried(struct scan *sc)
+{
+    const char *behind = sc->end, *close = find_close(sc, sc->begin, sc->carries, &behind);
+    push_speech(sc, sc->begin, close ? close : sc->end, true, false);
+    sc->at = sc->narration = close ? behind : sc->end;
+    if (close)
+        sc->carries = -1;
+}
+
 static void scan_quotes(struct scan *sc)
 {
+    if (sc->carries >= 0)
+        scan_carried(sc);
     while (sc->at < sc->end) {
         const char *s = sc->at;
         uint32_t cp = st_utf8_next(&sc->at);
@@ -470,7 +507,7 @@ static struct style find_style(struct an *an)
 
 void an_find_spans(struct an *an)
 {
-    struct scan sc = {.an = an, .style = find_style(an), .leaves_open = -1};
+    struct scan sc = {.an = an, .style = find_style(an), .leaves_open = -1, .carries = -1};
     for (uint32_t i = 0; i < an->n_paras; i++) {
         sc.para = i;
         sc.begin = sc.at = sc.narration = an->text + an->paras[i].start;
@@ -480,7 +517,7 @@ void an_find_spans(struct an *an)
         const char *inside;
         sc.left_open = sc.leaves_open;
         sc.leaves_open = -1;
-        if (opens_with_dash(&sc, &inside)) {
+        if (sc.carries < 0 && opens_with_dash(&sc, &inside)) {
             sc.at = inside;
             scan_dashes(&sc);
         } else {

@@ -225,7 +225,11 @@ static void feel_clauses(const struct an *an, const struct piece *piece, struct 
 static void feel_piece(const struct an *an, struct piece *piece)
 {
     struct an_mood mood = {.words = piece->w1 - piece->w0};
-    an_feel(an, &mood, piece->w0, piece->w1, 1.0, false);
+    const struct an_span *span = &an->spans[piece->span];
+    bool beside_quote = span->kind == ST_NARRATION && mood.words <= CLAUSE_WORDS &&
+                        ((piece->span > 0 && span[-1].para == span->para && span[-1].quoted) ||
+                         (piece->span + 1 < an->n_spans && span[1].para == span->para && span[1].quoted));
+    an_feel(an, &mood, piece->w0, piece->w1, 1.0, beside_quote);
     an_feel_text(&mood, piece->segment.text, piece->segment.kind != ST_NARRATION);
     if (piece->segment.kind != ST_NARRATION)
         feel_clauses(an, piece, &mood);

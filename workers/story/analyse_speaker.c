@@ -8,6 +8,7 @@ struct turn {
     uint32_t talk; /* number of the conversation */
     int speaker;   /* person or -1 */
     int called;    /* person addressed by name, or -1 */
+    int self;      /* who the speaker says to be, or -1 */
     enum an_evidence evidence;
     float confidence;
     struct an_said said; /* the clause that decides */
@@ -24,6 +25,7 @@ enum {
     TALK_GAP_BYTES = 700, /* narration that ends a conversation */
     LOOK_BACK = 40,       /* mentions a pronoun may reach back over */
     CANDIDATES = 12,
+    LONG_PAUSE = 30, /* words of narration inside a paragraph behind which another may speak */
     RUN_MAX = 12, /* unattributed turns in a row that turn-taking is trusted with */
 };
 
@@ -118,28 +120,41 @@ static void read_names(struct an *an, const struct an_span *span, struct turn *t
 
 /* ---- Turns ---- */
 
-static bool words_between(const struct an *an, uint32_t s, uint32_t next)
+static bool ends_sentence(const struct an *an, const struct an_span *s)
 {
-    for (uint32_t i = s + 1; i < next; i++)
-        if (an->spans[i].w1 > an->spans[i].w0)
-            return true;
-    return false;
+    return an_is_terminator(an_before(an->text + s->start, an->text + s->end));
 }
 
-/* Does quote s go on with turn t? */
+/* Narration between two quotes of a paragraph: how many words, and whether a sentence ends there. */
+static uint32_t between(const struct an *an, uint32_t s, uint32_t next, bool *ret_stop)
+{
+    uint32_t words = 0;
+    *ret_stop = false;
+    for (uint32_t i = s + 1; i < next; i++) {
+        words += an->spans[i].w1 - an->spans[i].w0;
+        for (uint32_t w = an->spans[i].w0; w < an->spans[i].w1; w++)
+            *ret_stop = *ret_stop || an->words[w].after & AN_STOP;
+    }
+    return words;
+}
+
+/* Does quote s go on with turn t? Tales may have a whole dialogue in one paragraph. */
 static bool same_turn(struct an *an, const struct turn *t, uint32_t s, const struct an_said *said)
 {
     const struct an_span *last = &an->spans[t->s1], *span = &an->spans[s];
     if (span->continues)
         return true;
-    if (span->para != last->para || !words_between(an, t->s1, s))
+    bool stop;
+    uint32_t words = between(an, t->s1, s, &stop);
+    if (span->para != last->para || words == 0)
         return false;
-    if (!said->verb || said->who == AN_WHO_NONE || said->who == AN_WHO_NOBODY)
-        return true;
+    bool own = said->verb && said->who != AN_WHO_NONE && said->who != AN_WHO_NOBODY;
+    if (!own)
+        return words <= LONG_PAUSE;
     if (!t->said.verb)
-        return !(said->reply && said->colon && ends_with_question(an, last));
-    bool answers = said->reply && ends_with_question(an, last) && said->word > last->w1;
-    return compatible(an, &t->said, said) && !answers;
+        return !(said->reply && said->colon && ends_with_question(an, last)) && words <= LONG_PAUSE;
+    stop = stop || (said->colon && said->apart && ends_sentence(an, last));
+    return !stop && compatible(an, &t->said, said);
 }
 
 static uint32_t gap_bytes(const struct an *an, uint32_t s0, uint32_t s1)
@@ -163,7 +178,7 @@ static struct turn *new_turn(struct talker *t, uint32_t s)
 {
     struct an *an = t->an;
     struct turn *turn = &t->turns[t->n_turns];
-    *turn = (struct turn){.s0 = s, .s1 = s, .para = an->spans[s].para, .speaker = -1, .called = -1};
+    *turn = (struct turn){.s0 = s, .s1 = s, .para = an->spans[s].para, .speaker = -1, .called = -1, .self = -1};
     if (t->n_turns) {
         const struct turn *last = turn - 1;
         bool ends = scene_between(an, last->para, turn->para) || gap_bytes(an, last->s1, s) > TALK_GAP_BYTES;
@@ -192,11 +207,8 @@ static void find_turns(struct talker *t)
             turn->said = said;
         int self = -1;
         read_names(an, span, turn, &self);
-        if (self >= 0) {
-            turn->speaker = self;
-            turn->evidence = AN_E_SELF;
-            turn->confidence = 0.85f;
-        }
+        if (self >= 0)
+            turn->self = self;
     }
 }
 
@@ -244,10 +256,10 @@ static void gather_mentions(const struct an *an, const struct turn *turn, struct
             continue;
         int seen = *n;
         int id = (int)(p - an->persons);
-        struct candidate *c = candidate_for(list, n, id, 1.0 - 0.12 * seen);
+        struct candidate *c = candidate_for(list, n, id, 1.0 - 0.18 * seen);
         if (!c || *n == seen)
             continue; /* the last mention counts */
-        c->score += mention->subject ? 0.3 : mention->object ? -0.15 : 0;
+        c->score += mention->subject ? 0.1 : mention->object ? -0.35 : 0;
         c->score += span->para == turn->para ? 0.3 : 0;
         c->score -= an->words[mention->word + mention->n - 1].owner ? 0.1 : 0;
     }
@@ -255,13 +267,13 @@ static void gather_mentions(const struct an *an, const struct turn *turn, struct
 
 static void gather_turns(const struct talker *t, const struct turn *turn, struct candidate *list, int *n)
 {
-    static const double by_turn[] = {-0.45, 0.45, -0.05, 0.15}; /* turns alternate */
+    static const double by_turn[] = {-0.15, 0.15, 0.15, -0.05}; /* turns alternate */
     for (int back = 1; back <= 4 && turn - back >= t->turns; back++) {
         const struct turn *last = turn - back;
-        if (last->talk != turn->talk || last->speaker < 0)
+        if (last->talk != turn->talk || last->speaker < 0 || last->para == turn->para)
             continue;
         struct candidate *c = candidate_for(list, n, last->speaker, 0.6 - 0.05 * back);
-        if (c)
+        if (c && !(back == 1 && turn->broken))
             c->score += by_turn[back - 1];
     }
 }
@@ -281,7 +293,7 @@ static int resolve_pronoun(const struct talker *t, const struct turn *turn, floa
             continue;
         if (list[i].person == turn->called)
             continue;
-        list[i].score += gender ? 0.3 : 0;
+        list[i].score += gender ? 0.6 : 0;
         if (best < 0 || list[i].score > list[best].score) {
             second = best < 0 ? 0 : list[best].score;
             best = i;
@@ -382,19 +394,14 @@ static void fill_run(struct talker *t, uint32_t from, uint32_t to, bool left, bo
         int a = t->turns[anchor].speaker, called = t->turns[anchor].called;
         int b = partner_before(t, from, a);
         enum an_evidence evidence = b >= 0 && b == called ? AN_E_CALLED : AN_E_TURN;
-        bool established = b >= 0;
         if (b < 0 && right)
             b = partner_after(t, to, a);
         bool fits = !right || b < 0 || t->turns[to].speaker == ((to - anchor) % 2 ? b : a);
         double confidence = right && fits ? 0.8 : 0.72;
         for (uint32_t k = from; k < to && k - anchor <= RUN_MAX; k++, confidence *= 0.97) {
-            if (!fits && k > from)
-                break;
-            if (!fits && !established)
-                break;
             int person = (k - anchor) % 2 ? b : a;
-            if (person >= 0)
-                take_turn(&t->turns[k], person, fits ? confidence : 0.55, evidence);
+            if (person >= 0 && (fits || (k == from && evidence == AN_E_CALLED)))
+                take_turn(&t->turns[k], person, fits ? confidence : 0.6, evidence);
         }
     } else if (right) {
         int a = t->turns[to].speaker, b = partner_after(t, to, a);
@@ -479,7 +486,9 @@ void an_find_speakers(struct an *an)
     find_turns(&t);
     for (uint32_t i = 0; i < t.n_turns; i++) {
         struct turn *turn = &t.turns[i];
-        if (turn->speaker < 0)
+        if (turn->self >= 0 && !turn->said.verb)
+            set_speaker(turn, turn->self, AN_E_SELF, 0.85);
+        else
             resolve_clause(&t, turn);
         if (turn->speaker >= 0)
             an->persons[turn->speaker].turns++; /* counted anew below; here it marks who speaks at all */

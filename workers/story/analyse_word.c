@@ -109,7 +109,7 @@ static uint16_t read_after(struct cutter *c, const char *s)
             return after;
         }
         if (an_is_terminator(cp)) {
-            if (cp != '.')
+            if (cp != '.' || an_peek(s, c->end) == '.')
                 after |= AN_MARK;
             if (an_sentence_end(c->an, here, c->begin, c->end, &behind)) {
                 after |= AN_STOP;
@@ -135,10 +135,25 @@ static void count_case(struct an_term *term, const struct an_word *word)
 {
     if (!word->upper)
         term->n_lower++;
+    else if (word->caps)
+        return;
     else if (word->first)
         term->n_start++;
-    else if (!word->caps)
+    else
         term->n_mid++;
+}
+
+/* Tom's, Tom'll, Tom'd are Tom. */
+static size_t strip_clitic(const struct an *an, const char *folded, size_t n, struct an_word *word)
+{
+    const char *mark = memrchr(folded, '\'', n);
+    uint32_t whole = mark ? an_find(an, folded, n) : AN_NONE;
+    if (!mark || mark == folded || (whole != AN_NONE && an->terms[whole].known))
+        return n;
+    size_t tail = (size_t)(folded + n - mark);
+    word->owner = tail == 2 && mark[1] == 's';
+    bool verb = tail == 3 && (memcmp(mark, "'ll", 3) == 0 || memcmp(mark, "'ve", 3) == 0 || memcmp(mark, "'re", 3) == 0);
+    return word->owner || (word->upper && (verb || (tail == 2 && mark[1] == 'd'))) ? n - tail : n;
 }
 
 static void push_word(struct cutter *c, const char *s, const char *end)
@@ -155,15 +170,10 @@ static void push_word(struct cutter *c, const char *s, const char *end)
     word.caps = letters > 1 && uppers == letters;
     char folded[WORD_BYTES];
     size_t n = an_fold(s, (size_t)(end - s), folded, sizeof(folded));
-    if (n > 2 && folded[n - 1] == 's' && folded[n - 2] == '\'') {
-        uint32_t whole = an_find(an, folded, n);
-        if (whole == AN_NONE || !an->terms[whole].known) {
-            word.owner = true;
-            n -= 2;
-        }
-    }
+    n = strip_clitic(an, folded, n, &word);
     word.term = an_intern(an, folded, n);
-    count_case(&an->terms[word.term], &word);
+    if (!an->paras[an->spans[c->span].para].heading)
+        count_case(&an->terms[word.term], &word);
     word.after = read_after(c, end);
     c->first = word.after & (AN_STOP | AN_COLON | AN_MARK);
     AN_PUSH(an, words) = word;

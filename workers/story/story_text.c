@@ -51,11 +51,11 @@ int story_create(struct st_call *call)
     if ((r = check_size(call, content)) < 0 || (r = check_limit(call)) < 0)
         return r;
     const char *hash = st_sha256_hex(call->arena, content, strlen(content));
-    r = st_row(
-        call, &story,
-        "insert into stories as s (story_id, author_id, title, content, content_hash, language, language_given, "
-        "visibility, state) values ($1, $2, $3, $4, $5, $6, $6 is not null, $7, 'analyzing') returning " STORY_COLUMNS,
-        id, call->user_id, title, content, hash, language, visibility);
+    r = st_row(call, &story,
+               "insert into stories as s (story_id, author_id, title, content, content_hash, language, language_given, "
+               "visibility, state) values ($1, $2, $3, $4, $5, $6, $6::text is not null, $7, 'analyzing') "
+               "returning " STORY_COLUMNS,
+               id, call->user_id, title, content, hash, language, visibility);
     if (r < 0)
         return r;
     st_emit(call, "StoryCreated", id,

@@ -107,7 +107,7 @@ int video_render(struct st_call *call)
     int r =
         st_row(call, &v,
                "select v.story_id, s.author_id, s.title, s.language, s.segments, s.text_ref, v.audio_ref, v.timing_ref "
-               "from video_jobs v join stories s using (story_id) where v.video_id = $1 and v.status = 'pending'",
+               "from video_jobs v join stories s using (story_id) where v.video_id = $1 and v.status <> 'ready'",
                id);
     if (r == ST_E_NOT_FOUND)
         return 0; /* the story was deleted, or the video is there */

@@ -131,11 +131,12 @@ sub _expect {
 # All mails to an address, oldest first.
 sub mails {
     my ($self, $email) = @_;
+    my $address = quotemeta lc $email;
     my @found;
     my %written = map { $_ => (Time::HiRes::stat($_))[9] // 0 } glob $self->{platform}->outbox . '/*.eml';
     for my $file (sort { $written{$a} <=> $written{$b} or $a cmp $b } keys %written) {
         my $mail = $self->{mails}{$file} //= _read_mail($file) // next;
-        push @found, $mail if lc($mail->{headers}{to} // '') =~ /(?:^|[<\s])\Q\L$email\E(?:[>\s]|$)/;
+        push @found, $mail if lc($mail->{headers}{to} // '') =~ /(?:^|[<\s])$address(?:[>\s]|$)/;
     }
     return @found;
 }

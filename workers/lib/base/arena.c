@@ -29,7 +29,7 @@ void *st_alloc(struct st_arena *a, size_t size)
 {
     if (size > SIZE_MAX / 2)
         abort();
-    size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+    size = ((size ? size : 1) + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     if (size > (size_t)(a->end - a->at)) {
         struct st_arena_chunk *c = chunk_new(size > CHUNK / 4 ? size : CHUNK);
         if (size > CHUNK / 4 && a->chunks) {

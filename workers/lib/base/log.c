@@ -8,7 +8,11 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { VALUE_MAX = 2000, LINE_MAX_LEN = 16 * 1024 };
+enum {
+    VALUE_MAX = 2000,
+    LINE_FULL = 32 * 1024, /* no further member from here on; the one before can escape to six times VALUE_MAX */
+    LINE_MAX_LEN = 64 * 1024
+};
 
 static const char *service_name = "-";
 static enum st_log_level lowest_level = ST_LOG_INFO;
@@ -29,14 +33,12 @@ void st_log_context(const char *correlation_id, const char *user_id)
 /* A member with its comma; what is not UTF-8 is shown as ?. */
 static void member(struct st_buf *b, const char *key, const char *value)
 {
-    char clean[VALUE_MAX + 4];
+    char clean[VALUE_MAX + 1];
     size_t n = strnlen(value, VALUE_MAX);
-    memcpy(clean, value, n);
     if (n == VALUE_MAX)
-        while (n && ((unsigned char)clean[n - 1] & 0xc0) == 0x80) /* do not cut inside a character */
+        while (n && ((unsigned char)value[n] & 0xc0) == 0x80) /* do not cut inside a character */
             n--;
-    if (n && n < VALUE_MAX && value[n] && (unsigned char)clean[n - 1] >= 0xc0)
-        n--;
+    memcpy(clean, value, n);
     clean[n] = '\0';
     if (!st_utf8_valid(clean, n))
         for (size_t i = 0; i < n; i++)
@@ -66,7 +68,7 @@ void st_log_kv(enum st_log_level level, const char *message, const struct st_kv 
         member(&b, "userId", context_user);
     member(&b, "message", message);
     st_buf_str(&b, "\"metadata\":{");
-    for (; kv->key; kv++) {
+    for (; kv->key && b.len < LINE_FULL; kv++) {
         if (kv->str) {
             member(&b, kv->key, kv->str);
         } else {

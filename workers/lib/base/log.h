@@ -7,7 +7,7 @@
  *   st_log(ST_LOG_INFO, "Story created", ST_S("storyId", id), ST_I("duration", 145));
  *
  * Only the top of a call logs; a library function returns its error instead. A secret is never a value here. One line
- * is one write(2), so that lines of several processes do not mix; values are cut after 2,000 bytes.
+ * is one write(2), so that lines of several processes do not mix; values are cut after 2,000 bytes, lines after 32 KiB.
  */
 #include "base/compiler.h"
 

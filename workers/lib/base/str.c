@@ -2,7 +2,6 @@
 #include "base/str.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <math.h>
 
 bool st_ends(const char *s, const char *suffix)
@@ -35,16 +34,13 @@ bool st_parse_i64(const char *s, int64_t min, int64_t max, int64_t *ret)
 
 bool st_parse_double(const char *s, double *ret)
 {
-    static locale_t c_locale;
-    if (!c_locale)
-        c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (!s || !(*s == '-' || (*s >= '0' && *s <= '9')))
         return false;
     for (const char *p = s; *p; p++)
         if (!strchr("0123456789+-.eE", *p)) /* strtod also takes hex, inf and nan */
             return false;
     char *end;
-    double d = strtod_l(s, &end, c_locale);
+    double d = strtod(s, &end);
     if (*end || end == s || !isfinite(d))
         return false;
     *ret = d;

@@ -18,7 +18,7 @@ bool st_equal_secret(const void *a, const void *b, size_t len);
 
 /* Decimal integers. The whole string must be the number, in [min, max]; false leaves *ret alone. */
 bool st_parse_i64(const char *s, int64_t min, int64_t max, int64_t *ret);
-bool st_parse_double(const char *s, double *ret); /* finite, whole string, "." as the point whatever the locale */
+bool st_parse_double(const char *s, double *ret); /* finite, whole string; no program here sets a locale */
 char *st_i64(struct st_arena *a, int64_t n);
 
 /*

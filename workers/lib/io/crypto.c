@@ -17,7 +17,7 @@ struct st_key {
     EVP_PKEY *pkey;
     enum st_alg alg;
     bool is_private;
-    const char *id, *jwk, *pem;
+    const char *id, *jwk;
 };
 
 enum { PEM_MAX = 64 * 1024, P256_LEN = 32 };
@@ -121,8 +121,6 @@ int st_key_parse(struct st_arena *a, const char *pem, size_t len, struct st_key 
         return ST_E_INVALID;
     }
     st_defer(a, key_free, k);
-    if (k->is_private)
-        k->pem = st_strndup(a, pem, len);
     int r = describe(a, k, ret_why);
     if (r == 0)
         *ret = k;
@@ -167,11 +165,6 @@ bool st_key_is_private(const struct st_key *k)
     return k->is_private;
 }
 
-const char *st_key_pem(const struct st_key *k)
-{
-    return k->pem;
-}
-
 /* JOSE carries ES256 signatures as r || s; OpenSSL wants DER. OpenSSL itself refuses r, s outside 1 … n-1. */
 static int es256_to_der(const unsigned char *sig, unsigned char **ret)
 {
@@ -201,4 +194,45 @@ bool st_key_verify(const struct st_key *k, const void *data, size_t len, const v
     if (!ok)
         ERR_clear_error();
     return ok;
+}
+
+/* DER to r || s, each padded to 32 bytes. */
+static bool es256_from_der(const unsigned char *der, size_t len, unsigned char out[2 * P256_LEN])
+{
+    const unsigned char *at = der;
+    ECDSA_SIG *s = d2i_ECDSA_SIG(NULL, &at, (long)len);
+    bool ok = s && BN_bn2binpad(ECDSA_SIG_get0_r(s), out, P256_LEN) == P256_LEN &&
+              BN_bn2binpad(ECDSA_SIG_get0_s(s), out + P256_LEN, P256_LEN) == P256_LEN;
+    ECDSA_SIG_free(s);
+    return ok;
+}
+
+int st_key_sign(const struct st_key *k, struct st_arena *a, const void *data, size_t len, const unsigned char **ret_sig,
+                size_t *ret_len)
+{
+    size_t n = 0;
+    unsigned char *sig = NULL;
+    if (!k->is_private)
+        return ST_E_INVALID;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = ctx && EVP_DigestSignInit(ctx, NULL, k->alg == ST_EDDSA ? NULL : EVP_sha256(), NULL, k->pkey) == 1 &&
+              EVP_DigestSign(ctx, NULL, &n, data, len) == 1;
+    if (ok) {
+        sig = st_alloc(a, n);
+        ok = EVP_DigestSign(ctx, sig, &n, data, len) == 1;
+    }
+    EVP_MD_CTX_free(ctx);
+    if (ok && k->alg == ST_ES256) {
+        unsigned char *raw = st_alloc(a, 2 * P256_LEN);
+        ok = es256_from_der(sig, n, raw);
+        sig = raw;
+        n = 2 * P256_LEN;
+    }
+    if (!ok) {
+        ERR_clear_error();
+        return ST_E_INTERNAL;
+    }
+    *ret_sig = sig;
+    *ret_len = n;
+    return 0;
 }

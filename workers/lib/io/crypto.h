@@ -29,9 +29,12 @@ enum st_alg st_key_alg(const struct st_key *k);
 const char *st_key_id(const struct st_key *k);  /* RFC 7638 thumbprint, base64url */
 const char *st_key_jwk(const struct st_key *k); /* the public part as a JWK (JSON text) with kid, alg, use */
 bool st_key_is_private(const struct st_key *k);
-const char *st_key_pem(const struct st_key *k); /* the private key's PEM as it was read; NULL for a public key */
 
 /* sig is in JOSE form (ES256: raw r || s, 64 bytes, with 0 < r, s < n). */
 bool st_key_verify(const struct st_key *k, const void *data, size_t len, const void *sig, size_t sig_len);
+
+/* Signs with a private key, in JOSE form. ST_E_INVALID for a public key. */
+ST_MUSTCHECK int st_key_sign(const struct st_key *k, struct st_arena *a, const void *data, size_t len,
+                             const unsigned char **ret_sig, size_t *ret_len);
 
 #endif

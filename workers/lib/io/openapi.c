@@ -50,7 +50,7 @@ static void read_contract(struct st_contract *c)
     st_contract_check_shape(c);
     if (c->r->mistakes) /* what follows takes the shape for granted */
         return;
-    json_object_foreach(json_object_get(c->yaml.root, "paths"), path, item) {
+    json_object_foreach (json_object_get(c->yaml.root, "paths"), path, item) {
         claim_path(c, path);
         st_contract_read_path(c, path, item);
     }
@@ -79,13 +79,13 @@ static void refuse_ambiguity(struct st_api_reader *r)
 {
     const char *a, *b;
     json_t *at, *other;
-    json_object_foreach(r->paths, a, at) {
-        json_object_foreach(r->paths, b, other) {
+    json_object_foreach (r->paths, a, at) {
+        json_object_foreach (r->paths, b, other) {
             if (a == b)
                 break; /* each pair once */
             if (are_ambiguous(a, b))
-                tell(r, st_printf(r->arena, "%s: the path %s also matches what %s at %s matches",
-                                  json_string_value(at), a, b, json_string_value(other)));
+                tell(r, st_printf(r->arena, "%s: the path %s also matches what %s at %s matches", json_string_value(at),
+                                  a, b, json_string_value(other)));
         }
     }
 }
@@ -96,7 +96,7 @@ static json_t *explicit_path(const json_t *root, const json_t *item)
     static const char *const inherited[] = {"security", "x-service"};
     json_t *copy = json_deep_copy(item), *operation;
     const char *member;
-    json_object_foreach(copy, member, operation) {
+    json_object_foreach (copy, member, operation) {
         for (size_t i = 0; i < ST_COUNT(inherited); i++)
             if (json_object_get(operation, "operationId") && !json_object_get(operation, inherited[i]) &&
                 json_object_get(root, inherited[i]))
@@ -117,14 +117,14 @@ static void merge_components(struct st_contract *c, json_t *document)
 {
     const char *section, *name;
     json_t *entries, *entry, *components = member_object(document, "components");
-    json_object_foreach(json_object_get(c->yaml.root, "components"), section, entries) {
+    json_object_foreach (json_object_get(c->yaml.root, "components"), section, entries) {
         json_t *merged = member_object(components, section);
-        json_object_foreach(entries, name, entry) {
+        json_object_foreach (entries, name, entry) {
             const json_t *before = json_object_get(merged, name);
             if (before && !json_equal(before, entry)) {
                 const char *at = st_json_pointer(c->r->arena, "/components", section);
-                st_contract_mistake(c, st_json_pointer(c->r->arena, at, name),
-                                    "%s has another meaning in another file", name);
+                st_contract_mistake(c, st_json_pointer(c->r->arena, at, name), "%s has another meaning in another file",
+                                    name);
             }
             json_object_set(merged, name, entry);
         }
@@ -137,9 +137,9 @@ static void merge_tags(json_t *document, const json_t *tags)
     json_t *tag, *known, *all = json_object_get(document, "tags");
     if (!all)
         json_object_set_new(document, "tags", all = json_array());
-    json_array_foreach((json_t *)tags, i, tag) {
+    json_array_foreach ((json_t *)tags, i, tag) {
         bool found = false;
-        json_array_foreach(all, k, known)
+        json_array_foreach (all, k, known)
             found = found || json_equal(known, tag);
         if (!found)
             json_array_append(all, tag);
@@ -159,7 +159,7 @@ static void merge(struct st_contract *c, json_t *document)
     merge_tags(document, json_object_get(root, "tags"));
     paths = member_object(document, "paths");
     merge_components(c, document);
-    json_object_foreach(json_object_get(root, "paths"), path, item)
+    json_object_foreach (json_object_get(root, "paths"), path, item)
         json_object_set_new(paths, path, explicit_path(root, item));
 }
 
@@ -183,7 +183,7 @@ static const char *const *sorted_names(struct st_arena *a, json_t *set, int *ret
     const char **names = st_new_n(a, const char *, json_object_size(set)), *name;
     json_t *value;
     int n = 0;
-    json_object_foreach(set, name, value)
+    json_object_foreach (set, name, value)
         names[n++] = name;
     if (n)
         qsort(names, (size_t)n, sizeof(*names), by_text);

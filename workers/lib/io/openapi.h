@@ -6,6 +6,10 @@
  *
  * Several files make one API: paths must not clash, operationIds are unique. What the reader does not support is
  * refused with file, line and reason. A loaded API is immutable and may be shared by threads and forked processes.
+ *
+ * Stricter than OpenAPI: every operation has `security` (its own or the file's; [] is public), a name may be given to
+ * one parameter of an operation only, parameters are scalars, a limit of one name is the same everywhere, a limit by
+ * user needs security, and response schemas must compile although answers are not checked with them.
  */
 #include "io/schema.h"
 

@@ -72,7 +72,7 @@ static void read_rates(struct st_contract *c, const json_t *json, const char *at
         limit->rates[0].burst = st_json_int(json, "burst", 0);
     if (tiers && !json_object_size(tiers))
         st_contract_mistake(c, at, "tiers must be a map of rates");
-    json_object_foreach((json_t *)tiers, tier, rate) {
+    json_object_foreach ((json_t *)tiers, tier, rate) {
         struct st_api_rate *r = &limit->rates[limit->n_rates++];
         if (!parse_rate(c->r->arena, json_string_value(rate), r))
             st_contract_mistake(c, at, "the rate of tier %.40s %s", tier, shape);
@@ -88,7 +88,7 @@ static void read_limit(struct st_contract *c, const json_t *json, const char *at
     static const char *const known[] = {"name", "rate", "burst", "by", "tiers"};
     const char *member, *by = st_json_str(json, "by", "");
     json_t *value;
-    json_object_foreach((json_t *)json, member, value) {
+    json_object_foreach ((json_t *)json, member, value) {
         bool found = false;
         for (size_t i = 0; i < ST_COUNT(known); i++)
             found = found || strcmp(member, known[i]) == 0;
@@ -123,7 +123,7 @@ static void read_limits(struct st_contract *c, const json_t *list, const char *a
     struct st_api_limit *limits = st_new_n(c->r->arena, struct st_api_limit, json_array_size(list));
     size_t i;
     json_t *json;
-    json_array_foreach((json_t *)list, i, json) {
+    json_array_foreach ((json_t *)list, i, json) {
         read_limit(c, json, st_printf(c->r->arena, "%s/%zu", at, i), op, &limits[i]);
         for (size_t k = 0; k < i; k++)
             if (st_streq(limits[k].name, limits[i].name))

@@ -5,7 +5,8 @@ enum { MAX_PARAMS = 32, MAX_PERMISSIONS = 16, MAX_SERVICE = 32 };
 
 const char *const st_api_method_names[ST_METHODS] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
 
-struct template {
+struct template
+{
     const char *names[ST_API_PATH_PARAMS];
     int n;
 };
@@ -146,7 +147,7 @@ static void add_params(struct st_contract *c, const json_t *list, const char *at
 {
     size_t i;
     json_t *json;
-    json_array_foreach((json_t *)list, i, json) {
+    json_array_foreach ((json_t *)list, i, json) {
         const char *pointer = st_printf(c->r->arena, "%s/parameters/%zu", at, i);
         struct st_api_param p = read_param(c, json, pointer, t);
         int k = 0;
@@ -222,7 +223,7 @@ static void read_security(struct st_contract *c, const json_t *json, const char 
     const char **permissions = st_new_n(c->r->arena, const char *, json_array_size(list));
     size_t i;
     json_t *permission;
-    json_array_foreach((json_t *)list, i, permission) {
+    json_array_foreach ((json_t *)list, i, permission) {
         permissions[i] = json_string_value(permission);
         if (!is_permission(c->r->arena, permissions[i]))
             st_contract_mistake(c, at, "the permission %.80s must have the form resource:action",
@@ -243,7 +244,7 @@ static void read_responses(struct st_contract *c, const json_t *json, const char
     at = st_json_pointer(c->r->arena, at, "responses");
     if (!json_object_size(responses))
         st_contract_mistake(c, at, "at least one response must be described");
-    json_object_foreach((json_t *)responses, status, response) {
+    json_object_foreach ((json_t *)responses, status, response) {
         bool code = strlen(status) == 3 && status[0] >= '1' && status[0] <= '5' &&
                     (st_streq(status + 1, "XX") || strspn(status + 1, ST_DIGITS) == 2);
         if (!code && !st_streq(status, "default"))
@@ -258,8 +259,8 @@ static void read_identity(struct st_contract *c, const json_t *json, const char 
     op->id = st_json_str(json, "operationId", "");
     const char *before = st_json_str(c->r->ids, op->id, NULL);
     if (!st_contract_is_name(op->id, id_characters, 64))
-        st_contract_mistake(c, at, "the operationId '%.80s' must be a name of letters, digits and _, such as createStory",
-                            op->id);
+        st_contract_mistake(
+            c, at, "the operationId '%.80s' must be a name of letters, digits and _, such as createStory", op->id);
     else if (before)
         st_contract_mistake(c, at, "the operationId %s is taken at %s", op->id, before);
     else

@@ -108,7 +108,7 @@ static void read_query(struct params *ps, const struct st_api_operation *op, con
     const char *end = query + len;
     while (query < end && ps->errors->count < ST_SCHEMA_ERRORS) {
         const char *and = memchr(query, '&', (size_t)(end - query));
-        size_t n = (size_t)((and ? and : end) - query);
+        size_t n = (size_t)((and? and : end) - query);
         if (n)
             read_pair(ps, op, query, n, seen);
         query += n + 1;

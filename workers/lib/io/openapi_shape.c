@@ -166,7 +166,7 @@ static void check_map(struct st_contract *c, const json_t *json, const char *poi
     json_t *value;
     if (!json_is_object(json))
         st_contract_mistake(c, pointer, "%s must be a map", m->name);
-    json_object_foreach((json_t *)json, name, value) {
+    json_object_foreach ((json_t *)json, name, value) {
         const char *at = st_json_pointer(c->r->arena, pointer, name);
         if (m->kind == SCHEMAS)
             check_schema(c, at);
@@ -181,7 +181,7 @@ static void check_list(struct st_contract *c, const json_t *json, const char *po
     json_t *value;
     if (!json_is_array(json))
         st_contract_mistake(c, pointer, "%s must be a list", m->name);
-    json_array_foreach((json_t *)json, i, value)
+    json_array_foreach ((json_t *)json, i, value)
         check_object(c, value, st_printf(c->r->arena, "%s/%zu", pointer, i), m->shape);
 }
 
@@ -210,9 +210,10 @@ static void check_ref(struct st_contract *c, const json_t *json, const char *poi
 {
     const char *ref = json_string_value(json_object_get(json, "$ref")), *name;
     json_t *value;
-    json_object_foreach((json_t *)json, name, value) {
+    json_object_foreach ((json_t *)json, name, value) {
         if (!st_streq(name, "$ref") && !st_streq(name, "summary") && !st_streq(name, "description"))
-            st_contract_mistake(c, st_json_pointer(c->r->arena, pointer, name), "%.80s has no effect beside $ref", name);
+            st_contract_mistake(c, st_json_pointer(c->r->arena, pointer, name), "%.80s has no effect beside $ref",
+                                name);
     }
     if (!ref || !st_starts(ref, shape->section))
         st_contract_mistake(c, pointer, "$ref must begin with %s", shape->section);
@@ -234,7 +235,7 @@ static void check_object(struct st_contract *c, const json_t *json, const char *
         check_ref(c, json, pointer, shape);
         return;
     }
-    json_object_foreach((json_t *)json, name, value) {
+    json_object_foreach ((json_t *)json, name, value) {
         const char *at = st_json_pointer(c->r->arena, pointer, name);
         const struct member *m = shape->members;
         while (m->name && strcmp(m->name, name) != 0)

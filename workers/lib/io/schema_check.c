@@ -74,9 +74,9 @@ static uint64_t count_values(const json_t *j)
     size_t i;
     const char *key;
     const json_t *value;
-    json_array_foreach((json_t *)j, i, value)
+    json_array_foreach ((json_t *)j, i, value)
         n += count_values(value);
-    json_object_foreach((json_t *)j, key, value)
+    json_object_foreach ((json_t *)j, key, value)
         n += count_values(value);
     return n + json_string_length(j) / 64;
 }
@@ -178,7 +178,7 @@ static bool equal(const json_t *a, const json_t *b)
     if (json_is_array(a)) {
         if (json_array_size(a) != json_array_size(b))
             return false;
-        json_array_foreach((json_t *)a, i, value)
+        json_array_foreach ((json_t *)a, i, value)
             if (!equal(value, json_array_get(b, i)))
                 return false;
         return true;
@@ -186,7 +186,7 @@ static bool equal(const json_t *a, const json_t *b)
     if (json_is_object(a)) {
         if (json_object_size(a) != json_object_size(b))
             return false;
-        json_object_foreach((json_t *)a, key, value) {
+        json_object_foreach ((json_t *)a, key, value) {
             const json_t *other = json_object_get(b, key);
             if (!other || !equal(value, other))
                 return false;
@@ -200,7 +200,7 @@ bool st_check_enum(struct st_check *c, const struct st_op *op, const json_t *j, 
 {
     size_t i;
     const json_t *value;
-    json_array_foreach((json_t *)op->value, i, value)
+    json_array_foreach ((json_t *)op->value, i, value)
         if (equal(value, j))
             return true;
     return st_check_report(c, at, op->message);
@@ -266,7 +266,7 @@ static bool is_candidate(struct st_check *c, const struct st_schema *s, const js
             return false;
         if (op->check != st_check_members || !op->names || !json_is_object(j))
             continue;
-        json_object_foreach(op->names, name, index) {
+        json_object_foreach (op->names, name, index) {
             const struct st_schema *sub = op->subs[json_integer_value(index)];
             const json_t *member = json_object_get(j, name);
             if (member && is_fixed(sub) && !st_check_probe(c, sub, member, at))

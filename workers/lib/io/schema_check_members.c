@@ -38,10 +38,10 @@ bool st_check_dependent_required(struct st_check *c, const struct st_op *op, con
     const char *name;
     const json_t *list, *needed;
     size_t i;
-    json_object_foreach((json_t *)op->value, name, list) {
+    json_object_foreach ((json_t *)op->value, name, list) {
         if (!json_object_get(j, name))
             continue;
-        json_array_foreach((json_t *)list, i, needed) {
+        json_array_foreach ((json_t *)list, i, needed) {
             const char *other = json_string_value(needed);
             struct st_path member = member_at(at, other, strlen(other));
             if (!json_object_get(j, other))
@@ -56,7 +56,7 @@ bool st_check_dependent_schemas(struct st_check *c, const struct st_op *op, cons
     bool ok = true;
     const char *name;
     const json_t *index;
-    json_object_foreach(op->names, name, index) {
+    json_object_foreach (op->names, name, index) {
         if (!json_object_get(j, name) || st_check_eval(c, op->subs[json_integer_value(index)], j, at))
             continue;
         ok = false;

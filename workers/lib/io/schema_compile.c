@@ -94,14 +94,14 @@ static int find_anchors(struct st_compiler *c, json_t *json, const char *pointer
         return st_compile_fail(c, pointer, "the $anchor %s is there twice", anchor);
     if (anchor)
         json_object_set_new(c->anchors, anchor, json_string(pointer));
-    json_object_foreach(json, key, value) {
+    json_object_foreach (json, key, value) {
         bool skip = !json_is_object(value) && !json_is_array(value);
         for (i = 0; i < ST_COUNT(data); i++)
             skip = skip || strcmp(key, data[i]) == 0;
         if (!skip && (r = find_anchors(c, value, st_json_pointer(c->arena, pointer, key))) < 0)
             return r;
     }
-    json_array_foreach(json, i, value) {
+    json_array_foreach (json, i, value) {
         if ((json_is_object(value) || json_is_array(value)) &&
             (r = find_anchors(c, value, st_printf(c->arena, "%s/%zu", pointer, i))) < 0)
             return r;
@@ -129,10 +129,10 @@ int st_compile_ref(struct st_compiler *c, const char *ref, const char *pointer, 
     return st_compile_schema(c, json, target, ret);
 }
 
+typedef void visit_fn(struct st_schema *sub, const struct st_schema *s, struct st_schema ***queue_end);
+
 /* Calls fn for each subschema that sees the same instance as s. */
-static void each_in_place(const struct st_schema *s, void (*fn)(struct st_schema *sub, const struct st_schema *s,
-                                                                struct st_schema ***queue_end),
-                          struct st_schema ***queue_end)
+static void each_in_place(const struct st_schema *s, visit_fn *fn, struct st_schema ***queue_end)
 {
     for (int i = 0; i < s->n_ops; i++)
         for (int k = 0; s->ops[i].in_place && k < s->ops[i].n_subs; k++)

@@ -77,7 +77,7 @@ struct st_compiler {
     struct st_memo {
         const json_t *json;
         struct st_schema *schema;
-    } *memo; /* open addressing, cap_memo is a power of two */
+    } * memo; /* open addressing, cap_memo is a power of two */
     size_t n_memo, cap_memo;
     json_t *anchors; /* name -> pointer; NULL until the first is asked for */
     int depth;
@@ -108,10 +108,9 @@ const char *st_format_message(const struct st_format *f);
 /* Checks, by keyword. */
 st_op_check st_check_type, st_check_enum, st_check_const, st_check_ref, st_check_all, st_check_any, st_check_one,
     st_check_not, st_check_if, st_check_minimum, st_check_maximum, st_check_above, st_check_below, st_check_multiple,
-    st_check_min_length, st_check_max_length, st_check_pattern, st_check_format, st_check_min_items,
-    st_check_max_items, st_check_unique, st_check_items, st_check_contains, st_check_min_members,
-    st_check_max_members, st_check_required, st_check_members, st_check_member_names, st_check_dependent_required,
-    st_check_dependent_schemas;
+    st_check_min_length, st_check_max_length, st_check_pattern, st_check_format, st_check_min_items, st_check_max_items,
+    st_check_unique, st_check_items, st_check_contains, st_check_min_members, st_check_max_members, st_check_required,
+    st_check_members, st_check_member_names, st_check_dependent_required, st_check_dependent_schemas;
 
 /* For the checks in their several files. */
 bool st_check_eval(struct st_check *c, const struct st_schema *s, const json_t *j, const struct st_path *at);

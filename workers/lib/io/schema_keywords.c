@@ -25,12 +25,9 @@ const char *st_type_message(struct st_arena *a, unsigned types)
     static const struct {
         unsigned type;
         const char *name;
-    } names[] = {{1u << JSON_OBJECT, "an object"},
-                 {1u << JSON_ARRAY, "a list"},
-                 {1u << JSON_STRING, "a string"},
-                 {1u << JSON_REAL, "a number"},
-                 {1u << JSON_INTEGER, "an integer"},
-                 {1u << JSON_TRUE, "true or false"},
+    } names[] = {{1u << JSON_OBJECT, "an object"},   {1u << JSON_ARRAY, "a list"},
+                 {1u << JSON_STRING, "a string"},    {1u << JSON_REAL, "a number"},
+                 {1u << JSON_INTEGER, "an integer"}, {1u << JSON_TRUE, "true or false"},
                  {1u << JSON_NULL, "null"}};
     const char *text = NULL;
     if (types & 1u << JSON_REAL)
@@ -84,7 +81,7 @@ static int compile_enum(struct st_compiler *c, const struct keyword_source *src,
     struct st_buf text = ST_BUF(LONGEST);
     if (!json_array_size(src->value))
         return st_compile_fail(c, src->at, "enum must be a list that is not empty");
-    json_array_foreach((json_t *)src->value, i, value) {
+    json_array_foreach ((json_t *)src->value, i, value) {
         st_buf_str(&text, i ? ", " : "must be one of: ");
         st_buf_str(&text, json_is_string(value) ? json_string_value(value) : st_json_text(c->arena, value));
     }
@@ -126,9 +123,8 @@ static int compile_list(struct st_compiler *c, const struct keyword_source *src,
         if (r < 0)
             return r;
     }
-    op->message = st_streq(src->name, "oneOf")
-                      ? "must match exactly one of the allowed forms, but matches several"
-                      : st_printf(c->arena, "must match one of the %zu allowed forms", n);
+    op->message = st_streq(src->name, "oneOf") ? "must match exactly one of the allowed forms, but matches several"
+                                               : st_printf(c->arena, "must match one of the %zu allowed forms", n);
     return 0;
 }
 
@@ -333,7 +329,7 @@ static int add_map(struct st_compiler *c, const json_t *map, const char *at, str
     json_t *json;
     if (!json_is_object(map))
         return st_compile_fail(c, at, "must be a map of schemas");
-    json_object_foreach((json_t *)map, name, json) {
+    json_object_foreach ((json_t *)map, name, json) {
         if (op->names)
             json_object_set_new(op->names, name, json_integer(op->n_subs));
         int r = compile_sub(c, json, st_json_pointer(c->arena, at, name), op);
@@ -348,7 +344,7 @@ static int compile_patterns(struct st_compiler *c, const json_t *map, const char
     const char *text;
     json_t *json;
     const struct st_pattern **patterns = st_new_n(c->arena, const struct st_pattern *, json_object_size(map));
-    json_object_foreach((json_t *)map, text, json) {
+    json_object_foreach ((json_t *)map, text, json) {
         int r = add_pattern(c, text, st_json_pointer(c->arena, at, text), &patterns[op->n_patterns++]);
         if (r < 0)
             return r;
@@ -413,7 +409,7 @@ static int compile_dependent_required(struct st_compiler *c, const struct keywor
     (void)op; /* the check reads the value, which is known to be sound from here on */
     if (!json_is_object(src->value))
         return st_compile_fail(c, src->at, "must be a map of lists of names");
-    json_object_foreach((json_t *)src->value, name, list) {
+    json_object_foreach ((json_t *)src->value, name, list) {
         int r = read_strings(c, list, st_json_pointer(c->arena, src->at, name), &strings, &n);
         if (r < 0)
             return r;
@@ -535,7 +531,7 @@ static int refuse_unknown(struct st_compiler *c, const json_t *json, const char 
 {
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)json, name, value) {
+    json_object_foreach ((json_t *)json, name, value) {
         size_t i = 0;
         while (i < ST_COUNT(keywords) && strcmp(keywords[i].name, name) != 0)
             i++;

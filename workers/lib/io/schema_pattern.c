@@ -5,11 +5,11 @@
 #include <pcre2.h>
 
 enum {
-    MAX_PATTERN = 2000,      /* bytes of source */
-    MATCH_LIMIT = 1000000,   /* steps back of one match */
-    HEAP_LIMIT = 64 * 1024,  /* KiB for one match, where it is interpreted */
-    STACK_LIMIT = 16 << 20,  /* bytes for one match, where it is compiled */
-    NEST_LIMIT = 50,         /* parentheses */
+    MAX_PATTERN = 2000,     /* bytes of source */
+    MATCH_LIMIT = 1000000,  /* steps back of one match */
+    HEAP_LIMIT = 64 * 1024, /* KiB for one match, where it is interpreted */
+    STACK_LIMIT = 16 << 20, /* bytes for one match, where it is compiled */
+    NEST_LIMIT = 50,        /* parentheses */
 };
 
 struct st_pattern {

@@ -1,5 +1,4 @@
-/* Access tokens verified by OpenSSL on parsed keys, because libjwt's decode verifies too little; the edge's signature.
- */
+/* Access tokens, written and verified by OpenSSL on parsed keys (libjwt verifies too little); the edge's signature. */
 #include "io/token.h"
 
 enum { HEADER_DEPTH = 4, CLAIMS_DEPTH = 16 };
@@ -152,6 +151,20 @@ int st_token_verify(const struct st_token_rule *rule, const char *token, size_t 
         .all = claims,
     };
     return 0;
+}
+
+int st_token_issue(const struct st_key *key, const json_t *claims, struct st_arena *a, const char **ret)
+{
+    const char *header = st_printf(a, "{\"alg\":\"%s\",\"typ\":\"at+jwt\",\"kid\":\"%s\"}",
+                                   st_alg_names[st_key_alg(key)], st_key_id(key));
+    const char *body = st_json_text(a, claims);
+    const char *text = st_printf(a, "%s.%s", st_b64url(a, header, strlen(header)), st_b64url(a, body, strlen(body)));
+    const unsigned char *sig;
+    size_t len;
+    int r = st_key_sign(key, a, text, strlen(text), &sig, &len);
+    if (r == 0)
+        *ret = st_printf(a, "%s.%s", text, st_b64url(a, sig, len));
+    return r;
 }
 
 void st_edge_sign(const void *key, size_t key_len, const struct st_edge_identity *id, char out[ST_EDGE_SIGNATURE_LEN])

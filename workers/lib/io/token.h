@@ -31,7 +31,10 @@ struct st_token_claims {
 ST_MUSTCHECK int st_token_verify(const struct st_token_rule *rule, const char *token, size_t len, int64_t now_s,
                                  struct st_arena *a, struct st_token_claims *ret, const char **ret_why);
 
-/* Signs claims with a private key, by libjwt. */
+/*
+ * Signs claims with a private key. By OpenSSL too: libjwt 1.10 overwrites `typ`, so it cannot write an at+jwt; the unit
+ * tests use it as the other implementation.
+ */
 ST_MUSTCHECK int st_token_issue(const struct st_key *key, const json_t *claims, struct st_arena *a, const char **ret);
 
 /*

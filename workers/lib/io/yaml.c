@@ -174,8 +174,8 @@ static int resolve_plain(struct reader *r, const yaml_event_t *e, const char *s,
     static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
     static const char *const trues[] = {"true", "True", "TRUE", NULL};
     static const char *const falses[] = {"false", "False", "FALSE", NULL};
-    static const char *const unreal[] = {".inf",  ".Inf",  ".INF",  "-.inf", "-.Inf", "-.INF", "+.inf",
-                                         "+.Inf", "+.INF", ".nan",  ".NaN",  ".NAN",  NULL};
+    static const char *const unreal[] = {".inf",  ".Inf",  ".INF", "-.inf", "-.Inf", "-.INF", "+.inf",
+                                         "+.Inf", "+.INF", ".nan", ".NaN",  ".NAN",  NULL};
     int base;
     *ret = NULL;
     if (one_of(s, nulls))
@@ -200,10 +200,12 @@ static bool tag_fits(const char *tag, const json_t *j)
     static const struct {
         const char *tag;
         json_type type;
-    } tags[] = {{YAML_STR_TAG, JSON_STRING},   {YAML_INT_TAG, JSON_INTEGER}, {YAML_FLOAT_TAG, JSON_REAL},
-                {YAML_NULL_TAG, JSON_NULL},    {YAML_BOOL_TAG, JSON_TRUE},   {YAML_BOOL_TAG, JSON_FALSE},
-                {YAML_SEQ_TAG, JSON_ARRAY},    {YAML_MAP_TAG, JSON_OBJECT},  {"!", JSON_STRING},
-                {"!", JSON_ARRAY},             {"!", JSON_OBJECT}};
+    } tags[] = {{YAML_STR_TAG, JSON_STRING}, {YAML_INT_TAG, JSON_INTEGER},
+                {YAML_FLOAT_TAG, JSON_REAL}, {YAML_NULL_TAG, JSON_NULL},
+                {YAML_BOOL_TAG, JSON_TRUE},  {YAML_BOOL_TAG, JSON_FALSE},
+                {YAML_SEQ_TAG, JSON_ARRAY},  {YAML_MAP_TAG, JSON_OBJECT},
+                {"!", JSON_STRING},          {"!", JSON_ARRAY},
+                {"!", JSON_OBJECT}};
     for (size_t i = 0; i < ST_COUNT(tags); i++)
         if (strcmp(tag, tags[i].tag) == 0 && json_typeof(j) == tags[i].type)
             return true;
@@ -332,8 +334,8 @@ static int read_key(struct reader *r, const yaml_event_t *e, const json_t *objec
     return result;
 }
 
-static int read_member(struct reader *r, const yaml_event_t *key_event, int depth, json_t *object,
-                       struct container *c, struct node *parent)
+static int read_member(struct reader *r, const yaml_event_t *key_event, int depth, json_t *object, struct container *c,
+                       struct node *parent)
 {
     json_t *key = NULL;
     int result = read_key(r, key_event, object, &key);

@@ -75,6 +75,7 @@ static enum verdict check_payload(struct consumer *c, struct incoming *in)
     const struct st_event_type *type = st_run_event_type(c->run, in->event.type);
     if (!type)
         return reject(in, "the registry does not know this event type");
+    in->event.topic = type->topic;
     if (st_schema_check(type->payload, in->payload, &c->w.arena, &errors) < 0)
         return reject(in, st_printf(&c->w.arena, "the payload does not fit its schema: %s %s", errors.list[0].pointer,
                                     errors.list[0].message));
@@ -470,7 +471,8 @@ static void find_parts(struct consumer *c)
     c->streams = st_new_n(a, const char *, max);
     c->fences = st_alloc_array(a, max, sizeof(*c->fences));
     for (int t = 0; t < run->n_types; t++) {
-        bool known = !st_run_subscription(run, run->types[t].type);
+        /* "*": any service publishes it; its own other events make the service known. */
+        bool known = !st_run_subscription(run, run->types[t].type) || st_streq(run->types[t].service, "*");
         for (size_t i = 0; i < c->n_parts && !known; i++)
             known = st_streq(c->parts[i].service, run->types[t].service);
         for (int p = 0; p < ST_BUS_PARTITIONS && !known; p++) {

@@ -1,0 +1,66 @@
+#ifndef ST_NARRATION_NARRATE_H
+#define ST_NARRATION_NARRATE_H
+/*
+ * From a story's segments to two sound files and a timing map: plan, speak (several children at once), level, join,
+ * encode, all in one stream and in order.
+ */
+#include "narration/voices.h"
+
+struct st_narrate_segment {
+    const char *text; /* UTF-8 */
+    size_t len;
+    size_t voice; /* index into the job's voices */
+    enum st_emotion emotion;
+    double intensity;    /* 0..1 */
+    bool paragraph_ends; /* a longer pause follows */
+};
+
+struct st_narrate_job {
+    const struct st_speech *speech;
+    const char *language; /* BCP 47; NULL or "und": English, and other scripts by their own languages */
+    const struct st_voice *voices;
+    size_t n_voices;
+    const struct st_narrate_segment *segments;
+    size_t n_segments;
+    const char *opus_path, *mp3_path;
+    const char *cache_dir; /* must exist; NULL: no cache */
+    int parallel;          /* children at once, 1..ST_NARRATE_PARALLEL_MAX; 0: 2 */
+
+    /* Both are called on the calling thread, some times a second, and may be NULL. done and total count utterances. */
+    void (*progress)(void *ctx, size_t done, size_t total);
+    bool (*cancelled)(void *ctx);
+    void *ctx;
+};
+
+enum {
+    ST_NARRATE_PARALLEL_MAX = 16,
+    ST_NARRATE_TEXT_MAX = 4 << 20, /* bytes of all segments together */
+};
+
+struct st_narrate_time {
+    int64_t start_ms, end_ms; /* of its sound, without the pause behind it; equal when it has none */
+    int error; /* 0, or why some of it is missing: an ST_E_* of st_speech_say, UNPROCESSABLE: no reader */
+};
+
+struct st_narrate_result {
+    struct st_narrate_time *times; /* one for each segment; in the arena */
+    int64_t duration_ms;
+    size_t utterances, from_cache, failed; /* failed: utterances */
+    const char *why;                       /* for people, set with an error too; static */
+};
+
+/*
+ * Blocks until done; memory does not grow with the length of the sound. Several jobs may run at once. On any error no
+ * file is left at the paths, and ret->why says what to tell the author:
+ *   ST_E_UNPROCESSABLE  no voice for the language; nothing in the text can be spoken; most of it is in a script that
+ *                       no voice reads
+ *   ST_E_INVALID        text that is not UTF-8, or a voice index out of range
+ *   ST_E_TOO_LARGE      more text than ST_NARRATE_TEXT_MAX
+ *   ST_E_BAD_GATEWAY    more than a tenth of the utterances failed: the synthesiser is broken
+ *   ST_E_UNAVAILABLE    the files cannot be written, or no child can be started
+ *   ST_E_CANCELLED      cancelled() said so
+ * What was spoken is in the cache in every case.
+ */
+int st_narrate_audio(struct st_arena *a, const struct st_narrate_job *job, struct st_narrate_result *ret) ST_MUSTCHECK;
+
+#endif

@@ -1,0 +1,276 @@
+/* Speaking a story, as a job. */
+#include "narration/narrate.h"
+#include "narration/narration.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+enum { TELL_EVERY_US = 2000000, PATH_LEN = 4096, TIMING_LIMIT = 64 << 20 };
+
+static struct st_speech *speech; /* set once by narration_start, before any thread */
+
+/* The speech engine beside this program, unless an option names another. */
+static const char *speak_program(struct st_call *call)
+{
+    const char *given = st_option("speak_program");
+    char self[PATH_LEN];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (*given || n <= 0)
+        return given;
+    self[n] = '\0';
+    *strrchr(self, '/') = '\0';
+    return st_printf(call->arena, "%s/narration-speak", self);
+}
+
+int narration_start(struct st_call *call)
+{
+    const char *program = speak_program(call);
+    int r = st_speech_open(program, &speech);
+    return r < 0 ? st_fail(call, r, "The speech engine %s does not work.", program) : 0;
+}
+
+/* --- what is to be spoken --- */
+
+struct script {
+    struct st_narrate_job job;
+    const json_t *segments, *characters;
+    json_t *voice_of; /* character's name -> index into job.voices; the narrator is 0 */
+    int64_t code_points;
+};
+
+static json_t *load_segments(struct st_call *call, const json_t *n)
+{
+    json_t *segments = json_object_get(n, "segments");
+    const char *why, *ref = st_str(n, "text_ref");
+    if (json_is_array(segments))
+        return segments;
+    if (ref && st_json_load(call->arena, st_object_path(call, ref), &segments, &why) == 0 && json_is_array(segments))
+        return segments;
+    return NULL;
+}
+
+static int cast(struct st_call *call, struct script *s)
+{
+    char language[ST_LANGUAGE_LEN];
+    size_t n = json_array_size(s->characters), i;
+    json_t *one;
+    int r = st_speech_language(speech, s->job.language, language);
+    if (r < 0)
+        return r;
+    struct st_voice *voices = st_new_n(call->arena, struct st_voice, n + 1);
+    struct st_role *roles = st_new_n(call->arena, struct st_role, n + 1);
+    s->voice_of = st_json_keep(call->arena, json_object());
+    json_array_foreach (s->characters, i, one) {
+        roles[i] = (struct st_role){st_gender_from(st_str(one, "gender")), st_age_from(st_str(one, "age"))};
+        json_object_set_new(s->voice_of, st_json_str(one, "name", ""), json_integer((json_int_t)i + 1));
+    }
+    st_voices_narrator(language, &voices[0]);
+    st_voices_cast(language, roles, n, &voices[1]);
+    s->job.voices = voices;
+    s->job.n_voices = n + 1;
+    return 0;
+}
+
+static void fill_segments(struct st_call *call, struct script *s)
+{
+    size_t n = json_array_size(s->segments), i;
+    json_t *one;
+    struct st_narrate_segment *list = st_new_n(call->arena, struct st_narrate_segment, n + 1);
+    json_array_foreach (s->segments, i, one) {
+        const char *text = st_json_str(one, "text", "");
+        int64_t paragraph = st_json_int(one, "paragraph", 0);
+        int64_t next = st_json_int(json_array_get(s->segments, i + 1), "paragraph", paragraph);
+        list[i] = (struct st_narrate_segment){
+            .text = text,
+            .len = strlen(text),
+            .voice = (size_t)st_json_int(s->voice_of, st_json_str(one, "speaker", ""), 0),
+            .emotion = st_emotion_from(st_str(one, "emotion")),
+            .intensity = st_json_num(one, "intensity", 0),
+            .paragraph_ends = next != paragraph,
+        };
+        s->code_points += (int64_t)st_utf8_length(text, list[i].len);
+    }
+    s->job.segments = list;
+    s->job.n_segments = n;
+}
+
+/* --- while it is spoken --- */
+
+struct speaking {
+    struct st_call *call;
+    const char *narration_id, *story_id;
+    int stop; /* why to stop, 0 to go on */
+    int64_t next_tell;
+};
+
+static void emit_progress(struct st_call *call, const char *narration_id, const char *story_id, size_t done,
+                          size_t total)
+{
+    st_emit(call, "NarrationProgressed", narration_id,
+            json_pack("{s:s, s:s, s:I, s:I}", "narrationId", narration_id, "storyId", story_id, "done",
+                      (json_int_t)done, "total", (json_int_t)total));
+}
+
+static void on_progress(void *ctx, size_t done, size_t total)
+{
+    struct speaking *s = ctx;
+    if (s->stop == 0)
+        s->stop = st_progress(s->call, (int64_t)done, (int64_t)total);
+    if (s->stop == 0 && st_mono() >= s->next_tell) {
+        s->next_tell = st_mono() + TELL_EVERY_US;
+        emit_progress(s->call, s->narration_id, s->story_id, done, total);
+        s->stop = st_commit(s->call);
+    }
+}
+
+static bool on_cancel_check(void *ctx)
+{
+    return ((struct speaking *)ctx)->stop < 0;
+}
+
+/* --- what came of it --- */
+
+static const char *voices_json(struct st_call *call, const struct script *s)
+{
+    json_t *list = st_json_keep(call->arena, json_array());
+    for (size_t i = 0; i < s->job.n_voices; i++) {
+        const struct st_voice *v = &s->job.voices[i];
+        const char *character = i ? st_str(json_array_get(s->characters, i - 1), "name") : NULL;
+        const char *engine = v->engine == SPEAK_FLITE ? "flite" : "espeak-ng";
+        const char *name =
+            st_printf(call->arena, "%s %s, pitch %d %%", engine, *v->name ? v->name : "default", v->pitch / 10);
+        json_array_append_new(list, json_pack("{s:s?, s:s}", "character", character, "voice", name));
+    }
+    return st_json_text(call->arena, list);
+}
+
+static const char *timing_json(struct st_call *call, const struct script *s, const struct st_narrate_result *result)
+{
+    struct st_buf b = ST_BUF(TIMING_LIMIT);
+    st_buf_char(&b, '[');
+    for (size_t i = 0; i < s->job.n_segments; i++)
+        st_buf_printf(&b, "%s{\"segmentId\":\"%s\",\"startMs\":%lld,\"endMs\":%lld}", i ? "," : "",
+                      st_json_str(json_array_get(s->segments, i), "segmentId", ""),
+                      (long long)result->times[i].start_ms, (long long)result->times[i].end_ms);
+    st_buf_char(&b, ']');
+    const char *text = st_strndup(call->arena, b.data, b.len);
+    st_buf_release(&b);
+    return text;
+}
+
+static int write_object(struct st_call *call, const char *key, const char *text)
+{
+    FILE *f = fopen(st_object_path(call, key), "we");
+    bool bad = !f || fputs(text, f) < 0;
+    if ((f && fclose(f)) || bad)
+        return st_fail(call, ST_E_UNAVAILABLE, "The object store does not take %s.", key);
+    return 0;
+}
+
+static int finish(struct st_call *call, const json_t *n, const struct script *s, const struct st_narrate_result *result)
+{
+    const char *id = st_str(n, "narration_id"), *key = st_printf(call->arena, "narration/%s", id);
+    const char *timing = timing_json(call, s, result), *timing_ref = st_printf(call->arena, "%s/timing.json", key);
+    int r = write_object(call, timing_ref, timing);
+    if (r < 0)
+        return r;
+    st_exec(call,
+            "update narrations set status = 'ready', voices = $2, timing = $3, duration_ms = $4, object_key = $5, "
+            "finished_at = now() where narration_id = $1",
+            id, voices_json(call, s), timing, st_i64(call->arena, result->duration_ms), key);
+    double cached = result->utterances ? (double)result->from_cache / (double)result->utterances : 0;
+    st_emit(call, "NarrationGenerated", id,
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:f}", "narrationId", id, "storyId",
+                      st_str(n, "story_id"), "authorId", st_str(n, "author_id"), "title", st_str(n, "title"),
+                      "language", st_str(n, "language"), "audioUrl",
+                      st_printf(call->arena, "/v1/narrations/%s/audio?format=opus", id), "audioRef",
+                      st_printf(call->arena, "%s/audio.opus", key), "timingRef", timing_ref, "durationMs",
+                      (json_int_t)result->duration_ms, "format", "opus", "provider", "embedded", "narrationCharacters",
+                      (json_int_t)s->code_points, "cachedShare", cached));
+    return 0;
+}
+
+static void give_up(struct st_call *call, const json_t *n, const char *reason, bool retryable)
+{
+    const char *id = st_str(n, "narration_id");
+    st_exec(call, "update narrations set status = 'failed', reason = $2, finished_at = now() where narration_id = $1",
+            id, reason);
+    st_emit(call, "NarrationFailed", id,
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "narrationId", id, "storyId", st_str(n, "story_id"), "authorId",
+                      st_str(n, "author_id"), "title", st_str(n, "title"), "reason", reason, "retryable", retryable));
+}
+
+static int speak(struct st_call *call, const json_t *n, struct script *s, struct st_narrate_result *ret)
+{
+    const char *id = st_str(n, "narration_id");
+    struct speaking state = {
+        .call = call, .narration_id = id, .story_id = st_str(n, "story_id"), .next_tell = st_mono() + TELL_EVERY_US};
+    s->job.speech = speech;
+    s->job.opus_path = st_object_path(call, st_printf(call->arena, "narration/%s/audio.opus", id));
+    s->job.mp3_path = st_object_path(call, st_printf(call->arena, "narration/%s/audio.mp3", id));
+    s->job.cache_dir = st_object_path(call, "narration/cache/");
+    s->job.progress = on_progress;
+    s->job.cancelled = on_cancel_check;
+    s->job.ctx = &state;
+    fill_segments(call, s);
+    int r = st_narrate_audio(call->arena, &s->job, ret);
+    return r < 0 && state.stop < 0 ? state.stop : r;
+}
+
+static int load(struct st_call *call, json_t **ret)
+{
+    return st_row(
+        call, ret,
+        "select n.narration_id, n.story_id, s.author_id, s.title, n.language, n.characters, n.segments, n.text_ref "
+        "from narrations n join stories s using (story_id) where n.narration_id = $1 and n.status <> 'ready'",
+        st_str(call->body, "narrationId"));
+}
+
+int narration_speak(struct st_call *call)
+{
+    json_t *n;
+    struct st_narrate_result result = {.why = NULL};
+    int r = load(call, &n);
+    if (r == ST_E_NOT_FOUND)
+        return 0; /* the story was deleted, or the narration is there */
+    if (r < 0)
+        return r;
+    struct script s = {.job = {.language = st_str(n, "language")},
+                       .segments = load_segments(call, n),
+                       .characters = json_object_get(n, "characters")};
+    if (!s.segments)
+        return st_fail(call, ST_E_UNAVAILABLE, "The text of the story cannot be read.");
+    emit_progress(call, st_str(n, "narration_id"), st_str(n, "story_id"), 0, json_array_size(s.segments));
+    if ((r = st_commit(call)) < 0)
+        return r;
+    if ((r = cast(call, &s)) < 0)
+        result.why = st_printf(call->arena, "There is no voice for the language %s.", s.job.language);
+    else
+        r = speak(call, n, &s, &result);
+    if (r == 0)
+        return finish(call, n, &s, &result);
+    if (r != ST_E_UNPROCESSABLE && r != ST_E_INVALID && r != ST_E_TOO_LARGE)
+        return result.why ? st_fail(call, r, "%s", result.why) : r;
+    give_up(call, n, result.why ? result.why : "The text cannot be spoken.", false); /* it would fail again */
+    return 0;
+}
+
+/* Runs when the attempts are used up. */
+int narration_speak_failed(struct st_call *call)
+{
+    json_t *n;
+    int r = load(call, &n);
+    if (r < 0)
+        return r == ST_E_NOT_FOUND ? 0 : r;
+    give_up(call, n, "The narration could not be made.", true);
+    return 0;
+}
+
+int narration_remove_files(struct st_call *call)
+{
+    static const char *const files[] = {"audio.opus", "audio.mp3", "timing.json", ""};
+    const char *id = st_str(call->body, "narrationId");
+    for (size_t i = 0; i < ST_COUNT(files); i++)
+        (void)remove(st_object_path(call, st_printf(call->arena, "narration/%s/%s", id, files[i])));
+    return 0;
+}
