@@ -18,7 +18,7 @@ PACKAGES := \
 	gcc libc6-dev make perl curl openssl nginx nginx-dev redis-server postgresql ffmpeg espeak-ng-data \
 	libpq-dev libhiredis-dev libjansson-dev libjwt-dev libcurl4-openssl-dev libssl-dev libmicrohttpd-dev \
 	libargon2-dev libyaml-dev libpcre2-dev flite1-dev libespeak-ng-dev libopusenc-dev libmp3lame-dev \
-	fonts-dejavu-core fonts-noto-core fonts-noto-cjk
+	fonts-dejavu-core fonts-noto-core fonts-noto-cjk fonts-symbola
 TEST_PACKAGES := libcmocka-dev libtest-base-perl libio-socket-ssl-perl pocketsphinx pocketsphinx-en-us wrk \
 	clang-format universal-ctags systemd
 FUZZ_PACKAGES := clang

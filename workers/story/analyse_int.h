@@ -187,6 +187,7 @@ struct an_person {
     bool named;     /* by a name, not only by descriptions */
     bool sure;      /* a title or a first name says that it is a person */
     int male, female, child, adult, old; /* votes */
+    int merged;     /* 1 + the person that this one turned out to be, or 0 */
     int character;  /* index into the result, or -1 */
 };
 
@@ -213,6 +214,7 @@ struct an {
     struct an_person *persons;
     uint32_t n_persons, cap_persons;
     int narrator; /* person of the story's "I", or -1 */
+    int n_merged;
     bool discovering; /* clauses may make new entities */
 };
 

@@ -28,7 +28,7 @@ const struct an_feeling an_feelings[] = {
      "sob sobbed sobbing sobs wept weep weeping weeps grief grieve grieved grieving sorrow sorrowful sorrowfully "
      "heartbroken heartbreak heart-broken despair despairing despaired mourn mourned mourning mournful anguish anguished "
      "misery miserable miserably wretched tears tearful tearfully in_tears burst_into_tears into_tears heart_sank "
-     "heart_broke broken_heart broke_her_heart cried_bitterly wept_bitterly bitter_tears devastated inconsolable bereft"},
+     "heart_broke heart_sink heart_sinking broken_heart broke_her_heart cried_bitterly wept_bitterly bitter_tears devastated inconsolable bereft"},
     {"en", ST_SADNESS, 8,
      "sad sadly sadness saddened unhappy unhappily unhappiness depressed depression gloomy gloom melancholy lonely "
      "loneliness lonesome lament lamented wail wailed wailing whimper whimpered bereaved funeral grave coffin "
@@ -55,12 +55,12 @@ const struct an_feeling an_feelings[] = {
      "vengeance revenge avenge cross crossly mad cursed curse damn damned damnation bastard idiot fool liar traitor "
      "villain scoundrel rascal wretch coward thief murderer glare glared glaring scowl scowled scowling indignant "
      "indignantly indignation resent resented resentment resentful spiteful spite hostile insolent insolence impudent "
-     "impudence get_out shut_up"},
+     "impudence get_out_of_my shut_up"},
     {"en", ST_ANGER, 6,
      "annoyed annoy annoyance annoying irritated irritably irritation irritable frustrated frustration snap snapped "
      "bark barked hiss hissed spat stamp stamped threaten threatened threat quarrel quarrelled argue argued argument "
      "accuse accused blame blamed scold scolded stupid rude rudely sharp sharply harsh harshly stern sternly bitter "
-     "slam slammed smash smashed punch punched strike struck hit kick kicked slap slapped fight fought attack attacked "
+     "slam slammed smash smashed punch punched slap slapped fight fought attack attacked "
      "violent violently violence clench clenched cruel cruelly grumble grumbled jealous jealousy envy envious offended "
      "insult insulted impatient impatiently gritted fists fist enough_of"},
     {"en", ST_ANGER, 4,
@@ -86,7 +86,7 @@ const struct an_feeling an_feelings[] = {
      "trapped escape escaped desperate desperately desperation freeze froze frozen gasp gasped pale trembling_voice "
      "stammer stammered stutter stuttered faltered hesitated pounding crept creep creeping careful beware victim"},
     {"en", ST_FEAR, 4,
-     "storm thunder lightning night hush backed_away footsteps footstep strange stranger unknown cold_sweat whisper "
+     "storm thunder lightning hush backed_away footsteps footstep strange stranger unknown cold_sweat whisper "
      "whispered doubt uncertain helpless helplessly hunted hunt chase chased claws teeth fangs grave_danger alone_in "
      "deep_in careful_now be_careful don't_go"},
     /* ---- English: surprise ---- */
@@ -98,7 +98,7 @@ const struct an_feeling an_feelings[] = {
     {"en", ST_SURPRISE, 8,
      "unexpected unexpectedly unbelievable incredible incredibly incredulous incredulously gasp gasped gaped gaping "
      "shocked shock shocking bewildered bewilderment speechless startled marvel marvelled marveled wonderstruck goodness "
-     "good_heavens good_gracious goodness_gracious my_goodness good_lord good_god dear_me oh_my what_on how_on gosh wow "
+     "good_heavens good_gracious goodness_gracious my_goodness good_lord good_god be_damned dear_me oh_my what_on how_on gosh wow "
      "whoa blimey impossible"},
     {"en", ST_SURPRISE, 6,
      "wonder wondering wondered suddenly sudden blinked blink stared stare staring puzzled puzzle puzzling confused "

@@ -126,7 +126,7 @@ const char an_nicknames[] =
     "nick=nicholas ned=edward ted=edward teddy=edward eddie=edward ed=edward harry=henry hal=henry charley=charles "
     "charlie=charles fred=frederick freddy=frederick freddie=frederick frank=francis george=georgie alex=alexander "
     "sandy=alexander alec=alexander andy=andrew tony=anthony chris=christopher kit=christopher matt=matthew "
-    "max=maximilian pete=peter phil=philip steve=stephen tim=timothy timmy=timothy walt=walter bert=albert al=albert "
+    "max=maximilian toby=tobias josh=joshua nate=nathaniel zach=zachary leo=leonard gus=augustus theo=theodore vic=victor ron=ronald don=donald ken=kenneth jeff=jeffrey larry=lawrence jerry=gerald greg=gregory ray=raymond ollie=oliver pete=peter phil=philip steve=stephen tim=timothy timmy=timothy walt=walter bert=albert al=albert "
     "archie=archibald kate=katherine kitty=catherine cathy=catherine katie=katherine katy=katherine kathy=katherine "
     "maggie=margaret meg=margaret peggy=margaret madge=margaret molly=mary polly=mary annie=anne nan=anne nancy=anne "
     "jenny=jennifer jen=jennifer jess=jessica becky=rebecca sue=susan susie=susan sally=sarah sadie=sarah ellie=eleanor "

@@ -111,7 +111,7 @@ static bool looks_opening(const struct scan *sc, const char *s, int mark)
     if (next == 0)
         return false;
     if (all_marks[mark].single)
-        return free_before && !is_space(next) && !closes(&all_marks[mark], next) && cp != 0x2019;
+        return free_before && !is_space(next) && next != cp;
     if (cp == 0xBB)
         return sc->style.inverted && free_before;
     if (cp == 0xAB)

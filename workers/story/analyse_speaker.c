@@ -120,6 +120,11 @@ static void read_names(struct an *an, const struct an_span *span, struct turn *t
 
 /* ---- Turns ---- */
 
+static const char *last_word(const struct an *an, const struct an_span *s)
+{
+    return s->w1 > s->w0 ? an->terms[an->words[s->w1 - 1].term].text : "";
+}
+
 static bool ends_sentence(const struct an *an, const struct an_span *s)
 {
     return an_is_terminator(an_before(an->text + s->start, an->text + s->end));
@@ -349,6 +354,60 @@ static void resolve_clause(struct talker *t, struct turn *turn)
     }
 }
 
+/* ---- "What is your name?" - "Tobias." ---- */
+
+static bool asks_name(const struct an *an, const struct turn *turn)
+{
+    const struct an_span *span = &an->spans[turn->s1];
+    bool name = false, your = false;
+    for (uint32_t w = span->w0; w < span->w1; w++) {
+        const char *text = an->terms[an->words[w].term].text;
+        name = name || st_streq(text, "name") || (your && st_streq(text, "called"));
+        your = your || st_streq(text, "your") || st_streq(text, "you");
+    }
+    return (name || st_streq(last_word(an, span), "you")) && ends_with_question(an, span);
+}
+
+/* The person whose name is the first sentence of the quote, or -1. */
+static int named_first(const struct an *an, const struct an_span *span)
+{
+    int32_t m = span->w0 < span->w1 ? an->words[span->w0].mention : -1;
+    if (m < 0 || an->entities[an->mentions[m].entity].description)
+        return -1;
+    uint32_t last = span->w0 + an->mentions[m].n - 1;
+    return an->words[last].after & (AN_STOP | AN_END) ? an->entities[an->mentions[m].entity].person : -1;
+}
+
+/* From now on the boy is Tobias. */
+static void merge_persons(struct an *an, int from, int into)
+{
+    struct an_person *a = &an->persons[into], *b = &an->persons[from];
+    for (uint32_t i = 0; i < an->n_entities; i++)
+        if (an->entities[i].person == from)
+            an->entities[i].person = into;
+    a->mentions += b->mentions;
+    a->male += b->male;
+    a->female += b->female;
+    a->child += b->child;
+    a->adult += b->adult;
+    a->old += b->old;
+    b->merged = into + 1;
+}
+
+static void introduce(struct an *an, struct turn *turn)
+{
+    enum { MERGES_MAX = 100 };
+    if (turn->called == turn->self)
+        turn->called = -1;
+    bool unnamed = turn->speaker >= 0 && turn->speaker != an->narrator && !an->persons[turn->speaker].named;
+    if (unnamed && turn->speaker != turn->self && an->n_merged < MERGES_MAX) {
+        an->n_merged++;
+        merge_persons(an, turn->speaker, turn->self);
+    }
+    if (turn->speaker < 0 || unnamed || !turn->said.verb)
+        set_speaker(turn, turn->self, AN_E_SELF, 0.85);
+}
+
 /* The last speaker before turn i of its conversation who is not a; or whom a has just addressed. */
 static int partner_before(const struct talker *t, uint32_t i, int a)
 {
@@ -396,8 +455,9 @@ static void fill_run(struct talker *t, uint32_t from, uint32_t to, bool left, bo
         enum an_evidence evidence = b >= 0 && b == called ? AN_E_CALLED : AN_E_TURN;
         if (b < 0 && right)
             b = partner_after(t, to, a);
-        bool fits = !right || b < 0 || t->turns[to].speaker == ((to - anchor) % 2 ? b : a);
-        double confidence = right && fits ? 0.8 : 0.72;
+        int next = right ? t->turns[to].speaker : -1;
+        bool fits = !right || b < 0 || (next != a && next != b) || next == ((to - anchor) % 2 ? b : a);
+        double confidence = (next == a || next == b) && fits ? 0.8 : 0.72;
         for (uint32_t k = from; k < to && k - anchor <= RUN_MAX; k++, confidence *= 0.97) {
             int person = (k - anchor) % 2 ? b : a;
             if (person >= 0 && (fits || (k == from && evidence == AN_E_CALLED)))
@@ -436,17 +496,20 @@ static void speak_turns(struct talker *t)
     struct an *an = t->an;
     for (uint32_t i = 0; i < t->n_turns; i++) {
         const struct turn *turn = &t->turns[i];
+        int person = turn->speaker;
+        while (person >= 0 && an->persons[person].merged)
+            person = an->persons[person].merged - 1;
         for (uint32_t s = turn->s0; s <= turn->s1; s++) {
             struct an_span *span = &an->spans[s];
             if (!span->quoted)
                 continue;
-            span->speaker = turn->speaker;
+            span->speaker = person;
             span->evidence = (uint8_t)(s > turn->s0 && turn->evidence == AN_E_ATTRIBUTION ? AN_E_SAME : turn->evidence);
             span->confidence = turn->speaker < 0 ? 0 : turn->confidence;
         }
-        if (turn->speaker >= 0) {
-            an->persons[turn->speaker].turns++;
-            an->persons[turn->speaker].mentions += turn->speaker == an->narrator;
+        if (person >= 0) {
+            an->persons[person].turns++;
+            an->persons[person].mentions += person == an->narrator;
         }
     }
 }
@@ -486,10 +549,11 @@ void an_find_speakers(struct an *an)
     find_turns(&t);
     for (uint32_t i = 0; i < t.n_turns; i++) {
         struct turn *turn = &t.turns[i];
-        if (turn->self >= 0 && !turn->said.verb)
-            set_speaker(turn, turn->self, AN_E_SELF, 0.85);
-        else
-            resolve_clause(&t, turn);
+        if (turn->self < 0 && i > 0 && asks_name(an, turn - 1))
+            turn->self = named_first(an, &an->spans[turn->s0]);
+        resolve_clause(&t, turn);
+        if (turn->self >= 0)
+            introduce(an, turn);
         if (turn->speaker >= 0)
             an->persons[turn->speaker].turns++; /* counted anew below; here it marks who speaks at all */
     }

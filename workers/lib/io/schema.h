@@ -5,7 +5,8 @@
  *
  * A keyword either works or is refused when compiling; none is silently ignored (annotations, `x-` members and
  * `description`, `title`, `default`, `examples`, `example`, `deprecated`, `readOnly`, `writeOnly`, `$comment`, `$id`,
- * `$schema` assert nothing). A compiled schema is immutable: any number of threads may check with it.
+ * `$schema` assert nothing). `x-message` beside `pattern` is what a client is told instead of the pattern. A compiled
+ * schema is immutable: any number of threads may check with it.
  *
  * Refused in particular: unevaluatedProperties, unevaluatedItems, $dynamicRef, references to other documents, $id below
  * the root, formats other than date-time date time email uri uuid hostname ipv4 ipv6 (which are asserted; an email has

@@ -236,7 +236,8 @@ static int compile_pattern(struct st_compiler *c, const struct keyword_source *s
         return r;
     op->patterns = pattern;
     op->n_patterns = 1;
-    op->message = st_printf(c->arena, "must match the pattern %s", text);
+    /* A pattern says little to people; x-message beside it says what to mend. */
+    op->message = st_json_str(src->schema, "x-message", st_printf(c->arena, "must match the pattern %s", text));
     return 0;
 }
 
