@@ -42,11 +42,15 @@ for my $line (@lines) {
     is $said->{exit}, 0, $line or diag $said->{out};
     next if $line ne 'make run';
     like $said->{out}, qr{https://localhost:$port}, 'it says where the platform is';
+    is scalar(my @stages = $said->{out} =~ /\bdone\b/g), 6, 'each stage was reached';
+    my @mails = glob "$var/outbox/*.eml";
+    cmp_ok scalar @mails, '>=', 4, 'mails arrived: welcome, confirmation, narration, video';
+    ($ENV{TOKEN}) = $said->{out} =~ /^\s*TOKEN=(\S+)$/m;
     my @curl = $said->{out} =~ /^\s*(curl .*)$/mg;
-    is scalar @curl, 3, 'and what to try next';
+    is scalar @curl, 3, 'it says what to try next';
     for my $next (@curl) {
-        my $answer = shell("$next --fail --silent --show-error --output /dev/null");
-        is $answer->{exit}, 0, $next or diag $answer->{out};
+        my $answer = shell("cd $var && $next --fail --silent --show-error");
+        is $answer->{exit}, 0, $next =~ s/-H.*"//r or diag $answer->{out};
     }
 }
 isnt shell('make status')->{exit}, 0, 'after make down nothing is healthy';

@@ -218,10 +218,11 @@ static void test_existence(void **state)
 /* --- the templates of the house -------------------------------------------------------------------------------------
  */
 
-/* A value as its schema asks for it; texts are hostile to HTML. */
-static json_t *sample_value(const json_t *schema)
+/* A value of a member as its schema asks for it; texts are hostile to HTML. */
+static json_t *sample_value(const json_t *schema, const char *name)
 {
-    const char *type = st_json_str(schema, "type", "string"), *format = st_json_str(schema, "format", "");
+    const json_t *member = json_object_get(json_object_get(schema, "properties"), name);
+    const char *type = st_json_str(member, "type", "string");
     if (st_streq(type, "integer"))
         return json_integer(7);
     if (st_streq(type, "number"))
@@ -230,8 +231,7 @@ static json_t *sample_value(const json_t *schema)
         return json_true();
     if (st_streq(type, "array"))
         return json_array();
-    return st_streq(format, "uuid") ? json_string("0193c7e2-1111-7111-8111-111111111111")
-                                    : json_string("<i>Zoë & \"漢字\"</i>");
+    return json_string(st_ends(name, "Url") ? "/v1/x?a=<i>Zoë" : "<i>Zoë & \"漢字\"</i>");
 }
 
 /* The smallest payload of the event whose topic is the campaign, and what notification adds to it. */
@@ -248,9 +248,7 @@ static json_t *sample(const char *campaign)
         assert_int_equal(st_json_load(&arena, found.gl_pathv[i], &schema, &why), 0);
         known = st_streq(st_json_str(schema, "x-topic", ""), campaign);
         json_array_foreach (known ? json_object_get(schema, "required") : NULL, k, name)
-            json_object_set_new(
-                values, json_string_value(name),
-                sample_value(json_object_get(json_object_get(schema, "properties"), json_string_value(name))));
+            json_object_set_new(values, json_string_value(name), sample_value(schema, json_string_value(name)));
     }
     globfree(&found);
     if (!known)

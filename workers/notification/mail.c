@@ -1,7 +1,7 @@
 /* A mail as RFC 5322 text. */
 #include "notification/mail.h"
 
-enum { LINE = 76, MAIL_LIMIT = 4 * 1024 * 1024, ENCODED_WORD = 45 /* bytes of text in one RFC 2047 word */ };
+enum { LINE = 76, MAIL_LIMIT = 4 * 1024 * 1024, ENCODED_WORD = 60 /* encoded characters in one RFC 2047 word */ };
 
 static bool plain_address(const char *s)
 {
@@ -19,32 +19,54 @@ static bool ascii(const char *s)
     return true;
 }
 
-/* RFC 2047: words of whole characters, each at most 75 long, folded. Control characters become spaces. */
+/* Characters that may stand in an encoded word, and in a phrase without quotes, as they are. */
+static bool word_char(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* Appends the character at s, at most 4 bytes, as RFC 2047's Q encoding; out has room for 13. Control characters
+ * become spaces. Gives the bytes written. */
+static size_t encode_char(const char *s, const char *end, char *out)
+{
+    size_t n = 0;
+    for (; s < end; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (word_char(c) || c <= ' ')
+            out[n++] = c <= ' ' ? '_' : (char)c;
+        else
+            n += (size_t)snprintf(out + n, 4, "=%02X", c);
+    }
+    return n;
+}
+
+/* RFC 2047: words of whole characters, each at most 75 long, folded. */
 static void put_words(struct st_buf *b, const char *s)
 {
-    const char *end = s + strlen(s);
-    while (s < end) {
-        st_buf_str(b, "=?UTF-8?Q?");
-        for (int room = ENCODED_WORD; s < end && room > 0;) {
-            const char *next = s;
-            (void)st_utf8_next(&next);
-            int cost = (int)(next - s) * 3;
-            if (cost > room)
-                break;
-            room -= cost;
-            for (; s < next; s++) {
-                unsigned char c = (unsigned char)*s;
-                bool safe = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-                if (safe)
-                    st_buf_char(b, (char)c);
-                else if (c <= ' ')
-                    st_buf_char(b, '_');
-                else
-                    st_buf_printf(b, "=%02X", c);
-            }
+    const char *end = s + strlen(s), *next;
+    size_t left = ENCODED_WORD;
+    st_buf_str(b, "=?UTF-8?Q?");
+    for (; s < end; s = next) {
+        char encoded[16];
+        next = s;
+        (void)st_utf8_next(&next);
+        size_t n = encode_char(s, next, encoded);
+        if (n > left) {
+            st_buf_str(b, "?=\r\n =?UTF-8?Q?");
+            left = ENCODED_WORD;
         }
-        st_buf_str(b, s < end ? "?=\r\n " : "?=");
+        st_buf_add(b, encoded, n);
+        left -= n;
     }
+    st_buf_str(b, "?=");
+}
+
+static bool plain_phrase(const char *s)
+{
+    for (; *s; s++)
+        if (!word_char((unsigned char)*s) && *s != ' ')
+            return false;
+    return true;
 }
 
 /* Text of a header: as it is when short and ASCII, else in encoded words. */
@@ -60,7 +82,10 @@ static void put_mailbox(struct st_buf *b, const char *header, const char *name, 
 {
     st_buf_printf(b, "%s: ", header);
     if (*name) {
-        put_words(b, name); /* encoded always: a name may hold any character */
+        if (plain_phrase(name))
+            st_buf_str(b, name);
+        else
+            put_words(b, name);
         st_buf_str(b, "\r\n ");
     }
     st_buf_printf(b, "<%s>\r\n", address);

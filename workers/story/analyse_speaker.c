@@ -458,7 +458,7 @@ static void fill_run(struct talker *t, uint32_t from, uint32_t to, bool left, bo
         int next = right ? t->turns[to].speaker : -1;
         bool fits = !right || b < 0 || (next != a && next != b) || next == ((to - anchor) % 2 ? b : a);
         double confidence = (next == a || next == b) && fits ? 0.8 : 0.72;
-        for (uint32_t k = from; k < to && k - anchor <= RUN_MAX; k++, confidence *= 0.97) {
+        for (uint32_t k = from; k < to && k - anchor <= RUN_MAX; k++, confidence *= 0.93) {
             int person = (k - anchor) % 2 ? b : a;
             if (person >= 0 && (fits || (k == from && evidence == AN_E_CALLED)))
                 take_turn(&t->turns[k], person, fits ? confidence : 0.6, evidence);

@@ -186,16 +186,25 @@ static char *read_story(struct ctl *c, const char *path)
     return NULL;
 }
 
-/* The file's name without folder and ending, or the story's own first line when it is short and stands alone. */
+/* The story's own first line when it is short and stands alone, else the file's name: a-small-tale.txt, A Small Tale.
+ */
 static const char *title_of(struct ctl *c, const char *path, const char *text)
 {
     size_t n = strcspn(text, "\r\n");
     const char *behind = text + n;
     bool alone = st_starts(behind, "\n\n") || st_starts(behind, "\r\n\r\n");
-    if (n && n <= TITLE_MAX && alone)
-        return st_strndup(c->arena, text + strspn(text, "# "), n - strspn(text, "# "));
+    size_t marks = strspn(text, "# ");
+    if (n > marks && n <= TITLE_MAX && alone)
+        return st_strndup(c->arena, text + marks, n - marks);
     const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path, *dot = strrchr(base, '.');
-    return st_strndup(c->arena, base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
+    char *title = st_strndup(c->arena, base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
+    for (char *p = title; *p; p++) {
+        if (*p == '-' || *p == '_')
+            *p = ' ';
+        if ((p == title || p[-1] == ' ') && *p >= 'a' && *p <= 'z')
+            *p = (char)(*p - 'a' + 'A');
+    }
+    return title;
 }
 
 static int post_story(struct tell *t, const char *path)
