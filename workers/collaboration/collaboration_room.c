@@ -20,8 +20,7 @@ int collaboration_create(struct st_call *call)
                    "returning " ROOM_COLUMNS,
                    id, story_id, call->user_id);
     if (r == ST_E_NOT_FOUND)
-        return st_fail(call, r,
-                       "There is no such story of yours. A new one can be opened a moment after it was written.");
+        return st_absent(call, story_id, "There is no such story of yours.");
     if (r < 0)
         return r;
     st_emit(call, "CollaborationCreated", id,

@@ -49,7 +49,7 @@ int narration_get(struct st_call *call)
                "where s.story_id = $1 and " READABLE,
                st_param(call, "storyId"), call->user_id);
     if (r == ST_E_NOT_FOUND)
-        return st_fail(call, r, "There is no such story, or it is not yours to hear.");
+        return st_absent(call, st_param(call, "storyId"), "There is no such story, or it is not yours to hear.");
     if (r < 0)
         return r;
     const char *status = st_json_str(n, "status", "pending");

@@ -25,6 +25,15 @@ static int by_mentions(const void *va, const void *vb)
     return a->person < b->person ? -1 : 1;
 }
 
+static void drop_emphasis(char *s)
+{
+    size_t n = 0;
+    for (const char *p = s; *p; p++)
+        if (*p != '_' && *p != '*')
+            s[n++] = *p;
+    s[n] = '\0';
+}
+
 /* The words of an entity as the text writes them; "the fox" becomes "The fox". */
 static char *show(struct an *an, const struct an_entity *e)
 {
@@ -34,6 +43,7 @@ static char *show(struct an *an, const struct an_entity *e)
     if (last->owner)
         len = first[0].start + len > 2 ? an->terms[last->term].len + (last->start - first->start) : len;
     char *s = st_strndup(an->arena, text, len);
+    drop_emphasis(s);
     if (!e->description)
         return s;
     const struct an_word *article = first > an->words ? first - 1 : first;
@@ -48,7 +58,7 @@ static char *show(struct an *an, const struct an_entity *e)
     return s;
 }
 
-static const char *age_of(const struct an_person *p)
+static const char *age_of(const struct an_votes *p)
 {
     if (p->old > p->child && p->old >= 2)
         return "old";
@@ -105,8 +115,8 @@ void an_make_characters(struct an *an, struct st_analysis *out)
             .name = narrator ? "Narrator" : show(an, &an->entities[p->entity]),
             .aliases = (const char *const *)st_new_n(an->arena, const char *, ALIASES_MAX),
             .mentions = (int)p->mentions,
-            .gender = an_person_gender(p),
-            .age = age_of(p),
+            .gender = an_gender(&p->votes),
+            .age = age_of(&p->votes),
         };
     }
     add_aliases(an, out);

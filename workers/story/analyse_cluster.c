@@ -90,6 +90,103 @@ static char name_gender(const struct an *an, uint32_t term)
     return c == AN_C(MALENAME) ? 'm' : c == AN_C(FEMALENAME) ? 'f' : 0;
 }
 
+/* ---- Votes ---- */
+
+static void vote_class(struct an_votes *v, uint64_t classes, int weight)
+{
+    v->male += classes & AN_C(MALE) ? weight : 0;
+    v->female += classes & AN_C(FEMALE) ? weight : 0;
+    v->child += classes & AN_C(CHILD) ? weight : 0;
+    v->adult += classes & AN_C(ADULT) ? weight : 0;
+    v->old += classes & AN_C(OLD) ? weight : 0;
+}
+
+/* What the words of a name or description say by themselves; that outweighs the pronouns around it. */
+static void vote_words(const struct an *an, struct an_entity *e)
+{
+    const uint64_t ages = AN_C(OLD) | AN_C(CHILD);
+    int weight = 6 + 2 * (int)e->count;
+    if (e->title != AN_NONE)
+        vote_class(&e->votes, an->terms[e->title].classes, weight);
+    if (e->description) {
+        for (int i = 0; i + 1 < e->n; i++)
+            vote_class(&e->votes, an->terms[e->term[i]].classes & ages, 3);
+        vote_class(&e->votes, an->terms[last_term(e)].classes, weight);
+        return;
+    }
+    char gender = e->title == AN_NONE || e->n > 1 ? name_gender(an, e->term[0]) : 0;
+    e->votes.male += gender == 'm' ? 4 + (int)e->count / 2 : 0;
+    e->votes.female += gender == 'f' ? 4 + (int)e->count / 2 : 0;
+    for (int i = 0; i < e->n; i++)
+        vote_class(&e->votes, an->terms[e->term[i]].classes & ages, 2);
+}
+
+/* "Mira, a girl of nine", "Tom was an old man". */
+static void vote_apposition(const struct an *an, uint32_t end, const struct an_span *span, struct an_votes *v)
+{
+    enum { WORDS = 5 };
+    uint32_t at = end;
+    bool apposed = an->words[end - 1].after & AN_COMMA;
+    if (at < span->w1 && !apposed && an_is(an, an->words[at].term, AN_C(AUX)))
+        at++;
+    if (at >= span->w1 || !(apposed || at > end) || !an_is(an, an->words[at].term, AN_C(DET)))
+        return;
+    for (uint32_t i = at + 1; i < span->w1 && i <= at + WORDS && !an->words[i].upper; i++) {
+        vote_class(v, an->terms[an->words[i].term].classes, 3);
+        if (an->words[i].after & AN_BREAK || an_is(an, an->words[i].term, AN_C(PERSON) | AN_C(PREP)))
+            break;
+    }
+}
+
+/* He and she, his and her, up to the next name or the second sentence's end. */
+static void vote_pronouns(const struct an *an, uint32_t end, uint32_t entity, const struct an_span *span,
+                          struct an_votes *v)
+{
+    enum { LOOK = 28 };
+    int stops = 0;
+    for (uint32_t i = end; i < an->n_words && i < end + LOOK && stops < 2; i++) {
+        const struct an_word *word = &an->words[i];
+        const struct an_span *here = &an->spans[word->span];
+        if (here->quoted)
+            continue;
+        if (here->para != span->para || (word->mention >= 0 && an->mentions[word->mention].entity != entity))
+            return;
+        uint64_t c = an->terms[word->term].classes;
+        if (c & (AN_C(HE) | AN_C(SHE))) {
+            v->male += c & AN_C(HE) ? 2 : 0;
+            v->female += c & AN_C(SHE) ? 2 : 0;
+            return;
+        }
+        v->male += c & AN_C(HIM) && c & AN_C(POSS) ? 1 : 0;
+        v->female += c & AN_C(HER) && c & AN_C(POSS) ? 1 : 0;
+        stops += word->after & AN_STOP ? 1 : 0;
+    }
+}
+
+static void vote(struct an *an)
+{
+    for (uint32_t i = 0; i < an->n_entities; i++)
+        vote_words(an, &an->entities[i]);
+    for (uint32_t i = 0; i < an->n_mentions; i++) {
+        const struct an_mention *m = &an->mentions[i];
+        const struct an_span *span = &an->spans[an->words[m->word].span];
+        struct an_entity *e = &an->entities[m->entity];
+        uint32_t end = m->word + m->n;
+        for (uint32_t w = m->word; w < end && an->words[w].term != e->term[0]; w++)
+            vote_class(&e->votes, an->terms[an->words[w].term].classes & (AN_C(OLD) | AN_C(CHILD)), 2);
+        vote_apposition(an, end, span, &e->votes);
+        if (!span->quoted && !m->object)
+            vote_pronouns(an, end, m->entity, span, &e->votes);
+    }
+}
+
+char an_gender(const struct an_votes *v)
+{
+    if (v->male > 2 * v->female)
+        return 'm';
+    return v->female > 2 * v->male ? 'f' : 0;
+}
+
 /* Uncle Tom, Sir Walter, Miss Lucy; but Colonel Fitzwilliam, Mr George is a surname. */
 static bool takes_first_name(const struct an *an, uint32_t title)
 {
@@ -100,21 +197,24 @@ static bool takes_first_name(const struct an *an, uint32_t title)
 }
 
 /* Full names: those with the same first and last word are one person. */
-static void index_full_names(struct merger *m)
+static void index_names(struct merger *m)
 {
     struct an *an = m->an;
     for (uint32_t i = 0; i < an->n_entities; i++) {
         struct an_entity *e = &an->entities[i];
-        if (e->description || e->n < 2)
+        if (e->description)
+            continue;
+        if (e->n == 1 && e->title == AN_NONE)
+            m->of[e->term[0]].alone = i;
+        if (e->n == 1)
             continue;
         struct index *first = &m->of[e->term[0]], *last = &m->of[last_term(e)];
         if (first->first.entity != AN_NONE && last_term(&an->entities[first->first.entity]) == last_term(e))
             merge(m, first->first.entity, i);
-        char gender = name_gender(an, e->term[0]);
-        enum title_group group = group_of(an, e->title);
-        if (!gender && (group == TITLE_MR || group == TITLE_MRS || group == TITLE_MISS))
-            gender = group == TITLE_MR ? 'm' : 'f';
+        char gender = an_gender(&e->votes);
         offer(m, &first->first, i);
+        if (e->title != AN_NONE && takes_first_name(an, e->title) && group_of(an, e->title) != TITLE_MISS)
+            continue; /* Sir Walter Elliot is not Mr Elliot */
         offer(m, &last->last, i);
         if (gender != 'f')
             offer(m, &last->last_male, i);
@@ -123,8 +223,7 @@ static void index_full_names(struct merger *m)
     }
 }
 
-/* Mr Darcy, Captain Vane, Aunt Polly. */
-static void merge_titled(struct merger *m)
+static void index_titled(struct merger *m)
 {
     struct an *an = m->an;
     for (uint32_t i = 0; i < an->n_entities; i++) {
@@ -140,22 +239,38 @@ static void merge_titled(struct merger *m)
             merge(m, x->titled[group], i);
         else
             x->titled[group] = i;
+    }
+}
+
+/* Does the story itself, not only its people, often speak of both? Then they are two, as George and old Mr. Emerson. */
+static bool both_told(const struct merger *m, const struct an_entity *full, const struct an_entity *titled)
+{
+    enum { OFTEN = 4 };
+    uint32_t alone = m->of[full->term[0]].alone;
+    return alone != AN_NONE && m->an->entities[alone].told >= OFTEN && titled->told >= OFTEN;
+}
+
+/* Mr Darcy, Captain Vane, Aunt Polly. */
+static void merge_titled(struct merger *m)
+{
+    struct an *an = m->an;
+    for (uint32_t i = 0; i < an->n_entities; i++) {
+        struct an_entity *e = &an->entities[i];
+        enum title_group group = group_of(an, e->title);
+        if (e->description || group == NO_TITLE || e->n > 1)
+            continue;
+        struct index *x = &m->of[e->term[0]];
         bool given = name_gender(an, e->term[0]) && takes_first_name(an, e->title);
         uint32_t full = given ? clear(&x->first) : AN_NONE;
         if (full == AN_NONE && !given)
             full = clear(group == TITLE_MR ? &x->last_male : group == TITLE_OTHER ? &x->last : &x->last_female);
-        if (full != AN_NONE && !(group == TITLE_MRS && x->titled[TITLE_MISS] != AN_NONE))
+        bool wife = group == TITLE_MRS && (x->titled[TITLE_MISS] != AN_NONE || x->titled[TITLE_MR] != AN_NONE);
+        bool apart = full != AN_NONE && group != TITLE_MISS && both_told(m, &an->entities[full], e);
+        if (full != AN_NONE && !apart && !wife)
             merge(m, full, i);
-    }
-    for (uint32_t i = 0; i < an->n_entities; i++) {
-        struct an_entity *e = &an->entities[i];
-        if (e->description || e->n > 1 || group_of(an, e->title) != TITLE_OTHER)
-            continue;
-        struct index *x = &m->of[e->term[0]];
-        bool mr = x->titled[TITLE_MR] != AN_NONE;
-        bool ms = x->titled[TITLE_MRS] != AN_NONE || x->titled[TITLE_MISS] != AN_NONE;
-        if (mr && !ms)
-            merge(m, x->titled[TITLE_MR], i);
+        else if (group == TITLE_OTHER && x->titled[TITLE_MR] != AN_NONE && x->titled[TITLE_MRS] == AN_NONE &&
+                 x->titled[TITLE_MISS] == AN_NONE)
+            merge(m, x->titled[TITLE_MR], i); /* Dr. Kemp, Mr. Kemp */
     }
 }
 
@@ -181,7 +296,6 @@ static void merge_alone(struct merger *m)
         if (e->description || e->n > 1 || e->title != AN_NONE)
             continue;
         struct index *x = &m->of[e->term[0]];
-        x->alone = i;
         uint32_t full = clear(&x->first);
         uint32_t titled = only_titled(m, x);
         bool many_titled = titled == AN_NONE && (x->titled[TITLE_MR] != AN_NONE || x->titled[TITLE_MRS] != AN_NONE ||
@@ -217,6 +331,8 @@ static void merge_nicknames(struct merger *m)
         if (a == AN_NONE || b == AN_NONE)
             continue;
         const struct an_entity *ea = &an->entities[a], *eb = &an->entities[b];
+        if (eb->title != AN_NONE && takes_first_name(an, eb->title))
+            continue; /* Sir Thomas is not Tom */
         if (ea->n > 1 && eb->n > 1 && last_term(ea) != last_term(eb))
             continue;
         merge(m, a, b);
@@ -282,15 +398,6 @@ static void merge_descriptions(struct merger *m)
 
 /* ---- Persons ---- */
 
-static void vote_class(struct an_person *p, uint64_t classes, int weight)
-{
-    p->male += classes & AN_C(MALE) ? weight : 0;
-    p->female += classes & AN_C(FEMALE) ? weight : 0;
-    p->child += classes & AN_C(CHILD) ? weight : 0;
-    p->adult += classes & AN_C(ADULT) ? weight : 0;
-    p->old += classes & AN_C(OLD) ? weight : 0;
-}
-
 static int rank(const struct an *an, const struct an_entity *e)
 {
     if (e->description)
@@ -299,27 +406,13 @@ static int rank(const struct an *an, const struct an_entity *e)
     return e->n > 1 ? 4 : titled ? 3 : 2;
 }
 
-/* What the words of a name or description say by themselves. */
-static void describe(struct an *an, struct an_person *p, const struct an_entity *e)
+void an_add_votes(struct an_votes *to, const struct an_votes *v)
 {
-    int word = 6 + 2 * (int)e->count; /* a word for a man or a woman outweighs the pronouns around it */
-    if (e->title != AN_NONE) {
-        vote_class(p, an->terms[e->title].classes, word);
-        p->sure = true;
-    }
-    if (e->description) {
-        for (int i = 0; i + 1 < e->n; i++)
-            vote_class(p, an->terms[e->term[i]].classes & (AN_C(OLD) | AN_C(CHILD)), 3);
-        vote_class(p, an->terms[last_term(e)].classes, word);
-        return;
-    }
-    p->named = true;
-    char gender = e->title == AN_NONE || e->n > 1 ? name_gender(an, e->term[0]) : 0;
-    p->male += gender == 'm' ? 4 + (int)e->count / 2 : 0;
-    p->female += gender == 'f' ? 4 + (int)e->count / 2 : 0;
-    p->sure = p->sure || an_is(an, e->term[0], AN_C(MALENAME) | AN_C(FEMALENAME));
-    for (int i = 0; i < e->n; i++)
-        vote_class(p, an->terms[e->term[i]].classes & (AN_C(OLD) | AN_C(CHILD)), 2);
+    to->male += v->male;
+    to->female += v->female;
+    to->child += v->child;
+    to->adult += v->adult;
+    to->old += v->old;
 }
 
 static void make_persons(struct merger *m)
@@ -340,58 +433,11 @@ static void make_persons(struct merger *m)
         p->mentions += e->count;
         p->subject += e->subject;
         p->place += e->place;
-        describe(an, p, e);
+        p->named = p->named || !e->description;
+        p->sure = p->sure || e->title != AN_NONE ||
+                  (!e->description && an_is(an, e->term[0], AN_C(MALENAME) | AN_C(FEMALENAME)));
+        an_add_votes(&p->votes, &e->votes);
     }
-}
-
-/* Votes of the words behind a mention: adjectives before it, "a girl of nine", "was an old man", he and she. */
-static void vote_mention(struct an *an, const struct an_mention *mention, struct an_person *p)
-{
-    enum { LOOK = 28 };
-    uint32_t w = mention->word, end = w + mention->n;
-    const struct an_span *span = &an->spans[an->words[w].span];
-    for (uint32_t i = w; i < end && an->words[i].term != an->entities[mention->entity].term[0]; i++)
-        vote_class(p, an->terms[an->words[i].term].classes & (AN_C(OLD) | AN_C(CHILD)), 2);
-    uint32_t at = end;
-    bool apposed = an->words[end - 1].after & AN_COMMA;
-    if (at < span->w1 && !apposed && an_is(an, an->words[at].term, AN_C(AUX)))
-        at++;
-    if (at < span->w1 && (apposed || at > end) && an_is(an, an->words[at].term, AN_C(DET)))
-        for (uint32_t i = at + 1; i < span->w1 && i < at + 5 && !an->words[i].upper; i++) {
-            vote_class(p, an->terms[an->words[i].term].classes, 3);
-            if (an->words[i].after & AN_BREAK || an_is(an, an->words[i].term, AN_C(PERSON) | AN_C(PREP)))
-                break;
-        }
-    if (span->quoted || mention->object)
-        return;
-    int stops = 0;
-    for (uint32_t i = end; i < an->n_words && i < end + LOOK; i++) {
-        const struct an_word *word = &an->words[i];
-        if (an->spans[word->span].quoted)
-            continue;
-        if (word->span != an->words[w].span && an->spans[word->span].para != span->para)
-            break;
-        if (word->mention >= 0 && an->entities[an->mentions[word->mention].entity].person != (int)(p - an->persons))
-            break;
-        uint64_t c = an->terms[word->term].classes;
-        bool he = c & AN_C(HE), she = c & AN_C(SHE), own = c & AN_C(POSS);
-        p->male += he ? 2 : c & AN_C(HIM) && own ? 1 : 0;
-        p->female += she ? 2 : c & AN_C(HER) && own ? 1 : 0;
-        if (he || she)
-            break;
-        stops += word->after & AN_STOP ? 1 : 0;
-        if (stops == 2)
-            break;
-    }
-}
-
-char an_person_gender(const struct an_person *p)
-{
-    if (p->male > 2 * p->female)
-        return 'm';
-    if (p->female > 2 * p->male)
-        return 'f';
-    return 0;
 }
 
 void an_cluster(struct an *an)
@@ -406,13 +452,13 @@ void an_cluster(struct an *an)
     }
     for (uint32_t i = 0; i < an->n_entities; i++)
         m.parent[i] = i;
-    index_full_names(&m);
+    vote(an);
+    index_names(&m);
+    index_titled(&m);
     merge_titled(&m);
     merge_alone(&m);
     merge_nicknames(&m);
     merge_descriptions(&m);
     make_persons(&m);
-    for (uint32_t i = 0; i < an->n_mentions; i++)
-        vote_mention(an, &an->mentions[i], &an->persons[an->entities[an->mentions[i].entity].person]);
     an->narrator = -1;
 }

@@ -156,6 +156,11 @@ struct an_word {
     int32_t mention; /* mention that begins here, or -1 */
 };
 
+/* What the text says of someone's gender and age. */
+struct an_votes {
+    int male, female, child, adult, old;
+};
+
 /* A name or description as it occurs: "Mr. Darcy", "Tom", "the second brother". Equal ones are one entity. */
 enum { AN_NAME_WORDS = 5 };
 struct an_entity {
@@ -167,7 +172,9 @@ struct an_entity {
     uint32_t title; /* term or AN_NONE */
     uint32_t word;
     uint32_t next;  /* hash chain */
-    uint32_t count, subject, place; /* occurrences; before a verb; behind a preposition of place */
+    uint32_t count, told;     /* occurrences; those outside speech */
+    uint32_t subject, place;  /* before a verb; behind a preposition of place */
+    struct an_votes votes;
     int person;     /* index into persons, once clustered */
 };
 
@@ -186,7 +193,7 @@ struct an_person {
     uint32_t turns; /* spans spoken */
     bool named;     /* by a name, not only by descriptions */
     bool sure;      /* a title or a first name says that it is a person */
-    int male, female, child, adult, old; /* votes */
+    struct an_votes votes;
     int merged;     /* 1 + the person that this one turned out to be, or 0 */
     int character;  /* index into the result, or -1 */
 };
@@ -267,7 +274,8 @@ bool an_is_adverb(const struct an *an, uint32_t w);
 
 /* analyse_cluster.c */
 void an_cluster(struct an *an); /* entities -> persons */
-char an_person_gender(const struct an_person *p);
+char an_gender(const struct an_votes *votes); /* 'm', 'f' or 0 */
+void an_add_votes(struct an_votes *to, const struct an_votes *v);
 
 /* analyse_character.c */
 /* persons -> characters, those that count; speakers of spans become indexes of characters. */

@@ -202,32 +202,38 @@ uint32_t an_entity(struct an *an, struct an_entity *e, bool make)
     return an->n_entities - 1;
 }
 
+static bool is_titled(const struct an *an, uint32_t w, uint32_t limit)
+{
+    return word_is(an, w, AN_C(TITLE)) && an->words[w].upper && joins(an, w, limit) && extends_name(an, w + 1);
+}
+
+/* Queen of Hearts */
+static bool is_titled_of(const struct an *an, uint32_t w, uint32_t limit)
+{
+    return word_is(an, w, AN_C(TITLE)) && an->words[w].upper && joins(an, w, limit) && joins(an, w + 1, limit) &&
+           word_is(an, w + 1, AN_C(LINK)) && an->words[w + 2].upper && in_language(an, "en");
+}
+
 static uint32_t name_phrase(struct an *an, uint32_t w, uint32_t limit, uint32_t *ret_n)
 {
-    struct an_entity e = {.title = AN_NONE, .word = w};
+    struct an_entity e = {.title = AN_NONE};
     uint32_t at = w;
     while (at - w < 2 && word_is(an, at, AN_C(MOD)) && joins(an, at, limit) && an->words[at + 1].upper &&
            (!an->words[at].upper || an->words[at].first))
-        at++;
-    if (word_is(an, at, AN_C(TITLE)) && joins(an, at, limit) && extends_name(an, at + 1)) {
-        e.title = an->words[at].term;
-        e.word = at++;
-        if (word_is(an, at, AN_C(TITLE)) && joins(an, at, limit) && extends_name(an, at + 1))
-            at++;
-    } else if (word_is(an, at, AN_C(TITLE)) && joins(an, at, limit) && word_is(an, at + 1, AN_C(LINK)) &&
-               joins(an, at + 1, limit) && an->words[at].upper && an->words[at + 2].upper && in_language(an, "en")) {
-        e.word = at; /* Queen of Hearts */
-    } else if (!is_name_word(an, at) || (at > w && word_is(an, at, AN_C(NOTNAME)))) {
+        at++; /* old Tom */
+    if (word_is(an, at, AN_C(TITLE)) && !an->words[at].upper && joins(an, at, limit) && is_name_word(an, at + 1))
+        at++; /* his brother Edmund */
+    e.word = at;
+    if (is_titled(an, at, limit)) {
+        e.title = an->words[at++].term;
+        at += is_titled(an, at, limit); /* Mr. Justice Gray */
+    } else if (!is_titled_of(an, at, limit) &&
+               (!is_name_word(an, at) || (at > w && word_is(an, at, AN_C(NOTNAME))))) {
         return AN_NONE;
-    } else if (at == w) {
-        e.word = w;
     }
     uint32_t end = read_name(an, at, limit, &e);
-    if (e.n == 1 && e.title == AN_NONE && word_is(an, at, AN_C(PERSON)) && word_is(an, at, AN_C(TITLE))) {
-        e.description = true; /* Mother, Grandfather: the same as "her mother" */
-    }
-    if (e.title == AN_NONE && at > w)
-        e.word = at;
+    /* Mother, Grandfather: the same as "her mother" */
+    e.description = e.n == 1 && e.title == AN_NONE && word_is(an, at, AN_C(PERSON)) && word_is(an, at, AN_C(TITLE));
     e.n_shown = (uint8_t)(end - e.word);
     *ret_n = end - w;
     return an_entity(an, &e, true);
@@ -356,6 +362,7 @@ static void add_mention(struct an *an, uint32_t w, uint32_t entity, uint32_t n)
     m->subject = !m->object && !broken && !an->words[w + n - 1].owner && an_verb_follows(an, w + n, an->n_words);
     an->words[w].mention = (int32_t)(an->n_mentions - 1);
     e->count++;
+    e->told += !an->spans[an->words[w].span].quoted;
     e->subject += m->subject || an->words[w + n - 1].owner;
     e->place += linked && word_is(an, w - 1, AN_C(WHERE));
 }

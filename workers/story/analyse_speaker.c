@@ -48,7 +48,7 @@ static bool compatible(const struct an *an, const struct an_said *a, const struc
         return person_of(an, a->entity) == person_of(an, b->entity);
     if (a->who == AN_WHO_ENTITY || b->who == AN_WHO_ENTITY) {
         const struct an_said *name = a->who == AN_WHO_ENTITY ? a : b, *pronoun = name == a ? b : a;
-        char gender = an_person_gender(person_of(an, name->entity)), wanted = gender_wanted(pronoun->who);
+        char gender = an_gender(&person_of(an, name->entity)->votes), wanted = gender_wanted(pronoun->who);
         return pronoun->who == AN_WHO_IT ? !gender : wanted && (!gender || gender == wanted);
     }
     return a->who == b->who;
@@ -256,7 +256,7 @@ static void gather_mentions(const struct an *an, const struct turn *turn, struct
         const struct an_mention *mention = &an->mentions[m];
         const struct an_span *span = &an->spans[an->words[mention->word].span];
         const struct an_person *p = person_of(an, mention->entity);
-        bool being = p->named || an->entities[p->entity].quotable || p->male || p->female || p->turns;
+        bool being = p->named || an->entities[p->entity].quotable || p->votes.male || p->votes.female || p->turns;
         if (span->quoted || !being || (p->named && !p->sure && p->place >= p->subject))
             continue;
         int seen = *n;
@@ -293,7 +293,7 @@ static int resolve_pronoun(const struct talker *t, const struct turn *turn, floa
     gather_turns(t, turn, list, &n);
     double second = 0;
     for (int i = 0; i < n; i++) {
-        char gender = an_person_gender(&t->an->persons[list[i].person]);
+        char gender = an_gender(&t->an->persons[list[i].person].votes);
         if ((wanted && gender && gender != wanted) || (!wanted && gender) || list[i].person == t->an->narrator)
             continue;
         if (list[i].person == turn->called)
@@ -386,11 +386,7 @@ static void merge_persons(struct an *an, int from, int into)
         if (an->entities[i].person == from)
             an->entities[i].person = into;
     a->mentions += b->mentions;
-    a->male += b->male;
-    a->female += b->female;
-    a->child += b->child;
-    a->adult += b->adult;
-    a->old += b->old;
+    an_add_votes(&a->votes, &b->votes);
     b->merged = into + 1;
 }
 

@@ -15,7 +15,7 @@ int subscription_get_usage(struct st_call *call)
         "lateral (select period_start(s.anchor, t.interval, now()) as from_at) p where s.user_id = $1",
         call->user_id);
     if (r == ST_E_NOT_FOUND)
-        return st_fail(call, r, "The subscription of a new account is there in a moment.");
+        return st_absent(call, call->user_id, "The subscription of a new account is there in a moment.");
     return r < 0 ? r : st_reply_keep(call, 200, usage);
 }
 

@@ -44,7 +44,7 @@ int video_get(struct st_call *call)
         "where s.story_id = $1 and " READABLE,
         st_param(call, "storyId"), call->user_id);
     if (r == ST_E_NOT_FOUND)
-        return st_fail(call, r, "There is no such story, or it is not yours to see.");
+        return st_absent(call, st_param(call, "storyId"), "There is no such story, or it is not yours to see.");
     if (r < 0)
         return r;
     const char *status = st_json_str(v, "status", ""), *no_narration = st_str(v, "no_narration");

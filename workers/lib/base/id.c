@@ -65,3 +65,12 @@ bool st_is_uuid(const char *s)
     }
     return s[36] == '\0';
 }
+
+int64_t st_uuid_time(const char *s)
+{
+    if (!st_is_uuid(s) || s[14] != '7')
+        return 0;
+    char digits[13];
+    snprintf(digits, sizeof(digits), "%.8s%.4s", s, s + 9);
+    return (int64_t)strtoull(digits, NULL, 16) * 1000;
+}

@@ -9,6 +9,9 @@ char *st_uuid(char out[ST_UUID_LEN]);
 char *st_new_id(struct st_arena *a);
 bool st_is_uuid(const char *s); /* any version, lower or upper case */
 
+/* When a UUIDv7 was made, us since 1970 (to the millisecond); 0 for anything else. */
+int64_t st_uuid_time(const char *s);
+
 /* len bytes from the kernel's generator; aborts when it has none. */
 void st_random(void *out, size_t len);
 

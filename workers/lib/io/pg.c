@@ -113,6 +113,12 @@ static int from_sqlstate(const char *state)
     return ST_E_INTERNAL;
 }
 
+/* libpq would write notices to stderr, between the log's lines. */
+static void ignore_notice(void *ctx, const char *message)
+{
+    (void)ctx, (void)message;
+}
+
 static int connect_now(struct st_pg *pg)
 {
     if (st_mono() < pg->next_connect)
@@ -129,6 +135,7 @@ static int connect_now(struct st_pg *pg)
                                   "-c statement_timeout=60000",
                                   NULL};
     pg->conn = PQconnectdbParams(keys, values, 1);
+    PQsetNoticeProcessor(pg->conn, ignore_notice, NULL);
     if (PQstatus(pg->conn) != CONNECTION_OK || PQsetnonblocking(pg->conn, 1) || !PQenterPipelineMode(pg->conn)) {
         pg->next_connect = st_mono() + RECONNECT_US;
         return lost(pg, NULL);
@@ -136,12 +143,16 @@ static int connect_now(struct st_pg *pg)
     return 0;
 }
 
-/* Has the server closed the connection while it was idle? Asked before each piece of work: it costs one poll. */
+/*
+ * Has the server closed the connection while it was idle? Asked before each piece of work: it costs one poll. The
+ * server's farewell is read first, and the end behind it only by a second read.
+ */
 static bool stale(struct st_pg *pg)
 {
     struct pollfd p = {.fd = PQsocket(pg->conn), .events = POLLIN};
-    if (pg->pending == 0 && pg->synced && poll(&p, 1, 0) > 0)
-        (void)PQconsumeInput(pg->conn);
+    while (pg->pending == 0 && pg->synced && PQstatus(pg->conn) == CONNECTION_OK && poll(&p, 1, 0) > 0)
+        if (!PQconsumeInput(pg->conn))
+            break;
     return PQstatus(pg->conn) != CONNECTION_OK;
 }
 

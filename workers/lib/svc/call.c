@@ -6,7 +6,12 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-enum { ATTEMPTS = 5, CURSOR_MAC = 20 };
+enum {
+    ATTEMPTS = 5,
+    RETRY_MS = 10,            /* before the second attempt; twice that before the third, and so on */
+    FRESH_US = 3 * ST_SECOND, /* an id younger than this may be known here in a moment */
+    CURSOR_MAC = 20
+};
 
 void st_worker_init(struct st_worker *w, struct st_run *run, const char *name)
 {
@@ -89,6 +94,7 @@ int st_call_transact(struct st_call *call, int (*body)(struct st_call *call, voi
 {
     int r = 0;
     for (int attempt = 1; attempt <= ATTEMPTS; attempt++) {
+        call->p->last_attempt = attempt == ATTEMPTS;
         r = body(call, ctx);
         if (r >= 0)
             r = commit(call);
@@ -100,7 +106,7 @@ int st_call_transact(struct st_call *call, int (*body)(struct st_call *call, voi
         if (r != ST_E_RETRY || attempt == ATTEMPTS)
             break;
         st_call_reset(call);
-        st_sleep_ms(attempt * 5);
+        st_sleep_ms(attempt * RETRY_MS);
     }
     if (r == ST_E_UNAVAILABLE || r >= 0)
         atomic_store(&call->p->worker->run->database_ok, r >= 0);
@@ -254,6 +260,18 @@ int st_fail(struct st_call *call, int err, const char *fmt, ...)
     call->p->detail = st_vprintf(call->arena, fmt, ap);
     va_end(ap);
     return err;
+}
+
+int st_absent(struct st_call *call, const char *id, const char *fmt, ...)
+{
+    int64_t age = st_now() - st_uuid_time(id);
+    if (!call->p->last_attempt && age > -FRESH_US && age < FRESH_US)
+        return ST_E_RETRY;
+    va_list ap;
+    va_start(ap, fmt);
+    call->p->detail = st_vprintf(call->arena, fmt, ap);
+    va_end(ap);
+    return ST_E_NOT_FOUND;
 }
 
 int st_refuse(struct st_call *call, int err, const char *fmt, ...)

@@ -76,15 +76,24 @@ static const char *num(struct relay *r, int64_t n)
     "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), e.version, e.metadata, e.payload"
 enum { SEQ, EVENT_ID, TYPE, AGGREGATE_ID, AGGREGATE_TYPE, RECORDED_AT, VERSION, METADATA, PAYLOAD };
 
-/* $1 s1, $2 s2, $3 after seq, $4 up to seq. The index on (tx, seq) serves both arms. */
-#define BATCH_EVENTS                                                                                                   \
-    " from events e where ((e.tx >= pg_snapshot_xmax($1::pg_snapshot) and e.tx < pg_snapshot_xmax($2::pg_snapshot)) "  \
-    "or e.tx = any (array(select pg_snapshot_xip($1::pg_snapshot)))) "                                                 \
-    "and pg_visible_in_snapshot(e.tx, $2::pg_snapshot) and e.seq > $3::bigint and e.seq <= $4::bigint order by e.seq"
+/*
+ * $1 s1, $2 s2, $3 after seq, $4 up to seq. What s1 did not see are the transactions that began after it and those that
+ * ran in it: one arm for each, so that both go by the index on (tx, seq). "offset 0" keeps the planner from joining by a
+ * walk through the whole log.
+ */
+#define ARM(which)                                                                                                     \
+    "select seq from events where " which " and pg_visible_in_snapshot(tx, $2::pg_snapshot) "                          \
+    "and seq > $3::bigint and seq <= $4::bigint"
+#define BATCH_EVENTS(limit)                                                                                            \
+    "with found as materialized (" ARM(                                                                                \
+        "tx >= pg_snapshot_xmax($1::pg_snapshot) and tx < pg_snapshot_xmax($2::pg_snapshot)") " union all " ARM(       \
+        "tx = any (array(select pg_snapshot_xip($1::pg_snapshot)))") ") "                                              \
+    "select " EVENT_COLUMNS " from (select seq from found order by seq" limit ") f, "                                  \
+    "lateral (select * from events where seq = f.seq offset 0) e order by f.seq"
 
 _Static_assert(ST_BUS_PAGE == 500, "the page size in the statements");
-static const char sql_page[] = "select " EVENT_COLUMNS BATCH_EVENTS " limit 500";
-static const char sql_rest[] = "declare rest no scroll cursor for select " EVENT_COLUMNS BATCH_EVENTS;
+static const char sql_page[] = BATCH_EVENTS(" limit 500");
+static const char sql_rest[] = "declare rest no scroll cursor for " BATCH_EVENTS("");
 static const char sql_fetch[] = "fetch 500 from rest";
 
 static void json_member(struct st_buf *b, const char *name, const char *value)

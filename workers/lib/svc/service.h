@@ -117,6 +117,13 @@ void st_header(struct st_call *call, const char *name, const char *value); /* va
 /* Gives err; the sentence becomes `detail` of the problem and must not hold secrets. */
 int st_fail(struct st_call *call, int err, const char *fmt, ...) ST_PRINTF(3, 4);
 /*
+ * ST_E_NOT_FOUND with its sentence, for a thing that another service's event makes known here. When its id was made
+ * only now, the event may be under way: then the handler runs again a few times, within about 100 ms, before the client
+ * is told, so that who has just made a thing finds it everywhere.
+ */
+int st_absent(struct st_call *call, const char *id, const char *fmt, ...) ST_PRINTF(3, 4);
+
+/*
  * As st_fail, but gives 0: what the handler did is committed, and the client still gets the problem. For what must be
  * remembered although it failed: a stolen refresh token, a failed login.
  */
