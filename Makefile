@@ -34,7 +34,7 @@ INNER_MAKE = $(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 INSTANCE = --var '$(VAR)' --build '$(BUILD)' $(if $(PORT),--port '$(PORT)')
 EXAMPLE = $(firstword $(wildcard config/examples/*.txt))
 
-.PHONY: help deps deps-test build run down status test check lint format asan bench fuzz new-service clean
+.PHONY: help deps deps-test build run down status test test-asan check lint format asan bench fuzz new-service clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -69,7 +69,7 @@ test-%: deps-test build ## one suite: unit edge api flow systemd readme; one fil
 
 check: deps-test build lint ## lint and the quick suites, in under a minute
 	@$(INNER_MAKE) tests
-	@tests/run --build '$(BUILD)' unit systemd edge
+	@tests/run --build '$(BUILD)' --jobs 2 unit tests/systemd/units.t edge
 
 lint: ## layers, ceilings, banned functions, layout
 	@tests/lint
@@ -80,6 +80,8 @@ format: ## clang-format over all C
 asan: deps-test build ## unit, api and flow suites under AddressSanitizer and UBSan
 	@$(INNER_MAKE) BUILD='$(BUILD)/asan' SANITIZE=1 programs tests
 	@tests/run --build '$(BUILD)/asan' unit api flow
+
+test-asan: asan
 
 bench: deps-test build ## measure; figures also in build/bench/<suite>.json
 	@mkdir -p $(BUILD)/bench

@@ -238,7 +238,7 @@ static const struct {
     ngx_uint_t sent;
     const char *detail;
 } problems[] = {
-    {400, ST_E_INVALID, 400, "This is not a well-formed HTTP request."},
+    {400, ST_E_INVALID, 400, "This is not a well-formed HTTP request, or it came without TLS to an HTTPS port."},
     {403, ST_E_FORBIDDEN, 403, NULL},
     {404, ST_E_NOT_FOUND, 404, NULL},
     {405, ST_E_METHOD, 405, NULL},
@@ -248,10 +248,7 @@ static const struct {
     {416, ST_E_RANGE, 416, NULL},
     {421, ST_E_INVALID, 421, "This host is not served on this connection."},
     {429, ST_E_LIMITED, 429, "There are too many requests from your address."},
-    {494, ST_E_TOO_LARGE, 431, "The header is too large."},
-    {495, ST_E_INVALID, 400, "The TLS certificate is not accepted."},
-    {496, ST_E_INVALID, 400, "A TLS certificate is required."},
-    {497, ST_E_INVALID, 400, "Plain HTTP was sent to an HTTPS port."},
+    {431, ST_E_TOO_LARGE, 431, "The header is too large."},
     {500, ST_E_INTERNAL, 500, NULL},
     {501, ST_E_INVALID, 501, "The transfer encoding is not supported."},
     {502, ST_E_UNAVAILABLE, 503, "The service behind this operation does not answer."},

@@ -221,11 +221,26 @@ static ngx_int_t limit_headers(ngx_http_request_t *r, const ngx_http_api_ctx_t *
     return ngx_http_api_add_header(r, "RateLimit", &values[1]);
 }
 
+/* What a service says of these is not for the client: the id is ours to give. */
+static void drop_inner_headers(ngx_http_request_t *r)
+{
+    static const char *const inner[] = {"x-correlation-id", "x-api-"};
+    for (ngx_list_part_t *part = &r->headers_out.headers.part; part; part = part->next) {
+        ngx_table_elt_t *h = part->elts;
+        for (ngx_uint_t i = 0; i < part->nelts; i++)
+            for (size_t k = 0; k < ST_COUNT(inner); k++)
+                if (h[i].key.len >= strlen(inner[k]) &&
+                    ngx_strncasecmp(h[i].key.data, (u_char *)inner[k], strlen(inner[k])) == 0)
+                    h[i].hash = 0;
+    }
+}
+
 static ngx_int_t header_filter(ngx_http_request_t *r)
 {
     const ngx_http_api_ctx_t *ctx = r == r->main ? ngx_http_api_get_ctx(r) : NULL;
     if (!ctx)
         return next_header_filter(r);
+    drop_inner_headers(r);
     if (ctx->correlation_id.len && ngx_http_api_add_header(r, "X-Correlation-Id", &ctx->correlation_id) != NGX_OK)
         return NGX_ERROR;
     if (ctx->n_charges && limit_headers(r, ctx) != NGX_OK)

@@ -64,7 +64,7 @@ static ngx_int_t server_rewrite_handler(ngx_http_request_t *r)
     const char *duplicate = ngx_http_api_duplicate_header(r);
     if (duplicate)
         return ngx_http_api_refuse(r, ST_E_INVALID, NULL, "The header %s came more than once.", duplicate);
-    if (ngx_http_api_strip_headers(r) != NGX_OK)
+    if (ngx_http_api_strengthen(r) != NGX_OK || ngx_http_api_strip_headers(r) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     find_operation(r, ctx);
     return NGX_DECLINED;

@@ -96,7 +96,7 @@ static bool same_name(const ngx_str_t *name, const char *pattern)
 {
     size_t i = 0;
     for (; pattern[i] && pattern[i] != '*'; i++)
-        if (i >= name->len || (name->data[i] == '_' ? '-' : ngx_tolower(name->data[i])) != pattern[i])
+        if (i >= name->len || (name->data[i] == '_' ? '-' : ngx_tolower(name->data[i])) != ngx_tolower(pattern[i]))
             return false;
     return pattern[i] == '*' || i == name->len;
 }
@@ -174,6 +174,30 @@ ngx_int_t ngx_http_api_strip_headers(ngx_http_request_t *r)
             return NGX_ERROR;
         *copy = *h;
     }
+    return NGX_OK;
+}
+
+/*
+ * Compression on the way out makes a strong entity tag weak, and If-Match compares strongly: what comes back weak was
+ * strong when the service gave it.
+ */
+ngx_int_t ngx_http_api_strengthen(ngx_http_request_t *r)
+{
+    ngx_table_elt_t *h = r->headers_in.if_match;
+    if (!h || !ngx_strnstr(h->value.data, "W/\"", h->value.len))
+        return NGX_OK;
+    u_char *out = ngx_pnalloc(r->pool, h->value.len + 1), *p = out;
+    if (!out)
+        return NGX_ERROR;
+    for (size_t i = 0; i < h->value.len; i++) {
+        const u_char *at = h->value.data + i;
+        if (h->value.len - i >= 3 && memcmp(at, "W/\"", 3) == 0 && (i == 0 || at[-1] == ' ' || at[-1] == ','))
+            i += 2;
+        *p++ = h->value.data[i];
+    }
+    *p = '\0';
+    h->value.data = out;
+    h->value.len = (size_t)(p - out);
     return NGX_OK;
 }
 

@@ -18,7 +18,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { WAIT_S = 15, DAEMON_THREADS = 6, STORED_MAX = 4000 };
+enum { WAIT_S = 40, DAEMON_THREADS = 6, STORED_MAX = 4000 };
 
 static struct st_arena arena; /* lasts for a test */
 static struct st_redis *redis;
@@ -113,7 +113,10 @@ struct daemon {
 /* The registry of the tests: two services. */
 static struct st_event_type types[] = {
     {.type = "BetaDone", .topic = "beta.done", .aggregate_type = "thing", .version = "1.0.0", .service = "beta"},
-    {.type = "ThingHappened", .topic = "thing.happened", .aggregate_type = "thing", .version = "1.0.0",
+    {.type = "ThingHappened",
+     .topic = "thing.happened",
+     .aggregate_type = "thing",
+     .version = "1.0.0",
      .service = "alpha"},
 };
 
@@ -121,9 +124,8 @@ ST_UNUSED static void registry_start(void)
 {
     static struct st_arena forever;
     const char *pointer, *why;
-    json_t *schema = st_json_keep(
-        &forever, json_pack("{s:s, s:[s], s:{s:{s:s}}}", "type", "object", "required", "n", "properties", "n", "type",
-                            "integer"));
+    json_t *schema = st_json_keep(&forever, json_pack("{s:s, s:[s], s:{s:{s:s}}}", "type", "object", "required", "n",
+                                                      "properties", "n", "type", "integer"));
     for (size_t i = 0; i < ST_COUNT(types); i++)
         if (!types[i].payload && st_schema_compile(&forever, schema, "", &types[i].payload, &pointer, &why) < 0)
             abort();

@@ -7,7 +7,7 @@
 #include <dirent.h>
 #include <pthread.h>
 
-#include "pg_server.h"
+#include "../lib/pg_server.h"
 
 static struct st_arena arena;
 static struct st_pg *pg, *other; /* two connections */
@@ -331,7 +331,7 @@ static void test_many_queued_statements(void **state)
 static void test_large_values_both_ways(void **state)
 {
     (void)state;
-    enum { SIZE = 2 << 20, TIMES = 8 };
+    enum { SIZE = 1 << 20, TIMES = 5 };
     struct st_rows *rows;
     char *big = st_alloc(&arena, SIZE + 1);
     memset(big, 'x', SIZE);

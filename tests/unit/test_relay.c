@@ -426,8 +426,7 @@ static void test_trimming(void **state)
     trim_now();
     assert_true(stream_length() < 1400);
     for (size_t p = 0; p < ST_COUNT(streams); p++) { /* what is pending has kept its content */
-        struct st_reply r =
-            redis_do("XREADGROUP", "GROUP", "two", "slot", "COUNT", "1000", "STREAMS", streams[p], "0");
+        struct st_reply r = redis_do("XREADGROUP", "GROUP", "two", "slot", "COUNT", "1000", "STREAMS", streams[p], "0");
         for (size_t i = 0; i < r.items[0].items[1].n_items; i++)
             assert_int_equal(r.items[0].items[1].items[i].n_items, 2);
         for (size_t i = 0; i < r.items[0].items[1].n_items; i++)
@@ -436,7 +435,8 @@ static void test_trimming(void **state)
     assert_int_equal(number("select count(*) from relay_groups"), 2);
 }
 
-/* A bus that comes back empty has only the groups of those who are up: the others must find their events all the same. */
+/* A bus that comes back empty has only the groups of those who are up: the others must find their events all the same.
+ */
 static void test_trimming_waits_for_groups_that_are_missing(void **state)
 {
     (void)state;

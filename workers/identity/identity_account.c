@@ -96,8 +96,7 @@ int identity_verify_email(struct st_call *call)
                    "returning user_id",
                    hash_of(call, st_str(call->body, "token")));
     if (r == ST_E_NOT_FOUND)
-        return st_fail(call, ST_E_UNPROCESSABLE,
-                       "The token is unknown, used or expired; register again for a new one.");
+        return st_fail(call, ST_E_INVALID, "The token is unknown, used or expired; register again for a new one.");
     if (r < 0)
         return r;
     const char *id = st_str(token, "user_id");
@@ -174,15 +173,17 @@ int identity_update_me(struct st_call *call)
 /* The row stays as a tombstone without personal data, so that nothing that refers to it breaks. */
 int identity_delete_me(struct st_call *call)
 {
-    int r = st_exec_one(call, ST_E_NOT_FOUND,
-                        "update users set state = 'deleted', email = '', display_name = '', password_hash = '', "
-                        "version = version + 1, updated_at = now() where user_id = $1 and state = 'active'",
-                        call->user_id);
+    int r = st_exec_one(
+        call, ST_E_NOT_FOUND,
+        "update users set state = 'deleted', email = '', display_name = '', locale = '', password_hash = '', "
+        "version = version + 1, updated_at = now() where user_id = $1 and state = 'active'",
+        call->user_id);
     if (r < 0)
         return r;
     st_exec(call, "delete from email_tokens where user_id = $1", call->user_id);
     if ((r = identity_end_sessions(call, call->user_id, NULL, "deleted")) < 0)
         return r;
+    st_exec(call, "update sessions set address = '' where user_id = $1", call->user_id);
     st_emit(call, "UserDeleted", call->user_id, json_pack("{s:s}", "userId", call->user_id));
     return st_reply(call, 204, NULL);
 }

@@ -40,10 +40,11 @@ static int start(void)
     return espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, NULL, DONT_EXIT);
 }
 
-/* The parameter is 0..100 around 50, an octave to each side. */
+/* The parameter is 0..100 around 50; measured, a step up is 1/67 octave, a step down 1/100. */
 static int pitch_setting(int thousandths)
 {
-    int p = (int)lround(NORMAL + NORMAL * log2(thousandths / 1000.0));
+    double octaves = log2(thousandths / 1000.0);
+    int p = (int)lround(NORMAL + octaves * (octaves > 0 ? 67 : 100));
     return p < 0 ? 0 : p > 100 ? 100 : p;
 }
 

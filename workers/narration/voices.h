@@ -29,13 +29,19 @@ struct st_role {
 
 /*
  * language: as st_speech_language gives it ("" is English). The narrator gets the voice that a recogniser understands
- * best. Characters get theirs in the order given, so one that is appended later changes nobody's voice; two of them,
- * and the narrator, differ in the voice itself, in pitch by at least two semitones, or in the length of the vocal
- * tract, up to ST_VOICES_DISTINCT roles of one gender and age; behind that, voices come round again.
+ * best. Roles get theirs in the order given, so that one that is appended later changes nobody's voice. Each is at
+ * least ST_VOICES_APART from the narrator and from all before it while the voices last (English: eighteen of a gender,
+ * thirty in all, six boys; other languages: eleven, eighteen, eight); behind that, as far as can be.
  */
-enum { ST_VOICES_DISTINCT = 18 };
+#define ST_VOICES_APART 2.0
 void st_voices_narrator(const char *language, struct st_voice *ret_voice);
 void st_voices_cast(const char *language, const struct st_role *roles, size_t count, struct st_voice *ret_voices);
+
+/*
+ * How different two voices sound: semitones between their pitches, plus 1 for another timbre, or for the same one the
+ * difference of the vocal tracts as a listener would put it in semitones.
+ */
+double st_voices_distance(const struct st_voice *a, const struct st_voice *b);
 
 enum st_emotion {
     ST_EMOTION_NEUTRAL,

@@ -34,15 +34,26 @@ static void drop_emphasis(char *s)
     s[n] = '\0';
 }
 
+/* A capital first letter; in Cyrillic, too. */
+static char *capitalise(struct an *an, char *s)
+{
+    const char *rest = s;
+    uint32_t cp = st_utf8_next(&rest);
+    char put[5];
+    for (uint32_t upper = cp - 80; upper < cp; upper++) {
+        if (an_lower(upper) == cp) {
+            put[st_utf8_put(upper, put)] = '\0';
+            return st_printf(an->arena, "%s%s", put, rest);
+        }
+    }
+    return s;
+}
+
 /* The words of an entity as the text writes them; "the fox" becomes "The fox". */
 static char *show(struct an *an, const struct an_entity *e)
 {
     const struct an_word *first = &an->words[e->word], *last = &an->words[e->word + e->n_shown - 1];
-    size_t len = last->end - first->start;
-    const char *text = an->text + first->start;
-    if (last->owner)
-        len = first[0].start + len > 2 ? an->terms[last->term].len + (last->start - first->start) : len;
-    char *s = st_strndup(an->arena, text, len);
+    char *s = st_strndup(an->arena, an->text + first->start, last->end - first->start);
     drop_emphasis(s);
     if (!e->description)
         return s;
@@ -52,10 +63,9 @@ static char *show(struct an *an, const struct an_entity *e)
         return s; /* Mother */
     if (st_streq(an->language, "en"))
         return st_printf(an->arena, "The %s", s);
-    s = st_strndup(an->arena, an->text + article->start, last->end - article->start);
-    if (s[0] >= 'a' && s[0] <= 'z')
-        s[0] = (char)(s[0] - 32);
-    return s;
+    if (an_is(an, article->term, AN_C(DET) | AN_C(POSS)))
+        s = st_strndup(an->arena, an->text + article->start, last->end - article->start);
+    return capitalise(an, s);
 }
 
 static const char *age_of(const struct an_votes *p)

@@ -93,6 +93,7 @@ static bool is_say(const struct an *an, uint32_t w)
 static void take_verb(const struct an *an, uint32_t w, struct an_said *said)
 {
     said->verb = true;
+    said->verb_word = w;
     said->think = word_is(an, w, AN_C(THINK)) && !word_is(an, w, AN_C(SPEECH));
     said->reply = word_is(an, w, AN_C(REPLY));
 }
@@ -100,7 +101,7 @@ static void take_verb(const struct an *an, uint32_t w, struct an_said *said)
 /* Words that stand between a verb and its subject or the other way round: softly, out, again, -t-. */
 static bool is_filler(const struct an *an, uint32_t w)
 {
-    if (an_is_adverb(an, w))
+    if (an_is_adverb(an, w) || text_is(an, w, "t"))
         return true;
     if (pronoun(an, w) != AN_WHO_NONE || word_is(an, w, AN_C(DET) | AN_C(POSS) | AN_C(SUBORD)))
         return false;
@@ -173,9 +174,12 @@ static uint32_t last_mark(const struct an *an, const struct an_span *span)
     return an_before(begin, end);
 }
 
-/* "said Mira", "whispered the old king": a verb, then its subject. */
+/* "said Mira", "whispered the old king"; "s'écria Jean", "le dijo Juan": a verb, then its subject. */
 static bool inverted(struct an *an, uint32_t w, uint32_t limit, struct an_said *said)
 {
+    bool led = w + 1 < limit && !is_say(an, w) && is_say(an, w + 1) && word_is(an, w, AN_C(STOP)) &&
+               (pronoun(an, w) == AN_WHO_NONE || !st_streq(an->language, "en")) && !(an->words[w].after & AN_BREAK);
+    w += led;
     if (w >= limit || !is_say(an, w))
         return false;
     uint32_t n, at = skip_fillers(an, w + 1, limit, 2);
@@ -184,6 +188,9 @@ static bool inverted(struct an *an, uint32_t w, uint32_t limit, struct an_said *
     take_verb(an, w, said);
     if (subject_at(an, at, limit, true, said, &n))
         return true;
+    said->verb = !led;
+    if (led)
+        return false;
     said->who = AN_WHO_NOBODY; /* said a voice */
     return true;
 }
@@ -259,7 +266,7 @@ static bool subject_before(struct an *an, uint32_t v, uint32_t first, struct an_
     hint_name(an, at - 1);
     uint32_t from = at - first > BACK ? at - BACK : first;
     for (uint32_t w = from; w < at; w++)
-        if (subject_at(an, w, at, true, said, &n) && w + n == at && !(an->words[at - 1].after & AN_STOP))
+        if (subject_at(an, w, at, !(an->words[at - 1].after & AN_BREAK), said, &n) && w + n == at && !(an->words[at - 1].after & AN_STOP))
             return !(w > first && word_is(an, w - 1, AN_C(PREP)) && !(an->words[w - 1].after & AN_BREAK));
     return false;
 }

@@ -398,10 +398,11 @@ static void merge_descriptions(struct merger *m)
 
 /* ---- Persons ---- */
 
+/* Names before descriptions, full ones before short ones. */
 static int rank(const struct an *an, const struct an_entity *e)
 {
     if (e->description)
-        return e->n > 1 && (e->count > 1 || e->quotable) ? 1 : 0;
+        return 0;
     bool titled = e->title != AN_NONE && !(e->n == 1 && takes_first_name(an, e->title) && name_gender(an, e->term[0]));
     return e->n > 1 ? 4 : titled ? 3 : 2;
 }
@@ -417,6 +418,7 @@ void an_add_votes(struct an_votes *to, const struct an_votes *v)
 
 static void make_persons(struct merger *m)
 {
+    enum { FULLER = 4 }; /* "the old woman" names her if it is a quarter as frequent as "the woman" */
     struct an *an = m->an;
     for (uint32_t i = 0; i < an->n_entities; i++) {
         struct an_entity *e = &an->entities[i], *root = &an->entities[find_root(m, i)];
@@ -428,7 +430,8 @@ static void make_persons(struct merger *m)
         struct an_person *p = &an->persons[e->person];
         const struct an_entity *shown = &an->entities[p->entity];
         int better = rank(an, e) - rank(an, shown);
-        if (better > 0 || (better == 0 && e->count > shown->count))
+        uint32_t weight = e->count * (e->n > 1 ? FULLER : 1), other = shown->count * (shown->n > 1 ? FULLER : 1);
+        if (better > 0 || (better == 0 && weight > other))
             p->entity = i;
         p->mentions += e->count;
         p->subject += e->subject;

@@ -113,7 +113,7 @@ static void feel_term(struct an_mood *mood, const struct an_term *t, double weig
         double score = weight * t->weight[i] / 10.0;
         switch ((enum st_emotion)t->emotion[i] * negated) {
         case ST_NEUTRAL: mood->score[t->emotion[i]] += score; break;
-        case ST_JOY: mood->score[ST_SADNESS] += 0.5 * score; break;
+        case ST_JOY: mood->score[ST_SADNESS] += 0.7 * score; break;
         case ST_FEAR: mood->score[ST_TRUST] += 0.4 * score; break;
         case ST_TRUST: mood->score[ST_ANGER] += 0.3 * score; break;
         default: break;
@@ -121,11 +121,17 @@ static void feel_term(struct an_mood *mood, const struct an_term *t, double weig
     }
 }
 
+static bool is_character(const struct an *an, uint32_t w)
+{
+    int32_t m = an->words[w].mention;
+    return m >= 0 && an->persons[an->entities[an->mentions[m].entity].person].character >= 0;
+}
+
 void an_feel(const struct an *an, struct an_mood *mood, uint32_t w0, uint32_t w1, double weight, bool clause)
 {
     uint32_t n;
     for (uint32_t w = w0; w < w1; w += n) {
-        if (an->words[w].mention >= 0) { /* the wolf may be a friend, Joy a name */
+        if (is_character(an, w)) { /* the wolf may be a friend, Joy a name */
             n = an->mentions[an->words[w].mention].n;
             continue;
         }
@@ -133,7 +139,7 @@ void an_feel(const struct an *an, struct an_mood *mood, uint32_t w0, uint32_t w1
         if (!t->weight[0])
             continue;
         /* he cried, she called: loud, no more */
-        if (clause && t->classes & AN_C(SPEECH) && (st_starts(t->text, "cri") || st_streq(t->text, "cry")))
+        if (clause && (st_streq(t->text, "cried") || st_streq(t->text, "cries")))
             continue;
         feel_term(mood, t, weight * degree(an, w, w0), is_negated(an, w, w0));
     }
@@ -200,5 +206,5 @@ void an_mood_decide(const struct an_mood *mood, struct st_segment *out)
     if (top < least)
         best = ST_NEUTRAL;
     out->emotion = (enum st_emotion)best;
-    out->intensity = best == ST_NEUTRAL ? 0 : (int)(100 * top / (top + 0.8)) / 100.0;
+    out->intensity = best == ST_NEUTRAL ? 0 : (int)(100 * top / (top + 0.6)) / 100.0;
 }

@@ -98,7 +98,7 @@ struct an_term {
     bool known;                    /* in a word list, not (only) in the text */
     bool opens_phrase;             /* the first word of a phrase of the lexicon */
     uint32_t n_lower, n_start, n_mid; /* written small; capital at a sentence's start; capital inside one */
-    uint32_t n_name; /* German: stood as a name */
+    uint32_t n_name; /* stood as a name, or as a being where there are no articles */
 };
 
 struct an_para {
@@ -145,7 +145,7 @@ enum { /* an_word.after: what stands between this word and the next */
 };
 
 struct an_word {
-    uint32_t start, end;
+    uint32_t start, end; /* without 's, 'll and the like */
     uint32_t term;
     uint32_t span;
     uint16_t after;
@@ -287,6 +287,7 @@ struct an_said {
     enum an_who who;
     uint32_t entity;
     uint32_t word; /* where the subject stands */
+    uint32_t verb_word;
     bool verb;     /* a verb of speech or thought says so; else it is the subject of an action */
     bool think;
     bool reply;

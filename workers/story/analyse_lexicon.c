@@ -49,8 +49,8 @@ const struct an_lex an_lexicon[] = {
      "bemerkte begann fuhr fügte bat befahl bettelte jammerte jubelte kicherte klagte krächzte kreischte maulte "
      "mahnte nickte lächelte piepste quiekte raunte schimpfte schluchzte stöhnte tröstete warnte weinte wiederholte "
      "wisperte zischte drohte erkundigte erzählte forderte gestand hauchte keuchte lispelte rieten behauptete "
-     "bestätigte verkündete verlangte versprach versicherte wollte_wissen unterbrach setzte grüßte heulte grollte"},
-    {"de", C(SPEECH) | C(REPLY), "antwortete antwortet erwiderte erwidert entgegnete versetzte gab"},
+     "bestätigte verkündete verlangte versprach versicherte wollte_wissen unterbrach grüßte heulte grollte"},
+    {"de", C(SPEECH) | C(REPLY), "antwortete antwortet erwiderte erwidert entgegnete versetzte"},
     {"de", C(THINK), "dachte denkt überlegte grübelte wunderte"},
     {"fr", C(SPEECH),
      "dit dis disait disent fit fait demanda demande demandait cria crie criait écria écrie murmura murmure chuchota "
@@ -104,10 +104,10 @@ const struct an_lex an_lexicon[] = {
     {"pl", C(THINK), "pomyślał pomyślała"},
     {"ru", C(SPEECH) | C(MALE),
      "сказал спросил ответил крикнул воскликнул прошептал закричал проговорил произнёс произнес добавил отвечал говорил "
-     "шепнул пробормотал буркнул вздохнул заметил возразил продолжал повторил позвал молвил"},
+     "шепнул пробормотал буркнул вздохнул заметил возразил продолжал повторил позвал молвил удивился засмеялся рассмеялся заплакал кивнул попросил приказал велел"},
     {"ru", C(SPEECH) | C(FEMALE),
      "сказала спросила ответила крикнула воскликнула прошептала закричала проговорила произнесла добавила отвечала "
-     "говорила шепнула пробормотала буркнула вздохнула заметила возразила продолжала повторила позвала молвила"},
+     "говорила шепнула пробормотала буркнула вздохнула заметила возразила продолжала повторила позвала молвила удивилась засмеялась рассмеялась заплакала кивнула попросила приказала велела"},
     {"ru", C(THINK), "подумал подумала"},
     {"uk", C(SPEECH) | C(MALE), "сказав спитав запитав відповів крикнув вигукнув прошепотів мовив додав промовив"},
     {"uk", C(SPEECH) | C(FEMALE), "сказала спитала запитала відповіла крикнула вигукнула прошепотіла мовила додала"},
@@ -233,6 +233,12 @@ const struct an_lex an_lexicon[] = {
      "nothing something time times day days night nights moment minute hour morning evening afternoon door window room "
      "house street way hand hands eyes eye face head heart mind lips mouth tongue tone smile tears name word phrase "
      "latter former gentlemen ladies men women children girls boys men two three four whole pair company"},
+    {"de", C(MUTE), "mal stimme tag abend morgen nacht augenblick wort worte brief zeit"},
+    {"fr", C(MUTE), "fois jour voix nuit soir matin moment mot mots lettre temps"},
+    {"es", C(MUTE), "vez voz día noche mañana tarde momento palabra palabras carta tiempo"},
+    {"it", C(MUTE), "volta voce giorno notte sera mattina momento parola parole lettera tempo"},
+    {"pt", C(MUTE), "vez voz dia noite manhã tarde momento palavra palavras carta tempo"},
+    {"nl", C(MUTE), "keer stem dag avond ochtend nacht moment woord woorden brief tijd"},
     {"en", C(ADJ),
      "ugly elderly lovely friendly lonely holy silly jolly kindly lively deadly curly burly surly homely cowardly "
      "sickly ghostly early only daily wily bodily smiling laughing young-looking good-looking old-looking grizzled "
@@ -365,7 +371,7 @@ const struct an_lex an_lexicon[] = {
      "guard guide driver captain colonel general judge mayor minister bishop innkeeper shopkeeper keeper thief robber "
      "burglar detective inspector sergeant constable prisoner beggar peasant farmer rider messenger herald minstrel "
      "musician singer painter artist poet writer author editor reporter secretary assistant manager boss chief "
-     "leader tree oak flower rose moon sun wind star river mountain stone snowman scarecrow puppet doll soldier "
+     "leader snowman scarecrow puppet doll soldier "
      "creature being person figure pilgrim hermit magician clown juggler cobbler apprentice scholar prophet sage cat "
      "bartender barman barkeep waiter conductor engineer pilot mechanic scientist "
      "patient witness stepmother stranger youth teenager couple parent cousin twin eldest youngest elder younger "

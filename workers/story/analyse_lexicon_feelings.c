@@ -81,12 +81,12 @@ const struct an_feeling an_feelings[] = {
      "flee fled fleeing menace menacing hair_stood goosebumps pale_with white_with white_as"},
     {"en", ST_FEAR, 6,
      "horrible horrid terrible terribly uneasy uneasily uneasiness apprehension apprehensive apprehensively "
-     "startled startle threatening sinister ominous eerie creepy dark darkness shadow shadows howl howled howling "
-     "wolf wolves witch demon devil blood bloody kill killed murder murdered stab knife sword gun poison poisoned trap "
+     "startled startle threatening sinister ominous eerie creepy howl howled howling "
+     "demon devil bloody kill killed murder murdered stab knife sword gun poison poisoned trap "
      "trapped escape escaped desperate desperately desperation freeze froze frozen gasp gasped pale trembling_voice "
      "stammer stammered stutter stuttered faltered hesitated pounding crept creep creeping careful beware victim"},
     {"en", ST_FEAR, 4,
-     "storm thunder lightning hush backed_away footsteps footstep strange stranger unknown cold_sweat whisper "
+     "dark darkness shadow shadows wolf wolves witch blood storm thunder lightning hush backed_away footsteps footstep strange stranger unknown cold_sweat whisper "
      "whispered doubt uncertain helpless helplessly hunted hunt chase chased claws teeth fangs grave_danger alone_in "
      "deep_in careful_now be_careful don't_go"},
     /* ---- English: surprise ---- */

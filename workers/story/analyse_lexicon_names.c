@@ -41,6 +41,20 @@ const struct an_lex an_lexicon_names[] = {
      "virgil vito vladimir wade wallace walter warren wayne wendell wesley wilbur wilfred wilhelm will william willie "
      "willy winston wolfgang xavier yann yosef yuri yusuf zachary zach zack zeke иван пётр петр павел сергей алексей "
      "николай михаил андрей дмитрий александр василий фёдор илья коля петя ваня саша миша"},
+    {"*", C(MALENAME),
+     "tomás andrés raúl iván joaquín martín sebastián nicolás matías víctor héctor óscar álvaro ángel agustín rubén "
+     "adrián julián simón germán fermín théo léo noé jérôme frédéric gérard clément rémi grégoire gaspard lukas leon "
+     "moritz uwe horst dieter rainer jochen holger piotr paweł krzysztof andrzej tomasz stanisław wojciech janek davide "
+     "lorenzo alessandro filippo joão antónio vasco noah mason aiden jayden cody chad malik jamal tyrone darnell "
+     "kenji hiroshi takeshi satoshi haruto akira kwame kofi chidi thabo tendai sanjay vikram anil rahul amit deepak "
+     "salim idris khalid faisal mustafa mehmet emre bjorn björn olaf knut gunnar håkan anders mikkel søren jens aksel "
+     "harvey hugh ivor lachlan callum declan cormac seamus niall rhys gethin"},
+    {"*", C(FEMALENAME),
+     "lucía maría sofía inés mónica verónica belén pilar rocío raquel soledad dolores hélène léa zoé céline cécile "
+     "amélie aurélie mélanie stéphanie élise éléonore margaux manon lotte jana antje heike ute ulla annika svenja "
+     "liesel lieschen gretl ania kasia zosia małgorzata katarzyna ewa chiara giulia alessia martina beatriz joana "
+     "harper madison brianna keisha aaliyah destiny sakura akiko aiko naoko hana yumi layla amina khadija zainab noor "
+     "ngozi amara zuri anjali lakshmi meera sita radha freya saoirse niamh aoife siobhan ottilie tamsin clover"},
     {"*", C(FEMALENAME),
      "abigail ada adela adelaide adele adeline agatha agnes aileen aisha alberta alexandra alice alicia alina aline "
      "alison allison alma althea alyssa amalia amanda amber amelia amina amy ana anastasia andrea angela angelica "

@@ -93,15 +93,17 @@ static bool is_name_word(const struct an *an, uint32_t w)
         return t->n_lower <= 3 * t->n_mid;
     if (t->n_mid > t->n_lower)
         return true;
+    if (t->classes & AN_C(TITLE) && t->classes & AN_C(PERSON)) /* Grandmother put down ...; "Mother, look!" */
+        return word->after & (AN_COMMA | AN_MARK) || an_verb_follows(an, w + 1, an->n_words);
     if (t->n_lower > 0 || t->known || an_is_adverb(an, w) || ends_with(t, "ing"))
         return false;
-    return t->n_start > 1 && an_verb_follows(an, w + 1, an->n_words) && !(word->after & AN_BREAK);
+    return in_language(an, "en") && t->n_start > 1 && an_verb_follows(an, w + 1, an->n_words) && !(word->after & AN_BREAK);
 }
 
 static bool joins(const struct an *an, uint32_t w, uint32_t limit)
 {
     return w + 1 < limit && !(an->words[w].after & AN_BREAK) && an->words[w + 1].span == an->words[w].span &&
-           !an->words[w].owner;
+           !an->words[w].owner && an->text[an->words[w].end] != '-';
 }
 
 /* A later word of a name: capitalised, whatever else it might mean (Wood, March). */
@@ -171,12 +173,14 @@ static void grow_entity_buckets(struct an *an)
     }
 }
 
-/* An occurrence in small letters and without 's shows better. */
+/* An occurrence in small letters, without 's, with the definite article shows better. */
 static void show_better(const struct an *an, struct an_entity *o, const struct an_entity *e)
 {
     const struct an_word *old = &an->words[o->word], *new = &an->words[e->word];
     bool old_owner = an->words[o->word + o->n_shown - 1].owner, new_owner = an->words[e->word + e->n_shown - 1].owner;
-    if (e->n_shown == o->n_shown && ((old->caps && !new->caps) || (old_owner && !new_owner && !new->caps)))
+    bool definite = e->description && o->word > 0 && e->word > 0 && word_is(an, o->word - 1, AN_C(INDEF) | AN_C(POSS)) &&
+                    word_is(an, e->word - 1, AN_C(DET)) && !word_is(an, e->word - 1, AN_C(INDEF));
+    if (e->n_shown == o->n_shown && !new->caps && (old->caps || (old_owner && !new_owner) || (definite && !new_owner)))
         o->word = e->word;
 }
 
@@ -333,11 +337,31 @@ static uint32_t description_phrase(struct an *an, uint32_t w, uint32_t limit, bo
     return an_entity(an, &e, make || kind & (AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE)));
 }
 
+/* Russian and its like have no articles: any noun may be the subject of a verb of speech. */
+static bool has_no_articles(const struct an *an)
+{
+    return in_language(an, "ru") || in_language(an, "uk") || in_language(an, "pl");
+}
+
+static uint32_t bare_noun(struct an *an, uint32_t w, bool make, uint32_t *ret_n)
+{
+    struct an_term *t = &an->terms[an->words[w].term];
+    if (t->classes & (AN_C(STOP) | AN_C(SPEECH) | AN_C(THINK)) || t->len < 4 || !(make || t->n_name))
+        return AN_NONE;
+    t->n_name++;
+    struct an_entity e = {.title = AN_NONE, .word = w, .n = 1, .n_shown = 1, .description = true};
+    e.term[0] = an->words[w].term;
+    *ret_n = 1;
+    return an_entity(an, &e, make);
+}
+
 uint32_t an_noun_phrase(struct an *an, uint32_t w, uint32_t limit, bool make, uint32_t *ret_n)
 {
     *ret_n = 0;
     if (w >= limit)
         return AN_NONE;
+    if (has_no_articles(an) && !an->words[w].upper)
+        return bare_noun(an, w, make, ret_n);
     if (word_is(an, w, AN_C(DET) | AN_C(POSS))) {
         if (word_is(an, w, AN_C(FEMALENAME) | AN_C(MALENAME)) && an->words[w].upper && !an->words[w].first)
             return name_phrase(an, w, limit, ret_n);
@@ -372,7 +396,8 @@ static void find_mentions(struct an *an)
     for (uint32_t w = 0; w < an->n_words;) {
         const struct an_word *word = &an->words[w];
         const struct an_span *span = &an->spans[word->span];
-        bool starts = word->upper || word_is(an, w, AN_C(DET) | AN_C(POSS) | AN_C(TITLE) | AN_C(MOD));
+        bool starts = word->upper || word_is(an, w, AN_C(DET) | AN_C(POSS) | AN_C(TITLE) | AN_C(MOD)) ||
+                      (has_no_articles(an) && term_of(an, w)->n_name);
         uint32_t n = 0, entity = AN_NONE;
         if (starts && !an->paras[span->para].heading)
             entity = an_noun_phrase(an, w, span->w1, false, &n);
@@ -392,6 +417,15 @@ static void count_german_names(struct an *an)
     }
 }
 
+/* In some languages the verb tells the speaker's gender, too. */
+static void hear(struct an *an, const struct an_said *said)
+{
+    struct an_entity *e = &an->entities[said->entity];
+    e->quotable = true;
+    e->votes.male += word_is(an, said->verb_word, AN_C(MALE)) ? 4 : 0;
+    e->votes.female += word_is(an, said->verb_word, AN_C(FEMALE)) ? 4 : 0;
+}
+
 void an_find_names(struct an *an)
 {
     if (in_language(an, "de"))
@@ -403,7 +437,7 @@ void an_find_names(struct an *an)
         struct an_said said[2] = {an_clause_after(an, s), an_clause_before(an, s)};
         for (int i = 0; i < 2; i++)
             if (said[i].who == AN_WHO_ENTITY && said[i].verb)
-                an->entities[said[i].entity].quotable = true;
+                hear(an, &said[i]);
     }
     an->discovering = false;
     find_mentions(an);

@@ -245,8 +245,24 @@ static bool is_incise(const struct an *an, const char *s, const char *end)
     return an_is_upper(an_peek(s, end)) || word_is(an, s, end, AN_C(DET) | AN_C(POSS) | AN_C(HE) | AN_C(SHE));
 }
 
+/* "Where is he? she whispered": the same with the subject first, where a quote was never closed. */
+static bool is_late_clause(const struct an *an, const char *s, const char *end)
+{
+    if (!an_is_upper(an_peek(s, end)) && !word_is(an, s, end, AN_C(HE) | AN_C(SHE)))
+        return false;
+    while (s < end && an_is_letter(an_peek(s, end)))
+        st_utf8_next(&s);
+    while (s < end && *s == ' ')
+        s++;
+    if (!word_is(an, s, end, AN_C(SPEECH)))
+        return false;
+    while (s < end && an_is_letter(an_peek(s, end)))
+        st_utf8_next(&s);
+    return s == end || *s == ',' || *s == '.';
+}
+
 /* French puts the clause inside the quote: « Bonjour, dit Jean, comment ça va ? » Gives where it begins, or NULL. */
-static const char *find_incise(const struct an *an, const char *s, const char *end, const char **ret_end)
+static const char *find_incise(const struct an *an, const char *s, const char *end, bool late, const char **ret_end)
 {
     while (s < end) {
         uint32_t cp = st_utf8_next(&s);
@@ -255,10 +271,12 @@ static const char *find_incise(const struct an *an, const char *s, const char *e
         const char *word = s;
         while (word < end && *word == ' ')
             word++;
-        if (word == s || !is_incise(an, word, end))
+        if (word == s || !(is_incise(an, word, end) || (late && is_late_clause(an, word, end))))
             continue;
         const char *p = word;
         while (p < end && *p != ',' && *p != ':' && !an_is_terminator(an_peek(p, end)))
+            st_utf8_next(&p);
+        if (p < end && an_is_terminator(an_peek(p, end)))
             st_utf8_next(&p);
         *ret_end = p;
         return word;
@@ -266,11 +284,12 @@ static const char *find_incise(const struct an *an, const char *s, const char *e
     return NULL;
 }
 
-static void push_speech(struct scan *sc, const char *s, const char *end, bool continues, bool dash)
+/* marked: closing marks show where speech ends; else a clause inside must be looked for. */
+static void push_speech(struct scan *sc, const char *s, const char *end, bool continues, bool marked)
 {
     const char *incise_end = NULL, *incise = NULL;
-    if (dash || st_streq(sc->an->language, "fr"))
-        incise = find_incise(sc->an, s, end, &incise_end);
+    if (!marked || st_streq(sc->an->language, "fr"))
+        incise = find_incise(sc->an, s, end, !marked, &incise_end);
     struct an_span *span = push_span(sc, s, incise ? incise : end, ST_DIALOGUE);
     span->quoted = true;
     span->continues = continues;
@@ -304,6 +323,16 @@ static bool closes_later(const struct scan *sc, int mark)
     return false;
 }
 
+/* I'm fine," said Tom: the opening mark was forgotten at the paragraph's start. */
+static bool lacks_opening(const struct scan *sc, const char *s, const char *behind, int mark)
+{
+    if (all_marks[mark].single || sc->narration != sc->begin || s == sc->begin || !ends_speech(an_before(sc->begin, s)))
+        return false;
+    while (behind < sc->end && *behind == ' ')
+        behind++;
+    return behind < sc->end && (is_incise(sc->an, behind, sc->end) || is_late_clause(sc->an, behind, sc->end));
+}
+
 /* A quote may open at s: pushes it and moves on, or leaves the mark to the narration. */
 static void scan_quote(struct scan *sc, const char *s, int mark)
 {
@@ -311,6 +340,11 @@ static void scan_quote(struct scan *sc, const char *s, int mark)
     const char *inside = s;
     st_utf8_next(&inside);
     sc->at = inside;
+    if (!looks_opening(sc, s, mark) && lacks_opening(sc, s, inside, mark)) {
+        push_speech(sc, sc->begin, s, false, true);
+        sc->narration = inside;
+        return;
+    }
     if (!looks_opening(sc, s, mark) || (m->single && !sc->style.singles))
         return;
     if (m->single && s != sc->begin && is_elision(sc, s))
@@ -322,10 +356,10 @@ static void scan_quote(struct scan *sc, const char *s, int mark)
         bool goes_on = next_para && an_peek(sc->an->text + next_para, sc->an->text + sc->an->len) == m->open;
         if (m->single && !(goes_on && s == sc->begin))
             return;
-        push_narration(sc, s);
-        push_speech(sc, inside, sc->end, continues, false);
-        sc->leaves_open = goes_on ? mark : -1;
         sc->carries = !goes_on && closes_later(sc, mark) ? mark : -1;
+        push_narration(sc, s);
+        push_speech(sc, inside, sc->end, continues, goes_on || sc->carries >= 0);
+        sc->leaves_open = goes_on ? mark : -1;
         sc->at = sc->narration = sc->end;
         return;
     }
@@ -334,7 +368,7 @@ static void scan_quote(struct scan *sc, const char *s, int mark)
         return;
     }
     push_narration(sc, s);
-    push_speech(sc, inside, close, continues, false);
+    push_speech(sc, inside, close, continues, true);
     sc->at = sc->narration = behind;
 }
 
@@ -370,7 +404,7 @@ static void scan_emphasis(struct scan *sc, const char *s)
 static void scan_carried(struct scan *sc)
 {
     const char *behind = sc->end, *close = find_close(sc, sc->begin, sc->carries, &behind);
-    push_speech(sc, sc->begin, close ? close : sc->end, true, false);
+    push_speech(sc, sc->begin, close ? close : sc->end, true, true);
     sc->at = sc->narration = close ? behind : sc->end;
     if (close)
         sc->carries = -1;
@@ -438,7 +472,7 @@ static void scan_dashes(struct scan *sc)
                 continue;
             }
         }
-        push_speech(sc, start, s, false, true);
+        push_speech(sc, start, s, false, false);
         if (s == sc->end)
             break;
         s = next_dash(behind, sc->end);

@@ -37,7 +37,7 @@ static const char *skip_leftovers(const char *s, const char *end)
         uint32_t after = an_peek(next, end);
         bool dash = cp == '-' || (cp >= 0x2012 && cp <= 0x2015);
         bool stop = cp == ',' || cp == ';' || cp == ':' || cp == '!' || cp == '?' || cp == ')' || cp == ']' ||
-                    cp == 0x3001 || cp == 0x3002 || cp == 0xFF0C || cp == 0xFF1A || cp == 0xFF01 || cp == 0xFF1F ||
+                    cp == 0x3001 || cp == 0x3002 || cp == 0xFF0C || cp == 0x60C || cp == 0x61B || cp == 0xFF1A || cp == 0xFF01 || cp == 0xFF1F ||
                     (cp == '.' && after != '.');
         bool quote = an_is_closer(cp) && (after == ' ' || after == 0 || after == ',' || after == '.');
         if (!dash && !stop && !quote && cp != ' ')
@@ -236,6 +236,30 @@ static void feel_piece(const struct an *an, struct piece *piece)
     an_mood_decide(&mood, &piece->segment);
 }
 
+/* One speaker keeps the mood from one piece of a split quote to the next. */
+static void share_mood(const struct st_segment *from, struct st_segment *to)
+{
+    if (from->emotion == ST_NEUTRAL || to->emotion != ST_NEUTRAL || from->paragraph != to->paragraph ||
+        from->character != to->character || from->intensity < 0.3)
+        return;
+    to->emotion = from->emotion;
+    to->intensity = (int)(70 * from->intensity) / 100.0;
+}
+
+static void share_moods(struct st_segment *list, int n)
+{
+    int last = -1;
+    for (int i = 0; i < n; i++) {
+        if (list[i].kind == ST_NARRATION)
+            continue;
+        if (last >= 0) {
+            share_mood(&list[last], &list[i]);
+            share_mood(&list[i], &list[last]);
+        }
+        last = i;
+    }
+}
+
 void an_make_segments(struct an *an, struct st_analysis *out)
 {
     static const char *const evidences[] = {NULL, "attribution", "pronoun", "action", "introduction", "continuation",
@@ -258,4 +282,5 @@ void an_make_segments(struct an *an, struct st_analysis *out)
             piece->segment.evidence = evidences[an->spans[piece->span].evidence];
         out->segments[i] = piece->segment;
     }
+    share_moods(out->segments, out->n_segments);
 }

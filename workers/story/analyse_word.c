@@ -59,7 +59,7 @@ struct cutter {
     struct an *an;
     uint32_t span;
     const char *begin, *at, *end;
-    bool splits_apostrophe; /* l'ours, dell'uomo are two words */
+    bool splits_apostrophe; /* l'ours, dell'uomo, dit-il are two words */
     bool first;
 };
 
@@ -71,6 +71,18 @@ static bool is_apostrophe(uint32_t cp)
 static bool is_digit(uint32_t cp)
 {
     return cp >= '0' && cp <= '9';
+}
+
+/* French -il, -t-elle, -la are words of their own; grand-mère and Jean-Pierre are one. */
+static bool splits_hyphen(const struct cutter *c, const char *part)
+{
+    enum { PART_BYTES = 24 };
+    const char *s = part;
+    while (s < c->end && s - part < PART_BYTES && an_is_letter(an_peek(s, c->end)))
+        st_utf8_next(&s);
+    char folded[PART_BYTES + 8];
+    uint32_t term = an_find(c->an, folded, an_fold(part, (size_t)(s - part), folded, sizeof(folded)));
+    return s - part <= 2 || an_is(c->an, term, AN_C(HE) | AN_C(SHE) | AN_C(ME) | AN_C(THEY) | AN_C(DET) | AN_C(STOP));
 }
 
 /* Moves behind the word at s. CJK text, having no spaces, is cut into single characters. */
@@ -90,6 +102,8 @@ static const char *word_end(const struct cutter *c, const char *s)
                 return s;
             continue;
         }
+        if (cp == '-' && an_is_letter(an_peek(s, c->end)) && !(c->splits_apostrophe && splits_hyphen(c, s)))
+            continue;
         if ((cp == '.' || cp == ',') && is_digit(an_before(begin, here)) && is_digit(an_peek(s, c->end)))
             continue;
         return here;
@@ -123,6 +137,8 @@ static uint16_t read_after(struct cutter *c, const char *s)
             after |= AN_SEMI;
         } else if (cp == 0x2014 || cp == 0x2013 || cp == 0x2015 || (cp == '-' && (s == c->end || *s == '-' || *s == ' '))) {
             after |= AN_DASH;
+        } else if (cp == 0xA1 || cp == 0xBF) {
+            after |= AN_MARK;
         } else if (cp != ' ' && cp != '*' && cp != '_' && cp != '-' && !is_apostrophe(cp)) {
             after |= AN_OTHER;
         }
@@ -156,6 +172,23 @@ static size_t strip_clitic(const struct an *an, const char *folded, size_t n, st
     return word->owner || (word->upper && (verb || (tail == 2 && mark[1] == 'd'))) ? n - tail : n;
 }
 
+/* A compound is of the kind of its last part: step-mother, cab-driver. */
+static uint32_t intern_word(struct an *an, const char *folded, size_t n)
+{
+    const uint64_t kinds = AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE) | AN_C(CHILD) | AN_C(ADULT) | AN_C(OLD) |
+                           AN_C(MUTE) | AN_C(SPEECH);
+    uint32_t term = an_find(an, folded, n);
+    if (term != AN_NONE)
+        return term;
+    term = an_intern(an, folded, n);
+    const char *hyphen = memrchr(folded, '-', n);
+    if (hyphen) {
+        uint32_t part = an_find(an, hyphen + 1, (size_t)(folded + n - hyphen - 1));
+        an->terms[term].classes = an_is(an, part, kinds);
+    }
+    return term;
+}
+
 static void push_word(struct cutter *c, const char *s, const char *end)
 {
     enum { WORD_BYTES = 64 };
@@ -170,8 +203,11 @@ static void push_word(struct cutter *c, const char *s, const char *end)
     word.caps = letters > 1 && uppers == letters;
     char folded[WORD_BYTES];
     size_t n = an_fold(s, (size_t)(end - s), folded, sizeof(folded));
-    n = strip_clitic(an, folded, n, &word);
-    word.term = an_intern(an, folded, n);
+    for (size_t stem = strip_clitic(an, folded, n, &word); n > stem; n--) /* the clitic's letters are ASCII */
+        do
+            word.end--;
+        while (((unsigned char)an->text[word.end] & 0xC0) == 0x80);
+    word.term = intern_word(an, folded, n);
     if (!an->paras[an->spans[c->span].para].heading)
         count_case(&an->terms[word.term], &word);
     word.after = read_after(c, end);

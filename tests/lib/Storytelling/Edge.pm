@@ -29,7 +29,8 @@ my $BUILD = $ENV{PLATFORM_BUILD} // "$ROOT/build";
 my $OWNER = $$;
 my $DIR   = File::Temp::tempdir('edge-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 my $JSON  = JSON::PP->new->canonical->allow_nonref;
-my (@children, %tokens);
+my (@children, %tokens, $files);
+pipe(my $alive_reader, my $alive_writer) or die "pipe: $!";    # its end tells the children that the test has gone
 
 chmod 0755, $DIR;
 mkdir "$DIR/$_" for qw(run secrets contracts state tmp);
@@ -128,10 +129,10 @@ my $ROLES = {
     roles   => {author => ['thing:create', 'thing:read'], reader => ['thing:read'], editor => ['thing:*'], admin => ['*:*']}
 };
 
+# A state file of its own for each call: blocks are all evaluated before the first one runs.
 sub state_file {
     my (%more) = @_;
-    mkdir "$DIR/state";
-    return write_file("$DIR/state/edge.json", $JSON->encode({roles => $ROLES, users => {}, tiers => {}, revoked => {}, %more}));
+    return write_file("$DIR/state/" . ++$files . '.json', $JSON->encode({roles => $ROLES, users => {}, tiers => {}, revoked => {}, %more}));
 }
 
 sub secret { my $f = "$DIR/secrets/edge.key"; write_file($f, "0123456789abcdef" x 4 . "\n") if !-e $f; return '0123456789abcdef' x 4 }
@@ -181,7 +182,8 @@ CONF
 sub server_config {
     return <<'CONF';
         api on;
-        error_page 400 403 404 405 413 414 416 494 500 501 502 503 504 /_problem;
+        error_page 400 403 404 405 413 414 416 500 501 502 503 504 /_problem;
+        error_page 494 =431 /_problem;
         location = /_problem { internal; api_problem; }
         location = /health { api_health; }
         location = /metrics { api_metrics; }
@@ -214,6 +216,9 @@ sub start_child {
     defined(my $pid = fork) or die "fork: $!";
     if (!$pid) {
         $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
+        close $alive_writer;
+        open STDOUT, '>>', "$DIR/tmp/children.log";
+        open STDERR, '>&', \*STDOUT;
         eval { $run->(); 1 } or print STDERR $@;
         POSIX::_exit(1);
     }
@@ -232,7 +237,6 @@ sub redis_socket { return "$DIR/run/redis.sock" }
 
 sub start_redis {
     my $pid = start_child(sub {
-        open STDOUT, '>', "$DIR/tmp/redis.log";
         exec 'redis-server', '--port', 0, '--unixsocket', redis_socket(), '--save', '', '--appendonly', 'no', '--dir', $DIR;
     });
     wait_for(sub { eval { redis('PING') } }) or die "Redis does not start\n";
@@ -249,7 +253,8 @@ sub redis {
     return $line =~ s/^[+:]|\r\n//gr if $line =~ /^[+:]/;
     my ($length) = $line =~ /^\$(-?\d+)/ or return $line;
     return undef if $length < 0;
-    read $socket, my $data, $length;
+    my $data = '';
+    read $socket, $data, $length;
     return $data;
 }
 
@@ -287,12 +292,14 @@ sub echo {
     my $listen = IO::Socket::UNIX->new(Local => "$DIR/run/$name.sock", Listen => 64) or die "$name: $!";
     chmod 0666, "$DIR/run/$name.sock";
     return start_child(sub {
-        my $select = IO::Select->new($listen);
+        my $select = IO::Select->new($listen, $alive_reader);
         my %buffer;
         $SIG{PIPE} = 'IGNORE';
         while (my @ready = $select->can_read) {
             for my $socket (@ready) {
-                if ($socket == $listen) {
+                if ($socket == $alive_reader) {
+                    POSIX::_exit(0);
+                } elsif ($socket == $listen) {
                     my $new = $listen->accept or next;
                     $select->add($new);
                     $buffer{$new} = '';
@@ -340,6 +347,8 @@ sub expected_signature {
 # --- blocks ---
 
 if ($INC{'Test/Nginx/Socket.pm'}) {
+    *Test::Base::Filter::bearer = \&bearer;    # `eval` sections run there
+    *Test::Base::Filter::token  = \&token;
     Test::Nginx::Socket::no_root_location();
     Test::Nginx::Socket::no_long_string();
     Test::Nginx::Socket::add_block_preprocessor(sub {
@@ -354,7 +363,8 @@ if ($INC{'Test/Nginx/Socket.pm'}) {
 END {
     if ($$ == $OWNER) {
         local $?;
-        stop_child($_) for reverse @children;
+        my @all = reverse @children;
+        stop_child($_) for @all;
     }
 }
 

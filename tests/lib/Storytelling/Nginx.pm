@@ -32,7 +32,7 @@ sub new {
 sub configure {
     my ($self, %part) = @_;
     my $dir    = $self->{dir};
-    my $user   = $> == 0 ? 'user root;' : '';
+    my $user   = $> == 0 && ($part{main} // '') !~ /\buser\s/ ? 'user root;' : '';
     my $temp   = join "\n    ", map { "${_}_temp_path $dir/nginx/$_;" } qw(client_body proxy fastcgi uwsgi scgi);
     my $listen = $part{listen} // "listen 127.0.0.1:$self->{port};";
     $self->write_conf(<<"CONF");
@@ -40,8 +40,8 @@ $user
 worker_processes @{[$part{workers} // 1]};
 error_log $dir/log/error.log $self->{log_level};
 pid $dir/nginx/nginx.pid;
-events { worker_connections 512; }
 @{[$part{main} // '']}
+events { worker_connections 512; }
 http {
     access_log off;
     default_type text/plain;
@@ -251,9 +251,9 @@ sub exchange {
 
 sub request {
     my ($self, $method, $path, $body, @headers) = @_;
-    my $length = defined $body ? 'Content-Length: ' . length($body) : ();
+    my @length = defined $body ? "Content-Length: " . length $body : ();
     unshift @headers, 'Content-Type: application/json' if defined $body && !grep { /^content-type:/i } @headers;
-    my $head = join "\r\n", "$method $path HTTP/1.1", 'Host: localhost', 'Connection: close', $length, @headers;
+    my $head = join "\r\n", "$method $path HTTP/1.1", 'Host: localhost', 'Connection: close', @length, @headers;
     return scalar $self->exchange("$head\r\n\r\n" . ($body // ''), $method);
 }
 

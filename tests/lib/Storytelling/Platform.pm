@@ -11,6 +11,7 @@ package Storytelling::Platform;
 #   $p->kill('redis', 'KILL')           a signal to one part, by its recorded pid
 #   $p->up                              starts again what is not running
 #   $p->run('redis-cli', ...)           {exit, out} of any program
+#   $p->redis('PING')                   {exit, out} of one Redis command
 #   $p->sql('story', 'select 1')        rows as the service's own role sees them, lines of tab-separated text
 use strict;
 use warnings;
@@ -18,6 +19,7 @@ use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
+use JSON::PP ();
 use POSIX ();
 use Storytelling::Client;
 
@@ -153,8 +155,24 @@ sub environment {
 
 sub storyctl {
     my ($self, @arguments) = @_;
-    local $ENV{ST_VAR} = $self->{var};
+    local $ENV{ST_ENV_DIR} = "$self->{var}/env";
     return capture(build() . '/bin/storyctl', @arguments);
+}
+
+# One for each test program.
+sub admin {
+    my ($self) = @_;
+    return $self->{admin} //= do {
+        my $email = sprintf 'admin%d.%06x@example.org', $$, rand 0xffffff;
+        my $said = $self->storyctl('--json', 'user', 'create', '--email', $email, '--role', 'admin');
+        die "no administrator: $said->{out}" if $said->{exit};
+        $self->client->login(JSON::PP::decode_json($said->{out}));
+    };
+}
+
+sub redis {
+    my ($self, @command) = @_;
+    return capture('redis-cli', '-s', "$self->{var}/run/redis.sock", @command);
 }
 
 sub pid {

@@ -2,7 +2,7 @@
 #define ST_IO_REDIS_H
 /*
  * Redis by hiredis, synchronous, with deadlines. A connection belongs to one thread; it connects on first use and
- * again after a loss (at most one attempt per 200 ms; in between calls fail at once).
+ * again after a loss (at most one attempt per 200 ms; in between calls fail at once). The process must ignore SIGPIPE.
  *
  * Errors: ST_E_UNAVAILABLE (no connection, timeout, LOADING, MISCONF, OOM, READONLY), ST_E_INTERNAL (any other error
  * answer; st_redis_error has its text).
@@ -31,7 +31,9 @@ ST_MUSTCHECK int st_redis_cmdv(struct st_redis *r, struct st_arena *a, struct st
 
 /*
  * Pipelining: queue any number, then read the answers in order. An error answer is returned as ST_REPLY_ERROR here, so
- * that one refused command does not hide the others.
+ * that one refused command does not hide the others. When the connection breaks, all answers that were still to come
+ * are ST_E_UNAVAILABLE: no later part of a pipeline is ever sent on a new connection. Read a pipeline to its end before
+ * the next st_redis_cmd.
  */
 ST_MUSTCHECK int st_redis_queue(struct st_redis *r, int argc, const char *const *argv);
 ST_MUSTCHECK int st_redis_read(struct st_redis *r, struct st_arena *a, struct st_reply *ret);

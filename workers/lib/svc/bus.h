@@ -3,8 +3,9 @@
 /*
  * The event bus as the relay and the consumer see it: one contract, an adapter file for each kind of bus.
  *
- * Each publishing service has ST_BUS_PARTITIONS partitions; entries of a partition are kept in order of their ids, which
- * the publisher chooses. Each consuming service is a group; a partition of a group is read by the holder of its lease.
+ * Each publishing service has ST_BUS_PARTITIONS partitions; entries of a partition are kept in order of their ids,
+ * which the publisher chooses. Each consuming service is a group; a partition of a group is read by the holder of its
+ * lease.
  *
  * A bus belongs to one thread. Errors: ST_E_UNAVAILABLE (it is away; try again), ST_E_INTERNAL (a bug or a damaged
  * bus; st_bus_error has the text), and those named below.
@@ -85,8 +86,8 @@ struct st_bus_ops {
                    const struct st_bus_id tails[ST_BUS_PARTITIONS], const struct st_bus_entry *entries, size_t n,
                    const char *const *topics, size_t n_topics);
 
-    int (*groups)(struct st_bus *bus, struct st_arena *a, const char *service, int partition,
-                  struct st_bus_group **ret, size_t *ret_n);
+    int (*groups)(struct st_bus *bus, struct st_arena *a, const char *service, int partition, struct st_bus_group **ret,
+                  size_t *ret_n);
 
     /* Rings the doorbell of a topic. */
     int (*ring)(struct st_bus *bus, struct st_arena *a, const char *topic);

@@ -29,13 +29,13 @@ static const char lua_tails[] = LUA_TAIL "local r = {} for i, key in ipairs(KEYS
 
 /* ARGV: the end that each stream must have ("" for those that get nothing), number of entries, for each entry the
  * index of its stream, id, text, and then the channels of the doorbells. */
-static const char lua_publish[] = LUA_TAIL
-    "for i, key in ipairs(KEYS) do if ARGV[i] ~= '' and tail(key) ~= ARGV[i] then return 0 end end "
-    "local at = #KEYS + 2 "
-    "for i = 1, tonumber(ARGV[#KEYS + 1]) do "
-    "redis.call('XADD', KEYS[tonumber(ARGV[at])], ARGV[at + 1], 'e', ARGV[at + 2]) at = at + 3 end "
-    "for i = at, #ARGV do redis.call('PUBLISH', ARGV[i], '') end "
-    "return 1";
+static const char lua_publish[] =
+    LUA_TAIL "for i, key in ipairs(KEYS) do if ARGV[i] ~= '' and tail(key) ~= ARGV[i] then return 0 end end "
+             "local at = #KEYS + 2 "
+             "for i = 1, tonumber(ARGV[#KEYS + 1]) do "
+             "redis.call('XADD', KEYS[tonumber(ARGV[at])], ARGV[at + 1], 'e', ARGV[at + 2]) at = at + 3 end "
+             "for i = at, #ARGV do redis.call('PUBLISH', ARGV[i], '') end "
+             "return 1";
 
 static const char lua_lease[] = "local r = {} for i, key in ipairs(KEYS) do "
                                 "local holder = redis.call('GET', key) "
@@ -192,8 +192,8 @@ static int group_needs(struct st_bus *bus, struct st_arena *a, const char *key, 
     return r;
 }
 
-static int groups(struct st_bus *bus, struct st_arena *a, const char *service, int partition,
-                  struct st_bus_group **ret, size_t *ret_n)
+static int groups(struct st_bus *bus, struct st_arena *a, const char *service, int partition, struct st_bus_group **ret,
+                  size_t *ret_n)
 {
     struct st_reply reply;
     const char *key = stream_key(a, service, partition);
@@ -278,7 +278,8 @@ static int ack(struct st_bus *bus, struct st_arena *a, const char *group, const 
     return n ? run(bus, a, &w, &reply) : 0;
 }
 
-/* Acknowledges what was delivered up to `after`: its transaction was committed, and the reader died before saying so. */
+/* Acknowledges what was delivered up to `after`: its transaction was committed, and the reader died before saying so.
+ */
 static int ack_until(struct st_bus *bus, struct st_arena *a, const char *group, const struct st_bus_part *part,
                      struct st_bus_id after)
 {

@@ -10,13 +10,13 @@
 #include "svc/call.h"
 
 enum {
-    DELIVERIES = 16,           /* of each partition at once */
-    RETRIES = 20,              /* parked events at once */
-    ATTEMPTS = 12,             /* then an event is a dead letter */
-    LEASE_EVERY_US = 2000000,  /* a third of its life */
-    SLOW_POLL_US = 5000000,    /* when no doorbell rings */
-    ERROR_MAX = 2000,          /* bytes */
-    RAW_MAX = 64 * 1024,       /* of an envelope that cannot be read, bytes kept for the operator */
+    DELIVERIES = 16,          /* of each partition at once */
+    RETRIES = 20,             /* parked events at once */
+    ATTEMPTS = 12,            /* then an event is a dead letter */
+    LEASE_EVERY_US = 2000000, /* a third of its life */
+    SLOW_POLL_US = 5000000,   /* when no doorbell rings */
+    ERROR_MAX = 2000,         /* bytes */
+    RAW_MAX = 64 * 1024,      /* of an envelope that cannot be read, bytes kept for the operator */
     ERROR_PAUSE_FIRST_MS = 100,
     ERROR_PAUSE_LAST_MS = 5000,
     NUMBER_LEN = 24
@@ -24,8 +24,8 @@ enum {
 
 struct consumer {
     struct st_run *run;
-    struct st_worker w;    /* its arena lasts for one event */
-    struct st_arena turn;  /* lasts for a turn */
+    struct st_worker w;   /* its arena lasts for one event */
+    struct st_arena turn; /* lasts for a turn */
     struct st_arena parts_arena;
     struct st_bus *bus;
     const char *group;
@@ -204,9 +204,8 @@ static void log_failure(const struct incoming *in, bool dead, int attempts, cons
 {
     st_count(dead ? ST_N_DEAD : ST_N_RETRIES, 1);
     if (dead)
-        st_log(ST_LOG_ERROR, "Event is a dead letter", ST_S("eventType", in->event.type),
-               ST_S("eventId", in->event.id), ST_S("aggregateId", in->event.aggregate_id), ST_I("attempts", attempts),
-               ST_S("error", error));
+        st_log(ST_LOG_ERROR, "Event is a dead letter", ST_S("eventType", in->event.type), ST_S("eventId", in->event.id),
+               ST_S("aggregateId", in->event.aggregate_id), ST_I("attempts", attempts), ST_S("error", error));
     else
         st_log(ST_LOG_WARNING, "Event failed and will be tried again", ST_S("eventType", in->event.type),
                ST_S("eventId", in->event.id), ST_S("aggregateId", in->event.aggregate_id), ST_I("attempts", attempts),
@@ -454,7 +453,8 @@ static int turn(struct consumer *c, bool *ret_busy)
     }
     *ret_busy = n > 0;
     r = handle_all(c, list, n);
-    if (r == 0 && st_mono() >= c->next_retry)
+    /* A ring without news may be the operator's, who has made a parked event due. */
+    if (r == 0 && (n == 0 || st_mono() >= c->next_retry))
         r = retry_due(c, ret_busy);
     return r;
 }
@@ -467,6 +467,9 @@ static void find_parts(struct consumer *c)
     const struct st_run *run = c->run;
     struct st_arena *a = &c->parts_arena;
     size_t max = (size_t)run->n_types * ST_BUS_PARTITIONS;
+    for (const struct st_subscription *s = run->service->subscriptions; s && s->type; s++)
+        if (!st_streq(s->type, "*") && !st_run_event_type(run, s->type))
+            st_log(ST_LOG_ERROR, "Subscription to an event type that is not in the registry", ST_S("type", s->type));
     c->parts = st_new_n(a, struct st_bus_part, max);
     c->streams = st_new_n(a, const char *, max);
     c->fences = st_alloc_array(a, max, sizeof(*c->fences));

@@ -1,7 +1,28 @@
 /* Schedules: each runs at most once in its span, however many processes there are. */
 #include "svc/call.h"
 
-enum { LOOK_AGAIN_MS = 30000, FAILED_PAUSE_MS = 10000 };
+enum { LOOK_AGAIN_MS = 30000, FAILED_PAUSE_MS = 10000, HOUSE_EVERY_S = 3600 };
+
+/* What every service forgets in time. The inbox outlasts everything that the bus could deliver again. */
+static int keep_house(struct st_call *call)
+{
+    st_exec(call, "delete from idempotency_keys where created_at < now() - interval '1 day'");
+    st_exec(call, "delete from inbox where received_at < now() - interval '30 days'");
+    return 0;
+}
+
+/* The library's schedules and the service's, one list. */
+static const struct st_schedule *all_schedules(struct st_arena *a, const struct st_schedule *own)
+{
+    size_t n = 0;
+    while (own && own[n].name)
+        n++;
+    struct st_schedule *list = st_new_n(a, struct st_schedule, n + 2);
+    list[0] = (struct st_schedule){"keep_house", HOUSE_EVERY_S, keep_house};
+    if (n)
+        memcpy(list + 1, own, n * sizeof(*own));
+    return list;
+}
 
 /* The row says when it ran last. Whoever moves it on, in the transaction of the run, has the run: others wait for that
  * row and then find it moved. */
@@ -55,10 +76,9 @@ static int due_in(struct st_worker *w, const struct st_schedule *schedule, int64
 void *st_cron_main(void *ctx)
 {
     struct st_run *run = ctx;
-    const struct st_schedule *list = run->service->schedules;
+    struct st_arena lists = {0};
+    const struct st_schedule *list = all_schedules(&lists, run->service->schedules);
     struct st_worker w;
-    if (!list || !list->name)
-        return NULL;
     st_worker_init(&w, run, "cron");
     while (!atomic_load(&run->stopping)) {
         int64_t wait_ms = LOOK_AGAIN_MS;
@@ -74,5 +94,6 @@ void *st_cron_main(void *ctx)
         st_run_pause(run, (int)wait_ms);
     }
     st_worker_release(&w);
+    st_arena_release(&lists);
     return NULL;
 }

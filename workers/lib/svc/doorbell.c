@@ -1,7 +1,7 @@
 /* The doorbell: one subscription to the bus wakes whoever waits in this process. A lost ring costs one slow poll. */
 #include "svc/run.h"
 
-enum { POLL_MS = 500, RECONNECT_MS = 300 };
+enum { POLL_MS = 250, RECONNECT_MS = 300 }; /* a stop waits that long */
 
 static const char prefix[] = "st:bell:";
 

@@ -40,7 +40,8 @@ enum st_job_stop st_leased_job_stop(struct st_leased_job *job, enum st_job_stop 
     return (enum st_job_stop)atomic_load(&job->stop);
 }
 
-/* The dispatcher writes the figures to the database and finds out whether the lease holds: this costs next to nothing. */
+/* The dispatcher writes the figures to the database and finds out whether the lease holds: this costs next to nothing.
+ */
 int st_progress(struct st_call *call, int64_t done, int64_t total)
 {
     struct st_leased_job *job = call->p->job;
@@ -69,9 +70,9 @@ int st_job_fence(struct st_call *call)
     struct st_rows *rows;
     if (!job)
         return 0;
-    int r = st_rows(call, &rows,
-                    "select from jobs where job_id = $1 and lease_token = $2 and state = 'running' for update", job->id,
-                    job->token);
+    int r =
+        st_rows(call, &rows, "select from jobs where job_id = $1 and lease_token = $2 and state = 'running' for update",
+                job->id, job->token);
     if (r < 0)
         return r;
     return st_rows_count(rows) == 1 ? 0 : ST_E_FENCED;

@@ -1,5 +1,6 @@
 /*
- * The job pool: a dispatcher leases jobs, as many as there are free slots, and keeps the leases alive; threads run them.
+ * The job pool: a dispatcher leases jobs, as many as there are free slots, and keeps the leases alive; threads run
+ * them.
  *
  * Threads are made when there is work, and end when there has been none for a while, so an idle daemon has only the
  * dispatcher. Its connection is the heartbeat: about once a second while jobs run it writes their progress, renews the
@@ -242,9 +243,10 @@ static int prune(struct st_jobs *jobs)
 {
     struct st_rows *rows;
     jobs->next_prune = st_mono() + PRUNE_US;
-    return st_pg_query(jobs->w.pg, &jobs->w.arena,
-                       "delete from jobs where state in ('done', 'cancelled') and finished_at < now() - interval '1 day'",
-                       ST_PARAMS(), &rows);
+    return st_pg_query(
+        jobs->w.pg, &jobs->w.arena,
+        "delete from jobs where state in ('done', 'cancelled') and finished_at < now() - interval '1 day'", ST_PARAMS(),
+        &rows);
 }
 
 /* Looks for work; *ret_wait_ms: how long there will be none. */

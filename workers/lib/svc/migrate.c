@@ -22,6 +22,20 @@ static char *read_file(struct st_arena *a, const char *path)
     return text;
 }
 
+/* 1: it was applied, with this content. 0: it was not. */
+static int is_applied(struct st_pg *pg, struct st_arena *a, const char *path, const char *name, const char *hash,
+                      const char **ret_why)
+{
+    struct st_rows *rows;
+    int r = st_pg_query(pg, a, "select sha256 from schema_migrations where name = $1", ST_PARAMS(name), &rows);
+    if (r < 0 || st_rows_count(rows) == 0)
+        return r;
+    if (st_streq(st_cell(rows, 0, 0), hash))
+        return 1;
+    *ret_why = st_printf(a, "%s has changed after it was applied; write a new migration instead", path);
+    return ST_E_CONFLICT;
+}
+
 /* 1: applied now. 0: was applied before. */
 static int apply(struct st_pg *pg, struct st_arena *a, const char *path, const char *name, const char **ret_why)
 {
@@ -31,26 +45,19 @@ static int apply(struct st_pg *pg, struct st_arena *a, const char *path, const c
         return ST_E_INVALID;
     }
     const char *hash = st_sha256_hex(a, sql, strlen(sql));
-    struct st_rows *rows;
-    int r = st_pg_query(pg, a, "select sha256 from schema_migrations where name = $1", ST_PARAMS(name), &rows);
-    if (r < 0)
-        return r;
-    if (st_rows_count(rows)) {
-        if (st_streq(st_cell(rows, 0, 0), hash))
-            return 0;
-        *ret_why = st_printf(a, "%s has changed after it was applied; write a new migration instead", path);
-        return ST_E_CONFLICT;
-    }
+    int r = is_applied(pg, a, path, name, hash, ret_why);
+    if (r != 0)
+        return r < 0 ? r : 0;
     /* The lock makes a second migrator wait, and then fail on the primary key instead of doing the work twice. */
     r = st_pg_script(pg, st_printf(a,
                                    "begin; lock table schema_migrations in exclusive mode;\n"
                                    "insert into schema_migrations (name, sha256) values ('%s', '%s');\n%s\n; commit;",
                                    name, hash, sql));
-    if (r == ST_E_UNIQUE)
-        return 0;
-    if (r < 0)
-        *ret_why = st_printf(a, "%s: %s", path, st_pg_error(pg));
-    return r < 0 ? r : 1;
+    if (r == 0)
+        return 1;
+    *ret_why = st_printf(a, "%s: %s", path, st_pg_error(pg));
+    const char *ignored;
+    return r == ST_E_UNIQUE && is_applied(pg, a, path, name, hash, &ignored) == 1 ? 0 : r;
 }
 
 int st_migrate(struct st_pg *pg, struct st_arena *a, const char *sql_dir, const char *service, int *ret_applied,

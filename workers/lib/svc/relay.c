@@ -14,12 +14,12 @@
 #include "svc/run.h"
 
 enum {
-    PAGE_BYTES = 4 << 20,       /* of one publish, about */
-    ENVELOPE_MAX = 16 << 20,    /* bytes */
-    HISTORY_PAGE = 100,         /* batches */
-    POLL_FIRST_MS = 2,          /* after work was found */
-    POLL_LAST_MS = 1000,        /* when idle */
-    CHECK_EVERY_US = 1000000,   /* does an idle bus still hold all? */
+    PAGE_BYTES = 4 << 20,     /* of one publish, about */
+    ENVELOPE_MAX = 16 << 20,  /* bytes */
+    HISTORY_PAGE = 100,       /* batches */
+    POLL_FIRST_MS = 2,        /* after work was found */
+    POLL_LAST_MS = 1000,      /* when idle */
+    CHECK_EVERY_US = 1000000, /* does an idle bus still hold all? */
     TRIM_EVERY_US = 60000000,
     ERROR_PAUSE_FIRST_MS = 50,
     ERROR_PAUSE_LAST_MS = 1000
@@ -78,22 +78,22 @@ enum { SEQ, EVENT_ID, TYPE, AGGREGATE_ID, AGGREGATE_TYPE, RECORDED_AT, VERSION, 
 
 /*
  * $1 s1, $2 s2, $3 after seq, $4 up to seq. What s1 did not see are the transactions that began after it and those that
- * ran in it: one arm for each, so that both go by the index on (tx, seq). "offset 0" keeps the planner from joining by a
- * walk through the whole log.
+ * ran in it: one arm for each, so that both go by the index on (tx, seq). "offset 0" keeps the planner from joining by
+ * a walk through the whole log.
  */
+#define BEGAN_LATER "tx >= pg_snapshot_xmax($1::pg_snapshot) and tx < pg_snapshot_xmax($2::pg_snapshot)"
+#define RAN         "tx = any (array(select pg_snapshot_xip($1::pg_snapshot)))"
 #define ARM(which)                                                                                                     \
     "select seq from events where " which " and pg_visible_in_snapshot(tx, $2::pg_snapshot) "                          \
     "and seq > $3::bigint and seq <= $4::bigint"
-#define BATCH_EVENTS(limit)                                                                                            \
-    "with found as materialized (" ARM(                                                                                \
-        "tx >= pg_snapshot_xmax($1::pg_snapshot) and tx < pg_snapshot_xmax($2::pg_snapshot)") " union all " ARM(       \
-        "tx = any (array(select pg_snapshot_xip($1::pg_snapshot)))") ") "                                              \
-    "select " EVENT_COLUMNS " from (select seq from found order by seq" limit ") f, "                                  \
-    "lateral (select * from events where seq = f.seq offset 0) e order by f.seq"
+#define FOUND "with found as materialized (" ARM(BEGAN_LATER) " union all " ARM(RAN) ") "
+#define ROWS  ", lateral (select * from events where seq = f.seq offset 0) e order by f.seq"
 
 _Static_assert(ST_BUS_PAGE == 500, "the page size in the statements");
-static const char sql_page[] = BATCH_EVENTS(" limit 500");
-static const char sql_rest[] = "declare rest no scroll cursor for " BATCH_EVENTS("");
+static const char sql_page[] =
+    FOUND "select " EVENT_COLUMNS " from (select seq from found order by seq limit 500) f" ROWS;
+static const char sql_rest[] = "declare rest no scroll cursor for " FOUND "select " EVENT_COLUMNS
+                               " from (select seq from found order by seq) f" ROWS;
 static const char sql_fetch[] = "fetch 500 from rest";
 
 static void json_member(struct st_buf *b, const char *name, const char *value)
@@ -153,7 +153,8 @@ static void add_topic(struct relay *r, struct outgoing *out, const char *type)
     out->topics[out->n_topics++] = t->topic;
 }
 
-/* Sends those of the rows that the bus does not have. *n counts the events of the batch, *added those that were sent. */
+/* Sends those of the rows that the bus does not have. *n counts the events of the batch, *added those that were sent.
+ */
 static int publish_rows(struct relay *r, const struct batch *b, const struct st_rows *rows, int64_t *n, int64_t *added)
 {
     int e = 0;
@@ -305,6 +306,8 @@ static int publish_history(struct relay *r, int64_t from)
         n = e == 0 ? st_rows_count(rows) : 0;
         for (int i = 0; e == 0 && i < n; i++) {
             struct batch b = batch_of(&r->w.arena, rows, i);
+            if (atomic_load(&r->run->stopping))
+                return ST_E_CANCELLED;
             if ((e = first_page(r, &b, &first)) == 0)
                 e = publish_batch(r, &b, first, ST_N_REPUBLISHED);
             from = b.no + 1;
@@ -451,9 +454,10 @@ static int trim_partition(struct relay *r, int p)
         if (st_bus_id_cmp(groups[i].needs, from) < 0)
             from = groups[i].needs;
     }
-    e = query(r, a, &rows,
-              "insert into relay_groups (group_name) select jsonb_array_elements_text($1::jsonb) on conflict do nothing",
-              st_json_text(a, names));
+    e = query(
+        r, a, &rows,
+        "insert into relay_groups (group_name) select jsonb_array_elements_text($1::jsonb) on conflict do nothing",
+        st_json_text(a, names));
     if (e == 0)
         e = query(r, a, &rows, "select from relay_groups where not $1::jsonb ? group_name limit 1",
                   st_json_text(a, names));
@@ -526,14 +530,14 @@ static int turn(struct relay *r, bool *ret_busy)
 /* Logs when trouble begins, changes and ends. */
 static void tell(struct relay *r, int e)
 {
-    if (e == r->told)
+    if (e == r->told || e == ST_E_CANCELLED) /* cancelled: we are stopping */
         return;
     r->told = e;
     if (e == 0)
         st_log(ST_LOG_INFO, "The relay works again");
     else
-        st_log(ST_LOG_WARNING, "The relay waits", ST_S("error", st_err_code(e)),
-               ST_S("database", st_pg_error(r->w.pg)), ST_S("bus", r->bus->ops->error(r->bus)));
+        st_log(ST_LOG_WARNING, "The relay waits", ST_S("error", st_err_code(e)), ST_S("database", st_pg_error(r->w.pg)),
+               ST_S("bus", r->bus->ops->error(r->bus)));
 }
 
 /* After a turn without work. A ring is for whoever leads: if that is not us, it goes on to the bus. */

@@ -78,8 +78,8 @@ void *st_doorbell_main(void *ctx);
 ST_MUSTCHECK int st_jobs_start(struct st_run *run);
 void st_jobs_stop(struct st_run *run, int deadline_ms);
 
-/* In the transaction of a job: does its lease still hold? ST_E_FENCED. Locks the job's row until the transaction ends, so
- * that nobody takes the job over meanwhile. For st_commit. */
+/* In the transaction of a job: does its lease still hold? ST_E_FENCED. Locks the job's row until the transaction ends,
+ * so that nobody takes the job over meanwhile. For st_commit. */
 ST_MUSTCHECK int st_job_fence(struct st_call *call);
 
 /* How long work that has failed `failures` times waits: 1 s, 2 s, 4 s … 5 min, a quarter more or less by chance. */

@@ -117,12 +117,12 @@ sub check_answer ($$$) {
         like $answer->{headers}{lc $header} // '', qr/^$pattern$/, "$name - header $header like ok";
     }
     my ($like, $unlike) = map { $get->("raw_response_headers_$_") } qw(like unlike);
-    like $answer->{raw_headers}, qr/$like/s, "$name - raw resp headers like" if defined $like;
-    unlike $answer->{raw_headers}, qr/$unlike/s, "$name - raw resp headers unlike" if defined $unlike;
+    like $answer->{raw_headers}, qr/$like/sm, "$name - raw resp headers like" if defined $like;
+    unlike $answer->{raw_headers}, qr/$unlike/sm, "$name - raw resp headers unlike" if defined $unlike;
     my ($body, $body_like, $body_unlike) = map { $get->("response_body$_") } '', '_like', '_unlike';
     Test::More::is $answer->{body}, $body, "$name - response_body - response is expected" if defined $body;
-    like $answer->{body}, qr/$body_like/s, "$name - response_body_like - response is expected" if defined $body_like;
-    unlike $answer->{body}, qr/$body_unlike/s, "$name - response_body_unlike - response is expected" if defined $body_unlike;
+    like $answer->{body}, qr/$body_like/sm, "$name - response_body_like - response is expected" if defined $body_like;
+    unlike $answer->{body}, qr/$body_unlike/sm, "$name - response_body_unlike - response is expected" if defined $body_unlike;
 }
 
 sub patterns ($) {
@@ -143,7 +143,7 @@ sub check_log ($$) {
     for (patterns section($block, 'no_error_log')) {
         ok !$matches->($_), "$name - pattern \"$_\" does not match a line in error.log" or diag $log;
     }
-    return if section($block, 'must_die') || grep { /\[(?:alert|crit|emerg)/ } @wanted;
+    return if defined section($block, 'must_die') || grep { /\[(?:alert|crit|emerg)/ } @wanted;
     my @bad = grep { /\[(?:alert|crit|emerg)\]/ } @lines;
     fail "$name - error.log has nothing of alert or worse: @bad" if @bad;
 }

@@ -1,0 +1,697 @@
+/* Tests the story analyser with stories of several kinds and languages, and with input meant to break it. */
+#include "story/analyse.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+/* What a quote that begins so must be. */
+struct expected {
+    const char *begins;
+    const char *speaker; /* "" for unknown, NULL for narration */
+    int emotion;
+};
+
+enum { ANY = -1 };
+
+struct story {
+    const char *language;
+    const char *text;
+    const struct expected *quotes; /* ends with begins NULL */
+};
+
+static struct st_analysis *analyse(struct st_arena *a, const char *text)
+{
+    struct st_analysis *found = NULL;
+    assert_int_equal(st_analyse(a, text, strlen(text), NULL, &found), 0);
+    return found;
+}
+
+static const struct st_segment *find_segment(const struct st_analysis *found, const char *begins)
+{
+    for (int i = 0; i < found->n_segments; i++)
+        if (st_starts(found->segments[i].text, begins))
+            return &found->segments[i];
+    fail_msg("no segment begins with: %s", begins);
+    return NULL;
+}
+
+static const struct st_character *find_character(const struct st_analysis *found, const char *name)
+{
+    for (int i = 0; i < found->n_characters; i++)
+        if (st_streq(found->characters[i].name, name))
+            return &found->characters[i];
+    return NULL;
+}
+
+static const char *speaker(const struct st_analysis *found, const struct st_segment *s)
+{
+    return s->character < 0 ? "" : found->characters[s->character].name;
+}
+
+/* What holds for every answer. */
+static void check_answer(const struct st_analysis *found)
+{
+    for (int i = 0; i < found->n_segments; i++) {
+        const struct st_segment *s = &found->segments[i];
+        assert_int_equal(s->index, i);
+        assert_true(s->text[0] && s->text[0] != ' ' && s->text[strlen(s->text) - 1] != ' ');
+        assert_true(st_utf8_valid(s->text, strlen(s->text)));
+        assert_true(st_utf8_length(s->text, strlen(s->text)) <= ST_SEGMENT_CHARS_MAX);
+        assert_true(strlen(s->id) >= 16 && strlen(s->id) <= 32);
+        assert_int_equal(strspn(s->id, "abcdefghijklmnopqrstuvwxyz0123456789"), strlen(s->id));
+        assert_in_range(s->character + 1, 0, found->n_characters);
+        assert_true(s->intensity >= 0 && s->intensity <= 1 && s->confidence >= 0 && s->confidence <= 1);
+        assert_true((s->emotion == ST_NEUTRAL) == (s->intensity == 0));
+        assert_true(s->kind != ST_NARRATION || s->character < 0);
+        assert_true((s->evidence != NULL) == (s->character >= 0));
+        assert_true(i == 0 || s->paragraph == s[-1].paragraph || s->paragraph == s[-1].paragraph + 1);
+    }
+    for (int i = 0; i < found->n_characters; i++) {
+        const struct st_character *c = &found->characters[i];
+        assert_true(c->name[0] && c->mentions > 0);
+        assert_true(c->gender == 'm' || c->gender == 'f' || c->gender == 0);
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(c->name, found->characters[k].name);
+    }
+}
+
+static void check_story(const struct story *story)
+{
+    struct st_arena a = {0};
+    struct st_analysis *found = analyse(&a, story->text);
+    check_answer(found);
+    assert_string_equal(found->language, story->language);
+    for (const struct expected *e = story->quotes; e->begins; e++) {
+        const struct st_segment *s = find_segment(found, e->begins);
+        if (!e->speaker) {
+            if (s->kind != ST_NARRATION)
+                fail_msg("\"%s\": is no narration", e->begins);
+        } else if (s->kind == ST_NARRATION || strcmp(speaker(found, s), e->speaker) != 0) {
+            fail_msg("\"%s\": spoken by \"%s\", not \"%s\"", e->begins, speaker(found, s), e->speaker);
+        }
+        if (e->emotion != ANY && (int)s->emotion != e->emotion)
+            fail_msg("\"%s\": %s, not %s", e->begins, st_emotion_name(s->emotion),
+                     st_emotion_name((enum st_emotion)e->emotion));
+    }
+    st_arena_release(&a);
+}
+
+/* ---- Stories ---- */
+
+static void lighthouse(void **state)
+{
+    (void)state;
+    static const struct expected quotes[] = {
+        {"Who's there?", "Mira", ANY},        {"Please", "", ANY},
+        {"I'm lost", "", ANY},                {"Good heavens", "Mira", ST_SURPRISE},
+        {"Tobias.", "Tobias", ST_FEAR},       {"How many on board?", "Mira", ANY},
+        {"Just Dad", "Tobias", ANY},          {"That old fool", "Mira", ST_ANGER},
+        {"He said it", "Tobias", ANY},        {"What's all this", "Henrik", ST_ANGER},
+        {"There's a boat", "Mira", ANY},      {"In this weather", "Henrik", ANY},
+        {"Get your coat, Henrik", "Mira", ANY}, {"Aye", "Henrik", ANY},
+        {"They'll never make it", "Mira", ANY}, {"Dad, wake up", "Tobias", ST_SADNESS},
+        {"Well", "Henrik", ANY},              {"Tea for everyone", "Mira", ST_JOY},
+        {"Mira laughed out loud", NULL, ST_JOY}, {NULL, NULL, 0},
+    };
+    static const struct story story = {
+        "en",
+        "The Lantern Keeper\n\n"
+        "Mira had kept the lighthouse for eleven winters, and in all that time nobody had knocked on the door.\n\n"
+        "\"Who's there?\" she called, one hand on the bolt.\n\n"
+        "\"Please,\" said a small voice. \"I'm lost.\"\n\n"
+        "She opened the door. A boy stood on the step, soaked to the skin and shivering. He could not have been "
+        "older than nine.\n\n"
+        "\"Good heavens, you're frozen. Come in, come in!\" Mira pulled him inside and wrapped him in a blanket. "
+        "\"What's your name?\"\n\n"
+        "\"Tobias.\" His teeth chattered with fear. \"My father's boat... it hit the rocks.\"\n\n"
+        "Mira felt her heart sink. She looked out at the black water.\n\n"
+        "\"How many on board?\"\n\n\"Just Dad and me. And Captain Vane.\"\n\n"
+        "\"Vane?\" She spat the name. \"That old fool took you out in this?\"\n\n"
+        "\"He said it would be fine,\" Tobias whispered. He began to cry. \"He promised.\"\n\n"
+        "The stairs creaked, and old Henrik came down in his nightshirt. \"What's all this racket?\" he grumbled.\n\n"
+        "\"There's a boat on the rocks,\" said Mira. \"Get your coat.\"\n\n"
+        "\"In this weather? You must be mad.\"\n\n\"Get your coat, Henrik!\"\n\n"
+        "He stared at her for a moment. Then he nodded slowly. \"Aye,\" he said. \"I'll fetch the ropes.\"\n\n"
+        "*They'll never make it,* Mira thought, but she did not say so.\n\n"
+        "Two hours later they dragged a half-drowned man up the shingle. Tobias threw himself at him. \"Dad!\" he "
+        "sobbed. \"Dad, wake up!\"\n\n"
+        "\"Well,\" said Henrik, wiping his face with his sleeve, \"I'll be damned.\"\n\n"
+        "Mira laughed out loud for joy. \"Tea,\" she said. \"Tea for everyone!\"\n",
+        quotes};
+    check_story(&story);
+    struct st_arena a = {0};
+    struct st_analysis *found = analyse(&a, story.text);
+    assert_int_equal(find_character(found, "Mira")->gender, 'f');
+    assert_string_equal(find_character(found, "Tobias")->age, "child");
+    assert_string_equal(find_character(found, "Henrik")->age, "old");
+    assert_non_null(find_character(found, "Captain Vane"));
+    assert_int_equal(find_segment(found, "They'll never")->kind, ST_THOUGHT);
+    st_arena_release(&a);
+}
+
+/* A tale: beings without names, whole dialogues in one paragraph, old-fashioned order of words. */
+static void fable(void **state)
+{
+    (void)state;
+    static const struct expected quotes[] = {
+        {"Good morning", "The fox", ANY},       {"What lovely feathers", "The fox", ANY},
+        {"Thank you", "The crow", ANY},         {"Surely a bird", "The fox", ANY},
+        {"Fool", "The old owl", ST_ANGER},      {"Alas", "The crow", ST_SADNESS},
+        {"Be quiet", "The old owl", ANY},       {"Who took it", "The farmer's wife", ANY},
+        {"Not I", "The fox", ANY},              {NULL, NULL, 0},
+    };
+    static const struct story story = {
+        "en",
+        "Once upon a time a crow found a piece of cheese and flew with it to the top of an oak. A fox saw her, and sat "
+        "down under the tree. \"Good morning, my dear,\" said the fox. \"What lovely feathers you have!\" The crow was "
+        "flattered. \"Thank you,\" replied the crow. Then the fox said, \"Surely a bird so beautiful must sing like an "
+        "angel.\" The crow opened her beak, and down fell the cheese.\n\n"
+        "\"Fool!\" cried the old owl angrily from the next branch.\n\n"
+        "\"Alas,\" sobbed the crow, \"I have lost my supper.\"\n\n"
+        "\"Be quiet,\" said the owl, \"and learn from it.\"\n\n"
+        "At that moment the farmer's wife came out of the house. \"Who took it?\" asked the farmer's wife.\n\n"
+        "\"Not I,\" said the fox, licking his lips.\n",
+        quotes};
+    check_story(&story);
+}
+
+static void first_person(void **state)
+{
+    (void)state;
+    static const struct expected quotes[] = {
+        {"You are late", "Inspector Crane", ANY},  {"The train", "Narrator", ANY},
+        {"It always is", "Inspector Crane", ANY},  {"Who found her", "Narrator", ANY},
+        {"The maid", "Inspector Crane", ANY},      {"I never touched", "Mrs. Dalloway-Price", ST_FEAR},
+        {"Nobody says", "Narrator", ANY},          {"Ask her about", "Inspector Crane", ANY},
+        {NULL, NULL, 0},
+    };
+    static const struct story story = {
+        "en",
+        "I reached the house at nine. Inspector Crane was waiting on the steps with his hands in his pockets.\n\n"
+        "\"You are late,\" said Crane.\n\n"
+        "\"The train stood for an hour at Reading,\" I said.\n\n"
+        "\"It always is the train.\" The inspector led me through the hall.\n\n"
+        "\"Who found her?\" I asked.\n\n"
+        "\"The maid did.\"\n\n"
+        "Mrs. Dalloway-Price sat in the library. She was white with fear, and her hands trembled.\n\n"
+        "\"I never touched the knife,\" she stammered. \"I swear it!\"\n\n"
+        "\"Nobody says you did, madam,\" I answered.\n\n"
+        "Inspector Crane turned to me and said in a low voice: \"Ask her about the will.\"\n",
+        quotes};
+    check_story(&story);
+}
+
+static void british_quotes(void **state)
+{
+    (void)state;
+    static const struct expected quotes[] = {
+        {"I don’t believe", "Mrs Pargeter", ANY}, {"Neither do I", "The husband", ANY},
+        {"The boys’ room", "The husband", ANY},   {"Then how did", "Mrs Pargeter", ANY},
+        {"That, my dear", "The husband", ANY},    {"I’ve found him", "Ellen", ST_JOY},
+        {"’Tis the third", "Mrs Pargeter", ANY},  {"Mr Henderson says", "Ellen", ANY},
+        {"He said “never again”", "The father", ANY}, {NULL, NULL, 0},
+    };
+    static const struct story story = {
+        "en",
+        "‘I don’t believe a word of it,’ said Mrs Pargeter, putting down her cup.\n\n"
+        "‘Neither do I,’ said her husband. ‘The boys’ room was locked all night.’\n\n"
+        "‘Then how did the cat get out?’\n\n"
+        "‘That, my dear, is exactly what I’d like to know.’\n\n"
+        "Their daughter Ellen came in. She had mud on her boots and a triumphant look. ‘I’ve found him!’ she "
+        "announced. ‘He was up the Hendersons’ tree.’\n\n"
+        "‘Was he?’ Mrs Pargeter frowned. ‘’Tis the third time this week.’\n\n"
+        "‘Mr Henderson says he’ll call the police,’ Ellen went on. ‘He was furious.’\n\n"
+        "‘He wouldn’t dare,’ said her father. ‘He said “never again” at Christmas, too.’\n",
+        quotes};
+    check_story(&story);
+}
+
+/* Present tense, nobody named for a while, speakers only by turns; a third one joins. */
+static void taking_turns(void **state)
+{
+    (void)state;
+    static const struct expected quotes[] = {
+        {"Is it far", "Priya", ANY},       {"Two hours", "Sam", ANY},   {"You said that", "Priya", ANY},
+        {"And it was true", "Sam", ANY},   {"Fine", "Priya", ANY},      {"Can I come", "Noor", ST_ANTICIPATION},
+        {"Of course, Noor", "Sam", ANY},   {"Thank you, Sam", "Noor", ANY}, {NULL, NULL, 0},
+    };
+    static const struct story story = {
+        "en",
+        "Priya kicks a stone along the path. \"Is it far?\" she asks.\n\n"
+        "\"Two hours,\" says Sam.\n\n"
+        "\"You said that an hour ago.\"\n\n\"And it was true an hour ago.\"\n\n\"Fine. I'm not talking to you.\"\n\n"
+        "Noor runs up behind them, out of breath. \"Can I come with you?\" she asks eagerly. \"Please?\"\n\n"
+        "\"Of course, Noor,\" says Sam.\n\n"
+        "\"Thank you, Sam!\"\n",
+        quotes};
+    check_story(&story);
+}
+
+static void long_speech(void **state)
+{
+    (void)state;
+    static const struct expected quotes[] = {
+        {"My children", "Grandmother", ANY}, {"In those days", "Grandmother", ANY}, {"And so the", "Grandmother", ANY},
+        {"Was it true", "", ANY},             {NULL, NULL, 0},
+    };
+    static const struct story story = {"en",
+                                       "Grandmother put down her knitting and said:\n\n"
+                                       "“My children, I was once as young as you.\n\n"
+                                       "“In those days the river was full of silver fish.\n\n"
+                                       "“And so the river kept its secret.”\n\n"
+                                       "“Was it true?” asked everyone at once.\n",
+                                       quotes};
+    check_story(&story);
+}
+
+static void german(void **state)
+{
+    (void)state;
+    static const struct expected quotes[] = {
+        {"Warum weinst", "Der König", ANY},   {"Der Drache", "Klara", ST_SADNESS}, {"Alle Rosen", "Klara", ANY},
+        {"Das soll er", "Der König", ST_ANGER}, {"Was befehlt", "Der alte Jäger", ANY}, {"Töte", "Der König", ANY},
+        {"Nein, Vater", "Klara", ST_FEAR},    {"Die Prinzessin", "Der alte Jäger", ANY}, {NULL, NULL, 0},
+    };
+    static const struct story story = {
+        "de",
+        "Es war einmal ein König, der hatte eine Tochter namens Klara. Eines Morgens trat sie in den Thronsaal.\n\n"
+        "„Warum weinst du, mein Kind?“, fragte der König.\n\n"
+        "„Der Drache hat meinen Garten verbrannt“, schluchzte Klara. „Alle Rosen sind tot!“\n\n"
+        "Der König sprang auf. „Das soll er büßen!“, rief er zornig.\n\n"
+        "Der alte Jäger kam und verbeugte sich. »Was befehlt Ihr, Herr?«, sagte er.\n\n"
+        "»Töte den Drachen«, befahl der König.\n\n"
+        "„Nein, Vater“, flüsterte Klara ängstlich.\n\n"
+        "Da lachte der alte Jäger und sprach: „Die Prinzessin hat recht.“\n",
+        quotes};
+    check_story(&story);
+}
+
+static void french(void **state)
+{
+    (void)state;
+    static const struct expected quotes[] = {
+        {"Où vas-tu", "La grand-mère", ANY}, {"Je vais chercher", "Mathilde", ANY}, {"Il fait froid", "Mathilde", ANY},
+        {"Moi, je", "Mathilde", ST_JOY},     {"Bonsoir, petite", "Le loup", ANY},  {"dit le loup", NULL, ANY},
+        {"que fais-tu", "Le loup", ANY},     {"Je ramasse", "Mathilde", ANY},      {"Veux-tu", "Le loup", ANY},
+        {NULL, NULL, 0},
+    };
+    static const struct story story = {
+        "fr",
+        "Il était une fois une petite fille qui vivait avec sa grand-mère. Elle s'appelait Mathilde.\n\n"
+        "— Où vas-tu si tard ? demanda la grand-mère.\n\n"
+        "— Je vais chercher du bois, répondit Mathilde. Il fait froid.\n\n"
+        "Mathilde éclata de rire. « Moi, je n'ai pas peur ! » s'écria-t-elle.\n\n"
+        "Dans la forêt, elle rencontra le loup.\n\n"
+        "« Bonsoir, petite, dit le loup, que fais-tu ici toute seule ? »\n\n"
+        "« Je ramasse du bois », répondit-elle.\n\n"
+        "— Veux-tu que je t'aide ? demanda-t-il doucement.\n",
+        quotes};
+    check_story(&story);
+}
+
+static void spanish(void **state)
+{
+    (void)state;
+    static const struct expected quotes[] = {
+        {"¿Hay alguien", "Lucía", ANY}, {"Pasa, hija", "El abuelo", ANY}, {"Te estaba", "El abuelo", ANY},
+        {"Tengo miedo", "Lucía", ST_FEAR}, {"¡Tomás!", "Lucía", ST_JOY}, {"Aquí estoy", "Tomás", ANY}, {NULL, NULL, 0},
+    };
+    static const struct story story = {"es",
+                                       "Era una tarde de otoño cuando Lucía llegó a la casa de su abuelo.\n\n"
+                                       "—¿Hay alguien en casa? —preguntó Lucía.\n\n"
+                                       "—Pasa, hija, pasa —dijo el abuelo—. Te estaba esperando.\n\n"
+                                       "—Tengo miedo, abuelo —susurró ella—. He visto una sombra.\n\n"
+                                       "—¡Tomás! —gritó Lucía con alegría—. ¿Dónde está?\n\n"
+                                       "—Aquí estoy —respondió Tomás desde la puerta.\n",
+                                       quotes};
+    check_story(&story);
+}
+
+static void russian(void **state)
+{
+    (void)state;
+    static const struct expected quotes[] = {
+        {"Здравствуй", "Солдат", ANY}, {"Нет ничего", "Старуха", ANY}, {"А топор", "Солдат", ANY},
+        {"Вот и сварим", "Иван", ANY}, {NULL, NULL, 0},
+    };
+    static const struct story story = {"ru",
+                                       "Жил-был старик со старухой. Однажды пришёл к ним солдат.\n\n"
+                                       "— Здравствуй, бабушка, — сказал солдат. — Нет ли чего поесть?\n\n"
+                                       "— Нет ничего, — ответила старуха.\n\n"
+                                       "— А топор есть? — спросил он.\n\n"
+                                       "— Вот и сварим кашу из топора! — воскликнул Иван.\n",
+                                       quotes};
+    check_story(&story);
+}
+
+static void chinese(void **state)
+{
+    (void)state;
+    static const struct expected quotes[] = {
+        {"你要去哪里", "", ANY}, {"奶奶问", NULL, ANY}, {"狼來了", "", ANY}, {NULL, NULL, 0},
+    };
+    static const struct story story = {
+        "zh", "从前有一个小女孩，她和奶奶住在森林边。\n\n“你要去哪里？”奶奶问。\n\n「狼來了！」村民大喊。\n", quotes};
+    check_story(&story);
+}
+
+/* ---- Characters ---- */
+
+static void aliases_are_merged(void **state)
+{
+    (void)state;
+    struct st_arena a = {0};
+    struct st_analysis *found =
+        analyse(&a, "Elizabeth Bennet looked up. \"Is Mr. Darcy here?\" asked Elizabeth.\n\n"
+                    "\"He is, Miss Bennet,\" said Captain Vane. The captain bowed. Vane had always been polite.\n\n"
+                    "\"I am glad,\" said Miss Bennet.\n\n\"Are you?\" said Darcy.\n\n"
+                    "\"Yes,\" said Mrs. Bennet. \"She is.\"\n");
+    check_answer(found);
+    const struct st_character *elizabeth = find_character(found, "Elizabeth Bennet");
+    assert_non_null(elizabeth);
+    assert_int_equal(elizabeth->n_aliases, 2);
+    assert_int_equal(elizabeth->mentions, 4);
+    assert_int_equal(elizabeth->gender, 'f');
+    assert_string_equal(speaker(found, find_segment(found, "I am glad")), "Elizabeth Bennet");
+    assert_string_equal(speaker(found, find_segment(found, "Are you")), "Mr. Darcy");
+    assert_string_equal(speaker(found, find_segment(found, "Yes")), "Mrs. Bennet");
+    assert_string_equal(speaker(found, find_segment(found, "He is")), "Captain Vane");
+    assert_int_equal(find_character(found, "Mr. Darcy")->gender, 'm');
+    assert_null(find_character(found, "The captain"));
+    st_arena_release(&a);
+}
+
+static void what_is_no_character(void **state)
+{
+    (void)state;
+    struct st_arena a = {0};
+    struct st_analysis *found =
+        analyse(&a, "On Monday the train from London to Paris was late. Suddenly it rained. However, Anna did not mind. "
+                    "She read an English book in the Grand Hotel. Anna spoke French, and Christmas was near.\n\n"
+                    "\"Rain again,\" said a voice.\n");
+    check_answer(found);
+    assert_int_equal(found->n_characters, 1);
+    assert_string_equal(found->characters[0].name, "Anna");
+    st_arena_release(&a);
+}
+
+/* A name in the mouth of the speaker is whom he speaks to. */
+static void called_by_name(void **state)
+{
+    (void)state;
+    struct st_arena a = {0};
+    struct st_analysis *found = analyse(&a, "\"Come here, Tom!\" said Ann.\n\n\"Why should I?\"\n\n"
+                                            "\"Because I say so, Tom.\"\n");
+    check_answer(found);
+    assert_string_equal(speaker(found, find_segment(found, "Come here")), "Ann");
+    assert_string_equal(speaker(found, find_segment(found, "Why")), "Tom");
+    assert_string_equal(speaker(found, find_segment(found, "Because")), "Ann");
+    st_arena_release(&a);
+}
+
+/* ---- Segments ---- */
+
+static void sentences(void **state)
+{
+    (void)state;
+    struct st_arena a = {0};
+    char text[2000] = "";
+    size_t n = 0;
+    for (int i = 0; i < 8; i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n,
+                              "Dr. J. R. Smith met Mr. Jones at 4.30 p.m. in St. Mary's, paid $3.50... and left at once, "
+                              "didn't he? Well! Yes. ");
+    struct st_analysis *found = analyse(&a, text);
+    check_answer(found);
+    assert_true(found->n_segments > 2);
+    for (int i = 0; i < found->n_segments; i++) {
+        const char *s = found->segments[i].text;
+        assert_true(st_starts(s, "Dr. J. R.") || st_starts(s, "Well!") || st_starts(s, "Yes."));
+        assert_true(st_ends(s, "Yes.") || st_ends(s, "he?") || st_ends(s, "Well!"));
+    }
+    st_arena_release(&a);
+}
+
+static void ids_survive_edits(void **state)
+{
+    (void)state;
+    struct st_arena a = {0};
+    struct st_analysis *old = analyse(&a, "The first paragraph.\n\n\"No,\" said Tom.\n\n\"No,\" said Ann.\n\nThe end.");
+    struct st_analysis *new = analyse(&a, "Another beginning.\n\nAnd more.\n\n\"No,\" said Tom.\n\n"
+                                          "\"No,\" said Ann.\n\nThe end.");
+    assert_string_equal(find_segment(old, "The end")->id, find_segment(new, "The end")->id);
+    assert_string_equal(find_segment(old, "said Ann")->id, find_segment(new, "said Ann")->id);
+    for (int i = 0; i < new->n_segments; i++)
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(new->segments[i].id, new->segments[k].id);
+    st_arena_release(&a);
+}
+
+static void paragraphs(void **state)
+{
+    (void)state;
+    struct st_arena a = {0};
+    /* Hard-wrapped lines are one paragraph; lines without blank lines between are several. */
+    struct st_analysis *wrapped = analyse(&a, "It was a dark and stormy night, and the rain fell in torrents, except at\r\n"
+                                              "occasional intervals, when it was checked by a violent gust of wind that\r\n"
+                                              "swept up the streets.\r\n\r\nThe end.");
+    assert_int_equal(wrapped->n_segments, 2);
+    assert_non_null(strstr(wrapped->segments[0].text, "except at occasional"));
+    struct st_analysis *lines = analyse(&a, "# Home\n\"Hello,\" said Tom.\n\"Hello,\" said Ann.\n* * *\nThey left.");
+    check_answer(lines);
+    assert_string_equal(lines->segments[0].text, "Home");
+    assert_string_equal(speaker(lines, &lines->segments[3]), "Ann");
+    assert_string_equal(lines->segments[lines->n_segments - 1].text, "They left.");
+    assert_int_equal(lines->segments[lines->n_segments - 1].paragraph, 3);
+    st_arena_release(&a);
+}
+
+static void no_word_is_lost(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "\"Hello, said Tom. I am here.\n\n\"How are you?\" asked Mary.\n\nI'm fine,\" said Tom.\n\n“Where? she said.",
+        "He said \"no\" and read \"The Raven\" to the so-called \"expert\" — 'twas 'bout time, wasn't it?",
+        "« Un, dit Jean, deux. » — trois, quatre. “Five „six“ »seven« «eight» 'nine' `ten'",
+        "\"a\nb\nc\" d *e f.* _g_ **h** #i >j k--l m—n (o) [p] q/r 1,000.5 x's y’s",
+    };
+    for (size_t i = 0; i < ST_COUNT(texts); i++) {
+        struct st_arena a = {0};
+        struct st_analysis *found = analyse(&a, texts[i]);
+        check_answer(found);
+        char want[500] = "", got[500] = "";
+        size_t n = 0, m = 0;
+        for (const char *s = texts[i]; *s; s++)
+            if ((*s | 0x20) >= 'a' && (*s | 0x20) <= 'z')
+                want[n++] = *s;
+        for (int k = 0; k < found->n_segments; k++)
+            for (const char *s = found->segments[k].text; *s; s++)
+                if ((*s | 0x20) >= 'a' && (*s | 0x20) <= 'z')
+                    got[m++] = *s;
+        assert_string_equal(got, want);
+        st_arena_release(&a);
+    }
+}
+
+/* ---- Emotion ---- */
+
+static void emotions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum st_emotion emotion;
+    } cases[] = {
+        {"The children squealed with delight as the snow began to fall.", ST_JOY},
+        {"Tears streamed down his cheeks as he laid the flowers on her grave.", ST_SADNESS},
+        {"She slammed the door and screamed with rage.", ST_ANGER},
+        {"Her hands trembled as she reached for the door.", ST_FEAR},
+        {"He stared at the letter in astonishment.", ST_SURPRISE},
+        {"The stench of rotting fish made him gag.", ST_DISGUST},
+        {"He loved his brother more than anything in the world.", ST_TRUST},
+        {"She leaned forward eagerly, waiting for the story to begin.", ST_ANTICIPATION},
+        {"The house stood at the end of the lane, behind a row of elms.", ST_NEUTRAL},
+        {"He was not happy at all.", ST_SADNESS},
+        {"She was not afraid.", ST_NEUTRAL},
+        {"Er war zornig und voller Wut.", ST_ANGER},
+        {"Elle pleurait de tristesse.", ST_SADNESS},
+        {"😭😭😭", ST_SADNESS},
+    };
+    for (size_t i = 0; i < ST_COUNT(cases); i++) {
+        struct st_arena a = {0};
+        struct st_analysis *found = analyse(&a, cases[i].text);
+        assert_int_equal(found->n_segments, 1);
+        if (found->segments[0].emotion != cases[i].emotion)
+            fail_msg("%s: %s", cases[i].text, st_emotion_name(found->segments[0].emotion));
+        st_arena_release(&a);
+    }
+}
+
+static void emotion_from_the_clause(void **state)
+{
+    (void)state;
+    struct st_arena a = {0};
+    struct st_analysis *found = analyse(&a, "\"It is gone,\" she sobbed.\n\n\"It is there,\" he said angrily.\n\n"
+                                            "\"It is here,\" said Tom.\n\n\"So happy!\"\n\n\"So extremely happy!!!\"\n");
+    assert_int_equal(find_segment(found, "It is gone")->emotion, ST_SADNESS);
+    assert_int_equal(find_segment(found, "It is there")->emotion, ST_ANGER);
+    assert_int_equal(find_segment(found, "It is here")->emotion, ST_NEUTRAL);
+    assert_true(find_segment(found, "So extremely")->intensity > find_segment(found, "So happy")->intensity);
+    st_arena_release(&a);
+}
+
+/* ---- Languages ---- */
+
+static void languages(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"en", "The old man and the girl walked along the river until it was dark."},
+        {"de", "Der alte Mann ging mit dem Mädchen am Fluss entlang, bis es dunkel wurde."},
+        {"fr", "Le vieil homme et la petite fille marchaient le long de la rivière jusqu'à la nuit."},
+        {"es", "El viejo y la niña caminaron por la orilla del río hasta que se hizo de noche."},
+        {"it", "Il vecchio e la bambina camminavano lungo il fiume fino a quando non si fece buio."},
+        {"pt", "O velho e a menina caminharam ao longo do rio até que ficou escuro, mas não tinham medo."},
+        {"nl", "De oude man en het meisje liepen langs de rivier tot het donker werd."},
+        {"sv", "Den gamle mannen och flickan gick längs floden tills det blev mörkt, och han sade inte något."},
+        {"da", "Den gamle mand og pigen gik langs floden, indtil det blev mørkt, og han sagde ikke noget."},
+        {"pl", "Stary człowiek i dziewczynka szli wzdłuż rzeki, aż zrobiło się ciemno."},
+        {"cs", "Starý muž a dívka šli podél řeky, dokud se nesetmělo, a on už nic neřekl."},
+        {"fi", "Vanha mies ja tyttö kävelivät jokea pitkin, kunnes tuli pimeä, eikä hän sanonut mitään."},
+        {"hu", "Az öregember és a kislány a folyó mentén sétált, amíg be nem sötétedett."},
+        {"ro", "Bătrânul și fetița au mers de-a lungul râului până când s-a întunecat."},
+        {"tr", "Yaşlı adam ve kız, hava kararana kadar nehir boyunca yürüdüler ve bir şey demediler."},
+        {"ru", "Старик и девочка шли вдоль реки, пока не стемнело."},
+        {"uk", "Старий і дівчинка йшли вздовж річки, доки не стемніло."},
+        {"bg", "Старецът и момичето вървяха край реката, докато се стъмни."},
+        {"el", "Ο γέρος και το κορίτσι περπατούσαν δίπλα στο ποτάμι."},
+        {"he", "הזקן והילדה הלכו לאורך הנהר."},
+        {"ar", "مشى الرجل العجوز والفتاة على طول النهر حتى حل الظلام."},
+        {"fa", "پیرمرد و دختر در کنار رودخانه راه رفتند و چیزی نگفتند."},
+        {"hi", "बूढ़ा आदमी और लड़की नदी के किनारे चल रहे थे।"},
+        {"zh", "老人和女孩沿着河边走，直到天黑。"},
+        {"ja", "老人と少女は暗くなるまで川沿いを歩きました。"},
+        {"ko", "노인과 소녀는 어두워질 때까지 강을 따라 걸었다."},
+        {"th", "ชายชรากับเด็กหญิงเดินไปตามแม่น้ำ"},
+        {"und", "123 456 !!!"},
+        {"und", "Xqz Wvb Kjhg"},
+    };
+    for (size_t i = 0; i < ST_COUNT(cases); i++)
+        assert_string_equal(st_detect_language(cases[i][1], strlen(cases[i][1])), cases[i][0]);
+    struct st_arena a = {0};
+    struct st_analysis *found;
+    assert_int_equal(st_analyse(&a, "Hallo.", 6, "DE-at", &found), 0);
+    assert_string_equal(found->language, "de");
+    assert_int_equal(st_analyse(&a, "Hallo.", 6, "d3", &found), ST_E_INVALID);
+    assert_int_equal(st_analyse(&a, "Hallo.", 6, "", &found), ST_E_INVALID);
+    st_arena_release(&a);
+}
+
+/* ---- Hostile input ---- */
+
+static void refused(void **state)
+{
+    (void)state;
+    struct st_arena a = {0};
+    struct st_analysis *found = NULL;
+    assert_int_equal(st_analyse(&a, "", 0, NULL, &found), ST_E_INVALID);
+    assert_int_equal(st_analyse(&a, "\xFF", 1, NULL, &found), ST_E_INVALID);
+    assert_int_equal(st_analyse(&a, "a", ST_ANALYSE_TEXT_MAX + 1, NULL, &found), ST_E_TOO_LARGE);
+    assert_null(found);
+    st_arena_release(&a);
+}
+
+static void nothing_to_say(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {" ", "\n\n\r\n", "\"\" “” '' \"\" !!! ... „“ «»", "***", "“", "—", "\"", "’",
+                                        "* * *\n\n---\n\n\"", "\xE2\x80\x8B"};
+    for (size_t i = 0; i < ST_COUNT(texts); i++) {
+        struct st_arena a = {0};
+        struct st_analysis *found = analyse(&a, texts[i]);
+        assert_int_equal(found->n_segments, 0);
+        assert_int_equal(found->n_characters, 0);
+        st_arena_release(&a);
+    }
+}
+
+/* A quarter of a megabyte of each: slow only if something is quadratic. */
+static void large_and_strange(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {
+        "a",        "a ",       "a\n",         "\"",          " \"a",         " „a",          " ‘a",      " 'a' ",
+        " ‘a’x",    " *a b.*",  "«a ",         "»a ",         "Mr. ",         "Tom's ",       "the fox ", "said ",
+        "—a —b\n\n", "\"No.\"\n\n", "\"Hi,\" said Tom. ", "狼来了", "「狼」", "👨‍👩‍👧", "á́́", "שלום ",
+        "Queen of ", "\"I am Tom.\" ", "\"What is your name?\"\n\n\"Tom.\"\n\n", "\"a\nb\n", "> # ", ". ", "could hardly ",
+    };
+    enum { BYTES = 1 << 18 };
+    char *text = malloc(BYTES + 64);
+    assert_non_null(text);
+    int64_t began = st_mono();
+    for (size_t i = 0; i < ST_COUNT(pieces); i++) {
+        size_t n = 0, k = strlen(pieces[i]);
+        for (; n + k <= BYTES; n += k)
+            memcpy(text + n, pieces[i], k);
+        struct st_arena a = {0};
+        struct st_analysis *found = NULL;
+        assert_int_equal(st_analyse(&a, text, n, NULL, &found), 0);
+        st_arena_release(&a);
+    }
+    free(text);
+    assert_true(st_mono() - began < 20 * ST_SECOND);
+}
+
+/* As many names as fit: the list stays bounded, and so does the time. */
+static void many_names(void **state)
+{
+    (void)state;
+    enum { BYTES = 1 << 18 };
+    char *text = malloc(BYTES + 64);
+    assert_non_null(text);
+    size_t n = 0;
+    for (unsigned i = 0; n < BYTES; i++)
+        n += (size_t)snprintf(text + n, 64, "\"Hi,\" said %c%c%c%cx Smith.\n\n", 'A' + i % 26, 'a' + i / 26 % 26,
+                              'a' + i / 676 % 26, 'a' + i / 17576 % 26);
+    struct st_arena a = {0};
+    struct st_analysis *found = NULL;
+    assert_int_equal(st_analyse(&a, text, n, "en", &found), 0);
+    assert_int_equal(found->n_characters, ST_ANALYSE_CHARACTERS_MAX);
+    check_answer(found);
+    st_arena_release(&a);
+    free(text);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lighthouse),
+        cmocka_unit_test(fable),
+        cmocka_unit_test(first_person),
+        cmocka_unit_test(british_quotes),
+        cmocka_unit_test(taking_turns),
+        cmocka_unit_test(long_speech),
+        cmocka_unit_test(german),
+        cmocka_unit_test(french),
+        cmocka_unit_test(spanish),
+        cmocka_unit_test(russian),
+        cmocka_unit_test(chinese),
+        cmocka_unit_test(aliases_are_merged),
+        cmocka_unit_test(what_is_no_character),
+        cmocka_unit_test(called_by_name),
+        cmocka_unit_test(sentences),
+        cmocka_unit_test(ids_survive_edits),
+        cmocka_unit_test(paragraphs),
+        cmocka_unit_test(no_word_is_lost),
+        cmocka_unit_test(emotions),
+        cmocka_unit_test(emotion_from_the_clause),
+        cmocka_unit_test(languages),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(nothing_to_say),
+        cmocka_unit_test(large_and_strange),
+        cmocka_unit_test(many_names),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

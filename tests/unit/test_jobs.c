@@ -1,0 +1,481 @@
+/* Jobs and schedules, on a real PostgreSQL: run once, retried, fenced, cancelled, handed back. */
+#include "../lib/backbone.h"
+
+static struct st_pg *db;
+static struct daemon *pool, *volatile abandoned;
+static atomic_bool hold; /* handlers wait while this is set */
+static atomic_int runs, running, most_running;
+static _Atomic(int64_t) last_progress;
+
+static void note_running(int change)
+{
+    int now = atomic_fetch_add(&running, change) + change;
+    if (now > atomic_load(&most_running))
+        atomic_store(&most_running, now);
+}
+
+static int write_effect(struct st_call *call, const char *what)
+{
+    st_exec(call, "insert into effects (job_id, what, attempt) values ($1, $2, $3)", st_i64(call->arena, call->job->id),
+            what, st_i64(call->arena, call->job->attempt));
+    return 0;
+}
+
+/* Waits as long as hold is set, and stops when it is told to. */
+static int work(struct st_call *call)
+{
+    int r = 0;
+    atomic_fetch_add(&runs, 1);
+    note_running(1);
+    while (r == 0 && atomic_load(&hold)) {
+        r = st_progress(call, 3, 10);
+        st_sleep_ms(2);
+    }
+    atomic_store(&last_progress, r);
+    note_running(-1);
+    if (r < 0)
+        return r;
+    st_emit(call, "ThingHappened", "x", json_pack("{s:i}", "n", 1));
+    return write_effect(call, st_str(call->body, "what"));
+}
+
+/* Deaf: never asks whether it should stop. */
+static int deaf(struct st_call *call)
+{
+    atomic_fetch_add(&runs, 1);
+    while (atomic_load(&hold))
+        st_sleep_ms(2);
+    return write_effect(call, "deaf");
+}
+
+static int fails(struct st_call *call)
+{
+    write_effect(call, "must be rolled back");
+    atomic_fetch_add(&runs, 1);
+    return st_fail(call, ST_E_BAD_GATEWAY, "the provider said no to %s", call->user_id);
+}
+
+static int failed(struct st_call *call)
+{
+    return write_effect(call, "failed");
+}
+
+static int failed_badly(struct st_call *call)
+{
+    write_effect(call, "failed");
+    return atomic_load(&hold) ? ST_E_CONFLICT : 0;
+}
+
+static int in_steps(struct st_call *call)
+{
+    json_t *row;
+    write_effect(call, "first step");
+    int r = st_commit(call);
+    if (r < 0)
+        return r;
+    if (call->job->attempt == 1)
+        return ST_E_BAD_GATEWAY;
+    if ((r = st_row(call, &row, "select count(*) as n from effects")) < 0)
+        return r;
+    return write_effect(call, "second step");
+}
+
+static const struct st_job_kind kinds[] = {
+    {.name = "work", .handler = work, .concurrency = 3, .timeout_s = 60, .attempts = 3},
+    {.name = "short", .handler = work, .concurrency = 1, .timeout_s = 1, .attempts = 1, .failed = failed},
+    {.name = "deaf", .handler = deaf, .concurrency = 2, .timeout_s = 60, .attempts = 3},
+    {.name = "fails", .handler = fails, .concurrency = 1, .timeout_s = 60, .attempts = 3, .failed = failed},
+    {.name = "fails_badly", .handler = fails, .concurrency = 1, .timeout_s = 60, .attempts = 1, .failed = failed_badly},
+    {.name = "in_steps", .handler = in_steps, .concurrency = 1, .timeout_s = 60, .attempts = 3},
+    {0},
+};
+static atomic_int scheduled;
+static int schedule(struct st_call *call)
+{
+    atomic_fetch_add(&scheduled, 1);
+    return st_is_uuid(call->correlation_id) ? 0 : ST_E_INTERNAL;
+}
+static const struct st_schedule schedules[] = {{.name = "tick", .every_s = 1, .handler = schedule}, {0}};
+static const struct st_service alpha = {.name = "alpha", .jobs = kinds, .schedules = schedules};
+
+static struct daemon *start_pool(void)
+{
+    struct daemon *d = daemon_new(&alpha);
+    assert_int_equal(st_jobs_start(&d->run), 0);
+    return d;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    atomic_store(&hold, false);
+    atomic_store(&runs, 0);
+    atomic_store(&running, 0);
+    atomic_store(&most_running, 0);
+    db = database_new("alpha");
+    must(db, st_pg_script(db, "create table effects (at serial, job_id bigint, what text, attempt int)"));
+    use_database("alpha");
+    pool = start_pool();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    atomic_store(&hold, false);
+    if (pool)
+        daemon_stop(pool, 3000);
+    pool = NULL;
+    db = st_pg_free(db);
+    st_arena_release(&arena);
+    return 0;
+}
+
+/* What the transaction in which jobs are added needs to know. */
+struct order {
+    const char *job, *key;
+    int64_t delay_ms;
+};
+static int add_body(struct st_call *call, void *ctx)
+{
+    const struct order *o = ctx;
+    st_enqueue(call, o->job, o->key, o->delay_ms, json_pack("{s:s}", "what", o->job));
+    return 0;
+}
+
+/* As a handler does it. */
+static int add(const char *job, const char *key, int64_t delay_ms)
+{
+    struct st_worker w;
+    struct st_call call;
+    struct order o = {job, key, delay_ms};
+    st_worker_init(&w, &pool->run, "test");
+    st_call_init(&call, &w, "test");
+    call.correlation_id = "c-7";
+    call.causation_id = "cause";
+    call.user_id = "u-7";
+    int r = st_call_transact(&call, add_body, &o);
+    st_worker_release(&w);
+    return r;
+}
+
+static int64_t number(const char *sql)
+{
+    int64_t n = 0;
+    const char *text = ask_(db, sql, 0, NULL);
+    assert_true(st_parse_i64(text, INT64_MIN, INT64_MAX, &n));
+    return n;
+}
+
+static bool states(const char *want)
+{
+    const char *have = ask(db, "select string_agg(state, ' ' order by job_id) from jobs");
+    return st_streq(have, want);
+}
+
+static int64_t effects(void)
+{
+    return number("select count(*) from effects");
+}
+
+/* What waits for a retry is due now. */
+static bool hurry(void)
+{
+    struct st_rows *rows;
+    must(db, st_pg_query(db, &arena, "update jobs set run_at = now() where state = 'waiting'", ST_PARAMS(), &rows));
+    st_bell_ring(&pool->run.jobs_bell);
+    return true;
+}
+
+static void test_a_job_runs_once(void **state)
+{
+    (void)state;
+    assert_int_equal(add("work", NULL, 0), 0);
+    assert_true(wait_for(states("done")));
+    assert_int_equal(effects(), 1);
+    assert_string_equal(ask(db, "select what from effects"), "work");
+    assert_int_equal(number("select attempts from jobs"), 1);
+    /* What the job emits belongs to the request that asked for it. */
+    assert_string_equal(ask(db, "select (metadata->>'correlationId') || (metadata->>'userId') || "
+                                "(metadata->>'causationId') from events"),
+                        "c-7u-7cause");
+}
+
+static void test_an_unknown_job_fails_the_call(void **state)
+{
+    (void)state;
+    assert_int_equal(add("no_such_job", NULL, 0), ST_E_INTERNAL);
+    assert_int_equal(number("select count(*) from jobs"), 0);
+}
+
+static void test_concurrency_and_threads_at_need(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(add("work", NULL, 0), 0);
+    assert_true(wait_for(atomic_load(&running) == 3));
+    st_sleep_ms(100);
+    atomic_store(&hold, false);
+    assert_true(wait_for(number("select count(*) from jobs where state = 'done'") == 10));
+    assert_int_equal(atomic_load(&most_running), 3);
+    assert_int_equal(effects(), 10);
+}
+
+static void test_delay(void **state)
+{
+    (void)state;
+    int64_t from = st_mono();
+    assert_int_equal(add("work", NULL, 700), 0);
+    assert_true(wait_for(states("done")));
+    assert_in_range(st_mono() - from, 650000, 2500000);
+}
+
+static void test_keys(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    assert_int_equal(add("work", "k", 0), 0);
+    assert_true(wait_for(atomic_load(&running) == 1));
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(add("work", "k", 0), 0);
+    assert_int_equal(add("work", "other", 0), 0);
+    assert_true(wait_for(atomic_load(&running) == 2));
+    assert_true(states("running waiting running"));
+    st_sleep_ms(100);
+    assert_int_equal(atomic_load(&running), 2);
+    atomic_store(&hold, false);
+    assert_true(wait_for(states("done done done")));
+}
+
+static void test_failures_end_in_a_dead_letter(void **state)
+{
+    (void)state;
+    assert_int_equal(add("fails", "k", 0), 0);
+    assert_true(wait_for(atomic_load(&runs) == 1 && states("waiting")));
+    assert_string_equal(ask(db, "select error from jobs"), "the provider said no to u-7");
+    assert_string_equal(ask(db, "select (run_at between now() and now() + interval '2 seconds')::text from jobs"),
+                        "true");
+    assert_true(wait_for(hurry() && states("dead")));
+    assert_int_equal(atomic_load(&runs), 3);
+    assert_int_equal(number("select attempts from jobs"), 3);
+    assert_string_equal(ask(db, "select error from jobs"), "the provider said no to u-7");
+    assert_int_equal(effects(), 1);
+    assert_string_equal(ask(db, "select what from effects"), "failed");
+}
+
+static void test_a_burial_that_fails_is_tried_again(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    assert_int_equal(add("fails_badly", NULL, 0), 0);
+    assert_true(wait_for(atomic_load(&runs) == 1 && states("waiting")));
+    assert_int_equal(effects(), 0);
+    atomic_store(&hold, false);
+    assert_true(wait_for(hurry() && states("dead")));
+    assert_int_equal(atomic_load(&runs), 1);
+    assert_int_equal(effects(), 1);
+    assert_string_equal(ask(db, "select error from jobs"), "the provider said no to u-7");
+}
+
+static void test_steps_stay_committed(void **state)
+{
+    (void)state;
+    assert_int_equal(add("in_steps", NULL, 0), 0);
+    assert_true(wait_for(hurry() && states("done")));
+    assert_string_equal(ask(db, "select string_agg(what || attempt, ', ' order by at) from effects"),
+                        "first step1, first step2, second step2");
+}
+
+static void test_a_retry_makes_way_for_an_equal_job(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    assert_int_equal(add("work", "k", 0), 0);
+    assert_true(wait_for(atomic_load(&running) == 1));
+    assert_int_equal(add("work", "k", 60000), 0);
+    atomic_store(&pool->run.stopping, true); /* the first is handed back: it may not wait beside the second */
+    daemon_stop(pool, 3000);
+    pool = NULL;
+    assert_true(states("cancelled waiting"));
+}
+
+static void test_progress(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    assert_int_equal(add("work", NULL, 0), 0);
+    assert_true(wait_for(number("select coalesce(sum(progress_done), 0) from jobs") == 3));
+    assert_int_equal(number("select progress_total from jobs"), 10);
+}
+
+static void test_cancel(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    assert_int_equal(add("work", NULL, 0), 0);
+    assert_true(wait_for(atomic_load(&running) == 1));
+    st_pg_exec(db, "update jobs set state = 'cancelled', finished_at = now()", ST_PARAMS());
+    assert_true(wait_for(atomic_load(&running) == 0));
+    assert_int_equal(atomic_load(&last_progress), ST_E_CANCELLED);
+    atomic_store(&hold, false);
+    assert_int_equal(add("work", NULL, 0), 0);
+    assert_true(wait_for(states("cancelled done")));
+    assert_int_equal(effects(), 1);
+}
+
+static void test_timeout(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    assert_int_equal(add("short", NULL, 0), 0);
+    assert_true(wait_for(states("dead")));
+    assert_string_equal(ask(db, "select error from jobs"), "It took longer than 1 s");
+    assert_string_equal(ask(db, "select what from effects"), "failed");
+}
+
+static void test_hand_back_at_a_stop(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    assert_int_equal(add("work", NULL, 0), 0);
+    assert_true(wait_for(atomic_load(&running) == 1));
+    int64_t from = st_mono();
+    daemon_stop(pool, 5000);
+    pool = NULL;
+    assert_true(st_mono() - from < 2 * ST_SECOND);
+    assert_true(states("waiting"));
+    assert_int_equal(number("select attempts from jobs"), 0);
+    atomic_store(&hold, false);
+    pool = start_pool();
+    assert_true(wait_for(states("done")));
+    assert_int_equal(number("select attempts from jobs"), 1);
+}
+
+/* The lease ends while the handler, which hears nothing, still works: another takes over, the first can commit nothing.
+ */
+static void test_takeover_is_fenced(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    assert_int_equal(add("deaf", "k", 0), 0);
+    assert_true(wait_for(atomic_load(&runs) == 1));
+    st_pg_exec(db, "update jobs set lease_until = now() - interval '1 second'", ST_PARAMS());
+    struct daemon *second = start_pool();
+    assert_true(wait_for(atomic_load(&runs) == 2));
+    assert_int_equal(number("select attempts from jobs"), 2);
+    atomic_store(&hold, false);
+    assert_true(wait_for(states("done")));
+    daemon_stop(pool, 3000);
+    pool = second;
+    assert_int_equal(effects(), 1);
+    assert_int_equal(number("select attempt from effects"), 2);
+}
+
+static void test_a_lost_lease_is_noticed(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    assert_int_equal(add("work", NULL, 0), 0);
+    assert_true(wait_for(atomic_load(&running) == 1));
+    st_pg_exec(db, "update jobs set lease_token = gen_random_uuid()", ST_PARAMS()); /* by another process */
+    assert_true(wait_for(atomic_load(&running) == 0));
+    assert_int_equal(atomic_load(&last_progress), ST_E_FENCED);
+    assert_true(states("running"));
+    assert_int_equal(effects(), 0);
+}
+
+/* Killed at its last attempt: nobody says so, the lease ends. */
+static void test_a_worker_that_dies_every_time(void **state)
+{
+    (void)state;
+    struct st_rows *rows;
+    daemon_stop(pool, 0);
+    must(db, st_pg_query(db, &arena,
+                         "insert into jobs (name, payload, metadata, state, attempts, lease_token, lease_until) values "
+                         "('fails', '{}', '{\"correlationId\": \"c\"}', 'running', 3, gen_random_uuid(), "
+                         "now() - interval '1 second')",
+                         ST_PARAMS(), &rows));
+    pool = start_pool();
+    assert_true(wait_for(states("dead")));
+    assert_int_equal(atomic_load(&runs), 0);
+    assert_string_equal(ask(db, "select what from effects"), "failed");
+    assert_non_null(ask(db, "select error from jobs"));
+}
+
+static void test_a_job_that_does_not_hear_is_handed_back_at_the_deadline(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    assert_int_equal(add("deaf", NULL, 0), 0);
+    assert_true(wait_for(atomic_load(&runs) == 1));
+    atomic_store(&pool->run.stopping, true);
+    st_bell_ring(&pool->run.jobs_bell);
+    st_jobs_stop(&pool->run, 200);
+    assert_true(states("waiting"));
+    assert_int_equal(number("select attempts from jobs"), 0);
+    abandoned = pool; /* its thread still uses it */
+    pool = start_pool();
+    assert_true(wait_for(atomic_load(&runs) == 2));
+    atomic_store(&hold, false);
+    assert_true(wait_for(states("done")));
+    st_sleep_ms(200);
+    assert_int_equal(effects(), 1);
+}
+
+static void test_a_database_that_drops_us(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 30; i++) {
+        assert_int_equal(add("work", NULL, 0), 0);
+        if (i % 10 == 5)
+            (void)ask(db, "select count(pg_terminate_backend(pid)) from pg_stat_activity "
+                          "where application_name like 'alpha/job%'");
+    }
+    /* A job whose commit was cut off was rolled back or done; its lease tells who may go on. */
+    assert_true(wait_for(hurry() && number("select count(*) from jobs where state = 'done'") == 30));
+    assert_int_equal(effects(), 30);
+}
+
+static void test_schedules_run_once_for_all_processes(void **state)
+{
+    (void)state;
+    struct daemon *second = daemon_new(&alpha);
+    atomic_store(&scheduled, 0);
+    daemon_loop(pool, st_cron_main);
+    daemon_loop(second, st_cron_main);
+    st_sleep_ms(2500);
+    assert_in_range(atomic_load(&scheduled), 2, 3);
+    daemon_stop(second, 0);
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    world_start(argv);
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_job_runs_once),
+        TEST(test_an_unknown_job_fails_the_call),
+        TEST(test_concurrency_and_threads_at_need),
+        TEST(test_delay),
+        TEST(test_keys),
+        TEST(test_failures_end_in_a_dead_letter),
+        TEST(test_a_burial_that_fails_is_tried_again),
+        TEST(test_steps_stay_committed),
+        TEST(test_a_retry_makes_way_for_an_equal_job),
+        TEST(test_progress),
+        TEST(test_cancel),
+        TEST(test_timeout),
+        TEST(test_hand_back_at_a_stop),
+        TEST(test_takeover_is_fenced),
+        TEST(test_a_lost_lease_is_noticed),
+        TEST(test_a_worker_that_dies_every_time),
+        TEST(test_a_job_that_does_not_hear_is_handed_back_at_the_deadline),
+        TEST(test_a_database_that_drops_us),
+        TEST(test_schedules_run_once_for_all_processes),
+    };
+    int result = cmocka_run_group_tests(tests, NULL, NULL);
+    redis = st_redis_free(redis);
+    return result;
+}
