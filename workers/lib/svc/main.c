@@ -11,6 +11,7 @@
 #include <getopt.h>
 #include <glob.h>
 #include <grp.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -19,7 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { STACK = 512 * 1024, HEALTH_EVERY_S = 5, HEALTH_TTL_S = 15 };
+enum { STACK = 512 * 1024, MMAP_FROM = 1024 * 1024, HEALTH_EVERY_S = 5, HEALTH_TTL_S = 15 };
 
 struct daemon_threads {
     struct st_api_server *api;
@@ -265,6 +266,9 @@ int st_service_main(const struct st_service *service, int argc, char **argv)
         check = true;
     }
     st_log_setup(service->name, ST_LOG_INFO);
+    /* Large blocks go back to the system when they are freed; glibc would learn to keep them (a password hash has 19
+     * MiB, and each thread would keep one). */
+    mallopt(M_MMAP_THRESHOLD, MMAP_FROM);
     umask(0027);
     signal(SIGPIPE, SIG_IGN);
     sigset_t signals;
