@@ -283,8 +283,10 @@ static void on_revoked(redisAsyncContext *ac, void *reply, void *privdata)
                  link_state.stamp))
             break;
     }
-    if (!link_state.whole)
+    if (!link_state.whole) { /* empty, or being filled: look again */
+        link_state.resync_due = 1;
         return;
+    }
     ngx_http_api_state(state_zone())->synced = (ngx_atomic_uint_t)ngx_time();
     ngx_http_api_count(state_zone(), NGX_HTTP_API_N_RESYNCS);
 }

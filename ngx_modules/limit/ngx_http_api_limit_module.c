@@ -209,13 +209,10 @@ ngx_int_t ngx_http_api_limit_check(ngx_conf_t *cf, const struct st_api *api)
 {
     for (int i = 0; i < api->n_operations; i++) {
         const struct st_api_operation *op = &api->operations[i];
-        const char *why = op->n_limits > NGX_HTTP_API_LIMITS ? "has more limits than the edge charges at once" : NULL;
-        for (int l = 0; l < op->n_limits; l++)
-            if (op->limits[l].by == ST_BY_USER && !op->authenticated)
-                why = "is public and has a limit by user: there is no verified user to count";
-        if (!why)
+        if (op->n_limits <= NGX_HTTP_API_LIMITS)
             continue;
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s:%d: %s %s", op->file, op->line, op->id, why);
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s:%d: %s has more than %d limits", op->file, op->line, op->id,
+                      NGX_HTTP_API_LIMITS);
         return NGX_ERROR;
     }
     return NGX_OK;

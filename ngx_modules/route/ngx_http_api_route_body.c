@@ -58,7 +58,8 @@ static const char *collect(ngx_http_request_t *r, struct st_arena *a, size_t *re
         return (const char *)bufs->buf->pos;
     char *all = st_alloc(a, len + 1), *p = all;
     for (const ngx_chain_t *cl = bufs; cl; cl = cl->next)
-        p = (char *)ngx_cpymem(p, cl->buf->pos, cl->buf->last - cl->buf->pos);
+        if (cl->buf->last > cl->buf->pos) /* the last one may be a mark without memory */
+            p = (char *)ngx_cpymem(p, cl->buf->pos, cl->buf->last - cl->buf->pos);
     return all;
 }
 

@@ -15,6 +15,11 @@ create table story_readers (
     primary key (story_id, user_id)
 );
 
+-- Stories that are gone: an event about one that is not known is late when it is here, and early when it is not.
+create table deleted_stories (
+    story_id uuid primary key
+);
+
 -- One row for each analysis that is narrated; the newest is the story's.
 create table narrations (
     narration_id uuid primary key,

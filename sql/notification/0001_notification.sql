@@ -7,6 +7,11 @@ create table contacts (
     locale text not null
 );
 
+-- People that are gone: a message for somebody who is not known is late when they are here, and early when they are not.
+create table deleted_users (
+    user_id uuid primary key
+);
+
 -- One row per (event, recipient, channel): the claim before sending, and the record afterwards.
 create table notification_deliveries (
     notification_id uuid primary key,

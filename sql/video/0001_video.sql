@@ -18,6 +18,11 @@ create table story_readers (
     primary key (story_id, user_id)
 );
 
+-- Stories that are gone: an event about one that is not known is late when it is here, and early when it is not.
+create table deleted_stories (
+    story_id uuid primary key
+);
+
 -- One row for each narration that is made into a video; the newest is the story's.
 create table video_jobs (
     video_id uuid primary key,

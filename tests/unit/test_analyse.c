@@ -103,16 +103,26 @@ static void lighthouse(void **state)
 {
     (void)state;
     static const struct expected quotes[] = {
-        {"Who's there?", "Mira", ANY},        {"Please", "", ANY},
-        {"I'm lost", "", ANY},                {"Good heavens", "Mira", ST_SURPRISE},
-        {"Tobias.", "Tobias", ST_FEAR},       {"How many on board?", "Mira", ANY},
-        {"Just Dad", "Tobias", ANY},          {"That old fool", "Mira", ST_ANGER},
-        {"He said it", "Tobias", ANY},        {"What's all this", "Henrik", ST_ANGER},
-        {"There's a boat", "Mira", ANY},      {"In this weather", "Henrik", ANY},
-        {"Get your coat, Henrik", "Mira", ANY}, {"Aye", "Henrik", ANY},
-        {"They'll never make it", "Mira", ANY}, {"Dad, wake up", "Tobias", ST_SADNESS},
-        {"Well", "Henrik", ANY},              {"Tea for everyone", "Mira", ST_JOY},
-        {"Mira laughed out loud", NULL, ST_JOY}, {NULL, NULL, 0},
+        {"Who's there?", "Mira", ANY},
+        {"Please", "", ANY},
+        {"I'm lost", "", ANY},
+        {"Good heavens", "Mira", ST_SURPRISE},
+        {"Tobias.", "Tobias", ST_FEAR},
+        {"How many on board?", "Mira", ANY},
+        {"Just Dad", "Tobias", ANY},
+        {"That old fool", "Mira", ST_ANGER},
+        {"He said it", "Tobias", ANY},
+        {"What's all this", "Henrik", ST_ANGER},
+        {"There's a boat", "Mira", ANY},
+        {"In this weather", "Henrik", ANY},
+        {"Get your coat, Henrik", "Mira", ANY},
+        {"Aye", "Henrik", ANY},
+        {"They'll never make it", "Mira", ANY},
+        {"Dad, wake up", "Tobias", ST_SADNESS},
+        {"Well", "Henrik", ANY},
+        {"Tea for everyone", "Mira", ST_JOY},
+        {"Mira laughed out loud", NULL, ST_JOY},
+        {NULL, NULL, 0},
     };
     static const struct story story = {
         "en",
@@ -155,11 +165,11 @@ static void fable(void **state)
 {
     (void)state;
     static const struct expected quotes[] = {
-        {"Good morning", "The fox", ANY},       {"What lovely feathers", "The fox", ANY},
-        {"Thank you", "The crow", ANY},         {"Surely a bird", "The fox", ANY},
-        {"Fool", "The old owl", ST_ANGER},      {"Alas", "The crow", ST_SADNESS},
-        {"Be quiet", "The old owl", ANY},       {"Who took it", "The farmer's wife", ANY},
-        {"Not I", "The fox", ANY},              {NULL, NULL, 0},
+        {"Good morning", "The fox", ANY},  {"What lovely feathers", "The fox", ANY},
+        {"Thank you", "The crow", ANY},    {"Surely a bird", "The fox", ANY},
+        {"Fool", "The old owl", ST_ANGER}, {"Alas", "The crow", ST_SADNESS},
+        {"Be quiet", "The old owl", ANY},  {"Who took it", "The farmer's wife", ANY},
+        {"Not I", "The fox", ANY},         {NULL, NULL, 0},
     };
     static const struct story story = {
         "en",
@@ -180,10 +190,14 @@ static void first_person(void **state)
 {
     (void)state;
     static const struct expected quotes[] = {
-        {"You are late", "Inspector Crane", ANY},  {"The train", "Narrator", ANY},
-        {"It always is", "Inspector Crane", ANY},  {"Who found her", "Narrator", ANY},
-        {"The maid", "Inspector Crane", ANY},      {"I never touched", "Mrs. Dalloway-Price", ST_FEAR},
-        {"Nobody says", "Narrator", ANY},          {"Ask her about", "Inspector Crane", ANY},
+        {"You are late", "Inspector Crane", ANY},
+        {"The train", "Narrator", ANY},
+        {"It always is", "Inspector Crane", ANY},
+        {"Who found her", "Narrator", ANY},
+        {"The maid", "Inspector Crane", ANY},
+        {"I never touched", "Mrs. Dalloway-Price", ST_FEAR},
+        {"Nobody says", "Narrator", ANY},
+        {"Ask her about", "Inspector Crane", ANY},
         {NULL, NULL, 0},
     };
     static const struct story story = {
@@ -206,10 +220,10 @@ static void british_quotes(void **state)
 {
     (void)state;
     static const struct expected quotes[] = {
-        {"I don’t believe", "Mrs Pargeter", ANY}, {"Neither do I", "The husband", ANY},
-        {"The boys’ room", "The husband", ANY},   {"Then how did", "Mrs Pargeter", ANY},
-        {"That, my dear", "The husband", ANY},    {"I’ve found him", "Ellen", ST_JOY},
-        {"’Tis the third", "Mrs Pargeter", ANY},  {"Mr Henderson says", "Ellen", ANY},
+        {"I don’t believe", "Mrs Pargeter", ANY},     {"Neither do I", "The husband", ANY},
+        {"The boys’ room", "The husband", ANY},       {"Then how did", "Mrs Pargeter", ANY},
+        {"That, my dear", "The husband", ANY},        {"I’ve found him", "Ellen", ST_JOY},
+        {"’Tis the third", "Mrs Pargeter", ANY},      {"Mr Henderson says", "Ellen", ANY},
         {"He said “never again”", "The father", ANY}, {NULL, NULL, 0},
     };
     static const struct story story = {
@@ -232,9 +246,9 @@ static void taking_turns(void **state)
 {
     (void)state;
     static const struct expected quotes[] = {
-        {"Is it far", "Priya", ANY},       {"Two hours", "Sam", ANY},   {"You said that", "Priya", ANY},
-        {"And it was true", "Sam", ANY},   {"Fine", "Priya", ANY},      {"Can I come", "Noor", ST_ANTICIPATION},
-        {"Of course, Noor", "Sam", ANY},   {"Thank you, Sam", "Noor", ANY}, {NULL, NULL, 0},
+        {"Is it far", "Priya", ANY},     {"Two hours", "Sam", ANY},       {"You said that", "Priya", ANY},
+        {"And it was true", "Sam", ANY}, {"Fine", "Priya", ANY},          {"Can I come", "Noor", ST_ANTICIPATION},
+        {"Of course, Noor", "Sam", ANY}, {"Thank you, Sam", "Noor", ANY}, {NULL, NULL, 0},
     };
     static const struct story story = {
         "en",
@@ -252,8 +266,11 @@ static void long_speech(void **state)
 {
     (void)state;
     static const struct expected quotes[] = {
-        {"My children", "Grandmother", ANY}, {"In those days", "Grandmother", ANY}, {"And so the", "Grandmother", ANY},
-        {"Was it true", "", ANY},             {NULL, NULL, 0},
+        {"My children", "Grandmother", ANY},
+        {"In those days", "Grandmother", ANY},
+        {"And so the", "Grandmother", ANY},
+        {"Was it true", "", ANY},
+        {NULL, NULL, 0},
     };
     static const struct story story = {"en",
                                        "Grandmother put down her knitting and said:\n\n"
@@ -269,9 +286,9 @@ static void german(void **state)
 {
     (void)state;
     static const struct expected quotes[] = {
-        {"Warum weinst", "Der König", ANY},   {"Der Drache", "Klara", ST_SADNESS}, {"Alle Rosen", "Klara", ANY},
-        {"Das soll er", "Der König", ST_ANGER}, {"Was befehlt", "Der alte Jäger", ANY}, {"Töte", "Der König", ANY},
-        {"Nein, Vater", "Klara", ST_FEAR},    {"Die Prinzessin", "Der alte Jäger", ANY}, {NULL, NULL, 0},
+        {"Warum weinst", "Der König", ANY},     {"Der Drache", "Klara", ST_SADNESS},       {"Alle Rosen", "Klara", ANY},
+        {"Das soll er", "Der König", ST_ANGER}, {"Was befehlt", "Der alte Jäger", ANY},    {"Töte", "Der König", ANY},
+        {"Nein, Vater", "Klara", ST_FEAR},      {"Die Prinzessin", "Der alte Jäger", ANY}, {NULL, NULL, 0},
     };
     static const struct story story = {
         "de",
@@ -291,10 +308,11 @@ static void french(void **state)
 {
     (void)state;
     static const struct expected quotes[] = {
-        {"Où vas-tu", "La grand-mère", ANY}, {"Je vais chercher", "Mathilde", ANY}, {"Il fait froid", "Mathilde", ANY},
-        {"Moi, je", "Mathilde", ST_JOY},     {"Bonsoir, petite", "Le loup", ANY},  {"dit le loup", NULL, ANY},
-        {"que fais-tu", "Le loup", ANY},     {"Je ramasse", "Mathilde", ANY},      {"Veux-tu", "Le loup", ANY},
-        {NULL, NULL, 0},
+        {"Où vas-tu", "La grand-mère", ANY}, {"Je vais chercher", "Mathilde", ANY},
+        {"Il fait froid", "Mathilde", ANY},  {"Moi, je", "Mathilde", ST_JOY},
+        {"Bonsoir, petite", "Le loup", ANY}, {"dit le loup", NULL, ANY},
+        {"que fais-tu", "Le loup", ANY},     {"Je ramasse", "Mathilde", ANY},
+        {"Veux-tu", "Le loup", ANY},         {NULL, NULL, 0},
     };
     static const struct story story = {
         "fr",
@@ -314,8 +332,13 @@ static void spanish(void **state)
 {
     (void)state;
     static const struct expected quotes[] = {
-        {"¿Hay alguien", "Lucía", ANY}, {"Pasa, hija", "El abuelo", ANY}, {"Te estaba", "El abuelo", ANY},
-        {"Tengo miedo", "Lucía", ST_FEAR}, {"¡Tomás!", "Lucía", ST_JOY}, {"Aquí estoy", "Tomás", ANY}, {NULL, NULL, 0},
+        {"¿Hay alguien", "Lucía", ANY},
+        {"Pasa, hija", "El abuelo", ANY},
+        {"Te estaba", "El abuelo", ANY},
+        {"Tengo miedo", "Lucía", ST_FEAR},
+        {"¡Tomás!", "Lucía", ST_JOY},
+        {"Aquí estoy", "Tomás", ANY},
+        {NULL, NULL, 0},
     };
     static const struct story story = {"es",
                                        "Era una tarde de otoño cuando Lucía llegó a la casa de su abuelo.\n\n"
@@ -332,8 +355,11 @@ static void russian(void **state)
 {
     (void)state;
     static const struct expected quotes[] = {
-        {"Здравствуй", "Солдат", ANY}, {"Нет ничего", "Старуха", ANY}, {"А топор", "Солдат", ANY},
-        {"Вот и сварим", "Иван", ANY}, {NULL, NULL, 0},
+        {"Здравствуй", "Солдат", ANY},
+        {"Нет ничего", "Старуха", ANY},
+        {"А топор", "Солдат", ANY},
+        {"Вот и сварим", "Иван", ANY},
+        {NULL, NULL, 0},
     };
     static const struct story story = {"ru",
                                        "Жил-был старик со старухой. Однажды пришёл к ним солдат.\n\n"
@@ -349,7 +375,10 @@ static void chinese(void **state)
 {
     (void)state;
     static const struct expected quotes[] = {
-        {"你要去哪里", "", ANY}, {"奶奶问", NULL, ANY}, {"狼來了", "", ANY}, {NULL, NULL, 0},
+        {"你要去哪里", "", ANY},
+        {"奶奶问", NULL, ANY},
+        {"狼來了", "", ANY},
+        {NULL, NULL, 0},
     };
     static const struct story story = {
         "zh", "从前有一个小女孩，她和奶奶住在森林边。\n\n“你要去哪里？”奶奶问。\n\n「狼來了！」村民大喊。\n", quotes};
@@ -386,10 +415,10 @@ static void what_is_no_character(void **state)
 {
     (void)state;
     struct st_arena a = {0};
-    struct st_analysis *found =
-        analyse(&a, "On Monday the train from London to Paris was late. Suddenly it rained. However, Anna did not mind. "
-                    "She read an English book in the Grand Hotel. Anna spoke French, and Christmas was near.\n\n"
-                    "\"Rain again,\" said a voice.\n");
+    struct st_analysis *found = analyse(
+        &a, "On Monday the train from London to Paris was late. Suddenly it rained. However, Anna did not mind. "
+            "She read an English book in the Grand Hotel. Anna spoke French, and Christmas was near.\n\n"
+            "\"Rain again,\" said a voice.\n");
     check_answer(found);
     assert_int_equal(found->n_characters, 1);
     assert_string_equal(found->characters[0].name, "Anna");
@@ -419,9 +448,10 @@ static void sentences(void **state)
     char text[2000] = "";
     size_t n = 0;
     for (int i = 0; i < 8; i++)
-        n += (size_t)snprintf(text + n, sizeof(text) - n,
-                              "Dr. J. R. Smith met Mr. Jones at 4.30 p.m. in St. Mary's, paid $3.50... and left at once, "
-                              "didn't he? Well! Yes. ");
+        n += (size_t)snprintf(
+            text + n, sizeof(text) - n,
+            "Dr. J. R. Smith met Mr. Jones at 4.30 p.m. in St. Mary's, paid $3.50... and left at once, "
+            "didn't he? Well! Yes. ");
     struct st_analysis *found = analyse(&a, text);
     check_answer(found);
     assert_true(found->n_segments > 2);
@@ -453,9 +483,10 @@ static void paragraphs(void **state)
     (void)state;
     struct st_arena a = {0};
     /* Hard-wrapped lines are one paragraph; lines without blank lines between are several. */
-    struct st_analysis *wrapped = analyse(&a, "It was a dark and stormy night, and the rain fell in torrents, except at\r\n"
-                                              "occasional intervals, when it was checked by a violent gust of wind that\r\n"
-                                              "swept up the streets.\r\n\r\nThe end.");
+    struct st_analysis *wrapped =
+        analyse(&a, "It was a dark and stormy night, and the rain fell in torrents, except at\r\n"
+                    "occasional intervals, when it was checked by a violent gust of wind that\r\n"
+                    "swept up the streets.\r\n\r\nThe end.");
     assert_int_equal(wrapped->n_segments, 2);
     assert_non_null(strstr(wrapped->segments[0].text, "except at occasional"));
     struct st_analysis *lines = analyse(&a, "# Home\n\"Hello,\" said Tom.\n\"Hello,\" said Ann.\n* * *\nThey left.");
@@ -532,8 +563,9 @@ static void emotion_from_the_clause(void **state)
 {
     (void)state;
     struct st_arena a = {0};
-    struct st_analysis *found = analyse(&a, "\"It is gone,\" she sobbed.\n\n\"It is there,\" he said angrily.\n\n"
-                                            "\"It is here,\" said Tom.\n\n\"So happy!\"\n\n\"So extremely happy!!!\"\n");
+    struct st_analysis *found =
+        analyse(&a, "\"It is gone,\" she sobbed.\n\n\"It is there,\" he said angrily.\n\n"
+                    "\"It is here,\" said Tom.\n\n\"So happy!\"\n\n\"So extremely happy!!!\"\n");
     assert_int_equal(find_segment(found, "It is gone")->emotion, ST_SADNESS);
     assert_int_equal(find_segment(found, "It is there")->emotion, ST_ANGER);
     assert_int_equal(find_segment(found, "It is here")->emotion, ST_NEUTRAL);
@@ -605,8 +637,9 @@ static void refused(void **state)
 static void nothing_to_say(void **state)
 {
     (void)state;
-    static const char *const texts[] = {" ", "\n\n\r\n", "\"\" “” '' \"\" !!! ... „“ «»", "***", "“", "—", "\"", "’",
-                                        "* * *\n\n---\n\n\"", "\xE2\x80\x8B"};
+    static const char *const texts[] = {
+        " ",           "\n\n\r\n", "\"\" “” '' \"\" !!! ... „“ «»", "***", "“", "—", "\"", "’", "* * *\n\n---\n\n\"",
+        "\xE2\x80\x8B"};
     for (size_t i = 0; i < ST_COUNT(texts); i++) {
         struct st_arena a = {0};
         struct st_analysis *found = analyse(&a, texts[i]);
@@ -621,10 +654,37 @@ static void large_and_strange(void **state)
 {
     (void)state;
     static const char *const pieces[] = {
-        "a",        "a ",       "a\n",         "\"",          " \"a",         " „a",          " ‘a",      " 'a' ",
-        " ‘a’x",    " *a b.*",  "«a ",         "»a ",         "Mr. ",         "Tom's ",       "the fox ", "said ",
-        "—a —b\n\n", "\"No.\"\n\n", "\"Hi,\" said Tom. ", "狼来了", "「狼」", "👨‍👩‍👧", "á́́", "שלום ",
-        "Queen of ", "\"I am Tom.\" ", "\"What is your name?\"\n\n\"Tom.\"\n\n", "\"a\nb\n", "> # ", ". ", "could hardly ",
+        "a",
+        "a ",
+        "a\n",
+        "\"",
+        " \"a",
+        " „a",
+        " ‘a",
+        " 'a' ",
+        " ‘a’x",
+        " *a b.*",
+        "«a ",
+        "»a ",
+        "Mr. ",
+        "Tom's ",
+        "the fox ",
+        "said ",
+        "—a —b\n\n",
+        "\"No.\"\n\n",
+        "\"Hi,\" said Tom. ",
+        "狼来了",
+        "「狼」",
+        "👨‍👩‍👧",
+        "á́́",
+        "שלום ",
+        "Queen of ",
+        "\"I am Tom.\" ",
+        "\"What is your name?\"\n\n\"Tom.\"\n\n",
+        "\"a\nb\n",
+        "> # ",
+        ". ",
+        "could hardly ",
     };
     enum { BYTES = 1 << 18 };
     char *text = malloc(BYTES + 64);

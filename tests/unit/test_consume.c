@@ -359,6 +359,30 @@ static void test_servers_that_go_away(void **state)
     assert_true(wait_for(all_acknowledged()));
 }
 
+/* The database goes in the middle of what one poll has delivered, of several partitions, and stays away for a while. */
+static void test_a_database_that_stays_away(void **state)
+{
+    (void)state;
+    daemon_stop(consumer, 0);
+    for (int i = 0; i < 24; i++)
+        emit_one(db, st_printf(&arena, "a%d", i % 8), i);
+    assert_true(wait_for(stream_length() == 24));
+    atomic_store(&hold, true);
+    consumer = start_consumer();
+    assert_true(wait_for(atomic_load(&holding) == 1));
+    st_pg_exec(db, "alter database alpha allow_connections false", ST_PARAMS());
+    (void)ask(db, "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name like 'beta/%'");
+    atomic_store(&hold, false);
+    assert_true(wait_for(!atomic_load(&consumer->run.database_ok)));
+    st_sleep_ms(300);
+    st_pg_exec(db, "alter database alpha allow_connections true", ST_PARAMS());
+    assert_true(wait_for(effects() == 24));
+    check_effects("a0", "0 8 16");
+    check_effects("a7", "7 15 23");
+    assert_int_equal(number("select count(*) from parked_events"), 0);
+    assert_true(wait_for(all_acknowledged()));
+}
+
 /* A handler that cannot finish leaves nothing, and the stop does not wait for what has not begun. */
 static void test_stop_in_the_middle(void **state)
 {
@@ -393,6 +417,7 @@ int main(int argc, char **argv)
         TEST(test_a_stale_consumer_is_fenced),
         TEST(test_a_raised_fence_keeps_the_old_holder_out),
         TEST(test_servers_that_go_away),
+        TEST(test_a_database_that_stays_away),
         TEST(test_stop_in_the_middle),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

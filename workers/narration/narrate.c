@@ -27,8 +27,6 @@ static const double LOUDNESS = -20; /* LUFS; leaves the peaks of these voices be
 
 struct item {
     struct st_utterance said;
-    struct st_manner manner;
-    double db;
     size_t segment;
 };
 
@@ -43,7 +41,8 @@ struct slot {
 /* The items are spoken by whichever child is free; item i waits in slots[i % n_slots] until its turn. */
 struct work {
     const struct st_narrate_job *job;
-    struct item *items;
+    const char *language; /* as the plan has it */
+    const struct item *items;
     size_t count;
 
     pthread_mutex_t lock;
@@ -62,18 +61,15 @@ struct plan {
     size_t count, cap, letters, unreadable;
 };
 
-static void plan_add(struct plan *p, const struct st_narrate_job *job, size_t segment, const struct st_utterance *u)
+static void plan_add(struct plan *p, size_t segment, const struct st_utterance *u)
 {
-    const struct st_narrate_segment *s = &job->segments[segment];
     if (p->count == p->cap) {
         p->cap = p->cap ? 2 * p->cap : 64;
         p->items = realloc(p->items, p->cap * sizeof(*p->items));
         if (!p->items)
             abort();
     }
-    struct item *i = &p->items[p->count++];
-    *i = (struct item){.said = *u, .segment = segment};
-    st_voice_manner(&job->voices[s->voice], p->language, u->language, s->emotion, s->intensity, &i->manner, &i->db);
+    p->items[p->count++] = (struct item){.said = *u, .segment = segment};
 }
 
 static int plan_segments(struct plan *p, const struct st_narrate_job *job, struct st_narrate_time *times)
@@ -91,7 +87,7 @@ static int plan_segments(struct plan *p, const struct st_narrate_job *job, struc
         if (r < 0)
             return r;
         for (size_t k = 0; k < u.count; k++)
-            plan_add(p, job, i, &u.items[k]);
+            plan_add(p, i, &u.items[k]);
         p->letters += u.letters;
         p->unreadable += u.unreadable;
         if (u.unreadable)
@@ -123,19 +119,24 @@ static int plan_make(struct plan *p, const struct st_narrate_job *job, struct st
 
 static void speak(struct work *w, const struct item *i, struct slot *out)
 {
-    const char *cache = w->job->cache_dir;
+    const struct st_narrate_job *job = w->job;
+    const struct st_narrate_segment *segment = &job->segments[i->segment];
     const struct st_utterance *u = &i->said;
+    struct st_manner manner;
+    double db;
+    st_voice_manner(&job->voices[segment->voice], w->language, u->language, segment->emotion, segment->intensity,
+                    &manner, &db);
     struct slot s = {.state = SLOT_READY};
-    s.cached = cache && st_speech_cache_get(cache, &i->manner, u->text, u->len, &s.pcm);
+    s.cached = job->cache_dir && st_speech_cache_get(job->cache_dir, &manner, u->text, u->len, &s.pcm);
     if (!s.cached) {
-        s.error = st_speech_say(w->job->speech, &i->manner, u->text, u->len, &w->stop, &s.pcm);
-        if (s.error == 0 && cache)
-            st_speech_cache_put(cache, &i->manner, u->text, u->len, &s.pcm); /* without it the job goes on as well */
+        s.error = st_speech_say(job->speech, &manner, u->text, u->len, &w->stop, &s.pcm);
+        if (s.error == 0 && job->cache_dir) /* when this fails, the job goes on as well */
+            st_speech_cache_put(job->cache_dir, &manner, u->text, u->len, &s.pcm);
     }
     if (s.error == 0) {
         st_pcm_trim(&s.pcm);
         if (st_pcm_resample(&s.pcm))
-            st_pcm_gain(&s.pcm, LOUDNESS - st_pcm_loudness(&s.pcm) + i->db);
+            st_pcm_gain(&s.pcm, LOUDNESS - st_pcm_loudness(&s.pcm) + db);
         else
             s.error = ST_E_BAD_GATEWAY;
     }
@@ -276,7 +277,8 @@ static int join_all(struct work *w, struct st_encoder *enc, struct st_narrate_re
 
 static void work_init(struct work *w, const struct st_narrate_job *job, const struct plan *p, size_t threads)
 {
-    *w = (struct work){.job = job, .items = p->items, .count = p->count, .n_slots = threads * AHEAD};
+    *w = (struct work){.job = job, .language = p->language, .items = p->items, .count = p->count};
+    w->n_slots = threads * AHEAD;
     w->slots = calloc(w->n_slots, sizeof(*w->slots));
     if (!w->slots)
         abort();

@@ -1,6 +1,33 @@
 /* What narration knows of stories, from others' events. */
 #include "narration/narration.h"
 
+/*
+ * Events of different services overtake each other. 1: the story is known here. 0: it was deleted. ST_E_NOT_FOUND: it
+ * is still to come, so that the event is tried again.
+ */
+static int know_story(struct st_call *call)
+{
+    struct st_rows *rows;
+    int r = st_rows(call, &rows,
+                    "select exists (select from stories where story_id = $1), "
+                    "exists (select from deleted_stories where story_id = $1)",
+                    st_str(call->body, "storyId"));
+    if (r < 0)
+        return r;
+    if (st_streq(st_cell(rows, 0, 0), "t"))
+        return 1;
+    return st_streq(st_cell(rows, 0, 1), "t") ? 0 : st_fail(call, ST_E_NOT_FOUND, "The story is not known here yet.");
+}
+
+/* What is being spoken of the story is out of date. */
+static void stop_speaking(struct st_call *call, const char *story_id)
+{
+    st_exec(call,
+            "update jobs j set state = 'cancelled', finished_at = now() from narrations n where n.story_id = $1 "
+            "and j.name = 'speak' and j.unique_key = n.narration_id::text and j.state in ('waiting', 'running')",
+            story_id);
+}
+
 int narration_on_story_created(struct st_call *call)
 {
     st_exec(call, "insert into stories (story_id, author_id, title) values ($1, $2, $3) on conflict do nothing",
@@ -29,6 +56,7 @@ int narration_on_story_analyzed(struct st_call *call)
     const json_t *b = call->body, *segments = json_object_get(b, "segments");
     const char *id = st_new_id(call->arena), *story_id = st_str(b, "storyId");
     struct st_rows *rows;
+    stop_speaking(call, story_id);
     int r = st_rows(
         call, &rows,
         "insert into narrations (narration_id, story_id, analysis_id, language, characters, segments, text_ref) "
@@ -51,10 +79,11 @@ int narration_on_story_published(struct st_call *call)
 
 int narration_on_participant_joined(struct st_call *call)
 {
-    st_exec(call,
-            "insert into story_readers select story_id, $2 from stories where story_id = $1 on conflict do nothing",
-            st_str(call->body, "storyId"), st_str(call->body, "userId"));
-    return 0;
+    int r = know_story(call);
+    if (r == 1)
+        st_exec(call, "insert into story_readers values ($1, $2) on conflict do nothing", st_str(call->body, "storyId"),
+                st_str(call->body, "userId"));
+    return r < 0 ? r : 0;
 }
 
 int narration_on_story_deleted(struct st_call *call)
@@ -62,6 +91,7 @@ int narration_on_story_deleted(struct st_call *call)
     json_t *narrations, *one;
     size_t i;
     const char *story_id = st_str(call->body, "storyId");
+    stop_speaking(call, story_id);
     int r = st_list(call, &narrations, "select narration_id from narrations where story_id = $1", story_id);
     if (r < 0)
         return r;
@@ -69,5 +99,6 @@ int narration_on_story_deleted(struct st_call *call)
         st_enqueue(call, "remove_files", st_str(one, "narration_id"), 0,
                    json_pack("{s:s}", "narrationId", st_str(one, "narration_id")));
     st_exec(call, "delete from stories where story_id = $1", story_id);
+    st_exec(call, "insert into deleted_stories values ($1) on conflict do nothing", story_id);
     return 0;
 }

@@ -5,7 +5,7 @@
 
 #include "narration/speak.h"
 
-enum { NORMAL_WPM = 165, NORMAL = 50, VOICE_NAME_LEN = 2 * SPEAK_NAME_LEN + 2 };
+enum { NORMAL_WPM = 165, NORMAL = 50, VOICE_NAME_LEN = 128 };
 
 /* The library's callback takes no context of ours before the first event; one utterance per process allows this. */
 static struct speak_sound *sound;
@@ -54,13 +54,24 @@ static int range_setting(int thousandths)
     return r > 100 ? 100 : r;
 }
 
-static bool has_language(const char *language)
+/* The file of the voice for a language; its name does not always select it. */
+static const char *voice_file(const char *language)
 {
     for (const espeak_VOICE **v = espeak_ListVoices(NULL); *v; v++)
         for (const char *l = (*v)->languages; *l; l += strlen(l) + 1)
             if (st_streq(++l, language)) /* a byte of priority stands before each name */
-                return true;
-    return false;
+                return (*v)->identifier;
+    return NULL;
+}
+
+static bool select_voice(const char *language, const char *variant)
+{
+    char name[VOICE_NAME_LEN];
+    const char *file = voice_file(language);
+    if (!file)
+        return false;
+    snprintf(name, sizeof(name), *variant ? "%s+%s" : "%s", file, variant);
+    return espeak_SetVoiceByName(name) == EE_OK;
 }
 
 enum speak_status speak_espeak(const struct speak_request *req, const char *text, struct speak_sound *ret_sound)
@@ -68,9 +79,7 @@ enum speak_status speak_espeak(const struct speak_request *req, const char *text
     int rate = start();
     if (rate <= 0)
         return SPEAK_FAILED;
-    char name[VOICE_NAME_LEN];
-    snprintf(name, sizeof(name), req->voice[0] ? "%s+%s" : "%s", req->language, req->voice);
-    if (!has_language(req->language) || espeak_SetVoiceByName(name) != EE_OK)
+    if (!select_voice(req->language, req->voice))
         return SPEAK_NO_VOICE;
     sound = ret_sound;
     sound->rate = (uint32_t)rate;

@@ -60,7 +60,7 @@ static bool is_letter(uint32_t c)
 {
     if (c < 0x80)
         return text_is_ascii_letter(c);
-    return c >= 0xaa && c != 0xd7 && c != 0xf7 && !(c >= 0x2000 && c < 0x2c00) && c != 0xb0;
+    return c >= 0xaa && c != 0xb0 && c != 0xd7 && c != 0xf7 && !(c >= 0x2000 && c < 0x2c00) && !text_is_mark(c);
 }
 
 static const struct script *script_of(uint32_t c)

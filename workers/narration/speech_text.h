@@ -43,6 +43,9 @@ int st_text_plan(struct st_arena *a, const char *text, size_t len, const char *n
 /* Appends the speakable form of text to out, which must be born with room for 3 * len + 16 bytes. */
 void text_normalise(const char *text, size_t len, struct st_buf *out);
 
+/* Is c a mark that normalised text may have: a pause, or the end of a sentence? */
+bool text_is_mark(uint32_t c);
+
 /* The end of the first sentence or clause of normalised text, at most TEXT_PIECE_MAX code points away. */
 enum { TEXT_PIECE_MAX = 300 };
 const char *text_piece_end(const char *text, const char *end, enum st_break *ret_after);

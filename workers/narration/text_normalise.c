@@ -79,6 +79,12 @@ static enum kind kind_of(uint32_t c)
     return low < ST_COUNT(kinds) && c >= kinds[low].from ? kinds[low].kind : LETTER;
 }
 
+bool text_is_mark(uint32_t c)
+{
+    enum kind kind = kind_of(c);
+    return kind == SOFT || kind == HARD;
+}
+
 struct writer {
     struct st_buf *out;
     enum kind last;  /* what stands at the end of out: LETTER, SOFT or HARD */

@@ -26,6 +26,7 @@ static void learn_contact(struct st_call *call)
     else if (st_streq(type, "UserDeleted")) {
         st_exec(call, "delete from notification_deliveries where user_id = $1", user_id);
         st_exec(call, "delete from contacts where user_id = $1", user_id);
+        st_exec(call, "insert into deleted_users values ($1) on conflict do nothing", user_id);
     }
 }
 
@@ -106,6 +107,16 @@ static json_t *template_values(struct st_call *call, const char *display_name)
     return values;
 }
 
+/* Events of different services overtake each other: a message for somebody who is still to come is tried again. */
+static int without_contact(struct st_call *call, const char *user_id)
+{
+    struct st_rows *gone;
+    int r = st_rows(call, &gone, "select from deleted_users where user_id = $1", user_id);
+    if (r == 0 && user_id && st_rows_count(gone) == 0)
+        return st_fail(call, ST_E_NOT_FOUND, "The recipient is not known here yet.");
+    return r;
+}
+
 int notification_on_event(struct st_call *call)
 {
     const char *campaign = call->event->topic, *dir = notification_templates(call);
@@ -120,7 +131,7 @@ int notification_on_event(struct st_call *call)
     const char *user_id = user_concerned(call);
     int r = st_row(call, &contact, "select email, display_name, locale from contacts where user_id = $1", user_id);
     if (r == ST_E_NOT_FOUND)
-        return 0; /* the account is gone */
+        return without_contact(call, user_id);
     if (r < 0)
         return r;
     json_t *values = template_values(call, st_str(contact, "display_name"));

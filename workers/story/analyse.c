@@ -9,7 +9,7 @@ const char *st_segment_kind_name(enum st_segment_kind kind)
 
 const char *st_emotion_name(enum st_emotion emotion)
 {
-    static const char *const names[ST_EMOTIONS_] = {"neutral", "joy",     "sadness", "anger",       "fear",
+    static const char *const names[ST_EMOTIONS_] = {"neutral",  "joy",     "sadness", "anger",       "fear",
                                                     "surprise", "disgust", "trust",   "anticipation"};
     return (size_t)emotion < ST_EMOTIONS_ ? names[emotion] : "neutral";
 }

@@ -17,9 +17,9 @@
 
 enum {
     ST_ANALYSER_VERSION = 1,
-    ST_ANALYSE_TEXT_MAX = 1 << 20,       /* bytes of text; more is ST_E_TOO_LARGE */
-    ST_ANALYSE_CHARACTERS_MAX = 200,     /* the most mentioned are kept; others speak as unknown */
-    ST_SEGMENT_CHARS_MAX = 400,          /* code points of a segment, at most */
+    ST_ANALYSE_TEXT_MAX = 1 << 20,   /* bytes of text; more is ST_E_TOO_LARGE */
+    ST_ANALYSE_CHARACTERS_MAX = 200, /* the most mentioned are kept; others speak as unknown */
+    ST_SEGMENT_CHARS_MAX = 400,      /* code points of a segment, at most */
 };
 
 enum st_segment_kind { ST_NARRATION, ST_DIALOGUE, ST_THOUGHT };
@@ -51,9 +51,9 @@ struct st_segment {
     const char *id;   /* [a-z0-9], 16 to 32 of them: hash of the text and its occurrence; edits elsewhere keep it */
     const char *text; /* trimmed, never empty */
     enum st_segment_kind kind;
-    int character;         /* who speaks or thinks: index into characters; -1 for narration and where unknown */
-    double confidence;     /* 0..1 that character is right; 0 for an unknown speaker, 1 for narration */
-    const char *evidence;  /* what told the speaker: "attribution", "pronoun", "action", "turn", ...; NULL when none */
+    int character;        /* who speaks or thinks: index into characters; -1 for narration and where unknown */
+    double confidence;    /* 0..1 that character is right; 0 for an unknown speaker, 1 for narration */
+    const char *evidence; /* what told the speaker: "attribution", "pronoun", "action", "turn", ...; NULL when none */
     enum st_emotion emotion;
     double intensity; /* 0..1, 0 for neutral */
     int paragraph;    /* counted from 0 over paragraphs that have segments */
@@ -62,7 +62,7 @@ struct st_segment {
 struct st_analysis {
     const char *language; /* BCP 47 primary subtag, "und" where it cannot be told */
     struct st_segment *segments;
-    int n_segments; /* 0 when the text has nothing to say, as only quotation marks */
+    int n_segments;                  /* 0 when the text has nothing to say, as only quotation marks */
     struct st_character *characters; /* most mentioned first */
     int n_characters;
 };
@@ -71,8 +71,8 @@ struct st_analysis {
  * text: UTF-8 that the caller has checked (st_utf8_valid), 1 byte or more. language: a BCP 47 tag that overrules the
  * detection, or NULL. Gives 0, ST_E_TOO_LARGE, or ST_E_INVALID for broken UTF-8, an empty text or a broken tag.
  */
-int st_analyse(struct st_arena *a, const char *text, size_t len, const char *language, struct st_analysis **ret)
-    ST_MUSTCHECK;
+int st_analyse(struct st_arena *a, const char *text, size_t len, const char *language,
+               struct st_analysis **ret) ST_MUSTCHECK;
 
 const char *st_segment_kind_name(enum st_segment_kind kind); /* "narration", "dialogue", "thought" */
 const char *st_emotion_name(enum st_emotion emotion);        /* "neutral", "joy", ... */

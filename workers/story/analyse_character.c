@@ -4,6 +4,8 @@
 /* Does it act, rather than being a place or an idea with a capital? */
 static bool is_character(const struct an_person *p)
 {
+    if (p->merged)
+        return false;
     if (p->turns)
         return true;
     if (!p->named)
@@ -105,6 +107,34 @@ static void add_aliases(struct an *an, struct st_analysis *out)
     }
 }
 
+/* The character of that name among the first n, or -1: names tell characters apart. */
+static int find_name(const struct st_analysis *out, const char *name)
+{
+    for (int i = 0; i < out->n_characters; i++)
+        if (strcasecmp(out->characters[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+static void add_character(struct an *an, struct an_person *p, struct st_analysis *out)
+{
+    bool narrator = (int)(p - an->persons) == an->narrator;
+    const char *name = narrator ? "Narrator" : show(an, &an->entities[p->entity]);
+    p->character = find_name(out, name);
+    if (p->character >= 0) {
+        out->characters[p->character].mentions += (int)p->mentions;
+        return;
+    }
+    p->character = out->n_characters++;
+    out->characters[p->character] = (struct st_character){
+        .name = name,
+        .aliases = (const char *const *)st_new_n(an->arena, const char *, ALIASES_MAX),
+        .mentions = (int)p->mentions,
+        .gender = an_gender(&p->votes),
+        .age = age_of(&p->votes),
+    };
+}
+
 void an_make_characters(struct an *an, struct st_analysis *out)
 {
     struct ranked *list = st_new_n(an->arena, struct ranked, an->n_persons + 1);
@@ -116,19 +146,8 @@ void an_make_characters(struct an *an, struct st_analysis *out)
     if (n > ST_ANALYSE_CHARACTERS_MAX)
         n = ST_ANALYSE_CHARACTERS_MAX;
     out->characters = st_new_n(an->arena, struct st_character, n);
-    out->n_characters = (int)n;
-    for (uint32_t i = 0; i < n; i++) {
-        struct an_person *p = &an->persons[list[i].person];
-        bool narrator = (int)list[i].person == an->narrator;
-        p->character = (int)i;
-        out->characters[i] = (struct st_character){
-            .name = narrator ? "Narrator" : show(an, &an->entities[p->entity]),
-            .aliases = (const char *const *)st_new_n(an->arena, const char *, ALIASES_MAX),
-            .mentions = (int)p->mentions,
-            .gender = an_gender(&p->votes),
-            .age = age_of(&p->votes),
-        };
-    }
+    for (uint32_t i = 0; i < n; i++)
+        add_character(an, &an->persons[list[i].person], out);
     add_aliases(an, out);
     for (uint32_t s = 0; s < an->n_spans; s++) {
         struct an_span *span = &an->spans[s];

@@ -101,6 +101,8 @@ static void take_verb(const struct an *an, uint32_t w, struct an_said *said)
 /* Words that stand between a verb and its subject or the other way round: softly, out, again, -t-. */
 static bool is_filler(const struct an *an, uint32_t w)
 {
+    if (an->words[w].upper && !an->words[w].first)
+        return false; /* Will */
     if (an_is_adverb(an, w) || text_is(an, w, "t"))
         return true;
     if (pronoun(an, w) != AN_WHO_NONE || word_is(an, w, AN_C(DET) | AN_C(POSS) | AN_C(SUBORD)))
@@ -159,10 +161,15 @@ static bool main_subject(struct an *an, uint32_t w, uint32_t limit, struct an_sa
 /* A noise, a voice, a letter: what follows is perhaps not said by the subject of the sentence. */
 static bool is_about_sound(const struct an *an, uint32_t w, uint32_t limit)
 {
-    for (; w < limit; w++)
+    for (uint32_t first = w; w < limit; w++) {
+        bool own = w > first && (an->words[w - 1].owner || word_is(an, w - 1, AN_C(POSS)) ||
+                                 (w > first + 1 && (an->words[w - 2].owner || word_is(an, w - 2, AN_C(POSS)))));
+        if (own)
+            continue; /* her voice, Tom's calm voice */
         if (text_is(an, w, "voice") || text_is(an, w, "voices") || text_is(an, w, "heard") || text_is(an, w, "read") ||
             text_is(an, w, "letter") || text_is(an, w, "wrote") || text_is(an, w, "written") || text_is(an, w, "sign"))
             return true;
+    }
     return false;
 }
 
@@ -186,8 +193,12 @@ static bool inverted(struct an *an, uint32_t w, uint32_t limit, struct an_said *
     if (an->words[w].after & (AN_STOP | AN_END | AN_COMMA | AN_SEMI) || at >= limit)
         return false;
     take_verb(an, w, said);
-    if (subject_at(an, at, limit, true, said, &n))
+    hint_name(an, at);
+    if (subject_at(an, at, limit, true, said, &n)) {
+        if (said->who == AN_WHO_ENTITY && an_is_group(an, said->entity))
+            said->who = AN_WHO_NOBODY;
         return true;
+    }
     said->verb = !led;
     if (led)
         return false;
@@ -266,7 +277,8 @@ static bool subject_before(struct an *an, uint32_t v, uint32_t first, struct an_
     hint_name(an, at - 1);
     uint32_t from = at - first > BACK ? at - BACK : first;
     for (uint32_t w = from; w < at; w++)
-        if (subject_at(an, w, at, !(an->words[at - 1].after & AN_BREAK), said, &n) && w + n == at && !(an->words[at - 1].after & AN_STOP))
+        if (subject_at(an, w, at, !(an->words[at - 1].after & AN_BREAK), said, &n) && w + n == at &&
+            !(an->words[at - 1].after & AN_STOP))
             return !(w > first && word_is(an, w - 1, AN_C(PREP)) && !(an->words[w - 1].after & AN_BREAK));
     return false;
 }
@@ -326,6 +338,12 @@ struct an_said an_clause_before(struct an *an, uint32_t s)
         return said;
     bool colon = said.colon, apart = said.apart;
     said = (struct an_said){.who = AN_WHO_NONE, .entity = AN_NONE, .colon = colon, .apart = apart};
+    bool sound = is_about_sound(an, w, limit);
+    if (sound || main_subject(an, w, limit, &said) || said.colon || w == before->w0)
+        return said;
+    limit = w; /* "Rose laughed. It was not a happy sound." */
+    while (w > before->w0 && limit - w < SENTENCE_WORDS && (w == limit || !(an->words[w - 1].after & AN_STOP)))
+        w--;
     if (!is_about_sound(an, w, limit))
         main_subject(an, w, limit, &said);
     return said;

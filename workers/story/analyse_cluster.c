@@ -8,7 +8,7 @@ struct best {
     uint32_t entity, count, second;
 };
 
-struct index { /* per term */
+struct index {                          /* per term */
     struct best first, last;            /* full names that begin, end with it */
     struct best last_male, last_female; /* the same, by the gender of the first name */
     uint32_t titled[N_TITLE_GROUPS];    /* "Mr X" */
@@ -90,6 +90,21 @@ static char name_gender(const struct an *an, uint32_t term)
     return c == AN_C(MALENAME) ? 'm' : c == AN_C(FEMALENAME) ? 'f' : 0;
 }
 
+/* A description that was said to be one name, and no other. */
+static void merge_links(struct merger *m)
+{
+    struct an *an = m->an;
+    uint32_t *name = st_new_n(an->arena, uint32_t, an->n_entities + 1); /* 1 + entity; AN_NONE: several */
+    for (uint32_t i = 0; i < an->n_links; i++) {
+        const struct an_link *l = &an->links[i];
+        uint32_t *known = &name[l->description];
+        *known = *known == 0 || (*known != AN_NONE && same(m, *known - 1, l->name)) ? l->name + 1 : AN_NONE;
+    }
+    for (uint32_t i = 0; i < an->n_entities; i++)
+        if (name[i] != 0 && name[i] != AN_NONE)
+            merge(m, i, name[i] - 1);
+}
+
 /* ---- Votes ---- */
 
 static void vote_class(struct an_votes *v, uint64_t classes, int weight)
@@ -99,6 +114,14 @@ static void vote_class(struct an_votes *v, uint64_t classes, int weight)
     v->child += classes & AN_C(CHILD) ? weight : 0;
     v->adult += classes & AN_C(ADULT) ? weight : 0;
     v->old += classes & AN_C(OLD) ? weight : 0;
+}
+
+/* Unknown names: Elara is rather a woman, Pinocchio a man. The weakest of votes. */
+static void vote_ending(const struct an *an, const struct an_term *t, struct an_votes *v)
+{
+    bool romance = st_streq(an->language, "it") || st_streq(an->language, "es") || st_streq(an->language, "pt");
+    v->female += st_ends(t->text, "a") || st_ends(t->text, "а") || st_ends(t->text, "я");
+    v->male += romance && st_ends(t->text, "o");
 }
 
 /* What the words of a name or description say by themselves; that outweighs the pronouns around it. */
@@ -117,6 +140,8 @@ static void vote_words(const struct an *an, struct an_entity *e)
     char gender = e->title == AN_NONE || e->n > 1 ? name_gender(an, e->term[0]) : 0;
     e->votes.male += gender == 'm' ? 4 + (int)e->count / 2 : 0;
     e->votes.female += gender == 'f' ? 4 + (int)e->count / 2 : 0;
+    if (!gender && e->title == AN_NONE)
+        vote_ending(an, &an->terms[e->term[0]], &e->votes);
     for (int i = 0; i < e->n; i++)
         vote_class(&e->votes, an->terms[e->term[i]].classes & ages, 2);
 }
@@ -167,6 +192,11 @@ static void vote(struct an *an)
 {
     for (uint32_t i = 0; i < an->n_entities; i++)
         vote_words(an, &an->entities[i]);
+    for (uint32_t i = 0; i < an->n_links; i++) {
+        const struct an_entity *d = &an->entities[an->links[i].description];
+        for (int k = 0; k < d->n; k++)
+            vote_class(&an->entities[an->links[i].name].votes, an->terms[d->term[k]].classes, 6);
+    }
     for (uint32_t i = 0; i < an->n_mentions; i++) {
         const struct an_mention *m = &an->mentions[i];
         const struct an_span *span = &an->spans[an->words[m->word].span];
@@ -202,8 +232,11 @@ static void index_names(struct merger *m)
     struct an *an = m->an;
     for (uint32_t i = 0; i < an->n_entities; i++) {
         struct an_entity *e = &an->entities[i];
-        if (e->description)
+        if (e->description) {
+            m->next_head[i] = m->of[last_term(e)].chain;
+            m->of[last_term(e)].chain = i;
             continue;
+        }
         if (e->n == 1 && e->title == AN_NONE)
             m->of[e->term[0]].alone = i;
         if (e->n == 1)
@@ -317,6 +350,18 @@ static uint32_t given_name(const struct index *x)
     return full != AN_NONE ? full : x->alone;
 }
 
+/* Dad is the father: of both there is but one in most stories. */
+static void merge_kin(struct merger *m, uint32_t a, uint32_t b)
+{
+    uint32_t found[2] = {AN_NONE, AN_NONE}, terms[2] = {a, b};
+    for (int i = 0; i < 2; i++)
+        for (uint32_t o = m->of[terms[i]].chain; o != AN_NONE; o = m->next_head[o])
+            if (m->an->entities[o].n == 1)
+                found[i] = o;
+    if (found[0] != AN_NONE && found[1] != AN_NONE)
+        merge(m, found[0], found[1]);
+}
+
 static void merge_nicknames(struct merger *m)
 {
     struct an *an = m->an;
@@ -327,6 +372,10 @@ static void merge_nicknames(struct merger *m)
         s += *s == ' ';
         if (nick == AN_NONE || formal == AN_NONE)
             continue;
+        if (an->terms[formal].classes & AN_C(PERSON)) {
+            merge_kin(m, nick, formal);
+            continue;
+        }
         uint32_t a = given_name(&m->of[nick]), b = given_name(&m->of[formal]);
         if (a == AN_NONE || b == AN_NONE)
             continue;
@@ -363,24 +412,18 @@ static void merge_descriptions(struct merger *m)
         if (!e->description)
             continue;
         struct index *x = &m->of[last_term(e)];
-        m->next_head[i] = x->chain;
-        x->chain = i;
-    }
-    for (uint32_t i = 0; i < an->n_entities; i++) {
-        struct an_entity *e = &an->entities[i];
-        if (!e->description)
-            continue;
-        struct index *x = &m->of[last_term(e)];
         struct best fuller = {.entity = AN_NONE};
         int seen = 0;
         for (uint32_t o = x->chain; o != AN_NONE && seen < CHAIN_MAX; o = m->next_head[o], seen++)
             if (is_part(e, &an->entities[o]))
                 offer(m, &fuller, o);
         uint32_t target = seen < CHAIN_MAX && (fuller.second * 2 <= fuller.count) ? fuller.entity : AN_NONE;
-        if (e->n == 1 && target == AN_NONE)
+        if (target != AN_NONE)
+            merge(m, target, i);
+        if (e->n == 1)
             target = clear(&x->title); /* the captain is Captain Vane */
         if (e->n == 1 && target == AN_NONE)
-            target = x->alone; /* Fox said; the fox said */
+            target = x->alone != AN_NONE ? x->alone : only_titled(m, x); /* Fox, Mr. Fox; the fox */
         if (e->n == 1 && target == AN_NONE && x->last.entity != AN_NONE && !name_gender(an, last_term(e)))
             target = clear(&x->last); /* Peter Rabbit, the rabbit */
         if (target != AN_NONE)
@@ -424,7 +467,7 @@ static void make_persons(struct merger *m)
         struct an_entity *e = &an->entities[i], *root = &an->entities[find_root(m, i)];
         if (root->person < 0) {
             root->person = (int)an->n_persons;
-            AN_PUSH(an, persons) = (struct an_person){.entity = i, .character = -1};
+            AN_PUSH(an, persons) = (struct an_person){.entity = i, .character = -1, .first = UINT32_MAX};
         }
         e->person = root->person;
         struct an_person *p = &an->persons[e->person];
@@ -436,8 +479,9 @@ static void make_persons(struct merger *m)
         p->mentions += e->count;
         p->subject += e->subject;
         p->place += e->place;
+        p->heard = p->heard || e->quotable;
         p->named = p->named || !e->description;
-        p->sure = p->sure || e->title != AN_NONE ||
+        p->sure = p->sure || (e->title != AN_NONE && !st_streq(an->terms[e->title].text, "st")) ||
                   (!e->description && an_is(an, e->term[0], AN_C(MALENAME) | AN_C(FEMALENAME)));
         an_add_votes(&p->votes, &e->votes);
     }
@@ -445,12 +489,13 @@ static void make_persons(struct merger *m)
 
 void an_cluster(struct an *an)
 {
-    struct merger m = {.an = an, .of = st_new_n(an->arena, struct index, an->n_terms),
+    struct merger m = {.an = an,
+                       .of = st_new_n(an->arena, struct index, an->n_terms),
                        .parent = st_new_n(an->arena, uint32_t, an->n_entities + 1),
                        .next_head = st_new_n(an->arena, uint32_t, an->n_entities + 1)};
     for (uint32_t t = 0; t < an->n_terms; t++) {
         struct best none = {.entity = AN_NONE};
-        m.of[t] = (struct index){none, none, none, none, {AN_NONE, AN_NONE, AN_NONE, AN_NONE, AN_NONE},
+        m.of[t] = (struct index){none,    none, none,   none, {AN_NONE, AN_NONE, AN_NONE, AN_NONE, AN_NONE},
                                  AN_NONE, none, AN_NONE};
     }
     for (uint32_t i = 0; i < an->n_entities; i++)
@@ -462,6 +507,9 @@ void an_cluster(struct an *an)
     merge_alone(&m);
     merge_nicknames(&m);
     merge_descriptions(&m);
+    merge_links(&m);
     make_persons(&m);
+    for (uint32_t i = an->n_mentions; i-- > 0;)
+        an->persons[an->entities[an->mentions[i].entity].person].first = an->mentions[i].word;
     an->narrator = -1;
 }

@@ -23,21 +23,21 @@
 
 /* Word classes of the lexicon; a term may have several. */
 #define AN_CLASSES(X)                                                                                                  \
-    X(SPEECH)   /* said, whispered */                                                                                  \
-    X(REPLY)    /* answered: the quote before it is another's */                                                       \
-    X(THINK)    /* thought, wondered */                                                                                \
-    X(HE)       /* subject pronouns */                                                                                 \
+    X(SPEECH) /* said, whispered */                                                                                    \
+    X(REPLY)  /* answered: the quote before it is another's */                                                         \
+    X(THINK)  /* thought, wondered */                                                                                  \
+    X(HE)     /* subject pronouns */                                                                                   \
     X(SHE)                                                                                                             \
     X(IT)                                                                                                              \
-    X(ME)       /* I */                                                                                                \
-    X(THEY)     /* we, you, they, one: no single speaker */                                                            \
-    X(HIM)      /* him, his, himself */                                                                                \
-    X(HER)      /* her, hers, herself */                                                                               \
-    X(DET)      /* the, a, this */                                                                                     \
-    X(INDEF)    /* a, an */                                                                                            \
-    X(POSS)     /* my, his, their */                                                                                   \
-    X(TITLE)    /* before a name: Mr, Captain, King */                                                                 \
-    X(MALE)     /* what is said of men: king, boy, Mr */                                                               \
+    X(ME)    /* I */                                                                                                   \
+    X(THEY)  /* we, you, they, one: no single speaker */                                                               \
+    X(HIM)   /* him, his, himself */                                                                                   \
+    X(HER)   /* her, hers, herself */                                                                                  \
+    X(DET)   /* the, a, this */                                                                                        \
+    X(INDEF) /* a, an */                                                                                               \
+    X(POSS)  /* my, his, their */                                                                                      \
+    X(TITLE) /* before a name: Mr, Captain, King */                                                                    \
+    X(MALE)  /* what is said of men: king, boy, Mr */                                                                  \
     X(FEMALE)                                                                                                          \
     X(CHILD)                                                                                                           \
     X(ADULT)                                                                                                           \
@@ -45,23 +45,23 @@
     X(PERSON)   /* nouns of beings that may act: fox, baker */                                                         \
     X(MALENAME) /* first names */                                                                                      \
     X(FEMALENAME)                                                                                                      \
-    X(NOTNAME)  /* capitalised, yet no name of a character: Monday, English */                                         \
+    X(NOTNAME) /* capitalised, yet no name of a character: Monday, English */                                          \
     X(PLACE)                                                                                                           \
-    X(STOP)     /* function words; they end a noun phrase */                                                           \
-    X(PREP)     /* a noun phrase behind one is no subject */                                                           \
-    X(WHERE)    /* prepositions that stand before places */                                                            \
-    X(SUBORD)   /* when, while: the subject comes after the comma */                                                   \
-    X(AUX)      /* had, was: may stand between subject and verb */                                                     \
-    X(VERB)     /* common verbs of action beside -ed */                                                                \
+    X(STOP)   /* function words; they end a noun phrase */                                                             \
+    X(PREP)   /* a noun phrase behind one is no subject */                                                             \
+    X(WHERE)  /* prepositions that stand before places */                                                              \
+    X(SUBORD) /* when, while: the subject comes after the comma */                                                     \
+    X(AUX)    /* had, was: may stand between subject and verb */                                                       \
+    X(VERB)   /* common verbs of action beside -ed */                                                                  \
     X(NEG)                                                                                                             \
-    X(MORE)     /* very */                                                                                             \
-    X(LESS)     /* slightly */                                                                                         \
-    X(MUTE)     /* a voice, a letter: "speaks", but is nobody */                                                       \
-    X(ABBREV)   /* its full stop ends no sentence */                                                                   \
-    X(MOD)      /* adjectives before names and descriptions: old, little, poor */                                      \
-    X(LINK)     /* inside names: of, de, von */                                                                        \
-    X(ELISION)  /* words that begin with an apostrophe: 'tis */                                                        \
-    X(ADJ)      /* adjectives that look like adverbs or participles: ugly, smiling */
+    X(MORE)    /* very */                                                                                              \
+    X(LESS)    /* slightly */                                                                                          \
+    X(MUTE)    /* a voice, a letter: "speaks", but is nobody */                                                        \
+    X(ABBREV)  /* its full stop ends no sentence */                                                                    \
+    X(MOD)     /* adjectives before names and descriptions: old, little, poor */                                       \
+    X(LINK)    /* inside names: of, de, von */                                                                         \
+    X(ELISION) /* words that begin with an apostrophe: 'tis */                                                         \
+    X(ADJ)     /* adjectives that look like adverbs or participles: ugly, smiling */
 
 enum an_class_number {
 #define X(name) AN_N_##name,
@@ -94,11 +94,11 @@ struct an_term {
     const char *text;
     uint32_t len, hash, next;
     uint64_t classes;
-    uint8_t emotion[2], weight[2]; /* weight 0: none */
-    bool known;                    /* in a word list, not (only) in the text */
-    bool opens_phrase;             /* the first word of a phrase of the lexicon */
+    uint8_t emotion[2], weight[2];    /* weight 0: none */
+    bool known;                       /* in a word list, not (only) in the text */
+    bool opens_phrase;                /* the first word of a phrase of the lexicon */
     uint32_t n_lower, n_start, n_mid; /* written small; capital at a sentence's start; capital inside one */
-    uint32_t n_name; /* stood as a name, or as a being where there are no articles */
+    uint32_t n_name;                  /* stood as a name, or as a being where there are no articles */
 };
 
 struct an_para {
@@ -133,15 +133,15 @@ struct an_span {
 };
 
 enum { /* an_word.after: what stands between this word and the next */
-    AN_COMMA = 1,
-    AN_STOP = 2, /* the sentence ends */
-    AN_COLON = 4,
-    AN_SEMI = 8,
-    AN_DASH = 16,
-    AN_OTHER = 32, /* brackets and the like */
-    AN_END = 64,   /* last word of its span */
-    AN_MARK = 128, /* ! ? … whether or not the sentence ends */
-    AN_BREAK = AN_COMMA | AN_STOP | AN_COLON | AN_SEMI | AN_DASH | AN_OTHER | AN_END,
+       AN_COMMA = 1,
+       AN_STOP = 2, /* the sentence ends */
+       AN_COLON = 4,
+       AN_SEMI = 8,
+       AN_DASH = 16,
+       AN_OTHER = 32, /* brackets and the like */
+       AN_END = 64,   /* last word of its span */
+       AN_MARK = 128, /* ! ? … whether or not the sentence ends */
+       AN_BREAK = AN_COMMA | AN_STOP | AN_COLON | AN_SEMI | AN_DASH | AN_OTHER | AN_END,
 };
 
 struct an_word {
@@ -149,10 +149,10 @@ struct an_word {
     uint32_t term;
     uint32_t span;
     uint16_t after;
-    bool upper;  /* begins with a capital */
-    bool caps;   /* two letters or more, all capital */
-    bool first;  /* begins a sentence, or may do */
-    bool owner;  /* had 's */
+    bool upper;      /* begins with a capital */
+    bool caps;       /* two letters or more, all capital */
+    bool first;      /* begins a sentence, or may do */
+    bool owner;      /* had 's */
     int32_t mention; /* mention that begins here, or -1 */
 };
 
@@ -171,11 +171,11 @@ struct an_entity {
     bool quotable;  /* found as the subject of a speech verb */
     uint32_t title; /* term or AN_NONE */
     uint32_t word;
-    uint32_t next;  /* hash chain */
-    uint32_t count, told;     /* occurrences; those outside speech */
-    uint32_t subject, place;  /* before a verb; behind a preposition of place */
+    uint32_t next;           /* hash chain */
+    uint32_t count, told;    /* occurrences; those outside speech */
+    uint32_t subject, place; /* before a verb; behind a preposition of place */
     struct an_votes votes;
-    int person;     /* index into persons, once clustered */
+    int person; /* index into persons, once clustered */
 };
 
 struct an_mention {
@@ -186,16 +186,22 @@ struct an_mention {
     bool object;  /* a preposition precedes */
 };
 
+struct an_link {
+    uint32_t description, name; /* entities */
+};
+
 /* A character in the making: entities that are the same. */
 struct an_person {
     uint32_t entity; /* the one that names it */
     uint32_t mentions, subject, place;
+    uint32_t first; /* word of the first mention */
     uint32_t turns; /* spans spoken */
+    bool heard;     /* the subject of a verb of speech at least once */
     bool named;     /* by a name, not only by descriptions */
     bool sure;      /* a title or a first name says that it is a person */
     struct an_votes votes;
-    int merged;     /* 1 + the person that this one turned out to be, or 0 */
-    int character;  /* index into the result, or -1 */
+    int merged;    /* 1 + the person that this one turned out to be, or 0 */
+    int character; /* index into the result, or -1 */
 };
 
 struct an {
@@ -218,6 +224,8 @@ struct an {
     uint32_t *entity_buckets, n_entity_buckets;
     struct an_mention *mentions;
     uint32_t n_mentions, cap_mentions;
+    struct an_link *links;
+    uint32_t n_links, cap_links;
     struct an_person *persons;
     uint32_t n_persons, cap_persons;
     int narrator; /* person of the story's "I", or -1 */
@@ -226,21 +234,22 @@ struct an {
 };
 
 /* Grows an arena array to hold one more element; amortised linear. */
-#define AN_PUSH(an, list) (*(__typeof__((an)->list))an_push((an), (void **)&(an)->list, &(an)->n_##list, \
-                                                            &(an)->cap_##list, sizeof(*(an)->list)))
+#define AN_PUSH(an, list)                                                                                              \
+    (*(__typeof__((an)->list))an_push((an), (void **)&(an)->list, &(an)->n_##list, &(an)->cap_##list,                  \
+                                      sizeof(*(an)->list)))
 void *an_push(struct an *an, void **list, uint32_t *n, uint32_t *cap, size_t size);
 
 /* analyse_text.c */
-uint32_t an_peek(const char *s, const char *end);                    /* code point at s, 0 at the end */
-uint32_t an_before(const char *begin, const char *s);                /* code point before s, 0 at the beginning */
-bool an_is_letter(uint32_t cp);                                      /* letters, digits and marks of any script */
-bool an_is_symbol(uint32_t cp);                                      /* emoji and the like */
-bool an_is_cjk(uint32_t cp);                                         /* written without spaces */
-bool an_is_terminator(uint32_t cp);                                  /* . ! ? and their kin */
-bool an_is_closer(uint32_t cp);                                      /* quotes and brackets that close */
+uint32_t an_peek(const char *s, const char *end);     /* code point at s, 0 at the end */
+uint32_t an_before(const char *begin, const char *s); /* code point before s, 0 at the beginning */
+bool an_is_letter(uint32_t cp);                       /* letters, digits and marks of any script */
+bool an_is_symbol(uint32_t cp);                       /* emoji and the like */
+bool an_is_cjk(uint32_t cp);                          /* written without spaces */
+bool an_is_terminator(uint32_t cp);                   /* . ! ? and their kin */
+bool an_is_closer(uint32_t cp);                       /* quotes and brackets that close */
 uint32_t an_lower(uint32_t cp);
 bool an_is_upper(uint32_t cp);
-size_t an_fold(const char *s, size_t len, char *out, size_t room);   /* lower case, cut at room - 1; length */
+size_t an_fold(const char *s, size_t len, char *out, size_t room); /* lower case, cut at room - 1; length */
 void an_clean(struct an *an, const char *text, size_t len);
 uint32_t an_find(const struct an *an, const char *word, size_t len); /* term or AN_NONE */
 uint32_t an_intern(struct an *an, const char *word, size_t len);
@@ -271,9 +280,11 @@ uint32_t an_noun_phrase(struct an *an, uint32_t w, uint32_t limit, bool make, ui
 uint32_t an_entity(struct an *an, struct an_entity *e, bool make);
 bool an_verb_follows(const struct an *an, uint32_t w, uint32_t limit);
 bool an_is_adverb(const struct an *an, uint32_t w);
+bool an_lacks_articles(const struct an *an);
+bool an_is_group(const struct an *an, uint32_t entity); /* the twins, the soldiers */
 
 /* analyse_cluster.c */
-void an_cluster(struct an *an); /* entities -> persons */
+void an_cluster(struct an *an);               /* entities -> persons */
 char an_gender(const struct an_votes *votes); /* 'm', 'f' or 0 */
 void an_add_votes(struct an_votes *to, const struct an_votes *v);
 
@@ -288,11 +299,11 @@ struct an_said {
     uint32_t entity;
     uint32_t word; /* where the subject stands */
     uint32_t verb_word;
-    bool verb;     /* a verb of speech or thought says so; else it is the subject of an action */
+    bool verb; /* a verb of speech or thought says so; else it is the subject of an action */
     bool think;
     bool reply;
-    bool colon;    /* a colon or comma leads into the quote */
-    bool apart;    /* the clause is a sentence of its own */
+    bool colon; /* a colon or comma leads into the quote */
+    bool apart; /* the clause is a sentence of its own */
 };
 /* What the clause behind quote span s, and the one before it, say of who speaks. */
 struct an_said an_clause_after(struct an *an, uint32_t s);

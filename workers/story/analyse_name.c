@@ -77,7 +77,8 @@ static bool is_name_word(const struct an *an, uint32_t w)
     bool listed = t->classes & (AN_C(MALENAME) | AN_C(FEMALENAME));
     if (!word->upper || t->len < 2 || (t->text[0] >= '0' && t->text[0] <= '9'))
         return false;
-    if (t->classes & (AN_C(STOP) | AN_C(ME)) && !(listed && !word->first))
+    if (t->classes & (AN_C(STOP) | AN_C(ME)) && /* Will said; Will put down; but: Will you? */
+        !(listed && (!word->first || (t->n_mid > 0 && an_verb_follows(an, w + 1, an->n_words)))))
         return false;
     if (t->n_name)
         return true;
@@ -97,7 +98,8 @@ static bool is_name_word(const struct an *an, uint32_t w)
         return word->after & (AN_COMMA | AN_MARK) || an_verb_follows(an, w + 1, an->n_words);
     if (t->n_lower > 0 || t->known || an_is_adverb(an, w) || ends_with(t, "ing"))
         return false;
-    return in_language(an, "en") && t->n_start > 1 && an_verb_follows(an, w + 1, an->n_words) && !(word->after & AN_BREAK);
+    return in_language(an, "en") && t->n_start > 1 && an_verb_follows(an, w + 1, an->n_words) &&
+           !(word->after & AN_BREAK);
 }
 
 static bool joins(const struct an *an, uint32_t w, uint32_t limit)
@@ -110,8 +112,9 @@ static bool joins(const struct an *an, uint32_t w, uint32_t limit)
 static bool extends_name(const struct an *an, uint32_t w)
 {
     const struct an_term *t = term_of(an, w);
-    return an->words[w].upper && !(t->classes & (AN_C(ME) | AN_C(HE) | AN_C(SHE) | AN_C(DET) | AN_C(POSS) | AN_C(PREP) |
-                                                AN_C(SUBORD) | AN_C(AUX))) &&
+    return an->words[w].upper &&
+           !(t->classes &
+             (AN_C(ME) | AN_C(HE) | AN_C(SHE) | AN_C(DET) | AN_C(POSS) | AN_C(PREP) | AN_C(SUBORD) | AN_C(AUX))) &&
            !(t->classes & AN_C(STOP) && !(t->classes & (AN_C(MALENAME) | AN_C(FEMALENAME))));
 }
 
@@ -178,8 +181,9 @@ static void show_better(const struct an *an, struct an_entity *o, const struct a
 {
     const struct an_word *old = &an->words[o->word], *new = &an->words[e->word];
     bool old_owner = an->words[o->word + o->n_shown - 1].owner, new_owner = an->words[e->word + e->n_shown - 1].owner;
-    bool definite = e->description && o->word > 0 && e->word > 0 && word_is(an, o->word - 1, AN_C(INDEF) | AN_C(POSS)) &&
-                    word_is(an, e->word - 1, AN_C(DET)) && !word_is(an, e->word - 1, AN_C(INDEF));
+    bool definite = e->description && o->word > 0 && e->word > 0 &&
+                    word_is(an, o->word - 1, AN_C(INDEF) | AN_C(POSS)) && word_is(an, e->word - 1, AN_C(DET)) &&
+                    !word_is(an, e->word - 1, AN_C(INDEF));
     if (e->n_shown == o->n_shown && !new->caps && (old->caps || (old_owner && !new_owner) || (definite && !new_owner)))
         o->word = e->word;
 }
@@ -231,8 +235,7 @@ static uint32_t name_phrase(struct an *an, uint32_t w, uint32_t limit, uint32_t 
     if (is_titled(an, at, limit)) {
         e.title = an->words[at++].term;
         at += is_titled(an, at, limit); /* Mr. Justice Gray */
-    } else if (!is_titled_of(an, at, limit) &&
-               (!is_name_word(an, at) || (at > w && word_is(an, at, AN_C(NOTNAME))))) {
+    } else if (!is_titled_of(an, at, limit) && (!is_name_word(an, at) || (at > w && word_is(an, at, AN_C(NOTNAME))))) {
         return AN_NONE;
     }
     uint32_t end = read_name(an, at, limit, &e);
@@ -248,6 +251,15 @@ static uint32_t name_phrase(struct an *an, uint32_t w, uint32_t limit, uint32_t 
 static bool is_romance(const struct an *an)
 {
     return in_language(an, "fr") || in_language(an, "es") || in_language(an, "it") || in_language(an, "pt");
+}
+
+/* German nouns have capitals; the adjectives of its sisters end in a vowel. */
+static bool is_germanic_noun(const struct an *an, uint32_t w)
+{
+    if (in_language(an, "de"))
+        return an->words[w].upper;
+    bool adjectives = in_language(an, "nl") || in_language(an, "sv") || in_language(an, "da") || in_language(an, "no");
+    return adjectives && !ends_with(term_of(an, w), "e") && !ends_with(term_of(an, w), "a");
 }
 
 /* May the word stand inside "the ... fox"? */
@@ -271,31 +283,48 @@ static bool looks_like_verb(const struct an *an, uint32_t w)
 
 static bool is_adjective(const struct an *an, uint32_t w)
 {
-    return word_is(an, w, AN_C(MOD) | AN_C(ADJ)) || looks_like_verb(an, w);
+    return word_is(an, w, AN_C(MOD) | AN_C(ADJ));
+}
+
+/* Does the noun phrase go on from at to the next word? Adjectives may have commas between (a tall, thin boy). */
+static bool extends_description(const struct an *an, uint32_t w, uint32_t at, uint32_t limit, bool *commas)
+{
+    uint32_t next = at + 1;
+    if (next >= limit || next - w > AN_NAME_WORDS || an->words[next].span != an->words[w].span)
+        return false;
+    uint32_t after = at > w ? an->words[at].after & AN_BREAK : 0;
+    if (after && (after != AN_COMMA || word_is(an, at, AN_C(PERSON)) || an->words[next].upper))
+        return false;
+    if (at > w && an->words[next].upper && !an->words[at].upper && !is_adjective(an, at) && !in_language(an, "de"))
+        return false; /* the moment Miss */
+    if (!fits_description(an, next))
+        return false;
+    *commas = *commas || after;
+    return true;
 }
 
 /* The last word of the noun phrase whose article is at w, or w: none. */
 static uint32_t find_head(const struct an *an, uint32_t w, uint32_t limit)
 {
     uint32_t at = w, head = w;
-    while (at + 1 < limit && !(at > w && an->words[at].after & AN_BREAK) &&
-           an->words[at + 1].span == an->words[w].span) {
-        if (at + 1 - w > AN_NAME_WORDS || !fits_description(an, at + 1))
-            break;
-        if (at > w && an->words[at + 1].upper && !an->words[at].upper && !is_adjective(an, at) && !in_language(an, "de"))
-            break; /* the moment Miss */
+    bool commas = false;
+    while (extends_description(an, w, at, limit, &commas)) {
         at++;
         bool person = word_is(an, at, AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE)) && !word_is(an, at, AN_C(MOD));
         if (person && !an->words[at].owner) {
             head = at;
+            commas = false;
             if (at + 1 >= limit || !word_is(an, at + 1, AN_C(PERSON)) || an->words[at].after & AN_BREAK)
                 return head;
         }
-        if (is_romance(an) && !word_is(an, at, AN_C(MOD)))
+        if ((is_romance(an) && !word_is(an, at, AN_C(MOD))) || is_germanic_noun(an, at))
             return at;
     }
     if (head > w)
         return head;
+    if (commas) /* not adjectives, after all: the miller, tired and old */
+        for (at = w + 1; !(an->words[at].after & AN_COMMA);)
+            at++;
     while (at > w && (looks_like_verb(an, at) || an->words[at].owner))
         at--;
     return at;
@@ -310,6 +339,13 @@ static uint32_t named_description(struct an *an, uint32_t w, uint32_t head, uint
     uint32_t entity = name_phrase(an, at, limit, &n);
     *ret_n = entity == AN_NONE ? 0 : at + n - w;
     return entity;
+}
+
+/* "a clockmaker named Silas" */
+static bool is_called(const struct an *an, uint32_t head, uint32_t limit)
+{
+    return head + 2 < limit && !(an->words[head].after & AN_BREAK) && an->words[head + 2].upper &&
+           (st_streq(term_of(an, head + 1)->text, "named") || st_streq(term_of(an, head + 1)->text, "called"));
 }
 
 static uint32_t description_phrase(struct an *an, uint32_t w, uint32_t limit, bool make, uint32_t *ret_n)
@@ -333,14 +369,20 @@ static uint32_t description_phrase(struct an *an, uint32_t w, uint32_t limit, bo
             !st_streq(term_of(an, i)->text, "dear"))
             e.term[e.n++] = an->words[i].term;
     e.term[e.n++] = an->words[head].term;
-    *ret_n = head - w + 1;
-    return an_entity(an, &e, make || kind & (AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE)));
+    bool known = kind & (AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE));
+    uint32_t entity = an_entity(an, &e, make || known || is_called(an, head, limit));
+    *ret_n = entity == AN_NONE ? 0 : head - w + 1;
+    return entity;
 }
 
-/* Russian and its like have no articles: any noun may be the subject of a verb of speech. */
-static bool has_no_articles(const struct an *an)
+/* Russian and its like: any noun may be the subject of a verb of speech. */
+bool an_lacks_articles(const struct an *an)
 {
-    return in_language(an, "ru") || in_language(an, "uk") || in_language(an, "pl");
+    static const char *const languages[] = {"ru", "uk", "pl", "sv", "da", "no"};
+    for (size_t i = 0; i < ST_COUNT(languages); i++)
+        if (in_language(an, languages[i]))
+            return true;
+    return false;
 }
 
 static uint32_t bare_noun(struct an *an, uint32_t w, bool make, uint32_t *ret_n)
@@ -360,7 +402,7 @@ uint32_t an_noun_phrase(struct an *an, uint32_t w, uint32_t limit, bool make, ui
     *ret_n = 0;
     if (w >= limit)
         return AN_NONE;
-    if (has_no_articles(an) && !an->words[w].upper)
+    if (an_lacks_articles(an) && !an->words[w].upper && !word_is(an, w, AN_C(DET) | AN_C(POSS)))
         return bare_noun(an, w, make, ret_n);
     if (word_is(an, w, AN_C(DET) | AN_C(POSS))) {
         if (word_is(an, w, AN_C(FEMALENAME) | AN_C(MALENAME)) && an->words[w].upper && !an->words[w].first)
@@ -372,6 +414,16 @@ uint32_t an_noun_phrase(struct an *an, uint32_t w, uint32_t limit, bool make, ui
     return name_phrase(an, w, limit, ret_n);
 }
 
+/* "the twins": said together, by no single voice. */
+bool an_is_group(const struct an *an, uint32_t entity)
+{
+    const struct an_entity *e = &an->entities[entity];
+    const struct an_term *head = &an->terms[e->term[e->n - 1]];
+    if (!e->description || !in_language(an, "en") || !ends_with(head, "s") || head->classes & AN_C(PERSON))
+        return false;
+    return an_is(an, an_find(an, head->text, head->len - 1), AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE)) != 0;
+}
+
 /* ---- Mentions ---- */
 
 /* A capitalised phrase with article: "the Rabbit" is one, "the Titanic" is not, unless it was heard to speak. */
@@ -381,14 +433,37 @@ static void add_mention(struct an *an, uint32_t w, uint32_t entity, uint32_t n)
     struct an_mention *m = &AN_PUSH(an, mentions);
     bool linked = w > 0 && an->words[w - 1].span == an->words[w].span && !(an->words[w - 1].after & AN_BREAK);
     *m = (struct an_mention){.word = w, .entity = entity, .n = (uint8_t)n};
-    m->object = linked && word_is(an, w - 1, AN_C(PREP));
-    bool broken = an->words[w + n - 1].after & AN_BREAK;
-    m->subject = !m->object && !broken && !an->words[w + n - 1].owner && an_verb_follows(an, w + n, an->n_words);
+    bool complement = linked && word_is(an, w - 1, AN_C(AUX)) && word_is(an, w, AN_C(INDEF)); /* he was a big man */
+    m->object = linked && (word_is(an, w - 1, AN_C(PREP)) || complement);
+    const struct an_word *last = &an->words[w + n - 1];
+    bool who = last->after & AN_COMMA && w + n < an->n_words && st_streq(term_of(an, w + n)->text, "who");
+    bool verb = !(last->after & AN_BREAK) && an_verb_follows(an, w + n, an->n_words);
+    m->subject = !m->object && !last->owner && (who || verb);
     an->words[w].mention = (int32_t)(an->n_mentions - 1);
     e->count++;
     e->told += !an->spans[an->words[w].span].quoted;
     e->subject += m->subject || an->words[w + n - 1].owner;
     e->place += linked && word_is(an, w - 1, AN_C(WHERE));
+}
+
+/* "a clockmaker named Silas", "Jasper, the apprentice,": both are one being. */
+static void link_last(struct an *an, uint32_t before)
+{
+    const struct an_mention *a = before < an->n_mentions ? &an->mentions[before] : NULL;
+    const struct an_mention *b = &an->mentions[an->n_mentions - 1];
+    uint32_t span = an->words[b->word].span;
+    if (!a || an->words[a->word].span != span || an->spans[span].quoted)
+        return;
+    const struct an_entity *first = &an->entities[a->entity], *second = &an->entities[b->entity];
+    uint32_t end = a->word + a->n, last = b->word + b->n - 1;
+    if (first->description == second->description || an->words[end - 1].owner || an->words[last].owner)
+        return;
+    bool called = first->description && is_called(an, end - 1, an->n_words) && b->word == end + 1;
+    bool apposed = second->description && b->word == end && an->words[end - 1].after & AN_COMMA &&
+                   an->words[last].after & (AN_COMMA | AN_STOP) && word_is(an, b->word, AN_C(DET));
+    if (called || apposed)
+        AN_PUSH(an, links) =
+            (struct an_link){first->description ? a->entity : b->entity, first->description ? b->entity : a->entity};
 }
 
 static void find_mentions(struct an *an)
@@ -397,12 +472,14 @@ static void find_mentions(struct an *an)
         const struct an_word *word = &an->words[w];
         const struct an_span *span = &an->spans[word->span];
         bool starts = word->upper || word_is(an, w, AN_C(DET) | AN_C(POSS) | AN_C(TITLE) | AN_C(MOD)) ||
-                      (has_no_articles(an) && term_of(an, w)->n_name);
+                      (an_lacks_articles(an) && term_of(an, w)->n_name);
         uint32_t n = 0, entity = AN_NONE;
         if (starts && !an->paras[span->para].heading)
             entity = an_noun_phrase(an, w, span->w1, false, &n);
-        if (entity != AN_NONE)
+        if (entity != AN_NONE) {
             add_mention(an, w, entity, n);
+            link_last(an, an->n_mentions - 2);
+        }
         w += n ? n : 1;
     }
 }

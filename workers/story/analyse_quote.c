@@ -8,11 +8,20 @@ struct marks {
 };
 
 static const struct marks all_marks[] = {
-    {'"', {'"', 0x201D}, false},         {0x201C, {0x201D}, false},       {0x201E, {0x201C, 0x201D, '"'}, false},
-    {0x201D, {0x201D}, false},           {0xAB, {0xBB}, false},           {0xBB, {0xAB}, false},
-    {0x300C, {0x300D}, false},           {0x300E, {0x300F}, false},       {0xFE41, {0xFE42}, false},
-    {0xFF02, {0xFF02}, false},           {0x2018, {0x2019}, true},        {'\'', {'\'', 0x2019}, true},
-    {'`', {'\''}, true},                 {0x201A, {0x2018, 0x2019}, true},
+    {'"', {'"', 0x201D}, false},
+    {0x201C, {0x201D}, false},
+    {0x201E, {0x201C, 0x201D, '"'}, false},
+    {0x201D, {0x201D}, false},
+    {0xAB, {0xBB}, false},
+    {0xBB, {0xAB}, false},
+    {0x300C, {0x300D}, false},
+    {0x300E, {0x300F}, false},
+    {0xFE41, {0xFE42}, false},
+    {0xFF02, {0xFF02}, false},
+    {0x2018, {0x2019}, true},
+    {'\'', {'\'', 0x2019}, true},
+    {'`', {'\''}, true},
+    {0x201A, {0x2018, 0x2019}, true},
 };
 enum { N_MARKS = ST_COUNT(all_marks) };
 
@@ -175,8 +184,8 @@ static const char *find_close(struct scan *sc, const char *s, int mark, const ch
         if (!closes(m, cp) && !twin)
             continue;
         found = here;
-        bool opens = cp == '"' && m->open == '"' && is_space(an_before(sc->begin, here)) &&
-                     an_is_letter(an_peek(p, sc->end));
+        bool opens =
+            cp == '"' && m->open == '"' && is_space(an_before(sc->begin, here)) && an_is_letter(an_peek(p, sc->end));
         *ret_behind = opens ? here : p;
     }
     sc->none[mark] = !found;
@@ -187,8 +196,11 @@ static struct an_span *push_span(struct scan *sc, const char *start, const char 
 {
     struct an *an = sc->an;
     struct an_span *span = &AN_PUSH(an, spans);
-    *span = (struct an_span){.start = (uint32_t)(start - an->text), .end = (uint32_t)(end - an->text),
-                             .para = sc->para, .kind = (uint8_t)kind, .speaker = -1};
+    *span = (struct an_span){.start = (uint32_t)(start - an->text),
+                             .end = (uint32_t)(end - an->text),
+                             .para = sc->para,
+                             .kind = (uint8_t)kind,
+                             .speaker = -1};
     return span;
 }
 
@@ -242,7 +254,8 @@ static bool is_incise(const struct an *an, const char *s, const char *end)
         return s < end;
     while (s < end && *s == ' ')
         s++;
-    return an_is_upper(an_peek(s, end)) || word_is(an, s, end, AN_C(DET) | AN_C(POSS) | AN_C(HE) | AN_C(SHE));
+    return an_is_upper(an_peek(s, end)) || (an_lacks_articles(an) && an_is_letter(an_peek(s, end))) ||
+           word_is(an, s, end, AN_C(DET) | AN_C(POSS) | AN_C(HE) | AN_C(SHE));
 }
 
 /* "Where is he? she whispered": the same with the subject first, where a quote was never closed. */
@@ -392,7 +405,8 @@ static void scan_emphasis(struct scan *sc, const char *s)
         q--;
     uint32_t prev = an_before(sc->begin, q), last = an_before(inside, p), after = an_peek(p + 1, sc->end);
     bool whole = prev == 0 || an_is_terminator(prev) || is_soft_stop(prev) || an_is_closer(prev);
-    whole = whole && (an_is_terminator(last) || last == ',' || is_dash(last) || an_is_terminator(after) || after == ',');
+    whole =
+        whole && (an_is_terminator(last) || last == ',' || is_dash(last) || an_is_terminator(after) || after == ',');
     if (!whole || spaces + 1 < MIN_WORDS)
         return;
     push_narration(sc, s);

@@ -37,8 +37,8 @@ static const char *skip_leftovers(const char *s, const char *end)
         uint32_t after = an_peek(next, end);
         bool dash = cp == '-' || (cp >= 0x2012 && cp <= 0x2015);
         bool stop = cp == ',' || cp == ';' || cp == ':' || cp == '!' || cp == '?' || cp == ')' || cp == ']' ||
-                    cp == 0x3001 || cp == 0x3002 || cp == 0xFF0C || cp == 0x60C || cp == 0x61B || cp == 0xFF1A || cp == 0xFF01 || cp == 0xFF1F ||
-                    (cp == '.' && after != '.');
+                    cp == 0x3001 || cp == 0x3002 || cp == 0xFF0C || cp == 0x60C || cp == 0x61B || cp == 0xFF1A ||
+                    cp == 0xFF01 || cp == 0xFF1F || (cp == '.' && after != '.');
         bool quote = an_is_closer(cp) && (after == ' ' || after == 0 || after == ',' || after == '.');
         if (!dash && !stop && !quote && cp != ' ')
             break;
@@ -133,14 +133,16 @@ static void add_pieces(struct maker *m, uint32_t span, const char *s, const char
         if (!text)
             continue;
         struct an_span *from = &an->spans[span];
-        struct piece *piece = (struct piece *)an_push(an, (void **)&m->pieces, &m->n_pieces, &m->cap_pieces,
-                                                      sizeof(struct piece));
+        struct piece *piece =
+            (struct piece *)an_push(an, (void **)&m->pieces, &m->n_pieces, &m->cap_pieces, sizeof(struct piece));
         *piece = (struct piece){.span = span, .w0 = w0, .w1 = m->word};
         piece->segment = (struct st_segment){
             .text = text,
             .kind = (enum st_segment_kind)from->kind,
             .character = from->kind == ST_NARRATION ? -1 : from->speaker,
-            .confidence = from->kind == ST_NARRATION ? 1 : from->speaker < 0 ? 0 : (double)from->confidence,
+            .confidence = from->kind == ST_NARRATION ? 1
+                          : from->speaker < 0        ? 0
+                                                     : (double)from->confidence,
             .paragraph = (int)from->para,
         };
     }
@@ -191,8 +193,8 @@ static void give_ids(struct maker *m)
         counts[at].hash = hash;
         uint32_t n = ++counts[at].count;
         unsigned long long h = hash;
-        m->pieces[i].segment.id = n == 1 ? st_printf(m->an->arena, "%016llx", h)
-                                         : st_printf(m->an->arena, "%016llxn%u", h, n);
+        m->pieces[i].segment.id =
+            n == 1 ? st_printf(m->an->arena, "%016llx", h) : st_printf(m->an->arena, "%016llxn%u", h, n);
     }
 }
 
@@ -224,6 +226,8 @@ static void feel_clauses(const struct an *an, const struct piece *piece, struct 
 
 static void feel_piece(const struct an *an, struct piece *piece)
 {
+    if (an->paras[piece->segment.paragraph].heading)
+        return;
     struct an_mood mood = {.words = piece->w1 - piece->w0};
     const struct an_span *span = &an->spans[piece->span];
     bool beside_quote = span->kind == ST_NARRATION && mood.words <= CLAUSE_WORDS &&
@@ -262,8 +266,8 @@ static void share_moods(struct st_segment *list, int n)
 
 void an_make_segments(struct an *an, struct st_analysis *out)
 {
-    static const char *const evidences[] = {NULL, "attribution", "pronoun", "action", "introduction", "continuation",
-                                            "turn", "address"};
+    static const char *const evidences[] = {NULL,           "attribution",  "pronoun", "action",
+                                            "introduction", "continuation", "turn",    "address"};
     struct maker m = {.an = an};
     for (uint32_t i = 0; i < an->n_paras; i++)
         cut_paragraph(&m, &an->paras[i]);

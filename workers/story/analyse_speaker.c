@@ -26,7 +26,7 @@ enum {
     LOOK_BACK = 40,       /* mentions a pronoun may reach back over */
     CANDIDATES = 12,
     LONG_PAUSE = 30, /* words of narration inside a paragraph behind which another may speak */
-    RUN_MAX = 12, /* unattributed turns in a row that turn-taking is trusted with */
+    RUN_MAX = 12,    /* unattributed turns in a row that turn-taking is trusted with */
 };
 
 static struct an_person *person_of(const struct an *an, uint32_t entity)
@@ -108,8 +108,9 @@ static void read_names(struct an *an, const struct an_span *span, struct turn *t
         bool starts = w == span->w0 || an->words[w - 1].after & (AN_COMMA | AN_STOP | AN_MARK | AN_DASH) ||
                       st_streq(before, "dear") || st_streq(before, "oh") || st_streq(before, "o") ||
                       st_streq(before, "yes") || st_streq(before, "no") || st_streq(before, "my");
-        bool am = w >= span->w0 + 2 && ((st_streq(before, "am") && an_is(an, an->words[w - 2].term, AN_C(ME))) ||
-                                        (st_streq(before, "is") && st_streq(an->terms[an->words[w - 2].term].text, "name")));
+        bool am =
+            w >= span->w0 + 2 && ((st_streq(before, "am") && an_is(an, an->words[w - 2].term, AN_C(ME))) ||
+                                  (st_streq(before, "is") && st_streq(an->terms[an->words[w - 2].term].text, "name")));
         am = am || (w > span->w0 && st_streq(before, "i'm"));
         if (am && ends && !e->description)
             *ret_self = e->person;
@@ -256,7 +257,7 @@ static void gather_mentions(const struct an *an, const struct turn *turn, struct
         const struct an_mention *mention = &an->mentions[m];
         const struct an_span *span = &an->spans[an->words[mention->word].span];
         const struct an_person *p = person_of(an, mention->entity);
-        bool being = p->named || an->entities[p->entity].quotable || p->votes.male || p->votes.female || p->turns;
+        bool being = p->named || p->heard || p->votes.male || p->votes.female || p->turns;
         if (span->quoted || !being || (p->named && !p->sure && p->place >= p->subject))
             continue;
         int seen = *n;
@@ -266,6 +267,8 @@ static void gather_mentions(const struct an *an, const struct turn *turn, struct
             continue; /* the last mention counts */
         c->score += mention->subject ? 0.1 : mention->object ? -0.35 : 0;
         c->score += span->para == turn->para ? 0.3 : 0;
+        bool aside = an_is(an, an->words[mention->word].term, AN_C(INDEF)) && !mention->subject;
+        c->score -= aside ? 0.5 : 0; /* a mare in the yard */
         c->score -= an->words[mention->word + mention->n - 1].owner ? 0.1 : 0;
     }
 }
@@ -381,7 +384,13 @@ static int named_first(const struct an *an, const struct an_span *span)
 /* From now on the boy is Tobias. */
 static void merge_persons(struct an *an, int from, int into)
 {
+    enum { MERGES_MAX = 100 };
     struct an_person *a = &an->persons[into], *b = &an->persons[from];
+    if (an->n_merged++ >= MERGES_MAX)
+        return;
+    bool kin = an_is(an, an->entities[b->entity].term[0], AN_C(TITLE)) && b->mentions > a->mentions;
+    if (kin)
+        a->entity = b->entity; /* rather Mum than Carol */
     for (uint32_t i = 0; i < an->n_entities; i++)
         if (an->entities[i].person == from)
             an->entities[i].person = into;
@@ -390,16 +399,33 @@ static void merge_persons(struct an *an, int from, int into)
     b->merged = into + 1;
 }
 
+static bool is_unnamed(const struct an *an, int person)
+{
+    return person >= 0 && person != an->narrator && !an->persons[person].named && !an->persons[person].merged;
+}
+
+/* "Sorry!" cried the boy. - "Jasper, how many times ...": the answer tells a name that was not heard before. */
+static void name_listener(struct an *an, const struct turn *last, const struct turn *turn)
+{
+    if (!is_unnamed(an, last->speaker) || turn->called < 0 || turn->talk != last->talk ||
+        turn->speaker == last->speaker)
+        return;
+    const struct an_person *p = &an->persons[turn->called], *unnamed = &an->persons[last->speaker];
+    char gender = an_gender(&p->votes), other = an_gender(&unnamed->votes);
+    enum { VAGUE = 6 }; /* mentions of "the man" that may well be of several */
+    if (unnamed->mentions > VAGUE || !p->named || p->merged || p->first < an->spans[turn->s0].w0 ||
+        (gender && other && gender != other))
+        return;
+    merge_persons(an, last->speaker, turn->called);
+}
+
 static void introduce(struct an *an, struct turn *turn)
 {
-    enum { MERGES_MAX = 100 };
     if (turn->called == turn->self)
         turn->called = -1;
-    bool unnamed = turn->speaker >= 0 && turn->speaker != an->narrator && !an->persons[turn->speaker].named;
-    if (unnamed && turn->speaker != turn->self && an->n_merged < MERGES_MAX) {
-        an->n_merged++;
+    bool unnamed = is_unnamed(an, turn->speaker);
+    if (unnamed && turn->speaker != turn->self)
         merge_persons(an, turn->speaker, turn->self);
-    }
     if (turn->speaker < 0 || unnamed || !turn->said.verb)
         set_speaker(turn, turn->self, AN_E_SELF, 0.85);
 }
@@ -516,7 +542,8 @@ static bool says_i(const struct an *an, const struct an_span *span)
 {
     for (uint32_t w = span->w0; w < span->w1; w++) {
         const char *text = an->terms[an->words[w].term].text;
-        if (an_is(an, an->words[w].term, AN_C(ME)) || st_starts(text, "i'") || st_streq(text, "my") || st_streq(text, "me"))
+        if (an_is(an, an->words[w].term, AN_C(ME)) || st_starts(text, "i'") || st_streq(text, "my") ||
+            st_streq(text, "me"))
             return true;
     }
     return false;
@@ -550,6 +577,8 @@ void an_find_speakers(struct an *an)
         resolve_clause(&t, turn);
         if (turn->self >= 0)
             introduce(an, turn);
+        else if (i > 0)
+            name_listener(an, turn - 1, turn);
         if (turn->speaker >= 0)
             an->persons[turn->speaker].turns++; /* counted anew below; here it marks who speaks at all */
     }

@@ -135,7 +135,8 @@ static uint16_t read_after(struct cutter *c, const char *s)
             after |= AN_COLON;
         } else if (cp == ';' || cp == 0xFF1B || cp == 0x61B) {
             after |= AN_SEMI;
-        } else if (cp == 0x2014 || cp == 0x2013 || cp == 0x2015 || (cp == '-' && (s == c->end || *s == '-' || *s == ' '))) {
+        } else if (cp == 0x2014 || cp == 0x2013 || cp == 0x2015 ||
+                   (cp == '-' && (s == c->end || *s == '-' || *s == ' '))) {
             after |= AN_DASH;
         } else if (cp == 0xA1 || cp == 0xBF) {
             after |= AN_MARK;
@@ -168,15 +169,16 @@ static size_t strip_clitic(const struct an *an, const char *folded, size_t n, st
         return n;
     size_t tail = (size_t)(folded + n - mark);
     word->owner = tail == 2 && mark[1] == 's';
-    bool verb = tail == 3 && (memcmp(mark, "'ll", 3) == 0 || memcmp(mark, "'ve", 3) == 0 || memcmp(mark, "'re", 3) == 0);
+    bool verb =
+        tail == 3 && (memcmp(mark, "'ll", 3) == 0 || memcmp(mark, "'ve", 3) == 0 || memcmp(mark, "'re", 3) == 0);
     return word->owner || (word->upper && (verb || (tail == 2 && mark[1] == 'd'))) ? n - tail : n;
 }
 
 /* A compound is of the kind of its last part: step-mother, cab-driver. */
 static uint32_t intern_word(struct an *an, const char *folded, size_t n)
 {
-    const uint64_t kinds = AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE) | AN_C(CHILD) | AN_C(ADULT) | AN_C(OLD) |
-                           AN_C(MUTE) | AN_C(SPEECH);
+    const uint64_t kinds =
+        AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE) | AN_C(CHILD) | AN_C(ADULT) | AN_C(OLD) | AN_C(MUTE) | AN_C(SPEECH);
     uint32_t term = an_find(an, folded, n);
     if (term != AN_NONE)
         return term;
@@ -193,8 +195,11 @@ static void push_word(struct cutter *c, const char *s, const char *end)
 {
     enum { WORD_BYTES = 64 };
     struct an *an = c->an;
-    struct an_word word = {.start = (uint32_t)(s - an->text), .end = (uint32_t)(end - an->text), .span = c->span,
-                           .first = c->first, .mention = -1};
+    struct an_word word = {.start = (uint32_t)(s - an->text),
+                           .end = (uint32_t)(end - an->text),
+                           .span = c->span,
+                           .first = c->first,
+                           .mention = -1};
     uint32_t uppers = 0, letters = 0;
     for (const char *p = s; p < end; letters++)
         uppers += an_is_upper(st_utf8_next(&p));
@@ -233,8 +238,12 @@ void an_find_words(struct an *an)
     bool splits = st_streq(an->language, "fr") || st_streq(an->language, "it") || st_streq(an->language, "ca");
     for (uint32_t i = 0; i < an->n_spans; i++) {
         struct an_span *span = &an->spans[i];
-        struct cutter c = {.an = an, .span = i, .begin = an->text + span->start, .end = an->text + span->end,
-                           .splits_apostrophe = splits, .first = !sentence_goes_on(an, i)};
+        struct cutter c = {.an = an,
+                           .span = i,
+                           .begin = an->text + span->start,
+                           .end = an->text + span->end,
+                           .splits_apostrophe = splits,
+                           .first = !sentence_goes_on(an, i)};
         span->w0 = span->w1 = an->n_words;
         c.at = c.begin;
         read_after(&c, c.begin);

@@ -27,6 +27,7 @@ static const struct st_subscription subscriptions[] = {
 
 static const struct st_job_kind jobs[] = {
     {.name = "analyse", .handler = story_analyse, .concurrency = 2, .timeout_s = 120, .attempts = 5},
+    {.name = "remove_files", .handler = story_remove_files, .concurrency = 1, .timeout_s = 60, .attempts = 20},
     {0},
 };
 

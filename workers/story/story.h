@@ -22,7 +22,10 @@ int story_publish(struct st_call *call);
 
 /* story_analysis.c */
 int story_get_analysis(struct st_call *call);
-int story_analyse(struct st_call *call); /* job */
+int story_analyse(struct st_call *call);      /* job */
+int story_remove_files(struct st_call *call); /* job */
+/* What is kept of a deleted story as files goes with it. */
+void story_forget_files(struct st_call *call, const char *story_id);
 
 /* story_events.c */
 int story_on_user_registered(struct st_call *call);

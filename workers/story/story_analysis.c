@@ -2,6 +2,8 @@
 #include "story/analyse.h"
 #include "story/story.h"
 
+#include <dirent.h>
+
 enum {
     EVENT_TEXT_MAX = 256 * 1024, /* segments larger than this travel as an object, not in the event */
     SEGMENTS_LIMIT = 16 * 1024 * 1024
@@ -158,6 +160,24 @@ int story_analyse(struct st_call *call)
     r = store(call, story, analysis);
     if (r != ST_E_CANCELLED)
         return r;
+    return 0;
+}
+
+void story_forget_files(struct st_call *call, const char *story_id)
+{
+    st_enqueue(call, "remove_files", story_id, 0, json_pack("{s:s}", "storyId", story_id));
+}
+
+int story_remove_files(struct st_call *call)
+{
+    const char *folder = st_object_path(call, st_printf(call->arena, "story/%s/", st_str(call->body, "storyId")));
+    DIR *d = opendir(folder);
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (e->d_name[0] != '.')
+            (void)remove(st_printf(call->arena, "%s%s", folder, e->d_name));
+    if (d)
+        closedir(d);
+    (void)remove(folder);
     return 0;
 }
 

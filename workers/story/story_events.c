@@ -24,10 +24,12 @@ int story_on_user_deleted(struct st_call *call)
                     "delete from stories where author_id = $1 returning story_id, version + 1 as version", user_id);
     if (r < 0)
         return r;
-    json_array_foreach (deleted, i, one)
+    json_array_foreach (deleted, i, one) {
+        story_forget_files(call, st_str(one, "story_id"));
         st_emit(call, "StoryDeleted", st_str(one, "story_id"),
                 json_pack("{s:s, s:s, s:O}", "storyId", st_str(one, "story_id"), "authorId", user_id, "version",
                           json_object_get(one, "version")));
+    }
     st_exec(call,
             "with gone as (delete from story_collaborators where user_id = $1 returning story_id) "
             "update stories set collaborator_count = collaborator_count - 1 from gone where stories.story_id = "

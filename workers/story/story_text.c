@@ -105,6 +105,13 @@ static int own_story(struct st_call *call, json_t **ret)
     return not_found(call, r);
 }
 
+/* For changes that may be asked for without having read the story: If-Match counts when it is there. */
+static int own_story_as_read(struct st_call *call, json_t **ret)
+{
+    int r = own_story(call, ret);
+    return r == 0 && st_param(call, "If-Match") ? st_if_match(call, st_json_int(*ret, "version", 0)) : r;
+}
+
 static void emit_updated(struct st_call *call, const json_t *story, const char *hash)
 {
     const char *id = st_str(story, "storyId");
@@ -147,10 +154,11 @@ int story_delete(struct st_call *call)
 {
     const char *id = st_param(call, "storyId");
     json_t *old;
-    int r = own_story(call, &old);
+    int r = own_story_as_read(call, &old);
     if (r < 0)
         return r;
     st_exec(call, "delete from stories where story_id = $1", id);
+    story_forget_files(call, id);
     st_emit(call, "StoryDeleted", id,
             json_pack("{s:s, s:s, s:I}", "storyId", id, "authorId", call->user_id, "version",
                       (json_int_t)st_json_int(old, "version", 0) + 1));
@@ -161,7 +169,7 @@ int story_publish(struct st_call *call)
 {
     const char *id = st_param(call, "storyId");
     json_t *old, *story;
-    int r = own_story(call, &old);
+    int r = own_story_as_read(call, &old);
     if (r < 0)
         return r;
     const char *state = st_str(old, "state");

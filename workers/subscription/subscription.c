@@ -12,6 +12,7 @@ static const struct st_subscription subscriptions[] = {
     {"UserDeleted", subscription_on_user_deleted},
     {"StoryCreated", subscription_on_story_created},
     {"CollaborationCreated", subscription_on_collaboration_created},
+    {"CollaborationInvited", subscription_on_collaboration_invited},
     {"NarrationGenerated", subscription_on_narration_generated},
     {"VideoGenerated", subscription_on_video_generated},
     {0},

@@ -13,6 +13,7 @@ int subscription_on_user_deleted(struct st_call *call);
 int subscription_get_usage(struct st_call *call);
 int subscription_on_story_created(struct st_call *call);
 int subscription_on_collaboration_created(struct st_call *call);
+int subscription_on_collaboration_invited(struct st_call *call);
 int subscription_on_narration_generated(struct st_call *call);
 int subscription_on_video_generated(struct st_call *call);
 

@@ -64,6 +64,11 @@ int subscription_on_collaboration_created(struct st_call *call)
     return count_usage(call, st_str(call->body, "hostId"), "collaborations", 1);
 }
 
+int subscription_on_collaboration_invited(struct st_call *call)
+{
+    return count_usage(call, st_str(call->body, "inviterId"), "invitations", 1);
+}
+
 int subscription_on_narration_generated(struct st_call *call)
 {
     return count_usage(call, st_str(call->body, "authorId"), "narrationCharacters",

@@ -1,6 +1,33 @@
 /* What video knows of stories, from others' events. */
 #include "video/video.h"
 
+/*
+ * Events of different services overtake each other. 1: the story is known here. 0: it was deleted. ST_E_NOT_FOUND: it
+ * is still to come, so that the event is tried again.
+ */
+static int know_story(struct st_call *call)
+{
+    struct st_rows *rows;
+    int r = st_rows(call, &rows,
+                    "select exists (select from stories where story_id = $1), "
+                    "exists (select from deleted_stories where story_id = $1)",
+                    st_str(call->body, "storyId"));
+    if (r < 0)
+        return r;
+    if (st_streq(st_cell(rows, 0, 0), "t"))
+        return 1;
+    return st_streq(st_cell(rows, 0, 1), "t") ? 0 : st_fail(call, ST_E_NOT_FOUND, "The story is not known here yet.");
+}
+
+/* What is being rendered of the story is out of date. */
+static void stop_rendering(struct st_call *call, const char *story_id)
+{
+    st_exec(call,
+            "update jobs set state = 'cancelled', finished_at = now() where name = 'render' and unique_key = $1 "
+            "and state in ('waiting', 'running')",
+            story_id);
+}
+
 int video_on_story_created(struct st_call *call)
 {
     st_exec(call, "insert into stories (story_id, author_id, title) values ($1, $2, $3) on conflict do nothing",
@@ -39,10 +66,11 @@ int video_on_story_updated(struct st_call *call)
 
 int video_on_participant_joined(struct st_call *call)
 {
-    st_exec(call,
-            "insert into story_readers select story_id, $2 from stories where story_id = $1 on conflict do nothing",
-            st_str(call->body, "storyId"), st_str(call->body, "userId"));
-    return 0;
+    int r = know_story(call);
+    if (r == 1)
+        st_exec(call, "insert into story_readers values ($1, $2) on conflict do nothing", st_str(call->body, "storyId"),
+                st_str(call->body, "userId"));
+    return r < 0 ? r : 0;
 }
 
 int video_on_story_deleted(struct st_call *call)
@@ -50,6 +78,7 @@ int video_on_story_deleted(struct st_call *call)
     json_t *videos, *one;
     size_t i;
     const char *story_id = st_str(call->body, "storyId");
+    stop_rendering(call, story_id);
     int r = st_list(call, &videos, "select video_id from video_jobs where story_id = $1", story_id);
     if (r < 0)
         return r;
@@ -57,6 +86,7 @@ int video_on_story_deleted(struct st_call *call)
         st_enqueue(call, "remove_files", st_str(one, "video_id"), 0,
                    json_pack("{s:s}", "videoId", st_str(one, "video_id")));
     st_exec(call, "delete from stories where story_id = $1", story_id);
+    st_exec(call, "insert into deleted_stories values ($1) on conflict do nothing", story_id);
     return 0;
 }
 
@@ -65,14 +95,17 @@ int video_on_narration_generated(struct st_call *call)
     const json_t *b = call->body;
     const char *id = st_new_id(call->arena), *story_id = st_str(b, "storyId");
     struct st_rows *rows;
-    int r = st_rows(
-        call, &rows,
-        "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref) "
-        "select $1, story_id, $3, $4, $5 from stories where story_id = $2 on conflict (narration_id) do nothing",
-        id, story_id, st_str(b, "narrationId"), st_str(b, "audioRef"), st_str(b, "timingRef"));
+    int r = know_story(call);
+    if (r <= 0)
+        return r;
+    r = st_rows(call, &rows,
+                "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref) "
+                "values ($1, $2, $3, $4, $5) on conflict (narration_id) do nothing",
+                id, story_id, st_str(b, "narrationId"), st_str(b, "audioRef"), st_str(b, "timingRef"));
     if (r < 0 || st_rows_affected(rows) == 0)
         return r;
     st_exec(call, "delete from narration_failures where story_id = $1", story_id);
+    stop_rendering(call, story_id);
     st_enqueue(call, "render", story_id, 0, json_pack("{s:s}", "videoId", id));
     st_emit(call, "VideoProcessing", id,
             json_pack("{s:s, s:s, s:s, s:s, s:f}", "videoId", id, "storyId", story_id, "authorId",
@@ -82,9 +115,9 @@ int video_on_narration_generated(struct st_call *call)
 
 int video_on_narration_failed(struct st_call *call)
 {
-    st_exec(call,
-            "insert into narration_failures select story_id, $2 from stories where story_id = $1 "
-            "on conflict (story_id) do update set reason = $2",
-            st_str(call->body, "storyId"), st_str(call->body, "reason"));
-    return 0;
+    int r = know_story(call);
+    if (r == 1)
+        st_exec(call, "insert into narration_failures values ($1, $2) on conflict (story_id) do update set reason = $2",
+                st_str(call->body, "storyId"), st_str(call->body, "reason"));
+    return r < 0 ? r : 0;
 }

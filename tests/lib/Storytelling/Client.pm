@@ -6,7 +6,7 @@ package Storytelling::Client;
 #   my $r = $c->request(POST => '/v1/stories', {json => {title => 'T', content => 'C'}, token => $user->{token}});
 #   $r->{status}, $r->{json}, $r->{content}, $r->{headers}{location}
 #
-#   options: json (any value), content (bytes, with content_type), token, headers
+#   options: json (any value), content (bytes, with content_type), token, headers, raw (true: the answer is not decoded)
 #   redirects are not followed; a connection that fails gives status 599, as HTTP::Tiny says it
 #
 #   my $user = $c->register_user(displayName => 'Ada');   {email, password, userId, token, refresh, displayName}
@@ -72,7 +72,7 @@ sub request {
     $headers{Authorization} //= "Bearer $option->{token}" if defined $option->{token};
     my $answer = $self->{http}->request($method, $self->{platform}->url . $path, \%send);
     my $json;
-    if (($answer->{headers}{'content-type'} // '') =~ m{[/+]json\b}) {
+    if (!$option->{raw} && ($answer->{headers}{'content-type'} // '') =~ m{[/+]json\b}) {
         $json = eval { $JSON->decode($answer->{content}) };
     }
     return {status => $answer->{status}, headers => $answer->{headers}, content => $answer->{content}, json => $json};

@@ -82,7 +82,7 @@ sub sign {
     my ($alg, $key, $data) = @_;
     return '' if $alg eq 'none';
     return hmac_sha256($data, $key) if $alg =~ /^HS/i;
-    my $in  = write_file("$DIR/tmp/signed", $data);
+    my $in  = write_file("$DIR/tmp/signed.$$", $data);
     my $how = $alg eq 'EdDSA' ? "pkeyutl -sign -rawin -inkey $key -in $in" : "dgst -sha@{[$alg =~ /(\d+)/]} -sign $key $in";
     my $sig = `openssl $how`;
     return $sig if $alg !~ /^ES/i;
@@ -155,6 +155,7 @@ sub http_config {
     return <<"CONF";
         client_max_body_size 256k;
         client_body_buffer_size 128k;
+        large_client_header_buffers 4 16k;
         @{[$contract ? "api_contracts $contract;" : '']}
         api_signing_key_file $DIR/secrets/edge.key;
         $state $redis $keys

@@ -23,7 +23,7 @@ sub free_port {
 
 sub new {
     my ($class, %given) = @_;
-    my $self = bless {port => free_port(), timeout => 5, log_level => 'info', %given}, $class;
+    my $self = bless {port => free_port(), timeout => 5, log_level => 'info', owner => $$, %given}, $class;
     mkdir $self->{dir};
     mkdir "$self->{dir}/$_" for qw(log nginx conf);
     return $self;
@@ -114,12 +114,14 @@ sub start {
 # The configuration is read again, and its workers have taken over.
 sub reload {
     my ($self) = @_;
-    my $before = () = $self->error_log =~ /start worker process \d+/g;
+    my @old = $self->error_log =~ /start worker process (\d+)/g;
     kill HUP => $self->{pid};
     my $until = time + 20;
     while (time < $until) {
-        my $now = () = $self->error_log =~ /start worker process \d+/g;
-        return 1 if $now > $before;
+        my $log = $self->error_log;
+        my @all = $log =~ /start worker process (\d+)/g;
+        return 1
+            if @all > @old && !grep { $log !~ /\b$_#$_: (?:gracefully shutting down|exiting)|worker process $_ exited/ } @old;
         sleep 0.01;
     }
     die "nginx does not reload\n" . $self->error_log;
@@ -142,7 +144,7 @@ sub stop {
 sub DESTROY {
     my ($self) = @_;
     local ($?, $@, $!);
-    eval { $self->stop };
+    eval { $self->stop } if $$ == $self->{owner};
 }
 
 sub slurp {
@@ -155,7 +157,10 @@ sub slurp {
 sub error_log { slurp("$_[0]{dir}/log/error.log") }
 
 # What the sanitizers found.
-sub reports { join '', map { slurp($_) } glob "$_[0]{dir}/log/asan*" }
+sub reports {
+    my ($self) = @_;
+    return join '', map({ slurp($_) } glob "$self->{dir}/log/asan*"), $self->error_log =~ /^.*: runtime error: .*$/mg;
+}
 
 # --- the client ---
 

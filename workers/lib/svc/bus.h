@@ -112,9 +112,13 @@ struct st_bus_ops {
     int (*attach)(struct st_bus *bus, struct st_arena *a, const char *group, const struct st_bus_part *part,
                   struct st_bus_id after);
 
-    /* New entries, at most `max` of each part; does not wait. ST_E_NOT_FOUND when a group is missing: attach again. */
-    int (*poll)(struct st_bus *bus, struct st_arena *a, const char *group, const struct st_bus_part *parts, size_t n,
-                int max, struct st_bus_delivery **ret, size_t *ret_n);
+    /*
+     * New entries, at most `max` of each part; does not wait. A part whose lease is no longer the holder's gives none,
+     * and `held` becomes false. ST_E_NOT_FOUND when a group is missing: attach again. After any other error it is
+     * unknown what counts as delivered: attach again.
+     */
+    int (*poll)(struct st_bus *bus, struct st_arena *a, const char *group, const char *holder,
+                struct st_bus_part *parts, size_t n, int max, struct st_bus_delivery **ret, size_t *ret_n);
 
     int (*ack)(struct st_bus *bus, struct st_arena *a, const char *group, const struct st_bus_part *part,
                const struct st_bus_id *ids, size_t n);

@@ -46,6 +46,15 @@ static const char lua_lease[] = "local r = {} for i, key in ipairs(KEYS) do "
 static const char lua_release[] = "for i, key in ipairs(KEYS) do "
                                   "if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end end return 0";
 
+/* KEYS: streams, then their leases. ARGV: group, holder, count. Of each stream its new entries, or 0: the lease is not
+ * the caller's. Asked together, so that a reader that was slow to notice takes nothing away from its successor. */
+static const char lua_poll[] =
+    "local r, n = {}, #KEYS / 2 for i = 1, n do "
+    "if redis.call('GET', KEYS[n + i]) ~= ARGV[2] then r[i] = 0 else "
+    "local got = redis.call('XREADGROUP', 'GROUP', ARGV[1], '" CONSUMER "', 'COUNT', ARGV[3], 'STREAMS', KEYS[i], '>') "
+    "r[i] = got and got[1][2] or {} end "
+    "end return r";
+
 static struct st_redis *redis_of(const struct st_bus *bus)
 {
     return ((const struct bus *)bus)->redis;
@@ -325,24 +334,20 @@ static int take_entry(const struct st_reply *entry, size_t part, struct st_bus_d
     return id_parse(entry->items[0].str, &ret->id);
 }
 
-/* The streams answer in the order in which they were asked, those without news left out. */
-static int take_streams(const struct st_reply *reply, struct st_arena *a, const char *const *keys, size_t n_keys,
-                        const size_t *parts, struct st_bus_delivery **ret, size_t *ret_n)
+/* One answer for each of the parts in `indexes`. */
+static int take_answers(const struct st_reply *reply, struct st_arena *a, struct st_bus_part *parts,
+                        const size_t *indexes, struct st_bus_delivery **ret, size_t *ret_n)
 {
-    size_t total = 0, n = 0, k = 0;
+    size_t total = 0, n = 0;
     for (size_t i = 0; i < reply->n_items; i++)
-        total += reply->items[i].n_items == 2 ? reply->items[i].items[1].n_items : 0;
+        total += reply->items[i].n_items;
     struct st_bus_delivery *list = st_new_n(a, struct st_bus_delivery, total);
     for (size_t i = 0; i < reply->n_items; i++) {
-        const struct st_reply *stream = &reply->items[i];
-        if (stream->n_items != 2)
-            return ST_E_INTERNAL;
-        while (k < n_keys && !st_streq(keys[k], stream->items[0].str))
-            k++;
-        if (k == n_keys)
-            return ST_E_INTERNAL;
-        for (size_t e = 0; e < stream->items[1].n_items; e++) {
-            int r = take_entry(&stream->items[1].items[e], parts[k], &list[n++]);
+        const struct st_reply *entries = &reply->items[i];
+        if (entries->kind != ST_REPLY_ARRAY)
+            parts[indexes[i]].held = false;
+        for (size_t e = 0; e < entries->n_items; e++) {
+            int r = take_entry(&entries->items[e], indexes[i], &list[n++]);
             if (r < 0)
                 return r;
         }
@@ -352,32 +357,34 @@ static int take_streams(const struct st_reply *reply, struct st_arena *a, const 
     return 0;
 }
 
-static int poll_groups(struct st_bus *bus, struct st_arena *a, const char *group, const struct st_bus_part *parts,
-                       size_t n, int max, struct st_bus_delivery **ret, size_t *ret_n)
+static int poll_parts(struct st_bus *bus, struct st_arena *a, const char *group, const char *holder,
+                      struct st_bus_part *parts, size_t n, int max, struct st_bus_delivery **ret, size_t *ret_n)
 {
     struct st_reply reply;
-    const char **keys = st_new_n(a, const char *, n);
-    size_t *indexes = st_new_n(a, size_t, n), n_keys = 0;
+    size_t *indexes = st_new_n(a, size_t, n), n_polled = 0;
     for (size_t i = 0; i < n; i++)
-        if (parts[i].held && parts[i].attached) {
-            indexes[n_keys] = i;
-            keys[n_keys++] = stream_key(a, parts[i].service, parts[i].partition);
-        }
+        if (parts[i].held && parts[i].attached)
+            indexes[n_polled++] = i;
     *ret_n = 0;
-    if (n_keys == 0)
+    if (n_polled == 0)
         return 0;
-    struct words w = words_new(a, COMMAND_WORDS + 2 * n_keys);
-    const char *const head[] = {"XREADGROUP", "GROUP", group, CONSUMER, "COUNT", st_i64(a, max), "STREAMS"};
-    for (size_t i = 0; i < ST_COUNT(head); i++)
-        word(&w, head[i]);
-    for (size_t i = 0; i < n_keys; i++)
-        word(&w, keys[i]);
-    for (size_t i = 0; i < n_keys; i++)
-        word(&w, ">");
+    struct words w = words_new(a, COMMAND_WORDS + 2 * n_polled);
+    word(&w, "EVAL");
+    word(&w, lua_poll);
+    word(&w, st_i64(a, (int64_t)(2 * n_polled)));
+    for (size_t i = 0; i < n_polled; i++)
+        word(&w, stream_key(a, parts[indexes[i]].service, parts[indexes[i]].partition));
+    for (size_t i = 0; i < n_polled; i++)
+        word(&w, lease_key(a, group, &parts[indexes[i]]));
+    word(&w, group);
+    word(&w, holder);
+    word(&w, st_i64(a, max));
     int r = run(bus, a, &w, &reply);
     if (r == ST_E_INTERNAL && is_error(bus, "NOGROUP"))
         return ST_E_NOT_FOUND;
-    return r < 0 ? r : take_streams(&reply, a, keys, n_keys, indexes, ret, ret_n);
+    if (r == 0 && reply.n_items != n_polled)
+        return ST_E_INTERNAL;
+    return r < 0 ? r : take_answers(&reply, a, parts, indexes, ret, ret_n);
 }
 
 static const char *error(const struct st_bus *bus)
@@ -403,7 +410,7 @@ struct st_bus *st_bus_redis_new(struct st_redis *redis)
         .lease = lease,
         .release = release,
         .attach = attach,
-        .poll = poll_groups,
+        .poll = poll_parts,
         .ack = ack,
     };
     struct bus *bus = calloc(1, sizeof(*bus));

@@ -374,14 +374,21 @@ static int attach(struct consumer *c, size_t i)
     return 0;
 }
 
+/* Parts without a lease are not attached. */
+static void drop_lost(struct consumer *c)
+{
+    for (size_t i = 0; i < c->n_parts; i++)
+        if (c->parts[i].attached && !c->parts[i].held)
+            detach(c, i);
+}
+
 static int renew(struct consumer *c)
 {
     int r = bus_said(c, c->bus->ops->lease(c->bus, &c->turn, c->group, c->holder, c->parts, c->n_parts));
     if (r < 0)
         return r;
+    drop_lost(c);
     c->next_lease = st_mono() + LEASE_EVERY_US;
-    for (size_t i = 0; i < c->n_parts; i++)
-        c->parts[i].attached &= c->parts[i].held;
     return 0;
 }
 
@@ -444,13 +451,15 @@ static int turn(struct consumer *c, bool *ret_busy)
             r = attach(c, i);
     if (r < 0)
         return r;
-    r = bus_said(c, c->bus->ops->poll(c->bus, &c->turn, c->group, c->parts, c->n_parts, DELIVERIES, &list, &n));
+    r = bus_said(c,
+                 c->bus->ops->poll(c->bus, &c->turn, c->group, c->holder, c->parts, c->n_parts, DELIVERIES, &list, &n));
     if (r < 0) { /* what the bus has delivered, if anything, did not arrive; or it has lost our group */
         for (size_t i = 0; i < c->n_parts; i++)
             detach(c, i);
         *ret_busy = true;
         return r == ST_E_NOT_FOUND ? 0 : r;
     }
+    drop_lost(c);
     *ret_busy = n > 0;
     r = handle_all(c, list, n);
     /* A ring without news may be the operator's, who has made a parked event due. */

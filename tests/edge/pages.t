@@ -1,0 +1,70 @@
+# What the edge answers itself: the contract, the counters, and its signature on what it forwards.
+use strict;
+use warnings;
+use Test::More;
+use Storytelling::Edge;
+
+Storytelling::Edge::echo('echo');
+my $edge = Storytelling::Edge->nginx;
+$edge->start or die $edge->error_log;
+
+# --- /openapi.json ---
+my $r = $edge->get('/openapi.json');
+is $r->{status}, 200, 'the contract';
+is $r->{headers}{'content-type'}, 'application/json', 'is JSON';
+my $api = json($r->{body});
+is $api->{openapi}, '3.1.0', 'OpenAPI';
+is $api->{paths}{'/v1/things'}{post}{operationId}, 'createThing', 'with its operations';
+like $r->{headers}{etag}, qr/^"[0-9a-f]{32}"$/, 'it has an entity tag';
+is $edge->get('/openapi.json', "If-None-Match: $r->{headers}{etag}")->{status}, 304, 'and is not sent twice';
+is $edge->request('HEAD', '/openapi.json')->{headers}{'content-length'}, length $r->{body}, 'HEAD tells its length';
+$r = $edge->post('/openapi.json', '{}');
+is $r->{status}, 405, 'POST is refused';
+is $r->{headers}{allow}, 'GET, HEAD', 'with the methods there are';
+is json($r->{body})->{code}, 'method_not_allowed', 'as a problem';
+
+# --- /health without Redis and services ---
+$r = $edge->get('/health');
+is $r->{status}, 503, 'no service: unhealthy';
+is_deeply [sort keys %{json($r->{body})}], [qw(dependencies status version)], 'in the shape of the document';
+is $r->{headers}{'cache-control'}, 'no-store', 'nobody keeps it';
+
+# --- /metrics ---
+$edge->get('/v1/nothing');
+$edge->get('/v1/free');
+$r = $edge->get('/metrics');
+is $r->{headers}{'content-type'}, 'text/plain; version=0.0.4', 'Prometheus text';
+my (%type, @bad, %seen);
+for (split /\n/, $r->{body}) {
+    next if /^# HELP \w+ .+\.$/;
+    if (/^# TYPE (\w+) (counter|gauge|histogram)$/) {
+        push @bad, "twice: $_" if $type{$1}++;
+        next;
+    }
+    my ($name, $labels) = /^(\w+)(?:\{((?:\w+="[^"]*",?)*)\})? -?[0-9.e+-]+$/;
+    push @bad, $_ if !$name || $seen{$name . ($labels // '')}++;
+    my $family = ($name // '') =~ s/_(?:bucket|sum|count)$//r;
+    push @bad, "no TYPE: $_" if !$type{$name // ''} && !$type{$family};
+}
+is_deeply \@bad, [], 'every line is well-formed, and every series there once';
+like $r->{body}, qr/requests_total\{operation="getFree",status="2xx"\} 1\n/, 'requests by operation';
+like $r->{body}, qr/requests_total\{operation="",status="4xx"\} [1-9]/, 'what was no operation';
+like $r->{body}, qr/request_duration_seconds_bucket\{operation="getFree",le="\+Inf"\} 1\n/, 'durations';
+
+# --- the signature ---
+for my $case (
+    ['GET',    '/v1/things?limit=5&q=%C3%A9', undef, bearer(tier => 'premium')],
+    ['GET',    '/v1/free'],
+    ['POST',   '/v1/free', '{"title":"a"}'],
+    ['GET',    'http://localhost/v1/free'],
+    ['DELETE', '/v1/things/%C3%A9', undef, bearer(roles => ['admin', 'author'])],
+) {
+    my ($method, $uri, $body, @headers) = @$case;
+    my $echo = json($edge->request($method, $uri, $body, @headers)->{body});
+    is $echo->{headers}{'x-api-signature'}, Storytelling::Edge::expected_signature($echo), "$method $uri is signed over what is forwarded";
+    cmp_ok abs($echo->{headers}{'x-api-time'} - time), '<=', 2, 'with the time';
+}
+
+$edge->stop;
+is $edge->reports, '', 'the sanitizers have nothing to report';
+done_testing;
