@@ -28,8 +28,8 @@ static ngx_command_t commands[] = {
 static ngx_http_module_t module_ctx = {NULL, NULL, create_main_conf, init_main_conf, NULL, NULL, NULL, NULL};
 
 ngx_module_t ngx_http_api_auth_module = {
-    NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE, NULL,         NULL, NULL,
-    NULL,          NULL,        NULL,     NULL,            NGX_MODULE_V1_PADDING,
+    NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE,       NULL, NULL, NULL, NULL,
+    NULL,          NULL,        NULL,     NGX_MODULE_V1_PADDING,
 };
 
 /* --- refusing --- */

@@ -21,7 +21,7 @@
 #endif
 
 enum {
-    NGX_HTTP_API_LIMITS = 8,    /* limits of one operation */
+    NGX_HTTP_API_LIMITS = 8,         /* limits of one operation */
     NGX_HTTP_API_PERMISSIONS = 1024, /* over all contracts */
     NGX_HTTP_API_WORDS = NGX_HTTP_API_PERMISSIONS / 64,
     NGX_HTTP_API_RETRY_AFTER_S = 2, /* what 503 tells: a restarted daemon is back by then */
@@ -86,10 +86,10 @@ typedef struct {
     unsigned identified : 1;
     unsigned address_charged : 1;
     unsigned user_charged : 1;
-    unsigned passed : 1;    /* every step before the body */
+    unsigned passed : 1; /* every step before the body */
     unsigned body_asked : 1;
     unsigned body_read : 1;
-    unsigned admitted : 1;  /* may go to the service; variables for the service are empty before */
+    unsigned admitted : 1; /* may go to the service; variables for the service are empty before */
 } ngx_http_api_ctx_t;
 
 extern ngx_module_t ngx_http_api_core_module, ngx_http_api_route_module, ngx_http_api_auth_module,
@@ -104,8 +104,8 @@ ngx_http_api_ctx_t *ngx_http_api_new_ctx(ngx_http_request_t *r);
  * handler returns; a step that has answered the request returns NGX_DONE.
  */
 typedef ngx_int_t ngx_http_api_step_pt(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx);
-ngx_http_api_step_pt ngx_http_api_route_step, ngx_http_api_auth_step, ngx_http_api_params_step,
-    ngx_http_api_limit_step, ngx_http_api_rbac_step, ngx_http_api_body_step;
+ngx_http_api_step_pt ngx_http_api_route_step, ngx_http_api_auth_step, ngx_http_api_params_step, ngx_http_api_limit_step,
+    ngx_http_api_rbac_step, ngx_http_api_body_step;
 
 /* Problems (RFC 9457). */
 

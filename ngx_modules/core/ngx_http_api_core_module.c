@@ -55,13 +55,13 @@ static ngx_command_t commands[] = {
 };
 
 static ngx_http_module_t module_ctx = {
-    pre_configuration, post_configuration, create_main_conf, init_main_conf, create_srv_conf, NULL, create_loc_conf,
-    merge_loc_conf,
+    pre_configuration, post_configuration, create_main_conf, init_main_conf, create_srv_conf, NULL,
+    create_loc_conf,   merge_loc_conf,
 };
 
 ngx_module_t ngx_http_api_core_module = {
-    NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE, NULL,         NULL,
-    init_process,  NULL,        NULL,     exit_process,    NULL,         NGX_MODULE_V1_PADDING,
+    NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE, NULL, NULL,
+    init_process,  NULL,        NULL,     exit_process,    NULL, NGX_MODULE_V1_PADDING,
 };
 
 /* The order in which a request is refused. What is cheap and public comes first. */
@@ -361,8 +361,7 @@ static ngx_int_t init_zone(ngx_shm_zone_t *zone, void *data)
 {
     ngx_http_api_main_conf_t *amcf = zone->data, *old = data;
     int i = 0;
-    while (zone->shm.name.data != zone_names[i].data &&
-           ngx_strcmp(zone->shm.name.data, zone_names[i].data) != 0)
+    while (zone->shm.name.data != zone_names[i].data && ngx_strcmp(zone->shm.name.data, zone_names[i].data) != 0)
         i++;
     ngx_http_api_zone_t *z = &amcf->zones[i];
     if (old) {

@@ -288,6 +288,8 @@ char *ngx_http_api_page(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     for (size_t i = 0; i < ST_COUNT(pages); i++)
         if (strcmp((char *)cmd->name.data, pages[i].directive) == 0)
             clcf->handler = pages[i].handler;
+    /* These take no body, and the answer to one that is too large must not be refused for its size again. */
+    clcf->client_max_body_size = 0;
     alcf->enable = 0;
     return NGX_CONF_OK;
 }

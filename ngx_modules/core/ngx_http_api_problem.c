@@ -68,8 +68,7 @@ ngx_int_t ngx_http_api_refuse(ngx_http_request_t *r, int err, const struct st_sc
     va_start(ap, fmt);
     const char *detail = st_vprintf(&a, fmt, ap);
     va_end(ap);
-    ngx_http_finalize_request(r,
-                              ngx_http_api_send_problem(r, err, (ngx_uint_t)st_err_status(err), detail, errors));
+    ngx_http_finalize_request(r, ngx_http_api_send_problem(r, err, (ngx_uint_t)st_err_status(err), detail, errors));
     st_arena_release(&a);
     return NGX_DONE;
 }

@@ -278,9 +278,8 @@ static void on_revoked(redisAsyncContext *ac, void *reply, void *privdata)
         return;
     for (size_t i = 0; i + 1 < r->elements; i += 2) {
         const redisReply *key = r->element[i], *score = r->element[i + 1];
-        if (!st_parse_double(score->str, &until) ||
-            !put(NGX_HTTP_API_REVOKED, key->str, (size_t)key->len, "", (int64_t)ngx_min(until, 1e15) + 1,
-                 link_state.stamp))
+        if (!st_parse_double(score->str, &until) || !put(NGX_HTTP_API_REVOKED, key->str, (size_t)key->len, "",
+                                                         (int64_t)ngx_min(until, 1e15) + 1, link_state.stamp))
             break;
     }
     if (!link_state.whole) { /* empty, or being filled: look again */
@@ -301,9 +300,8 @@ static enum ngx_http_api_health_e health_of(const json_t *object, const char *na
 
 static void set_health(const char *service, const redisReply *r, struct st_arena *a)
 {
-    ngx_http_api_health_t h = {.status = NGX_HTTP_API_UNHEALTHY,
-                               .database = NGX_HTTP_API_HEALTHY,
-                               .bus = NGX_HTTP_API_HEALTHY};
+    ngx_http_api_health_t h = {
+        .status = NGX_HTTP_API_UNHEALTHY, .database = NGX_HTTP_API_HEALTHY, .bus = NGX_HTTP_API_HEALTHY};
     json_t *doc;
     const char *why;
     ngx_cpystrn((u_char *)h.service, (u_char *)service, sizeof(h.service));
@@ -448,8 +446,8 @@ static void turned(bool up)
         return;
     link_state.logged = !up;
     ngx_uint_t level = up ? NGX_LOG_NOTICE : NGX_LOG_ERR;
-    ngx_log_error(level, ngx_cycle->log, 0, "api: Redis at %V %s",
-                  &link_state.amcf->redis, up ? "is back" : "does not answer; the last known state goes on");
+    ngx_log_error(level, ngx_cycle->log, 0, "api: Redis at %V %s", &link_state.amcf->redis,
+                  up ? "is back" : "does not answer; the last known state goes on");
 }
 
 static void connect_link(void)
@@ -481,9 +479,8 @@ static void save_state(void)
 {
     const ngx_http_api_main_conf_t *amcf = link_state.amcf;
     struct st_arena a = {0};
-    const char *why = amcf->state_file.len
-                          ? ngx_http_api_state_save(state_zone(), (const char *)amcf->state_file.data, &a)
-                          : NULL;
+    const char *why =
+        amcf->state_file.len ? ngx_http_api_state_save(state_zone(), (const char *)amcf->state_file.data, &a) : NULL;
     if (why)
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "api: the state was not kept: %s", why);
     st_arena_release(&a);

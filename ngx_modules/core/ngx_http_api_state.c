@@ -74,8 +74,7 @@ void ngx_http_api_state_lookup(const ngx_http_api_zone_t *z, const ngx_str_t *se
     ngx_shmtx_lock(&z->shpool->mutex);
     ret->generation = s->generation;
     ret->revoked = valid_locked(&s->tables[NGX_HTTP_API_REVOKED], session, now, &ret->until, ret->tier_buf, &none);
-    ret->has_roles =
-        valid_locked(&s->tables[NGX_HTTP_API_USERS], user, now, &ret->until, ret->roles_buf, &ret->roles);
+    ret->has_roles = valid_locked(&s->tables[NGX_HTTP_API_USERS], user, now, &ret->until, ret->roles_buf, &ret->roles);
     ret->has_tier = valid_locked(&s->tables[NGX_HTTP_API_TIERS], user, now, &ret->until, ret->tier_buf, &ret->tier);
     ngx_shmtx_unlock(&z->shpool->mutex);
 }
@@ -118,8 +117,8 @@ ngx_int_t ngx_http_api_state_put(const ngx_http_api_zone_t *z, enum ngx_http_api
     ngx_shmtx_lock(&z->shpool->mutex);
     ngx_http_api_entry_t *e = ngx_http_api_table_find_locked(d.table, key->data, key->len);
     if (!e || !stamp || e->stamp < stamp) {
-        bool same = e && e->expires == until && e->value_len == value->len &&
-                    ngx_memcmp(e->data, value->data, value->len) == 0;
+        bool same =
+            e && e->expires == until && e->value_len == value->len && ngx_memcmp(e->data, value->data, value->len) == 0;
         if (!same)
             e = ngx_http_api_table_put_locked(&d, key, value, until, now);
         if (e)

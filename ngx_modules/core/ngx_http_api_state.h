@@ -67,12 +67,12 @@ enum ngx_http_api_counter_e {
 
 typedef struct {
     ngx_atomic_t generation, roles_generation;
-    ngx_atomic_t ready;                       /* roles are known */
-    ngx_atomic_t redis_up, heard, synced;     /* heard, synced: unix seconds of the last answer, the last resync */
+    ngx_atomic_t ready;                   /* roles are known */
+    ngx_atomic_t redis_up, heard, synced; /* heard, synced: unix seconds of the last answer, the last resync */
     ngx_atomic_t counters[NGX_HTTP_API_COUNTERS];
     u_char *roles; /* the JSON text of st:edge:roles */
     size_t roles_len;
-    uint64_t stamp; /* of the newest resync */
+    uint64_t stamp;   /* of the newest resync */
     ngx_uint_t dirty; /* not in the file yet */
     ngx_http_api_table_t tables[NGX_HTTP_API_KINDS];
     ngx_uint_t n_health;

@@ -39,8 +39,8 @@ static ngx_command_t commands[] = {
 static ngx_http_module_t module_ctx = {NULL, init, NULL, NULL, NULL, NULL, create_loc_conf, merge_loc_conf};
 
 ngx_module_t ngx_http_api_limit_module = {
-    NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE, NULL,         NULL, NULL,
-    NULL,          NULL,        NULL,     NULL,            NGX_MODULE_V1_PADDING,
+    NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE,       NULL, NULL, NULL, NULL,
+    NULL,          NULL,        NULL,     NGX_MODULE_V1_PADDING,
 };
 
 /* --- keys --- */
@@ -143,8 +143,7 @@ static ngx_int_t refuse(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ve
     int64_t seconds = (wait_us(v, now) + ST_SECOND - 1) / ST_SECOND;
     ngx_http_api_retry_after(r, seconds);
     return ngx_http_api_refuse(r, ST_E_LIMITED, NULL, "The limit %s of %lld requests in %lld seconds is used up.",
-                               v->limit->name, (long long)v->rate->count,
-                               (long long)(v->rate->period_us / ST_SECOND));
+                               v->limit->name, (long long)v->rate->count, (long long)(v->rate->period_us / ST_SECOND));
 }
 
 static ngx_int_t charge(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, int by)

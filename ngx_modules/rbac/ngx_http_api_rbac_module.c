@@ -19,8 +19,8 @@ static ngx_command_t commands[] = {
 static ngx_http_module_t module_ctx = {NULL, NULL, NULL, NULL, NULL, NULL, create_loc_conf, merge_loc_conf};
 
 ngx_module_t ngx_http_api_rbac_module = {
-    NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE, NULL,         NULL, NULL,
-    NULL,          NULL,        NULL,     NULL,            NGX_MODULE_V1_PADDING,
+    NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE,       NULL, NULL, NULL, NULL,
+    NULL,          NULL,        NULL,     NGX_MODULE_V1_PADDING,
 };
 
 ngx_int_t ngx_http_api_rbac_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)

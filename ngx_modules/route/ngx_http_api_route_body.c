@@ -82,8 +82,7 @@ static ngx_int_t check_body(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
     case ST_E_TOO_LARGE:
         return ngx_http_api_refuse(r, err, NULL, "The body may have at most %lld bytes.", (long long)op->body_max);
     case ST_E_MEDIA_TYPE: return ngx_http_api_refuse(r, err, NULL, "Send application/json in UTF-8.");
-    case ST_E_UNPROCESSABLE:
-        return ngx_http_api_refuse(r, err, &errors, "The body is not what this operation wants.");
+    case ST_E_UNPROCESSABLE: return ngx_http_api_refuse(r, err, &errors, "The body is not what this operation wants.");
     default: return ngx_http_api_refuse(r, err, &errors, "The body cannot be read.");
     }
 }

@@ -18,8 +18,8 @@ static ngx_command_t commands[] = {
 static ngx_http_module_t module_ctx = {NULL, init, NULL, NULL, NULL, NULL, create_loc_conf, merge_loc_conf};
 
 ngx_module_t ngx_http_api_route_module = {
-    NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE, NULL,         NULL, NULL,
-    NULL,          NULL,        NULL,     NULL,            NGX_MODULE_V1_PADDING,
+    NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE,       NULL, NULL, NULL, NULL,
+    NULL,          NULL,        NULL,     NGX_MODULE_V1_PADDING,
 };
 
 /* The raw path, without the query: what is matched, and what is forwarded. */
@@ -35,8 +35,8 @@ static ngx_str_t raw_path(const ngx_http_request_t *r)
 static void find_operation(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
     const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
-    int method = r->method == NGX_HTTP_HEAD ? ST_GET
-                                            : st_api_method((const char *)r->method_name.data, r->method_name.len);
+    int method =
+        r->method == NGX_HTTP_HEAD ? ST_GET : st_api_method((const char *)r->method_name.data, r->method_name.len);
     st_api_find(amcf->api, method, (const char *)ctx->path.data, ctx->path.len, &ctx->match);
     if (ctx->match.operation)
         ctx->operation = &amcf->operations[ctx->match.operation->index];

@@ -79,16 +79,32 @@ const char *ngx_http_api_path_fault(const u_char *path, size_t len)
 /* --- headers --- */
 
 static const char *const once[] = {
-    "authorization", "host",          "content-type", "content-length",  "transfer-encoding", "content-encoding",
-    "if-match",      "if-none-match", "range",        "idempotency-key",
+    "authorization",    "host",     "content-type",  "content-length", "transfer-encoding",
+    "content-encoding", "if-match", "if-none-match", "range",          "idempotency-key",
 };
 
 /* A name may end in "*". */
 static const char *const reserved[] = {
-    "x-api-*",        "x-correlation-id", "x-request-id",  "traceparent",      "tracestate",
-    "x-forwarded-*",  "x-real-ip",        "forwarded",     "x-accel-*",        "x-original-*",
-    "x-rewrite-url",  "x-sendfile",       "x-user-*",      "x-remote-*",       "proxy",
-    "proxy-*",        "x-http-method-override", "x-method-override", "x-http-method", "x-host",
+    "x-api-*",
+    "x-correlation-id",
+    "x-request-id",
+    "traceparent",
+    "tracestate",
+    "x-forwarded-*",
+    "x-real-ip",
+    "forwarded",
+    "x-accel-*",
+    "x-original-*",
+    "x-rewrite-url",
+    "x-sendfile",
+    "x-user-*",
+    "x-remote-*",
+    "proxy",
+    "proxy-*",
+    "x-http-method-override",
+    "x-method-override",
+    "x-http-method",
+    "x-host",
 };
 
 /* Underscore and dash are the same to servers that make environment variables of headers. */

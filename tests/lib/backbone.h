@@ -60,6 +60,12 @@ ST_UNUSED static const char *ask_(struct st_pg *pg, const char *sql, int n, cons
     return st_rows_count(rows) ? st_cell(rows, 0, 0) : NULL;
 }
 
+ST_UNUSED static void change(struct st_pg *pg, const char *sql)
+{
+    struct st_rows *rows;
+    must(pg, st_pg_query(pg, &arena, sql, 0, NULL, &rows));
+}
+
 /* A new database of that name, with the common tables; then ST_DATABASE for what starts from now on. */
 ST_UNUSED static struct st_pg *database_new(const char *name)
 {

@@ -191,7 +191,7 @@ static void test_a_dead_letter_lets_the_others_pass(void **state)
     assert_true(wait_for(effects() == 2));
     assert_true(wait_for(all_acknowledged()));
     check_effects("bad", "2 3");
-    st_pg_exec(db, "update parked_events set state = 'waiting', attempts = 0, run_at = now()", ST_PARAMS());
+    change(db, "update parked_events set state = 'waiting', attempts = 0, run_at = now()");
     st_bell_ring(&consumer->run.events_bell);
     assert_true(wait_for(effects() == 3));
     check_effects("bad", "2 3 1");
@@ -363,6 +363,7 @@ static void test_servers_that_go_away(void **state)
 static void test_a_database_that_stays_away(void **state)
 {
     (void)state;
+    struct st_pg *admin = st_pg_new(conninfo("postgres"), "admin");
     daemon_stop(consumer, 0);
     for (int i = 0; i < 24; i++)
         emit_one(db, st_printf(&arena, "a%d", i % 8), i);
@@ -370,12 +371,13 @@ static void test_a_database_that_stays_away(void **state)
     atomic_store(&hold, true);
     consumer = start_consumer();
     assert_true(wait_for(atomic_load(&holding) == 1));
-    st_pg_exec(db, "alter database alpha allow_connections false", ST_PARAMS());
+    must(admin, st_pg_script(admin, "alter database alpha allow_connections false"));
     (void)ask(db, "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name like 'beta/%'");
     atomic_store(&hold, false);
     assert_true(wait_for(!atomic_load(&consumer->run.database_ok)));
     st_sleep_ms(300);
-    st_pg_exec(db, "alter database alpha allow_connections true", ST_PARAMS());
+    must(admin, st_pg_script(admin, "alter database alpha allow_connections true"));
+    st_pg_free(admin);
     assert_true(wait_for(effects() == 24));
     check_effects("a0", "0 8 16");
     check_effects("a7", "7 15 23");

@@ -315,7 +315,7 @@ static void test_cancel(void **state)
     atomic_store(&hold, true);
     assert_int_equal(add("work", NULL, 0), 0);
     assert_true(wait_for(atomic_load(&running) == 1));
-    st_pg_exec(db, "update jobs set state = 'cancelled', finished_at = now()", ST_PARAMS());
+    change(db, "update jobs set state = 'cancelled', finished_at = now()");
     assert_true(wait_for(atomic_load(&running) == 0));
     assert_int_equal(atomic_load(&last_progress), ST_E_CANCELLED);
     atomic_store(&hold, false);
@@ -360,7 +360,7 @@ static void test_takeover_is_fenced(void **state)
     atomic_store(&hold, true);
     assert_int_equal(add("deaf", "k", 0), 0);
     assert_true(wait_for(atomic_load(&runs) == 1));
-    st_pg_exec(db, "update jobs set lease_until = now() - interval '1 second'", ST_PARAMS());
+    change(db, "update jobs set lease_until = now() - interval '1 second'");
     struct daemon *second = start_pool();
     assert_true(wait_for(atomic_load(&runs) == 2));
     assert_int_equal(number("select attempts from jobs"), 2);
@@ -378,7 +378,7 @@ static void test_a_lost_lease_is_noticed(void **state)
     atomic_store(&hold, true);
     assert_int_equal(add("work", NULL, 0), 0);
     assert_true(wait_for(atomic_load(&running) == 1));
-    st_pg_exec(db, "update jobs set lease_token = gen_random_uuid()", ST_PARAMS()); /* by another process */
+    change(db, "update jobs set lease_token = gen_random_uuid()"); /* by another process */
     assert_true(wait_for(atomic_load(&running) == 0));
     assert_int_equal(atomic_load(&last_progress), ST_E_FENCED);
     assert_true(states("running"));

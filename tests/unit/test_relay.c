@@ -249,8 +249,8 @@ static void test_a_relay_that_died_before_it_recorded(void **state)
     emit_bulk("x", 700);
     assert_true(wait_for(arrived(700)));
     stop();
-    st_pg_exec(db, "update relay_batches set sent_at = null", ST_PARAMS());
-    st_pg_exec(db, "delete from relay_partitions", ST_PARAMS());
+    change(db, "update relay_batches set sent_at = null");
+    change(db, "delete from relay_partitions");
     /* And one that had sent a part only. */
     for (int p = 0; p < ST_BUS_PARTITIONS; p++) {
         const char *key = st_printf(&arena, "st:events:alpha:%d", p);
@@ -471,8 +471,8 @@ static void test_a_database_restored_elsewhere(void **state)
     assert_true(wait_for(arrived(45)));
     stop();
     /* As after a restore: another identifier, and transaction ids far beyond those of this cluster. */
-    st_pg_exec(db, "update relay_batches set system_identifier = '1'", ST_PARAMS());
-    st_pg_exec(db, "update events set tx = (tx::text::bigint + 1000000000)::text::xid8", ST_PARAMS());
+    change(db, "update relay_batches set system_identifier = '1'");
+    change(db, "update events set tx = (tx::text::bigint + 1000000000)::text::xid8");
     emit_one(db, "y", 6);
     start();
     assert_true(wait_for(arrived(45 + 46))); /* all again: consumers know them by their ids */
@@ -507,10 +507,11 @@ static void test_a_database_set_back(void **state)
     for (int p = 0; p < ST_BUS_PARTITIONS; p++)
         redis_do("XADD", st_printf(&arena, "st:events:alpha:%d", p), "99999999999999-5", "e", "{}");
     emit_one(db, "a", 2);
-    st_pg_exec(db,
-               "insert into relay_batches (batch_no, system_identifier, s1, s2) select batch_no + 1, "
-               "system_identifier, s2, pg_current_snapshot() from relay_batches order by batch_no desc limit 1",
-               ST_PARAMS()); /* recorded, not sent */
+    change(db,
+           "insert into relay_batches (batch_no, system_identifier, s1, s2) select batch_no + 1, "
+           "system_identifier, s2, pg_current_snapshot() from relay_batches order by batch_no desc limit 1"); /* recorded,
+                                                                                                                 not
+                                                                                                                 sent */
     start();
     assert_true(wait_for(arrived(2 + ST_BUS_PARTITIONS + 1)));
     emit_one(db, "b", 2);

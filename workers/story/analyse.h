@@ -7,8 +7,9 @@
  *   struct st_analysis *found;
  *   r = st_analyse(call->arena, text, len, NULL, &found);
  *
- * Thread-safe. Everything returned lives in the arena. Time and memory grow linearly with the text (1 MB: a fraction
- * of a second, below 150 MB of arena). The same text gives the same answer for one ST_ANALYSER_VERSION.
+ * Thread-safe. Everything returned lives in the arena. Time and memory grow linearly with the text (1 MB of
+ * prose: a quarter of a second, some 20 MB of arena; of the worst nonsense: below a second and 150 MB). The same text
+ * gives the same answer for one ST_ANALYSER_VERSION.
  *
  * The segments, in order, hold every word of the text once. Quotation marks of speech, emphasis marks (*, _), heading
  * marks (#) and pieces without any letter, digit or symbol are left out; white space is collapsed to single spaces.
@@ -19,6 +20,7 @@ enum {
     ST_ANALYSER_VERSION = 1,
     ST_ANALYSE_TEXT_MAX = 1 << 20,   /* bytes of text; more is ST_E_TOO_LARGE */
     ST_ANALYSE_CHARACTERS_MAX = 200, /* the most mentioned are kept; others speak as unknown */
+    ST_ANALYSE_SEGMENTS_MAX = 30000, /* behind these, only nonsense has more, the rest is narration */
     ST_SEGMENT_CHARS_MAX = 400,      /* code points of a segment, at most */
 };
 

@@ -10,113 +10,113 @@ struct tongue {
 };
 
 /* Latin script. */
-static const struct tongue latin[] =
-    {{"en", "",
-      "the and of to was that his her with for had not she but you said they were have from this all there when what "
-      "would been who which him are them hello yes where could is it he my in will your do out up then about little "
-      "time into very old no good how did just like its can know one has went me never we be as on at by an if or so"},
-     "der die und das nicht ist ich sie ein zu den mit von dem es war sich auf eine auch als aber wie er hatte "
-     "sagte noch nach wenn nur so ihr mich mir dich wir ihn einen einer was aus bei doch schon kein dann da hallo "
-     "ja sein seine im am um wurde haben kann über immer wieder"},
-                           "le la les et des est un une du que qui dans il elle pas pour sur ne se ce son sa ses avec "
-                           "mais vous nous je "
-                           "tu était au plus par tout comme lui dit avait on bonjour oui cette ils leur bien sans si "
-                           "où être fait aux moi "
-                           "c'est j'ai qu'il n'est d'un d'une l'on de en"
-}
-, "el la los las de que y en un una por con no se su es para como lo más pero sus le ya era muy cuando había sin "
-  "sobre ella él me si mi dijo estaba qué hola sí todo también porque del al este esta entonces donde fue ni te "
-  "yo nada hasta desde casa ser"
-}
-, "il di che la e un una per non è in con si lo le gli della del nel da sono era come ma più disse ha anche alla "
-  "suo sua al dei delle mi ti questo questa tutto quando cosa io lui lei ciao sì perché aveva molto se ci ne i o "
-  "poi dove essere nella sul"
-}
-, "o a de que e do da em um uma para com não os as se no na por mais dos das como mas foi ao ele ela seu sua ou "
-  "quando muito nos já eu também só pelo pela isso disse estava era você olá sim são está tinha havia me meu "
-  "minha nem então onde à"
-}
-, "de het een en van ik te dat die in je niet zijn is was op aan met als voor had er maar om hem dan zou of wat "
-  "mijn men dit zo door over ze zich bij ook tot mij uit zei haar hij naar heeft hebben deze nog wij hallo ja "
-  "nee geen toen werd waren kan"
-}
-, "och det att i en jag hon som han på den med var sig för så till är men ett om hade de av icke mig du henne då "
-  "sin nu har inte hans honom skulle hennes där min man ej vid kunde något från ut när efter upp vi dem vara vad "
-  "över än sade hej ja nej"
-}
-, "og i det at en den til er som på de med han af for ikke der var mig sig men et har om vi min havde ham hun nu "
-  "over da fra du ud sin dem os op man hans hvor eller hvad skal selv her alle vil blev kunne ind når være dog "
-  "noget ville jo deres efter ned skulle denne end dette mit også sagde hej ja nej jeg"
-}
-, "og i jeg det at en et den til er som på de med han av ikke der så var meg seg men har om vi min mitt ha hadde "
-  "hun nå over da ved fra du ut sin dem oss opp man kan hans hvor eller hva skal selv sjøl her alle vil ble "
-  "kunne inn når være noe ville deres etter ned skulle denne si sa hei ja nei"
-}
-, "ja on ei se että oli hän en mutta ovat mitä niin kuin minä sinä joka ole kun jo nyt hänen mikä sen olen "
-  "kaikki vain tai myös hyvin sitten siitä olla minun minut hei kyllä sanoi vielä tämä olet me he jos koska "
-  "missä ennen pois"
-}
-, "i w nie na się z do to że a o jak jest po co ale tak za od go już by był była przez dla ja mu jej jego ich "
-  "tylko tego mnie ci ten ta te kiedy gdy bardzo może jeszcze było czy pan powiedział cześć nic przy też są"
-}
-, "a se v na je že to s z do o i jak ale by tak si po jsem za byl byla bylo co když už jen pro které který ve "
-  "jsou ještě být nebo mu jeho její pod při kde mě mi ne od k u řekl řekla ano ahoj ten ta"
-}
-, "a sa v na je že to s z do o i ako ale by tak si po som za bol bola bolo čo keď už len pre ktoré ktorý vo sú "
-  "ešte byť alebo mu jeho jej pod pri kde ma mi nie od k u povedal povedala áno ahoj ten tá"
-}
-, "a az és hogy nem is egy volt de meg csak már ezt azt mint vagy ha el mi ki én te ő van kell mert aztán még "
-  "nagyon most ott itt ez így úgy lehet minden akkor mondta igen szia fel be neki"
-}
-, "și de la în nu a un o pe cu că este din se mai să care era au fost ce pentru lui dar el ea sa său eu tu când "
-  "cum după până spre ei le ca am ai sunt dacă atunci fără unde spuse zise da bună ne"
-}
-, "ve bir bu da de için ne o ben sen çok mi mı gibi daha var yok ama kadar her şey olan ile diye sonra dedi "
-  "değil ki onu ona onun biz siz evet hayır merhaba iyi zaman en ya şimdi nasıl neden oldu"
-}
-, "yang dan di itu dengan untuk tidak ini dari dalam akan pada ke juga saya ada adalah kami mereka kita dia aku "
-  "kamu telah karena bisa sudah oleh anda seperti lagi apa sangat orang seorang halo ya lebih atau hari sebuah "
-  "kata"
-}
-, "và của là có không một những được cho trong với người đã này đến khi ra cũng như từ ở tôi anh em bà ông cô nó "
-  "thì mà lại đi nói rất sẽ về làm"
-}
-, "el la els les de i que a en un una per amb no es del va ser seu seva com més però quan ja ell ella què dir "
-  "tot molt això aquest aquesta nen havia són també fins després on jo em si al"
-}
-, "i u je da se na su za od s a ali kao što ne bi sam samo koji koja ili iz po o ga mu joj nije bio bila bilo "
-  "kad kako već još ovo to taj ta sve sada tako rekao rekla bog ja ti on ona"
-}
-, "ja on ei et see oli ta ma kui aga mis ka nii oma siis välja tema mida või kes veel selle nagu üks kõik ning "
-  "pole mina sina olid juba ütles tere jah"
-}
-, "ir į kad ne tai su iš bet kaip jis ji buvo yra aš tu jo jos dar per už ant apie kas tik nuo ar jau man jam "
-  "jai pasakė taip labas po prie"
-}
-, "un ir ka no uz ar to es viņš viņa bet kas bija tas par kā tu vai nav mēs tad jau pie tik vēl kad sev man pēc "
-  "teica jā sveiks"
-}
-, "et in est non ad cum sed qui quae quod ut ex si a ab de atque enim nec esse erat sunt hic ille eius autem "
-  "etiam quam nunc per se iam inquit"
-}
-, "die het en van nie is in 'n sy hy ek was te dat vir met op aan om my jy sê maar nog haar hom wat as na toe "
-  "hulle ons kan sal baie daar"
-}
-, "la kaj de en estas mi ne li ŝi al ke por kun estis sed vi ili kiel tiu pli ĉiuj ankaŭ diris unu kiu io tre el "
-  "ĝi"
-}
-,
+static const struct tongue latin[] = {
+    {"en", "",
+     "the and of to was that his her with for had not she but you said they were have from this all there when "
+     "what would been who which him are them hello yes where could is it he my in will your do out up "
+     "then about little time into very old no good how did just like its can know one has went me never "
+     "we be as on at by an if or so"},
+    {"de", "äöüß",
+     "der die und das nicht ist ich sie ein zu den mit von dem es war sich auf eine auch als aber wie er "
+     "hatte sagte noch nach wenn nur so ihr mich mir dich wir ihn einen einer was aus bei doch schon "
+     "kein dann da hallo ja sein seine im am um wurde haben kann über immer wieder"},
+    {"fr", "çœêèùûîô",
+     "le la les et des est un une du que qui dans il elle pas pour sur ne se ce son sa ses avec mais "
+     "vous nous je tu était au plus par tout comme lui dit avait on bonjour oui cette ils leur "
+     "bien sans si où être fait aux moi c'est j'ai qu'il n'est d'un d'une l'on de en"},
+    {"es", "ñ¿¡",
+     "el la los las de que y en un una por con no se su es para como lo más pero sus le ya era muy cuando "
+     "había sin sobre ella él me si mi dijo estaba qué hola sí todo también porque del al este esta "
+     "entonces donde fue ni te yo nada hasta desde casa ser"},
+    {"it", "ìòù",
+     "il di che la e un una per non è in con si lo le gli della del nel da sono era come ma più disse ha "
+     "anche alla suo sua al dei delle mi ti questo questa tutto quando cosa io lui lei ciao sì perché "
+     "aveva molto se ci ne i o poi dove essere nella sul"},
+    {"pt", "ãõçâ",
+     "o a de que e do da em um uma para com não os as se no na por mais dos das como mas foi ao ele ela "
+     "seu sua ou quando muito nos já eu também só pelo pela isso disse estava era você olá sim são "
+     "está tinha havia me meu minha nem então onde à"},
+    {"nl", "ĳ",
+     "de het een en van ik te dat die in je niet zijn is was op aan met als voor had er maar om hem dan zou of "
+     "wat mijn men dit zo door over ze zich bij ook tot mij uit zei haar hij naar heeft hebben deze nog "
+     "wij hallo ja nee geen toen werd waren kan"},
+    {"sv", "åäö",
+     "och det att i en jag hon som han på den med var sig för så till är men ett om hade de av icke mig du "
+     "henne då sin nu har inte hans honom skulle hennes där min man ej vid kunde något från ut när "
+     "efter upp vi dem vara vad över än sade hej ja nej"},
+    {"da", "æøå",
+     "og i det at en den til er som på de med han af for ikke der var mig sig men et har om vi min havde ham "
+     "hun nu over da fra du ud sin dem os op man hans hvor eller hvad skal selv her alle vil blev "
+     "kunne ind når være dog noget ville jo deres efter ned skulle denne end dette mit også sagde hej "
+     "ja nej jeg"},
+    {"no", "æøå",
+     "og i jeg det at en et den til er som på de med han av ikke der så var meg seg men har om vi min mitt ha "
+     "hadde hun nå over da ved fra du ut sin dem oss opp man kan hans hvor eller hva skal selv sjøl "
+     "her alle vil ble kunne inn når være noe ville deres etter ned skulle denne si sa hei ja nei"},
+    {"fi", "äö",
+     "ja on ei se että oli hän en mutta ovat mitä niin kuin minä sinä joka ole kun jo nyt hänen mikä sen "
+     "olen kaikki vain tai myös hyvin sitten siitä olla minun minut hei kyllä sanoi vielä tämä olet me "
+     "he jos koska missä ennen pois"},
+    {"pl", "ąęłńśźżć",
+     "i w nie na się z do to że a o jak jest po co ale tak za od go już by był była przez dla ja mu jej "
+     "jego ich tylko tego mnie ci ten ta te kiedy gdy bardzo może jeszcze było czy pan powiedział "
+     "cześć nic przy też są"},
+    {"cs", "ěřůčžý",
+     "a se v na je že to s z do o i jak ale by tak si po jsem za byl byla bylo co když už jen pro které "
+     "který ve jsou ještě být nebo mu jeho její pod při kde mě mi ne od k u řekl řekla ano ahoj ten ta"},
+    {"sk", "ľĺŕôä",
+     "a sa v na je že to s z do o i ako ale by tak si po som za bol bola bolo čo keď už len pre ktoré ktorý "
+     "vo sú ešte byť alebo mu jeho jej pod pri kde ma mi nie od k u povedal povedala áno ahoj ten tá"},
+    {"hu", "őűáéí",
+     "a az és hogy nem is egy volt de meg csak már ezt azt mint vagy ha el mi ki én te ő van kell mert "
+     "aztán még nagyon most ott itt ez így úgy lehet minden akkor mondta igen szia fel be neki"},
+    {"ro", "ăâîșțşţ",
+     "și de la în nu a un o pe cu că este din se mai să care era au fost ce pentru lui dar el ea sa său "
+     "eu tu când cum după până spre ei le ca am ai sunt dacă atunci fără unde spuse zise da bună ne"},
+    {"tr", "ığşç",
+     "ve bir bu da de için ne o ben sen çok mi mı gibi daha var yok ama kadar her şey olan ile diye sonra "
+     "dedi değil ki onu ona onun biz siz evet hayır merhaba iyi zaman en ya şimdi nasıl neden oldu"},
+    {"id", "",
+     "yang dan di itu dengan untuk tidak ini dari dalam akan pada ke juga saya ada adalah kami mereka kita dia "
+     "aku kamu telah karena bisa sudah oleh anda seperti lagi apa sangat orang seorang halo ya lebih atau "
+     "hari sebuah kata"},
+    {"vi", "đơưạảấầẩậắằặẹẻẽếềểệỉịọỏốồổộớờởợụủứừửữựỳỵỷỹ",
+     "và của là có không một những được cho trong với người đã này "
+     "đến khi ra cũng như từ ở tôi anh em bà ông cô nó thì mà lại đi nói rất sẽ về làm"},
+    {"ca", "·çàòï",
+     "el la els les de i que a en un una per amb no es del va ser seu seva com més però quan ja ell ella "
+     "què dir tot molt això aquest aquesta nen havia són també fins després on jo em si al"},
+    {"hr", "čćđšž",
+     "i u je da se na su za od s a ali kao što ne bi sam samo koji koja ili iz po o ga mu joj nije bio "
+     "bila bilo kad kako već još ovo to taj ta sve sada tako rekao rekla bog ja ti on ona"},
+    {"et", "õäöü",
+     "ja on ei et see oli ta ma kui aga mis ka nii oma siis välja tema mida või kes veel selle nagu üks "
+     "kõik ning pole mina sina olid juba ütles tere jah"},
+    {"lt", "ėįųūšž",
+     "ir į kad ne tai su iš bet kaip jis ji buvo yra aš tu jo jos dar per už ant apie kas tik nuo ar jau "
+     "man jam jai pasakė taip labas po prie"},
+    {"lv", "āēīūģķļņ",
+     "un ir ka no uz ar to es viņš viņa bet kas bija tas par kā tu vai nav mēs tad jau pie tik vēl "
+     "kad sev man pēc teica jā sveiks"},
+    {"la", "",
+     "et in est non ad cum sed qui quae quod ut ex si a ab de atque enim nec esse erat sunt hic ille eius "
+     "autem etiam quam nunc per se iam inquit"},
+    {"af", "",
+     "die het en van nie is in 'n sy hy ek was te dat vir met op aan om my jy sê maar nog haar hom wat as na "
+     "toe hulle ons kan sal baie daar"},
+    {"eo", "ĉĝĥĵŝŭ",
+     "la kaj de en estas mi ne li ŝi al ke por kun estis sed vi ili kiel tiu pli ĉiuj ankaŭ diris unu "
+     "kiu io tre el ĝi"},
+};
 
-    static const struct tongue cyrillic[] = {
-        {"ru", "ыэъё",
-         "и в не на что он она я с как это но же по было был была его её сказал сказала все так за у из мне"},
-        {"uk", "іїєґ",
-         "і в не на що він вона я з як це але та було був була його її сказав сказала все так за у із мені"},
-        {"be", "ўі", "і ў не на што ён яна я з як гэта але было быў была яго яе сказаў сказала усё так за у мне"},
-        {"bg", "ъщ", "и в не на че той тя аз с как това но се беше го й каза всичко така за от са да му я ще къде"},
-        {"sr", "љњћђџј", "и у не на да он она је се са како то али био била његов рекао рекла све тако за из ми"},
-        {"mk", "ѓќѕјљњ", "и во не на да тој таа е се со како тоа но беше го рече сите така за од ми"},
-        {"kk", "әғқңөұүһі", "және бір бұл мен сен ол да де емес үшін деп еді бар жоқ"},
+static const struct tongue cyrillic[] = {
+    {"ru", "ыэъё", "и в не на что он она я с как это но же по было был была его её сказал сказала все так за у из мне"},
+    {"uk", "іїєґ", "і в не на що він вона я з як це але та було був була його її сказав сказала все так за у із мені"},
+    {"be", "ўі", "і ў не на што ён яна я з як гэта але было быў была яго яе сказаў сказала усё так за у мне"},
+    {"bg", "ъщ", "и в не на че той тя аз с как това но се беше го й каза всичко така за от са да му я ще къде"},
+    {"sr", "љњћђџј", "и у не на да он она је се са како то али био била његов рекао рекла све тако за из ми"},
+    {"mk", "ѓќѕјљњ", "и во не на да тој таа е се со како тоа но беше го рече сите така за од ми"},
+    {"kk", "әғқңөұүһі", "және бір бұл мен сен ол да де емес үшін деп еді бар жоқ"},
 };
 
 static const struct tongue arabic[] = {

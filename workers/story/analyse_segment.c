@@ -4,6 +4,7 @@
 enum {
     PIECE_GOOD = 220,   /* characters from which a piece ends at the next sentence's end */
     PIECE_CLAUSE = 120, /* and the least it must have to end at a comma */
+    SEGMENTS_MANY = ST_ANALYSE_SEGMENTS_MAX - ST_ANALYSE_TEXT_MAX / PIECE_CLAUSE,
 };
 
 struct piece {
@@ -56,9 +57,9 @@ static char *copy_text(struct an *an, const char *s, const char *end)
     char *copy = st_alloc(an->arena, (size_t)(end - s) + 1);
     size_t n = 0;
     for (const char *p = s; p < end; p++) {
-        if (is_emphasis(s, p, end) || (*p == ' ' && (n == 0 || copy[n - 1] == ' ')))
-            continue;
-        copy[n++] = *p;
+        char c = *p == '\n' ? ' ' : *p;
+        if (!is_emphasis(s, p, end) && !(c == ' ' && (n == 0 || copy[n - 1] == ' ')))
+            copy[n++] = c;
     }
     while (n > 0 && copy[n - 1] == ' ')
         n--;
@@ -109,7 +110,7 @@ static const char *cut(const struct an *an, const char *s, const char *end)
                 return sentence;
         } else if (is_clause_mark(cp) && chars >= PIECE_CLAUSE) {
             clause = p;
-        } else if (cp == ' ') {
+        } else if (cp == ' ' || cp == '\n') {
             space = p;
         }
     }
@@ -120,7 +121,7 @@ static const char *cut(const struct an *an, const char *s, const char *end)
     return clause ? clause : space ? space : base > s ? base : p;
 }
 
-static void add_pieces(struct maker *m, uint32_t span, const char *s, const char *end)
+static void add_pieces(struct maker *m, uint32_t span, enum st_segment_kind kind, const char *s, const char *end)
 {
     struct an *an = m->an;
     while (s < end) {
@@ -158,7 +159,7 @@ static void cut_paragraph(struct maker *m, const struct an_para *para)
         if (an->spans[s].kind == ST_NARRATION)
             while (last + 1 < para->s1 && an->spans[last + 1].kind == ST_NARRATION)
                 last++;
-        add_pieces(m, s, start, an->text + an->spans[last].end);
+        add_pieces(m, s, (enum st_segment_kind)an->spans[s].kind, start, an->text + an->spans[last].end);
         s = last + 1;
     }
 }
@@ -269,13 +270,16 @@ void an_make_segments(struct an *an, struct st_analysis *out)
     static const char *const evidences[] = {NULL,           "attribution",  "pronoun", "action",
                                             "introduction", "continuation", "turn",    "address"};
     struct maker m = {.an = an};
-    for (uint32_t i = 0; i < an->n_paras; i++)
+    uint32_t i = 0;
+    for (; i < an->n_paras && m.n_pieces < SEGMENTS_MANY; i++)
         cut_paragraph(&m, &an->paras[i]);
+    if (i < an->n_paras) /* no story: the rest is read out as it comes */
+        add_pieces(&m, an->paras[i].s0, ST_NARRATION, an->text + an->paras[i].start, an->text + an->len);
     give_ids(&m);
     out->segments = st_new_n(an->arena, struct st_segment, m.n_pieces);
     out->n_segments = (int)m.n_pieces;
     int paragraph = -1, last = -1;
-    for (uint32_t i = 0; i < m.n_pieces; i++) {
+    for (i = 0; i < m.n_pieces; i++) {
         struct piece *piece = &m.pieces[i];
         feel_piece(an, piece);
         paragraph += piece->segment.paragraph != last;

@@ -137,10 +137,7 @@ sub state_file {
 
 sub secret { my $f = "$DIR/secrets/edge.key"; write_file($f, "0123456789abcdef" x 4 . "\n") if !-e $f; return '0123456789abcdef' x 4 }
 
-sub main_config {
-    my $user = $> == 0 ? 'user root;' : '';
-    return "$user load_module @{[module()]};";
-}
+sub main_config { return "load_module @{[module()]};" }
 
 sub contract { return "$ROOT/tests/edge/contract.yaml" }
 
@@ -204,7 +201,7 @@ sub configure {
     my ($class, $nginx, %with) = @_;
     $nginx->configure(
         workers => $with{workers},
-        main    => "load_module @{[module()]};",
+        main    => main_config(),
         http    => http_config(%with) . ($with{http} // ''),
         server  => ($with{server} // server_config()) . ($with{more} // '')
     );

@@ -32,7 +32,7 @@ sub new {
 sub configure {
     my ($self, %part) = @_;
     my $dir    = $self->{dir};
-    my $user   = $> == 0 && ($part{main} // '') !~ /\buser\s/ ? 'user root;' : '';
+    my $user   = $> == 0 ? 'user root;' : '';
     my $temp   = join "\n    ", map { "${_}_temp_path $dir/nginx/$_;" } qw(client_body proxy fastcgi uwsgi scgi);
     my $listen = $part{listen} // "listen 127.0.0.1:$self->{port};";
     $self->write_conf(<<"CONF");

@@ -1,0 +1,135 @@
+# Collaborations: open a story, invite, accept, take part.
+use strict;
+use warnings;
+use utf8;
+use Test::More;
+use Storytelling::Platform;
+use Storytelling::Client;
+use Storytelling::Contract;
+
+binmode Test::More->builder->$_, ':utf8' for qw(output failure_output todo_output);
+my $platform = Storytelling::Platform->shared;
+my $client   = $platform->client;
+my $api      = Storytelling::Contract->new($platform, $client);
+my $UNKNOWN  = '0193c7e2-1111-7111-8111-111111111111';
+my ($host, $guest, $eve) = map { $client->register_user(displayName => $_) } 'Host „H“', 'Guest', 'Eve';
+
+my $story = $client->post('/v1/stories', json => {title => 'Shared', content => 'The moon rose.'}, token => $host->{token})->{json}{storyId};
+sub open_room { my ($who, $id, %more) = @_; return {json => {storyId => $id}, token => $who->{token}, %more} }
+sub room { my ($who, $id, %more) = @_; return {path => {collaborationId => $id}, token => $who->{token}, %more} }
+sub invite { my ($who, $id, %with) = @_; return room($who, $id, json => {email => $guest->{email}, role => 'voice', %with}) }
+sub acceptance { my ($who, $code) = @_; return {json => {token => $code}, token => $who->{token}} }
+
+# --- open -------------------------------------------------------------------------------------------------------------
+
+my $new = $api->succeeds(201, createCollaboration => open_room($host, $story), 'an author opens a story, at once');
+my $id = $new->{json}{collaborationId};
+is $new->{headers}{location}, "/v1/collaborations/$id", 'Location says where';
+is $new->{json}{storyTitle}, 'Shared', 'with its title';
+is_deeply $new->{json}{participants}, [], 'nobody takes part yet';
+is_deeply $api->succeeds(200, getCollaboration => room($host, $id), 'the host looks at it')->{json}, $new->{json}, 'and finds it so';
+$api->fails(404, 'not_found', createCollaboration => open_room($eve, $story), 'nobody opens others\' stories');
+$api->fails(404, 'not_found', createCollaboration => open_room($host, $UNKNOWN), 'nor what is not there');
+$api->fails(422, 'unprocessable', createCollaboration => open_room($host, $_), "no story: $_", '/storyId') for 'x', '', "$story ";
+$api->fails(404, 'not_found', getCollaboration => room($eve, $id), 'others do not see it');
+$api->fails(404, 'not_found', getCollaboration => room($host, $UNKNOWN), 'like what is not there');
+
+my $keyed = $api->succeeds(201, createCollaboration => open_room($host, $story, headers => {'Idempotency-Key' => 'room'}), 'another, with a key');
+is $api->succeeds(201, createCollaboration => open_room($host, $story, headers => {'Idempotency-Key' => 'room'}), 'sent again')->{json}{collaborationId},
+    $keyed->{json}{collaborationId}, 'is the same';
+
+# --- invite -----------------------------------------------------------------------------------------------------------
+
+my $invitation = $api->succeeds(201, createInvitation => invite($host, $id), 'the host invites');
+is $invitation->{json}{status}, 'sent', 'it is sent';
+unlike $invitation->{content}, qr/token/i, 'the code is not in the answer';
+$api->fails(404, 'not_found', createInvitation => invite($eve, $id), 'others do not invite');
+$api->fails(404, 'not_found', createInvitation => invite($host, $UNKNOWN), 'nor into what is not there');
+my %bad = ('/email' => [{email => 'guest'}, {email => "a\@b.example\nBcc: x\@y.example"}], '/role' => [{role => 'owner'}, {role => 'admin'}]);
+for my $pointer (sort keys %bad) {
+    $api->fails(422, 'unprocessable', createInvitation => invite($host, $id, %$_), "refused: @{[%$_]}", $pointer) for @{$bad{$pointer}};
+}
+my $mail = $client->wait_for_mail($guest->{email}, qr/Shared/);
+is $mail->{headers}{'x-campaign'}, 'collaboration.invitation.sent', 'a mail invites to the story';
+like $mail->{text}, qr/Host „H“/, 'and says who invites';
+my ($code) = $mail->{text} =~ /^([\w-]{16,})\s*$/m;
+ok $code, 'and how to accept';
+
+my $invitations = $api->succeeds(200, listInvitations => room($host, $id), 'the host lists the invitations')->{json}{items};
+is_deeply [map { $_->{email} } @$invitations], [$guest->{email}], 'there is one';
+$api->fails(404, 'not_found', listInvitations => room($eve, $id), 'others do not list them');
+
+# --- accept -----------------------------------------------------------------------------------------------------------
+
+$api->fails(404, 'not_found', acceptInvitation => acceptance($guest, $_), "no code: $_") for 'x', 'A' x 22, scalar reverse $code;
+$api->fails(409, 'conflict', acceptInvitation => acceptance($host, $code), 'the host need not accept');
+is $client->get("/v1/stories/$story", token => $guest->{token})->{status}, 404, 'the guest does not see the story yet';
+my $membership = $api->succeeds(200, acceptInvitation => acceptance($guest, $code), 'the guest accepts');
+is_deeply $membership->{json}, {collaborationId => $id, storyId => $story, role => 'voice'}, 'and learns what to';
+$api->fails(404, 'not_found', acceptInvitation => acceptance($_, $code), 'a code holds once') for $guest, $eve;
+my $seen = $api->succeeds(200, getCollaboration => room($guest, $id), 'the guest sees the collaboration')->{json};
+is_deeply [map { "$_->{userId} $_->{displayName} $_->{role}" } @{$seen->{participants}}], ["$guest->{userId} Guest voice"], 'and takes part';
+is $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status}, 'accepted', 'the host sees that';
+$api->fails(404, 'not_found', $_->[0] => $_->[1], "$_->[0]: a guest does not lead") for [listInvitations => room($guest, $id)], [createInvitation => invite($guest, $id)];
+
+ok wait_for(sub { $client->get("/v1/stories/$story", token => $guest->{token})->{status} == 200 }, 10), 'the guest reads the story';
+for my $part (qw(analysis narration video)) {
+    ok wait_for(sub { $client->get("/v1/stories/$story/$part", token => $guest->{token})->{status} == 200 }, 10), "and its $part";
+}
+is $client->patch("/v1/stories/$story", json => {title => 'Mine'}, token => $guest->{token}, headers => {'If-Match' => '*'})->{status}, 404, 'but does not change it';
+my ($item) = grep { $_->{storyId} eq $story } @{$client->get('/v1/stories', token => $guest->{token})->{json}{items}};
+is $item->{collaboratorCount}, 1, 'it stands in the guest\'s list';
+is $item->{authorName}, 'Host „H“', 'as its author\'s';
+is $client->get("/v1/stories/$story", token => $eve->{token})->{status}, 404, 'and nobody else has got in';
+ok $client->wait_for_mail($host->{email}, qr/Guest/), 'the host is told by mail';
+
+# Two who race for one code: one wins.
+$api->succeeds(201, createInvitation => invite($host, $id, email => $eve->{email}, role => 'listener'), 'another invitation');
+$client->wait_for_mail($eve->{email}, qr/Shared/)->{text} =~ /^([\w-]{16,})\s*$/m;
+my $contested = $1;
+my @children = map {
+    my $who = $_;
+    pipe(my $read, my $write) or die;
+    my $pid = fork // die;
+    if (!$pid) {
+        syswrite $write, $platform->client->post('/v1/invitations/accept', json => {token => $contested}, token => $who->{token})->{status};
+        require POSIX;
+        POSIX::_exit(0);
+    }
+    close $write;
+    [$pid, $read];
+} ($eve, $client->register_user) x 3;
+my @statuses = map { my ($pid, $read) = @$_; my $said = <$read>; waitpid $pid, 0; $said } @children;
+is_deeply [sort @statuses], [200, (404) x 5], 'of many who accept at once, one gets in';
+is scalar @{$api->call(getCollaboration => room($host, $id))->{json}{participants}}, 2, 'and is one participant';
+
+# An invitation that has expired.
+$api->succeeds(201, createInvitation => invite($host, $id, email => 'late@example.org'), 'one that nobody answers');
+$platform->sql('collaboration', "update invitations set expires_at = now() - interval '1 second' where email = 'late\@example.org' and collaboration_id = '$id'");
+is $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status}, 'expired', 'expires';
+$client->wait_for_mail('late@example.org', qr/Shared/)->{text} =~ /^([\w-]{16,})\s*$/m;
+$api->fails(404, 'not_found', acceptInvitation => acceptance($client->register_user, $1), 'and cannot be accepted any more');
+
+# --- lists ------------------------------------------------------------------------------------------------------------
+
+my $list = $api->succeeds(200, listCollaborations => {token => $host->{token}}, 'the host lists collaborations')->{json}{items};
+is_deeply [map { $_->{collaborationId} } @$list], [$keyed->{json}{collaborationId}, $id], 'newest first';
+is_deeply [map { $_->{collaborationId} } @{$api->succeeds(200, listCollaborations => {token => $guest->{token}}, 'so does the guest')->{json}{items}}], [$id], 'who takes part';
+my $page = $api->succeeds(200, listCollaborations => {token => $host->{token}, query => {limit => 1}}, 'a page')->{json};
+my $rest = $api->succeeds(200, listCollaborations => {token => $host->{token}, query => {limit => 1, cursor => $page->{nextCursor}}}, 'and the next')->{json};
+is $rest->{items}[0]{collaborationId}, $id, 'go on where the first ended';
+ok !exists $rest->{nextCursor}, 'to the end';
+$api->fails(400, 'invalid_request', listCollaborations => {token => $guest->{token}, query => {cursor => $page->{nextCursor}}}, 'a cursor is its owner\'s');
+$api->fails(400, 'invalid_request', listInvitations => room($host, $id, query => {cursor => $page->{nextCursor}}), 'and its list\'s');
+
+# --- limits and the end -----------------------------------------------------------------------------------------------
+
+$platform->sql('collaboration', "update people set invitation_limit = 3 where user_id = '$host->{userId}'");
+$api->fails(402, 'payment_required', createInvitation => invite($host, $id), 'a tier has so many invitations');
+is $client->request(DELETE => "/v1/stories/$story", {token => $host->{token}})->{status}, 204, 'the story is deleted';
+ok wait_for(sub { $api->call(getCollaboration => room($host, $id))->{json}{status} eq 'cancelled' }, 10), 'its collaborations end';
+$platform->sql('collaboration', "update people set invitation_limit = null where user_id = '$host->{userId}'");
+$api->fails(409, 'conflict', createInvitation => invite($host, $id), 'nobody is invited any more');
+$api->fails(404, 'not_found', createCollaboration => open_room($host, $story), 'nor is it opened again');
+
+done_testing;

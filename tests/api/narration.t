@@ -1,0 +1,158 @@
+# Narrations: from a story to sound, for whom, in which languages; and what cannot be narrated.
+use strict;
+use warnings;
+use utf8;
+use Test::More;
+use Storytelling::Platform;
+use Storytelling::Client;
+use Storytelling::Contract;
+
+binmode Test::More->builder->$_, ':utf8' for qw(output failure_output todo_output);
+my $platform = Storytelling::Platform->shared;
+my $client   = $platform->client;
+my $api      = Storytelling::Contract->new($platform, $client);
+my $UNKNOWN  = '0193c7e2-1111-7111-8111-111111111111';
+my ($ada, $eve) = map { $client->register_user } 1, 2;
+
+sub post { my ($who, %story) = @_; return $client->post('/v1/stories', json => {title => 'Told', %story}, token => $who->{token})->{json}{storyId} }
+sub of { my ($who, $id) = @_; return {path => {storyId => $id}, token => $who->{token}} }
+sub audio { my ($who, $id, %more) = @_; return {path => {narrationId => $id}, token => $who->{token}, raw => 1, %more} }
+
+# The narration when it has come to its end; every answer on the way keeps to the contract.
+sub narrated {
+    my ($who, $story, $name) = @_;
+    my ($seen, @complaints);
+    wait_for(sub {
+        $seen = $api->call(getNarration => of($who, $story));
+        push @complaints, $api->complaints(getNarration => $seen);
+        return ($seen->{json}{status} // '') ne 'pending';
+    }, 40);
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is_deeply \@complaints, [], "$name: the answers keep to the contract";
+    return $seen->{json};
+}
+
+# --- a story is heard -------------------------------------------------------------------------------------------------
+
+my $story = post($ada, content => "“Stop!” shouted Mary angrily.\n\nTom laughed. “I am so happy,” he said.");
+$api->succeeds(200, getNarration => of($ada, $story), 'it can be asked for at once');
+my $narration = narrated($ada, $story, 'English');
+is $narration->{status}, 'ready', 'a story is narrated';
+my $id = $narration->{narrationId};
+my $analysis = $client->get("/v1/stories/$story/analysis", token => $ada->{token})->{json};
+is_deeply [map { $_->{segmentId} } @{$narration->{segments}}], [map { $_->{segmentId} } @{$analysis->{segments}}], 'each segment of the analysis is heard, in order';
+my $at = 0;
+for (@{$narration->{segments}}) {
+    ok $_->{startMs} >= $at && $_->{endMs} > $_->{startMs} && $_->{endMs} <= $narration->{durationMs}, 'one after the other, inside the sound';
+    $at = $_->{endMs};
+}
+my %voice = map { $_->{character} // 'narrator' => $_->{voice} } @{$narration->{voices}};
+is_deeply [sort keys %voice], [qw(Mary Tom narrator)], 'everybody has a voice';
+my %different = reverse %voice;
+is scalar keys %different, 3, 'of their own';
+
+for (['opus', 'audio/ogg', qr/^OggS/], ['mp3', 'audio/mpeg', qr/^(?:ID3|\xff[\xe0-\xff])/]) {
+    my ($format, $type, $magic) = @$_;
+    my ($url) = map { $_->{url} } grep { $_->{format} eq $format } @{$narration->{audio}};
+    ok $url, "$format: has an address";
+    my $whole = $client->get($url, token => $ada->{token});
+    is $whole->{status}, 200, "$format: can be fetched";
+    is $whole->{headers}{'content-type'}, $type, "$format: and says what it is";
+    like $whole->{content}, $magic, "$format: and is that";
+    is $whole->{headers}{'content-length'}, length $whole->{content}, "$format: whole";
+    is $whole->{headers}{'accept-ranges'}, 'bytes', "$format: parts can be asked for";
+    my $size = length $whole->{content};
+    my $part = $client->get($url, token => $ada->{token}, headers => {Range => 'bytes=100-199'});
+    is $part->{status}, 206, "$format: a part";
+    is $part->{headers}{'content-range'}, "bytes 100-199/$size", "$format: says which";
+    is $part->{content}, substr($whole->{content}, 100, 100), "$format: and is that";
+    is $client->get($url, token => $ada->{token}, headers => {Range => 'bytes=-50'})->{content}, substr($whole->{content}, -50), "$format: the end";
+    is $client->get($url, token => $ada->{token}, headers => {Range => "bytes=$size-"})->{status}, 416, "$format: there is nothing behind the end";
+    my $etag = $whole->{headers}{etag};
+    is $client->get($url, token => $ada->{token}, headers => {'If-None-Match' => $etag})->{status}, 304, "$format: unchanged is told";
+    is $client->get($url, token => $ada->{token}, headers => {Range => 'bytes=0-9', 'If-Range' => $etag})->{status}, 206, "$format: a download goes on";
+    is $client->get($url, token => $ada->{token}, headers => {Range => 'bytes=0-9', 'If-Range' => '"other"'})->{status}, 200, "$format: or starts anew";
+    my $head = $client->request(HEAD => $url, {token => $ada->{token}});
+    is "$head->{status} $head->{headers}{'content-length'}", "200 $size", "$format: HEAD says how long it is";
+    is $client->get($url)->{status}, 401, "$format: not without a token";
+}
+is $api->call(getNarrationAudio => audio($ada, $id))->{headers}{'content-type'}, 'audio/ogg', 'Opus is the default';
+$api->fails(400, 'invalid_request', getNarrationAudio => {%{audio($ada, $id, query => {format => $_})}, raw => 0}, "no such format: $_", '/query/format') for 'wav', 'OPUS', '../opus';
+
+# --- somebody else's --------------------------------------------------------------------------------------------------
+
+$api->fails(404, 'not_found', getNarration => of($eve, $story), 'others do not see it');
+$api->fails(404, 'not_found', getNarration => of($ada, $UNKNOWN), 'like what is not there');
+$api->fails(404, 'not_found', getNarrationAudio => {%{audio($eve, $id)}, raw => 0}, 'nor hear it');
+$api->fails(404, 'not_found', getNarrationAudio => {%{audio($ada, $UNKNOWN)}, raw => 0}, 'nor what is not there');
+is $client->get("/_objects/narration/$id/audio.opus", token => $ada->{token})->{status}, 404, 'files are not reached from outside';
+is $client->post("/v1/stories/$story/publish", token => $ada->{token})->{status}, 200, 'a private story is published';
+$api->fails(404, 'not_found', getNarration => of($eve, $story), 'it stays private');
+is $client->patch("/v1/stories/$story", json => {visibility => 'public'}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'then it is for all';
+ok wait_for(sub { $api->call(getNarration => of($eve, $story))->{status} == 200 }, 10), 'everybody may hear it';
+is $api->call(getNarrationAudio => audio($eve, $id))->{status}, 200, 'really';
+is $client->patch("/v1/stories/$story", json => {visibility => 'private'}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'the author takes it back';
+ok wait_for(sub { $api->call(getNarrationAudio => audio($eve, $id))->{status} == 404 }, 10), 'and nobody else hears it any more';
+
+# --- a changed text ---------------------------------------------------------------------------------------------------
+
+is $client->patch("/v1/stories/$story", json => {content => 'Quite another text.'}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'the text changes';
+my $newer = wait_for(sub { my $n = $api->call(getNarration => of($ada, $story))->{json}; $n->{status} eq 'ready' && $n->{narrationId} ne $id && $n }, 40);
+ok $newer, 'and is narrated anew';
+is scalar @{$newer->{segments}}, 1, 'as it is now';
+
+# --- languages --------------------------------------------------------------------------------------------------------
+
+my %texts = (
+    de => '„Halt!“, rief Maria. Der alte Mann lächelte.',
+    ar => 'قال الراعي: «جاء الذئب!» وضحك الناس من بعيد.',
+    he => 'היה היה נסיך קטן שגר על כוכב רחוק.',
+    zh => '从前有一个小女孩，她住在山里。“月亮真美！”小女孩说。',
+    ja => 'むかしむかし、おじいさんがいました。「鬼だ」と桃太郎は言いました。',
+    ru => 'Жил-был старик у самого моря. «Стой!» — крикнула Мария.',
+);
+my %told = map { $_ => post($_ lt 'h' ? $ada : $eve, content => $texts{$_}) } sort keys %texts;
+for my $language (sort keys %texts) {
+    my $n = narrated($language lt 'h' ? $ada : $eve, $told{$language}, $language);
+    is $n->{status}, 'ready', "$language: is narrated" or diag $n->{reason};
+    cmp_ok $n->{durationMs} // 0, '>', 500, "$language: audibly";
+    like $n->{voices}[0]{voice}, qr/espeak/, "$language: by a voice that speaks it";
+}
+
+# --- what cannot be narrated ------------------------------------------------------------------------------------------
+
+my $author = $client->register_user;
+my %unspoken = (
+    'quotation marks only' => {content => '"" “” «» ""'},
+    'punctuation only'     => {content => '... !!! ???'},
+    'no voice'             => {content => 'nuqneH. tlhIngan maH!', language => 'xx'},
+);
+for my $what (sort keys %unspoken) {
+    my $failed = post($author, title => $what, %{$unspoken{$what}});
+    my $n = narrated($author, $failed, $what);
+    is $n->{status}, 'failed', "$what: has an end";
+    like $n->{reason}, qr/\w{3} \w{2}/, "$what: with a reason" and note $n->{reason};
+    my $video = wait_for(sub { my $v = $client->get("/v1/stories/$failed/video", token => $author->{token})->{json}; $v->{status} eq 'failed' && $v }, 10);
+    is $video->{reason}, $n->{reason}, "$what: so does the video";
+    ok $client->wait_for_mail($author->{email}, qr/\Q$n->{reason}\E/), "$what: the author is told";
+}
+for my $emoji ('🦉🌙✨', 'a') {
+    my $n = narrated($author, post($author, content => $emoji), $emoji);
+    like $n->{status}, qr/^(?:ready|failed)$/, "'$emoji' has an end: $n->{status}";
+}
+
+# --- deleted ----------------------------------------------------------------------------------------------------------
+
+is $client->request(DELETE => "/v1/stories/$story", {token => $ada->{token}})->{status}, 204, 'the story is deleted';
+ok wait_for(sub { $api->call(getNarrationAudio => {%{audio($ada, $id)}, raw => 0})->{status} == 404 }, 10), 'its sound is gone';
+ok wait_for(sub { !-e $platform->var . "/objects/narration/$newer->{narrationId}/audio.opus" }, 10), 'also on the disk';
+
+# A deleted story is not spoken to its end: that would take minutes.
+my $long = post($author, title => 'Never told', content => join "\n\n", map { "Tom counted to $_ thousand." } 1 .. 3000);
+ok wait_for(sub { ($api->call(getNarration => of($author, $long))->{json}{progress}{done} // 0) > 0 }, 30), 'a long story is being spoken';
+is $client->request(DELETE => "/v1/stories/$long", {token => $author->{token}})->{status}, 204, 'and deleted meanwhile';
+my $next = post($eve, content => 'The next one.');
+is narrated($eve, $next, 'the next')->{status}, 'ready', 'the next one need not wait for it';
+is scalar(grep { $_->{subject} =~ /Never told/ } $client->mails($author->{email})), 0, 'nobody hears of it';
+
+done_testing;

@@ -1,0 +1,83 @@
+# Videos: from a narration to pictures, for whom; files and captions.
+use strict;
+use warnings;
+use utf8;
+use Test::More;
+use Storytelling::Platform;
+use Storytelling::Client;
+use Storytelling::Contract;
+
+binmode Test::More->builder->$_, ':utf8' for qw(output failure_output todo_output);
+my $platform = Storytelling::Platform->shared;
+my $client   = $platform->client;
+my $api      = Storytelling::Contract->new($platform, $client);
+my $UNKNOWN  = '0193c7e2-1111-7111-8111-111111111111';
+my ($ada, $eve) = map { $client->register_user } 1, 2;
+
+sub of { my ($who, $id) = @_; return {path => {storyId => $id}, token => $who->{token}} }
+sub part { my ($who, $id) = @_; return {path => {videoId => $id}, token => $who->{token}} }
+
+my $story = $client->post('/v1/stories', json => {title => 'Der „Mond“: 100% <b>', content => "“Stop!” shouted Mary.\n\nTom laughed. مرحبا 漢字"}, token => $ada->{token})->{json}{storyId};
+my ($video, @complaints);
+wait_for(sub {
+    my $seen = $api->call(getVideo => of($ada, $story));
+    push @complaints, $api->complaints(getVideo => $seen);
+    $video = $seen->{json};
+    return $video->{status} ne 'pending';
+}, 60);
+is_deeply \@complaints, [], 'every answer on the way keeps to the contract';
+is $video->{status}, 'ready', 'a story is filmed' or diag $video->{reason};
+my $id = $video->{videoId};
+my $narration = $client->get("/v1/stories/$story/narration", token => $ada->{token})->{json};
+cmp_ok abs($video->{durationMs} - $narration->{durationMs}), '<', 1500, 'as long as its narration';
+
+my $whole = $api->call(getVideoFile => part($ada, $id));
+is $whole->{status}, 200, 'the file can be fetched';
+is $whole->{headers}{'content-type'}, 'video/mp4', 'and says what it is';
+like $whole->{content}, qr/^....ftyp/s, 'and is that';
+cmp_ok index($whole->{content}, 'moov'), '<', index($whole->{content}, 'mdat'), 'it plays while it loads';
+my $size = length $whole->{content};
+my $part = $client->get($video->{url}, token => $ada->{token}, headers => {Range => 'bytes=1000-1999'});
+is $part->{status}, 206, 'a part can be asked for';
+is $part->{headers}{'content-range'}, "bytes 1000-1999/$size", 'and says which';
+is $part->{content}, substr($whole->{content}, 1000, 1000), 'and is that';
+is $client->get($video->{url}, token => $ada->{token}, headers => {Range => "bytes=$size-"})->{status}, 416, 'there is nothing behind the end';
+is $client->get($video->{url})->{status}, 401, 'not without a token';
+
+my $captions = $api->call(getVideoCaptions => part($ada, $id));
+is $captions->{status}, 200, 'captions';
+like $captions->{headers}{'content-type'}, qr{^text/vtt; *charset=utf-8$}i, 'as WebVTT';
+my $text = $captions->{content};
+utf8::decode($text);
+like $text, qr/^WEBVTT\n/, 'really';
+like $text, qr/Stop!/, 'with what is said';
+like $text, qr/漢字/, 'in every script';
+my @times = $text =~ /(?:(\d\d):)?(\d\d):(\d\d)\.(\d{3}) -->/g;
+ok @times, 'and times';
+
+$api->fails(404, 'not_found', getVideo => of($eve, $story), 'others do not see it');
+$api->fails(404, 'not_found', getVideo => of($ada, $UNKNOWN), 'like what is not there');
+for my $operation (qw(getVideoFile getVideoCaptions)) {
+    $api->fails(404, 'not_found', $operation => part($eve, $id), "$operation: not for others");
+    $api->fails(404, 'not_found', $operation => part($ada, $UNKNOWN), "$operation: not what is not there");
+}
+is $client->patch("/v1/stories/$story", json => {visibility => 'link'}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'it gets a link';
+$api->fails(404, 'not_found', getVideo => of($eve, $story), 'which counts when it is published');
+is $client->post("/v1/stories/$story/publish", token => $ada->{token})->{status}, 200, 'as it is now';
+ok wait_for(sub { $api->call(getVideoFile => part($eve, $id))->{status} == 200 }, 10), 'so that others see it';
+
+# Two edits in a row: the video that is waited for is the last one.
+for my $text ('The first edit is spoken by nobody.', 'The last edit.') {
+    is $client->patch("/v1/stories/$story", json => {content => $text}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'an edit';
+}
+my $last = wait_for(sub {
+    my $v = $api->call(getVideo => of($ada, $story))->{json};
+    $v->{status} eq 'ready' && $v->{videoId} ne $id && $api->call(getVideoCaptions => part($ada, $v->{videoId}))->{content} =~ /The last edit/ && $v;
+}, 60);
+ok $last, 'is filmed as it is now';
+
+is $client->request(DELETE => "/v1/stories/$story", {token => $ada->{token}})->{status}, 204, 'the story is deleted';
+ok wait_for(sub { $api->call(getVideoFile => part($ada, $last->{videoId}))->{status} == 404 }, 10), 'its video is gone';
+ok wait_for(sub { !-e $platform->var . "/objects/video/$last->{videoId}/video.mp4" }, 10), 'also on the disk';
+
+done_testing;
