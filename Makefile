@@ -83,10 +83,10 @@ asan: deps-test build ## unit, api and flow suites under AddressSanitizer and UB
 
 test-asan: asan
 
-bench: deps-test build ## measure; figures also in build/bench/<suite>.json
+bench: deps-test build ## measure; figures also in build/bench/<suite>.json: SUITE=platform
 	@mkdir -p $(BUILD)/bench
-	@for suite in $(sort $(wildcard tests/bench/*.bench)); do \
-		$$suite --build '$(BUILD)' --out "$(BUILD)/bench/$$(basename $$suite .bench).json" || exit 1; done
+	@status=0; for suite in $(or $(SUITE),$(sort $(basename $(notdir $(wildcard tests/bench/*.bench))))); do echo "== $$suite"; \
+		tests/bench/$$suite.bench --build '$(BUILD)' --out "$(BUILD)/bench/$$suite.json" || status=1; done; exit $$status
 
 fuzz: ## feed each parser hostile bytes: FUZZ_SECONDS=20 for each
 	@systemd/deps $(PACKAGES) $(FUZZ_PACKAGES)

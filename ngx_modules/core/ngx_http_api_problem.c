@@ -75,6 +75,7 @@ ngx_int_t ngx_http_api_refuse(ngx_http_request_t *r, int err, const struct st_sc
 
 ngx_int_t ngx_http_api_send(ngx_http_request_t *r, ngx_uint_t status, const char *type, const ngx_str_t *body)
 {
+    r->expect_tested = 1; /* the answer comes instead of "100 Continue" */
     ngx_int_t rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK && rc != NGX_AGAIN)
         r->keepalive = 0;

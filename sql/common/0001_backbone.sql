@@ -63,7 +63,6 @@ create table inbox (
     event_id uuid primary key,
     received_at timestamptz not null default now()
 );
-create index inbox_age on inbox using brin (received_at);
 
 -- How far this service has read each partition ("story:2") of each publisher. Every transaction that handles an event
 -- moves the position first: that locks the row, and fails for a consumer whose lease (fence) has been taken over.

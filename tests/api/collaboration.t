@@ -52,7 +52,7 @@ for my $pointer (sort keys %bad) {
 my $mail = $client->wait_for_mail($guest->{email}, qr/Shared/);
 is $mail->{headers}{'x-campaign'}, 'collaboration.invitation.sent', 'a mail invites to the story';
 like $mail->{text}, qr/Host „H“/, 'and says who invites';
-my ($code) = $mail->{text} =~ /^([\w-]{16,})\s*$/m;
+my $code = code_of($mail);
 ok $code, 'and how to accept';
 
 my $invitations = $api->succeeds(200, listInvitations => room($host, $id), 'the host lists the invitations')->{json}{items};
@@ -85,8 +85,7 @@ ok $client->wait_for_mail($host->{email}, qr/Guest/), 'the host is told by mail'
 
 # Two who race for one code: one wins.
 $api->succeeds(201, createInvitation => invite($host, $id, email => $eve->{email}, role => 'listener'), 'another invitation');
-$client->wait_for_mail($eve->{email}, qr/Shared/)->{text} =~ /^([\w-]{16,})\s*$/m;
-my $contested = $1;
+my $contested = code_of($client->wait_for_mail($eve->{email}, qr/Shared/));
 my @children = map {
     my $who = $_;
     pipe(my $read, my $write) or die;
@@ -107,8 +106,8 @@ is scalar @{$api->call(getCollaboration => room($host, $id))->{json}{participant
 $api->succeeds(201, createInvitation => invite($host, $id, email => 'late@example.org'), 'one that nobody answers');
 $platform->sql('collaboration', "update invitations set expires_at = now() - interval '1 second' where email = 'late\@example.org' and collaboration_id = '$id'");
 is $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status}, 'expired', 'expires';
-$client->wait_for_mail('late@example.org', qr/Shared/)->{text} =~ /^([\w-]{16,})\s*$/m;
-$api->fails(404, 'not_found', acceptInvitation => acceptance($client->register_user, $1), 'and cannot be accepted any more');
+my $late = code_of($client->wait_for_mail('late@example.org', qr/Shared/));
+$api->fails(404, 'not_found', acceptInvitation => acceptance($client->register_user, $late), 'and cannot be accepted any more');
 
 # --- lists ------------------------------------------------------------------------------------------------------------
 

@@ -425,6 +425,29 @@ static void what_is_no_character(void **state)
     st_arena_release(&a);
 }
 
+/* Descriptions that the text itself ties to names; names that are common words; kin; groups. */
+static void who_is_who(void **state)
+{
+    (void)state;
+    struct st_arena a = {0};
+    struct st_analysis *found =
+        analyse(&a, "A clockmaker named Silas Thorne lived there. One day a thin boy came in.\n\n"
+                    "\"Sorry!\" cried the boy. \"I am late.\"\n\n\"You are, Jasper,\" growled the clockmaker.\n\n"
+                    "Will put down his cards. \"I think not,\" said Will.\n\n"
+                    "Their father opened the door. \"What is this?\" he asked. \"Nothing,\" said the twins.\n\n"
+                    "\"I need some tea,\" said Dad.\n\n"
+                    "The door fell shut, and a voice said: \"My name is Ferdinand.\"\n");
+    check_answer(found);
+    static const char *const expected[][2] = {
+        {"Sorry!", "Jasper"}, {"You are", "Silas Thorne"}, {"I think not", "Will"},     {"What is", "Dad"},
+        {"Nothing", ""},      {"I need", "Dad"},           {"My name is", "Ferdinand"},
+    };
+    for (size_t i = 0; i < ST_COUNT(expected); i++)
+        assert_string_equal(speaker(found, find_segment(found, expected[i][0])), expected[i][1]);
+    assert_string_equal(find_character(found, "Jasper")->age, "child");
+    st_arena_release(&a);
+}
+
 /* A name in the mouth of the speaker is whom he speaks to. */
 static void called_by_name(void **state)
 {
@@ -475,6 +498,26 @@ static void ids_survive_edits(void **state)
     for (int i = 0; i < new->n_segments; i++)
         for (int k = 0; k < i; k++)
             assert_string_not_equal(new->segments[i].id, new->segments[k].id);
+    st_arena_release(&a);
+}
+
+static void same_answer_twice(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "\"Tom,\" said Ann, \"look!\" Old Tom Brown was afraid. \"What?\" he asked. \"That,\" she said.";
+    struct st_arena a = {0};
+    struct st_analysis *one = analyse(&a, text), *two = analyse(&a, text);
+    assert_int_equal(one->n_segments, two->n_segments);
+    assert_int_equal(one->n_characters, two->n_characters);
+    for (int i = 0; i < one->n_segments; i++) {
+        assert_string_equal(one->segments[i].id, two->segments[i].id);
+        assert_string_equal(one->segments[i].text, two->segments[i].text);
+        assert_int_equal(one->segments[i].character, two->segments[i].character);
+        assert_int_equal(one->segments[i].emotion, two->segments[i].emotion);
+    }
+    for (int i = 0; i < one->n_characters; i++)
+        assert_string_equal(one->characters[i].name, two->characters[i].name);
     st_arena_release(&a);
 }
 
@@ -697,6 +740,7 @@ static void large_and_strange(void **state)
         struct st_arena a = {0};
         struct st_analysis *found = NULL;
         assert_int_equal(st_analyse(&a, text, n, NULL, &found), 0);
+        assert_true(found->n_segments <= ST_ANALYSE_SEGMENTS_MAX);
         st_arena_release(&a);
     }
     free(text);
@@ -739,9 +783,11 @@ int main(void)
         cmocka_unit_test(chinese),
         cmocka_unit_test(aliases_are_merged),
         cmocka_unit_test(what_is_no_character),
+        cmocka_unit_test(who_is_who),
         cmocka_unit_test(called_by_name),
         cmocka_unit_test(sentences),
         cmocka_unit_test(ids_survive_edits),
+        cmocka_unit_test(same_answer_twice),
         cmocka_unit_test(paragraphs),
         cmocka_unit_test(no_word_is_lost),
         cmocka_unit_test(emotions),

@@ -507,11 +507,9 @@ static void test_a_database_set_back(void **state)
     for (int p = 0; p < ST_BUS_PARTITIONS; p++)
         redis_do("XADD", st_printf(&arena, "st:events:alpha:%d", p), "99999999999999-5", "e", "{}");
     emit_one(db, "a", 2);
-    change(db,
-           "insert into relay_batches (batch_no, system_identifier, s1, s2) select batch_no + 1, "
-           "system_identifier, s2, pg_current_snapshot() from relay_batches order by batch_no desc limit 1"); /* recorded,
-                                                                                                                 not
-                                                                                                                 sent */
+    change(db, "insert into relay_batches (batch_no, system_identifier, s1, s2) " /* recorded, not sent */
+               "select batch_no + 1, system_identifier, s2, pg_current_snapshot() from relay_batches "
+               "order by batch_no desc limit 1");
     start();
     assert_true(wait_for(arrived(2 + ST_BUS_PARTITIONS + 1)));
     emit_one(db, "b", 2);

@@ -125,6 +125,9 @@ static void test_unreadable_script_is_counted(void **state)
     assert_int_equal(u.count, 1);
     assert_int_equal(u.letters, 3);
     assert_int_equal(u.unreadable, 2);
+    assert_int_equal(st_text_plan(&arena, "ʔʕ", 4, "", &u), 0); /* Latin letters that no English word has */
+    assert_int_equal(u.count, 0);
+    assert_int_equal(u.unreadable, 2);
 }
 
 static void test_bad_text_is_refused(void **state)

@@ -49,6 +49,7 @@ struct work {
     pthread_cond_t spoken, taken;
     struct slot *slots;
     size_t n_slots, next, consumed; /* the next to speak; how many have been joined */
+    bool sounded;                   /* one of them at least was more than silence */
     atomic_bool stop;
 };
 
@@ -104,15 +105,11 @@ static int plan_make(struct plan *p, const struct st_narrate_job *job, struct st
         return r;
     }
     r = plan_segments(p, job, ret->times);
-    if (r < 0) {
-        ret->why = r == ST_E_TOO_LARGE ? "The text is too long to be narrated" : "The text is not valid";
-        return r;
-    }
-    if (p->letters == 0 || p->unreadable * 2 > p->letters) {
-        ret->why = p->letters ? "No voice reads the script of this text" : "The text has nothing that can be spoken";
+    if (r == 0 && p->unreadable * 2 > p->letters) {
+        ret->why = "No voice reads the script of this text";
         return ST_E_UNPROCESSABLE;
     }
-    return 0;
+    return r == 0 && p->count == 0 ? ST_E_UNPROCESSABLE : r;
 }
 
 /* --- speaking: the threads --------------------------------------------------------------------------------------- */
@@ -248,6 +245,7 @@ static int join_one(struct work *w, struct st_encoder *enc, size_t n, const stru
         t->error = s->error;
     ret->failed += s->error < 0;
     ret->from_cache += s->cached;
+    w->sounded = w->sounded || s->pcm.count;
     return r < 0 ? r : st_encoder_silence(enc, pause_after(w, n));
 }
 
@@ -270,6 +268,8 @@ static int join_all(struct work *w, struct st_encoder *enc, struct st_narrate_re
         if (ret->failed > w->count / FAILED_MAX + 1)
             r = ST_E_BAD_GATEWAY;
     }
+    if (r == 0 && !w->sounded)
+        r = ST_E_UNPROCESSABLE;
     return r < 0 ? r : join_silent(enc, ret->times, silent, w->job->n_segments);
 }
 
@@ -319,23 +319,32 @@ static int make_files(const struct st_narrate_job *job, const struct plan *p, st
     size_t threads = job->parallel > 0 ? (size_t)job->parallel : PARALLEL;
     struct st_encoder *enc;
     struct work w;
-    ret->why = "The sound files cannot be written";
+    if (threads > ST_NARRATE_PARALLEL_MAX)
+        threads = ST_NARRATE_PARALLEL_MAX;
     int r = st_encoder_open(job->opus_path, job->mp3_path, &enc);
     if (r < 0)
         return r;
-    work_init(&w, job, p, threads < ST_NARRATE_PARALLEL_MAX ? threads : ST_NARRATE_PARALLEL_MAX);
+    work_init(&w, job, p, threads);
     r = run(&w, threads, enc, ret);
     work_release(&w);
     ret->duration_ms = st_encoder_ms(enc);
-    if (r < 0)
-        st_encoder_abort(enc);
-    else
-        r = st_encoder_finish(enc);
-    if (r == ST_E_BAD_GATEWAY)
-        ret->why = "The speech synthesiser failed";
-    if (r == ST_E_CANCELLED)
-        ret->why = "The narration was cancelled";
+    if (r == 0)
+        return st_encoder_finish(enc);
+    st_encoder_abort(enc);
     return r;
+}
+
+static const char *why(int r)
+{
+    switch (r) {
+    case 0: return NULL;
+    case ST_E_UNPROCESSABLE: return "The text has nothing that can be spoken";
+    case ST_E_INVALID: return "The text is not valid";
+    case ST_E_TOO_LARGE: return "The text is too long to be narrated";
+    case ST_E_BAD_GATEWAY: return "The speech synthesiser failed";
+    case ST_E_CANCELLED: return "The narration was cancelled";
+    }
+    return "The sound files cannot be written";
 }
 
 int st_narrate_audio(struct st_arena *a, const struct st_narrate_job *job, struct st_narrate_result *ret)
@@ -346,8 +355,8 @@ int st_narrate_audio(struct st_arena *a, const struct st_narrate_job *job, struc
     if (r == 0)
         r = make_files(job, &p, ret);
     ret->utterances = p.count;
-    if (r == 0)
-        ret->why = NULL;
+    if (!ret->why)
+        ret->why = why(r);
     free(p.items);
     return r;
 }

@@ -106,7 +106,7 @@ struct planner {
     size_t cap;
 };
 
-static void add(struct planner *p, const char *text, size_t len, const char *language)
+static struct st_utterance *append(struct planner *p)
 {
     struct st_utterances *plan = p->plan;
     if (plan->count == p->cap) {
@@ -117,25 +117,40 @@ static void add(struct planner *p, const char *text, size_t len, const char *lan
         plan->items = items;
         p->cap = cap;
     }
-    struct st_buf ascii = ST_BUF(SPEAK_TEXT_MAX);
+    return &plan->items[plan->count++];
+}
+
+static bool has_words(const struct st_buf *ascii)
+{
+    for (size_t i = 0; i < ascii->len; i++)
+        if (text_is_ascii_letter((unsigned char)ascii->data[i]) || text_is_digit((unsigned char)ascii->data[i]))
+            return true;
+    return false;
+}
+
+/* False when nothing of it is left in a form that the engine takes. */
+static bool add(struct planner *p, const char *text, size_t len, const char *language)
+{
+    bool speakable = true;
+    struct st_buf ascii = ST_BUF(SPEAK_TEXT_MAX); /* only rows of symbols with long names pass it; they are cut */
     if (!language && !*p->native) {
         text_english(text, len, &ascii);
         text = ascii.data;
         len = ascii.len;
+        speakable = has_words(&ascii);
     }
-    plan->items[plan->count++] =
-        (struct st_utterance){.text = st_strndup(p->arena, text, len), .len = len, .language = language};
+    if (speakable)
+        *append(p) = (struct st_utterance){.text = st_strndup(p->arena, text, len), .len = len, .language = language};
     st_buf_release(&ascii);
+    return speakable;
 }
 
 /* A stretch of one reader; letters: how many letters and digits it has. */
 static void add_run(struct planner *p, const char *from, const char *to, int kind, const char *language, size_t letters)
 {
     p->plan->letters += letters;
-    if (kind == UNREADABLE)
+    if (letters && (kind == UNREADABLE || !add(p, from, (size_t)(to - from), kind == FOREIGN ? language : NULL)))
         p->plan->unreadable += letters;
-    else if (letters)
-        add(p, from, (size_t)(to - from), kind == FOREIGN ? language : NULL);
 }
 
 /* Digits, marks and spaces go with what stands before them. */

@@ -441,11 +441,12 @@ static void merge_descriptions(struct merger *m)
 
 /* ---- Persons ---- */
 
-/* Names before descriptions, full ones before short ones. */
+/* Names before descriptions, full ones before short ones; Dad before "the father". */
 static int rank(const struct an *an, const struct an_entity *e)
 {
     if (e->description)
-        return 0;
+        return an->words[e->word].upper && e->word > 0 &&
+               !an_is(an, an->words[e->word - 1].term, AN_C(DET) | AN_C(POSS));
     bool titled = e->title != AN_NONE && !(e->n == 1 && takes_first_name(an, e->title) && name_gender(an, e->term[0]));
     return e->n > 1 ? 4 : titled ? 3 : 2;
 }

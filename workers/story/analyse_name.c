@@ -446,7 +446,7 @@ static void add_mention(struct an *an, uint32_t w, uint32_t entity, uint32_t n)
     e->place += linked && word_is(an, w - 1, AN_C(WHERE));
 }
 
-/* "a clockmaker named Silas", "Jasper, the apprentice,": both are one being. */
+/* "a clockmaker named Silas", "Jasper, the apprentice,", "his granddaughter Clara": both are one being. */
 static void link_last(struct an *an, uint32_t before)
 {
     const struct an_mention *a = before < an->n_mentions ? &an->mentions[before] : NULL;
@@ -461,7 +461,10 @@ static void link_last(struct an *an, uint32_t before)
     bool called = first->description && is_called(an, end - 1, an->n_words) && b->word == end + 1;
     bool apposed = second->description && b->word == end && an->words[end - 1].after & AN_COMMA &&
                    an->words[last].after & (AN_COMMA | AN_STOP) && word_is(an, b->word, AN_C(DET));
-    if (called || apposed)
+    bool told = a->word > 0 && word_is(an, a->word - 1, AN_C(SPEECH)); /* told his mother Tom was ill */
+    bool joined = first->description && b->word == end && !(an->words[end - 1].after & AN_BREAK) && !told &&
+                  word_is(an, a->word, AN_C(DET) | AN_C(POSS)); /* his granddaughter Clara */
+    if (called || apposed || joined)
         AN_PUSH(an, links) =
             (struct an_link){first->description ? a->entity : b->entity, first->description ? b->entity : a->entity};
 }

@@ -139,21 +139,22 @@ static void add_pieces(struct maker *m, uint32_t span, enum st_segment_kind kind
         *piece = (struct piece){.span = span, .w0 = w0, .w1 = m->word};
         piece->segment = (struct st_segment){
             .text = text,
-            .kind = (enum st_segment_kind)from->kind,
-            .character = from->kind == ST_NARRATION ? -1 : from->speaker,
-            .confidence = from->kind == ST_NARRATION ? 1
-                          : from->speaker < 0        ? 0
-                                                     : (double)from->confidence,
+            .kind = kind,
+            .character = kind == ST_NARRATION ? -1 : from->speaker,
+            .confidence = kind == ST_NARRATION ? 1
+                          : from->speaker < 0  ? 0
+                                               : (double)from->confidence,
             .paragraph = (int)from->para,
         };
     }
 }
 
-/* Emphasis that is no thought goes on with the narration around it. */
-static void cut_paragraph(struct maker *m, const struct an_para *para)
+/* Emphasis that is no thought goes on with the narration around it. Gives the first span that did not fit. */
+static uint32_t cut_paragraph(struct maker *m, const struct an_para *para)
 {
     struct an *an = m->an;
-    for (uint32_t s = para->s0; s < para->s1;) {
+    uint32_t s = para->s0;
+    while (s < para->s1 && m->n_pieces < SEGMENTS_MANY) {
         const char *start = an->text + an->spans[s].start;
         uint32_t last = s;
         if (an->spans[s].kind == ST_NARRATION)
@@ -162,6 +163,7 @@ static void cut_paragraph(struct maker *m, const struct an_para *para)
         add_pieces(m, s, (enum st_segment_kind)an->spans[s].kind, start, an->text + an->spans[last].end);
         s = last + 1;
     }
+    return s;
 }
 
 /* ---- Identifiers ---- */
@@ -270,16 +272,16 @@ void an_make_segments(struct an *an, struct st_analysis *out)
     static const char *const evidences[] = {NULL,           "attribution",  "pronoun", "action",
                                             "introduction", "continuation", "turn",    "address"};
     struct maker m = {.an = an};
-    uint32_t i = 0;
-    for (; i < an->n_paras && m.n_pieces < SEGMENTS_MANY; i++)
-        cut_paragraph(&m, &an->paras[i]);
-    if (i < an->n_paras) /* no story: the rest is read out as it comes */
-        add_pieces(&m, an->paras[i].s0, ST_NARRATION, an->text + an->paras[i].start, an->text + an->len);
+    uint32_t done = 0;
+    for (uint32_t i = 0; i < an->n_paras && m.n_pieces < SEGMENTS_MANY; i++)
+        done = cut_paragraph(&m, &an->paras[i]);
+    if (done < an->n_spans) /* no story: the rest is read out as it comes */
+        add_pieces(&m, done, ST_NARRATION, an->text + an->spans[done].start, an->text + an->len);
     give_ids(&m);
     out->segments = st_new_n(an->arena, struct st_segment, m.n_pieces);
     out->n_segments = (int)m.n_pieces;
     int paragraph = -1, last = -1;
-    for (i = 0; i < m.n_pieces; i++) {
+    for (uint32_t i = 0; i < m.n_pieces; i++) {
         struct piece *piece = &m.pieces[i];
         feel_piece(an, piece);
         paragraph += piece->segment.paragraph != last;

@@ -7,8 +7,9 @@ struct turn {
     uint32_t para;
     uint32_t talk; /* number of the conversation */
     int speaker;   /* person or -1 */
-    int called;    /* person addressed by name, or -1 */
-    int self;      /* who the speaker says to be, or -1 */
+    int called;    /* person addressed by name (the last one), or -1 */
+    bool calls_many;
+    int self; /* who the speaker says to be, or -1 */
     enum an_evidence evidence;
     float confidence;
     struct an_said said; /* the clause that decides */
@@ -114,8 +115,10 @@ static void read_names(struct an *an, const struct an_span *span, struct turn *t
         am = am || (w > span->w0 && st_streq(before, "i'm"));
         if (am && ends && !e->description)
             *ret_self = e->person;
-        else if (starts && ends && !article)
+        else if (starts && ends && !article) {
+            turn->calls_many = turn->calls_many || (turn->called >= 0 && turn->called != e->person);
             turn->called = e->person;
+        }
     }
 }
 
@@ -154,7 +157,9 @@ static bool same_turn(struct an *an, const struct turn *t, uint32_t s, const str
     uint32_t words = between(an, t->s1, s, &stop);
     if (span->para != last->para || words == 0)
         return false;
-    bool own = said->verb && said->who != AN_WHO_NONE && said->who != AN_WHO_NOBODY;
+    if (said->verb && said->who == AN_WHO_NOBODY)
+        return false;
+    bool own = said->verb && said->who != AN_WHO_NONE;
     if (!own)
         return words <= LONG_PAUSE;
     if (!t->said.verb)
@@ -407,7 +412,7 @@ static bool is_unnamed(const struct an *an, int person)
 /* "Sorry!" cried the boy. - "Jasper, how many times ...": the answer tells a name that was not heard before. */
 static void name_listener(struct an *an, const struct turn *last, const struct turn *turn)
 {
-    if (!is_unnamed(an, last->speaker) || turn->called < 0 || turn->talk != last->talk ||
+    if (!is_unnamed(an, last->speaker) || turn->called < 0 || turn->calls_many || turn->talk != last->talk ||
         turn->speaker == last->speaker)
         return;
     const struct an_person *p = &an->persons[turn->called], *unnamed = &an->persons[last->speaker];

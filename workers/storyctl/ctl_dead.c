@@ -1,6 +1,8 @@
 /* storyctl dead: events and jobs that were given up. */
 #include "storyctl/storyctl.h"
 
+#include "io/redis.h"
+
 static int list_of(struct ctl *c, const char *service, json_t *all)
 {
     struct st_pg *pg = ctl_database(c, service);
@@ -80,6 +82,18 @@ static int show(struct ctl *c, const char *service, const char *id)
     return 0;
 }
 
+/* Jobs are looked for at once; parked events, and all when Redis is away, at the next poll, within seconds. */
+static void ring(struct ctl *c, const char *service)
+{
+    const char *socket = ctl_env(c, service, "ST_REDIS");
+    struct st_redis *redis = socket ? st_redis_new(socket, 1000) : NULL;
+    struct st_reply reply;
+    if (redis && st_redis_cmd(redis, c->arena, &reply, "PUBLISH", st_printf(c->arena, "st:bell:jobs:%s", service),
+                              "retry", NULL) < 0)
+        fprintf(stderr, "storyctl: Redis is away: %s\n", st_redis_error(redis));
+    st_redis_free(redis);
+}
+
 static int retry(struct ctl *c, const char *service, const char *id)
 {
     struct st_pg *pg = ctl_database(c, service);
@@ -96,14 +110,17 @@ static int retry(struct ctl *c, const char *service, const char *id)
                     "update parked_events set state = 'waiting', attempts = 0, run_at = now() "
                     "where state = 'dead' and ($1::bigint is null or position = $1::bigint)",
                     ST_PARAMS(event), &events) < 0 ||
-        st_pg_query(pg, c->arena,
-                    "update jobs set state = 'waiting', attempts = 0, run_at = now() "
-                    "where state = 'dead' and ($1::bigint is null or job_id = $1::bigint)",
-                    ST_PARAMS(job), &jobs) < 0)
+        st_pg_query(
+            pg, c->arena,
+            "update jobs j set state = 'waiting', attempts = 0, run_at = now() "
+            "where state = 'dead' and ($1::bigint is null or job_id = $1::bigint) and not exists "
+            "(select from jobs w where w.state = 'waiting' and w.name = j.name and w.unique_key = j.unique_key)",
+            ST_PARAMS(job), &jobs) < 0)
         return ctl_error("%s: %s", service, st_pg_error(pg));
     int n = st_rows_affected(events) + st_rows_affected(jobs);
     if (n == 0 && kind != 'a')
         return ctl_error("%s has no dead letter %s", service, id);
+    ring(c, service);
     if (c->json)
         ctl_print_json(c, json_pack("{s:i}", "retried", n));
     else

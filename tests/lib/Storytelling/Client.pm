@@ -25,7 +25,7 @@ use MIME::QuotedPrint ();
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(wait_for);
+our @EXPORT = qw(wait_for code_of);
 
 # HTTP::Tiny writes head and body apart; without this the second waits 40 ms for the first to be acknowledged.
 {
@@ -164,10 +164,18 @@ sub wait_for_mail {
     }, $seconds // 15);
 }
 
-# The code that stands on a line of its own in the newest mail that has one.
+# The code in the newest mail that asks to confirm the address.
 sub wait_for_code {
     my ($self, $email, $seconds) = @_;
-    my $mail = $self->wait_for_mail($email, qr/^[A-Za-z0-9_-]{16,}\s*$/m, $seconds) or return;
+    my $mail = wait_for(sub {
+        (grep { ($_->{headers}{'x-campaign'} // '') eq 'user.email_verification.requested' } $self->mails($email))[-1];
+    }, $seconds // 15) or return;
+    return code_of($mail);
+}
+
+# The code that stands on a line of its own.
+sub code_of {
+    my ($mail) = @_;
     return $mail->{text} =~ /^([A-Za-z0-9_-]{16,})\s*$/m ? $1 : undef;
 }
 

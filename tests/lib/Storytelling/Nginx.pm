@@ -202,14 +202,10 @@ sub more {
 sub read_response {
     my ($self, $socket, $buffer, $method) = @_;
     my $until = time + $self->{timeout};
-    while (1) {
-        while ($$buffer !~ /\r\n\r\n/) {
-            my $got = $self->more($socket, $buffer, $until);
-            return {error => defined $got ? 'closed' : 'timeout', raw => $$buffer, status => 0, body => '', headers => {},
-                raw_headers => ''} if !$got;
-        }
-        last if $$buffer !~ /\AHTTP\/1\.1 100 /;
-        $$buffer =~ s/\A.*?\r\n\r\n//s;
+    while ($$buffer !~ /\r\n\r\n/) {
+        my $got = $self->more($socket, $buffer, $until);
+        return {error => defined $got ? 'closed' : 'timeout', raw => $$buffer, status => 0, body => '', headers => {}, raw_headers => ''}
+            if !$got;
     }
     $$buffer =~ s/\A(.*?\r\n)\r\n//s;
     my ($first, @lines) = split /\r\n/, $1;
@@ -220,7 +216,7 @@ sub read_response {
         my $key = lc $name;
         $r{headers}{$key} = defined $r{headers}{$key} ? "$r{headers}{$key}, $value" : $value;
     }
-    return \%r if $method eq 'HEAD' || $r{status} == 204 || $r{status} == 304;
+    return \%r if $method eq 'HEAD' || $r{status} < 200 || $r{status} == 204 || $r{status} == 304;
     my $length = $r{headers}{'content-length'};
     if (($r{headers}{'transfer-encoding'} // '') eq 'chunked') {
         while (1) {

@@ -179,6 +179,10 @@ void st_edge_sign(const void *key, size_t key_len, const struct st_edge_identity
     unsigned char mac[ST_SHA256_LEN];
     st_hmac_sha256(key, key_len, b.data, b.len, mac);
     st_buf_release(&b);
-    for (int i = 0; i < ST_SHA256_LEN; i++)
-        snprintf(out + 2 * i, 3, "%02x", mac[i]);
+    static const char digits[] = "0123456789abcdef"; /* snprintf would be a tenth of the edge's work on a request */
+    for (int i = 0; i < ST_SHA256_LEN; i++) {
+        out[2 * i] = digits[mac[i] >> 4];
+        out[2 * i + 1] = digits[mac[i] & 15];
+    }
+    out[2 * ST_SHA256_LEN] = '\0';
 }

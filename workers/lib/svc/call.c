@@ -115,7 +115,8 @@ int st_call_transact(struct st_call *call, int (*body)(struct st_call *call, voi
 
 int st_commit(struct st_call *call)
 {
-    return commit(call);
+    int r = call->p->open ? st_job_fence(call) : 0;
+    return r < 0 ? r : commit(call);
 }
 
 const char *st_call_error(struct st_call *call, int err)

@@ -3,7 +3,7 @@
 
 #include <dirent.h>
 
-enum { TYPES_MAX = 500 };
+enum { TYPES_MAX = 500, PAYLOAD_MAX = 1024 * 1024 /* what is larger belongs into the object store */ };
 
 static int by_type(const void *a, const void *b)
 {
@@ -75,7 +75,7 @@ const struct st_event_type *st_run_event_type(const struct st_run *run, const ch
     return bsearch(&key, run->types, (size_t)run->n_types, sizeof(key), by_type);
 }
 
-static json_t *metadata(struct st_call *call)
+json_t *st_call_metadata(struct st_call *call)
 {
     json_t *m = json_pack("{s:s}", "correlationId", call->correlation_id);
     if (*call->user_id)
@@ -103,6 +103,11 @@ void st_emit(struct st_call *call, const char *type, const char *aggregate_id, j
                                  errors.list[0].pointer, errors.list[0].message);
         return;
     }
+    const char *text = st_json_text(call->arena, payload);
+    if (strlen(text) > PAYLOAD_MAX) {
+        call->p->error = st_fail(call, ST_E_INTERNAL, "%s is larger than %d bytes", type, PAYLOAD_MAX);
+        return;
+    }
     /* The upsert locks the aggregate before the event draws its seq: see backbone of the relay. */
     st_exec(call,
             "with a as (insert into aggregates (aggregate_type, aggregate_id, version) values ($1, $2, 1) "
@@ -111,7 +116,7 @@ void st_emit(struct st_call *call, const char *type, const char *aggregate_id, j
             "insert into events (event_id, event_type, aggregate_type, aggregate_id, aggregate_version, version, "
             "metadata, payload) select $3::uuid, $4, $1, $2, a.version, $5, $6::jsonb, $7::jsonb from a",
             t->aggregate_type, aggregate_id, st_new_id(call->arena), type, t->version,
-            st_json_text(call->arena, metadata(call)), st_json_text(call->arena, payload));
+            st_json_text(call->arena, st_call_metadata(call)), text);
     call->p->emitted = true;
     st_count(ST_N_EMITTED, 1);
 }

@@ -5,13 +5,6 @@ enum { ERROR_MAX = 2000, RELEASE_TRIES = 3, DATABASE_PAUSE_MS = 500 };
 
 /* --- what a handler calls --- */
 
-static json_t *metadata(struct st_call *call)
-{
-    return st_json_keep(call->arena,
-                        json_pack("{s:s, s:s, s:s, s:s}", "correlationId", call->correlation_id, "causationId",
-                                  call->causation_id, "userId", call->user_id, "traceparent", call->traceparent));
-}
-
 void st_enqueue(struct st_call *call, const char *job, const char *key, int64_t delay_ms, json_t *payload)
 {
     const struct st_service *service = call->p->worker->run->service;
@@ -27,7 +20,7 @@ void st_enqueue(struct st_call *call, const char *job, const char *key, int64_t 
             "insert into jobs (name, unique_key, payload, metadata, run_at) "
             "values ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 millisecond') "
             "on conflict (name, unique_key) where state = 'waiting' and unique_key is not null do nothing",
-            job, key, st_json_text(call->arena, payload), st_json_text(call->arena, metadata(call)),
+            job, key, st_json_text(call->arena, payload), st_json_text(call->arena, st_call_metadata(call)),
             st_i64(call->arena, delay_ms));
     call->p->enqueued = true;
 }

@@ -68,6 +68,9 @@ ST_MUSTCHECK int st_call_transact(struct st_call *call, int (*body)(struct st_ca
  * jobs.error. */
 const char *st_call_error(struct st_call *call, int err);
 
+/* metadata of an event or job that this call writes: correlation, causation, user, trace. Kept by the arena. */
+json_t *st_call_metadata(struct st_call *call);
+
 /* Loops of the daemon; each returns soon after run->stopping is set (and its bell rung). ctx is the struct st_run. */
 void *st_relay_main(void *ctx);
 void *st_consume_main(void *ctx);
