@@ -34,6 +34,7 @@ static struct {
     ngx_msec_t backoff, asked, resynced;
     ngx_uint_t waiting;  /* answers under way */
     uint64_t stamp;      /* of the resync under way */
+    int64_t save_again;  /* not before (monotonic, us) */
     unsigned broken : 1; /* to be dropped by the timer */
     unsigned subscribed : 1;
     unsigned resync_due : 1;
@@ -170,14 +171,15 @@ static void dropped(const char *what, const char *why)
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "api: %s from Redis is left out: %s", what, why);
 }
 
+/* False when there is no room: no need to go on. An entry without sense is passed over. */
 static bool put(enum ngx_http_api_kind_e kind, const char *key, size_t key_len, const char *value, int64_t until,
                 uint64_t stamp)
 {
     ngx_str_t k = {key_len, (u_char *)key}, v = {value ? strlen(value) : 0, (u_char *)value};
-    if (value && ngx_http_api_state_put(state_zone(), kind, &k, &v, until, stamp) == NGX_OK)
-        return true;
-    dropped("an entry", "it makes no sense, or there is no room");
-    return false;
+    ngx_int_t rc = value ? ngx_http_api_state_put(state_zone(), kind, &k, &v, until, stamp) : NGX_DECLINED;
+    if (rc != NGX_OK)
+        dropped("an entry", rc == NGX_ERROR ? "there is no room" : "it makes no sense");
+    return rc != NGX_ERROR;
 }
 
 /* A JSON array of role names as the text that the state keeps; NULL when it is longer than the state takes. */
@@ -475,14 +477,18 @@ static bool settled(void)
     return true;
 }
 
+/* At most a hundredth of this worker's time goes into writing the file. */
 static void save_state(void)
 {
     const ngx_http_api_main_conf_t *amcf = link_state.amcf;
     struct st_arena a = {0};
-    const char *why =
-        amcf->state_file.len ? ngx_http_api_state_save(state_zone(), (const char *)amcf->state_file.data, &a) : NULL;
+    int64_t from = st_mono();
+    if (!amcf->state_file.len || from < link_state.save_again)
+        return;
+    const char *why = ngx_http_api_state_save(state_zone(), (const char *)amcf->state_file.data, &a);
     if (why)
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "api: the state was not kept: %s", why);
+    link_state.save_again = from + (st_mono() - from) * 100;
     st_arena_release(&a);
 }
 
@@ -529,6 +535,7 @@ void ngx_http_api_redis_stop(void)
         return;
     if (link_state.timer.timer_set)
         ngx_del_timer(&link_state.timer);
+    link_state.save_again = 0;
     save_state();
     drop_link();
     link_state.amcf = NULL;

@@ -109,7 +109,7 @@ ngx_int_t ngx_http_api_state_put(const ngx_http_api_zone_t *z, enum ngx_http_api
     ngx_http_api_dict_t d = dict(z, kind);
     if (!key->len || key->len > NGX_HTTP_API_ID_MAX || value->len > kinds[kind].value_max ||
         !ngx_http_api_plain(key->data, key->len) || !ngx_http_api_plain(value->data, value->len))
-        return NGX_ERROR;
+        return NGX_DECLINED;
     int64_t now = ngx_time();
     if (until <= now)
         return NGX_OK;
@@ -261,8 +261,8 @@ const char *ngx_http_api_state_load(const ngx_http_api_zone_t *z, const char *pa
         json_object_foreach (json_object_get(doc, kinds[i].name), name, one) {
             const char *text = st_json_str(one, "value", "");
             ngx_str_t key = {strlen(name), (u_char *)name}, value = {strlen(text), (u_char *)text};
-            if (ngx_http_api_state_put(z, i, &key, &value, st_json_int(one, "until", 0), 0) != NGX_OK)
-                return st_printf(a, "%s: \"%s\" in %s has no room or no sense", path, name, kinds[i].name);
+            if (ngx_http_api_state_put(z, i, &key, &value, st_json_int(one, "until", 0), 0) == NGX_ERROR)
+                return st_printf(a, "%s: no room for all of %s", path, kinds[i].name);
         }
     }
     const json_t *roles = json_object_get(doc, "roles");

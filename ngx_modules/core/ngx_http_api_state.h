@@ -118,7 +118,7 @@ char *ngx_http_api_state_roles(const ngx_http_api_zone_t *z, size_t *ret_len, ng
 /*
  * Writing. A resync takes a stamp, puts every entry of the snapshot under it, and ends with a sweep of what the
  * snapshot did not have. A delta (stamp 0) that arrives in between counts as newer than the snapshot.
- * NGX_ERROR: no room, or the value is not fit (too long, or bytes that no header could carry).
+ * NGX_DECLINED: key or value is not fit (too long, or bytes that no header could carry). NGX_ERROR: no room.
  */
 uint64_t ngx_http_api_state_stamp(const ngx_http_api_zone_t *z);
 ngx_int_t ngx_http_api_state_put(const ngx_http_api_zone_t *z, enum ngx_http_api_kind_e kind, const ngx_str_t *key,

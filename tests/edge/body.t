@@ -81,7 +81,7 @@ POST /v1/things
 
 === larger than nginx allows
 --- config eval
-Storytelling::Edge::server_config() . 'lingering_close off;'
+Storytelling::Edge::server_config() . 'lingering_timeout 100ms;'
 --- raw_request eval
 "POST /v1/free HTTP/1.1\r\nHost: a\r\n$::type\r\nContent-Length: 2000000\r\nConnection: close\r\n\r\n" . 'x' x 2000
 --- error_code: 413
@@ -89,7 +89,7 @@ Storytelling::Edge::server_config() . 'lingering_close off;'
 
 === without an announcement, larger than nginx allows
 --- config eval
-Storytelling::Edge::server_config() . 'lingering_close off;'
+Storytelling::Edge::server_config() . 'lingering_timeout 100ms;'
 --- raw_request eval
 "POST /v1/free HTTP/1.1\r\nHost: a\r\n$::type\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n" . ("8000\r\n" . 'x' x 32768 . "\r\n") x 10 . "0\r\n\r\n"
 --- error_code: 413
@@ -131,7 +131,7 @@ the body took too long to arrive
 
 === the caller's rights come first: who may not send it is not asked for the body
 --- config eval
-Storytelling::Edge::server_config() . 'lingering_close off;'
+Storytelling::Edge::server_config() . 'lingering_timeout 100ms;'
 --- raw_request eval
 "POST /v1/things HTTP/1.1\r\nHost: a\r\n$::type\r\nContent-Length: 50000\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
 --- error_code: 401

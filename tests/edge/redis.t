@@ -121,6 +121,7 @@ ok wait_for(sub { metric('redis_up') }, 5), 'Redis is heard again';
 is status(GET => '/v1/things'), 200, 'a Redis that has lost its state takes none from us';
 is status(GET => '/v1/things', sub => 'u1'), 403, 'nor the overrides';
 is status(GET => '/v1/me', sid => 's1', sub => 'u3'), 401, 'nor the revocations';
+Storytelling::Edge::redis('HSET', 'st:edge:users', map { ("bad$_", '{"roles":["no sense"],"until":99999999999}', "worse$_", 'no JSON') } 1 .. 20);
 Storytelling::Edge::redis('HSET', 'st:edge:users', 'u4', '{"roles":["admin"],"until":' . int(time + 600) . '}');
 Storytelling::Edge::redis('ZADD', 'st:edge:revoked', int(time + 600), 's9');
 Storytelling::Edge::set_roles();    # written before: read with the rest at the latest

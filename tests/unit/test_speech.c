@@ -721,6 +721,14 @@ static void test_a_crash_costs_one_segment(void **state)
     assert_int_equal(r.times[2].error, 0);
     assert_true(exists(job.opus_path) && unlink(job.opus_path) == 0 && unlink(job.mp3_path) == 0);
 
+    w = (struct watcher){0};
+    job.segments = &segments[1];
+    job.n_segments = 1; /* nothing else is left */
+    assert_int_equal(st_narrate_audio(&arena, &job, &r), ST_E_BAD_GATEWAY);
+    assert_no_files(&job);
+    job.segments = segments;
+    job.n_segments = ST_COUNT(segments);
+
     segments[0] = segments[1];
     segments[2].text = "You babble."; /* the whole engine is broken */
     segments[2].len = strlen(segments[2].text);

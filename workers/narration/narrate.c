@@ -269,7 +269,7 @@ static int join_all(struct work *w, struct st_encoder *enc, struct st_narrate_re
             r = ST_E_BAD_GATEWAY;
     }
     if (r == 0 && !w->sounded)
-        r = ST_E_UNPROCESSABLE;
+        r = ret->failed ? ST_E_BAD_GATEWAY : ST_E_UNPROCESSABLE;
     return r < 0 ? r : join_silent(enc, ret->times, silent, w->job->n_segments);
 }
 

@@ -46,7 +46,7 @@ struct st_narrate_result {
     struct st_narrate_time *times; /* one for each segment; in the arena */
     int64_t duration_ms;
     size_t utterances, from_cache, failed; /* failed: utterances */
-    const char *why;                       /* for people, set with an error too; static */
+    const char *why;                       /* for people: why there was an error; NULL without one; static */
 };
 
 /*
@@ -56,8 +56,8 @@ struct st_narrate_result {
  *                       no voice reads
  *   ST_E_INVALID        text that is not UTF-8, or a voice index out of range
  *   ST_E_TOO_LARGE      more text than ST_NARRATE_TEXT_MAX
- *   ST_E_BAD_GATEWAY    more than a tenth of the utterances failed: the synthesiser is broken
- *   ST_E_UNAVAILABLE    the files cannot be written, or no child can be started
+ *   ST_E_BAD_GATEWAY    more than one utterance and a tenth of them failed: the synthesiser is broken
+ *   ST_E_UNAVAILABLE    the files cannot be written, or no thread can be started
  *   ST_E_CANCELLED      cancelled() said so
  * What was spoken is in the cache in every case.
  */

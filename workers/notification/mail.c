@@ -40,11 +40,11 @@ static size_t encode_char(const char *s, const char *end, char *out)
     return n;
 }
 
-/* RFC 2047: words of whole characters, each at most 75 long, folded. */
-static void put_words(struct st_buf *b, const char *s)
+/* RFC 2047: words of whole characters, in lines of at most 76; `used` of the first are taken by the header's name. */
+static void put_words(struct st_buf *b, const char *s, size_t used)
 {
     const char *end = s + strlen(s), *next;
-    size_t left = ENCODED_WORD;
+    size_t left = ENCODED_WORD - used;
     st_buf_str(b, "=?UTF-8?Q?");
     for (; s < end; s = next) {
         char encoded[16];
@@ -75,17 +75,17 @@ static void put_header_text(struct st_buf *b, const char *s)
     if (ascii(s) && strlen(s) <= LINE - 10 && !strstr(s, "=?"))
         st_buf_str(b, s);
     else
-        put_words(b, s);
+        put_words(b, s, strlen("Subject: "));
 }
 
 static void put_mailbox(struct st_buf *b, const char *header, const char *name, const char *address)
 {
     st_buf_printf(b, "%s: ", header);
     if (*name) {
-        if (plain_phrase(name))
+        if (plain_phrase(name) && strlen(name) <= ENCODED_WORD)
             st_buf_str(b, name);
         else
-            put_words(b, name);
+            put_words(b, name, strlen(header) + 2);
         st_buf_str(b, "\r\n ");
     }
     st_buf_printf(b, "<%s>\r\n", address);

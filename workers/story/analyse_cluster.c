@@ -97,6 +97,8 @@ static void merge_links(struct merger *m)
     uint32_t *name = st_new_n(an->arena, uint32_t, an->n_entities + 1); /* 1 + entity; AN_NONE: several */
     for (uint32_t i = 0; i < an->n_links; i++) {
         const struct an_link *l = &an->links[i];
+        if (!l->same)
+            continue;
         uint32_t *known = &name[l->description];
         *known = *known == 0 || (*known != AN_NONE && same(m, *known - 1, l->name)) ? l->name + 1 : AN_NONE;
     }

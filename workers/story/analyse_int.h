@@ -188,6 +188,7 @@ struct an_mention {
 
 struct an_link {
     uint32_t description, name; /* entities */
+    bool same;                  /* the description alone means no one else (her husband Charles: it may) */
 };
 
 /* A character in the making: entities that are the same. */

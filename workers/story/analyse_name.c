@@ -426,7 +426,7 @@ bool an_is_group(const struct an *an, uint32_t entity)
 
 /* ---- Mentions ---- */
 
-/* A capitalised phrase with article: "the Rabbit" is one, "the Titanic" is not, unless it was heard to speak. */
+/* Notes how the phrase of n words at w stands in its clause. */
 static void add_mention(struct an *an, uint32_t w, uint32_t entity, uint32_t n)
 {
     struct an_entity *e = &an->entities[entity];
@@ -465,8 +465,8 @@ static void link_last(struct an *an, uint32_t before)
     bool joined = first->description && b->word == end && !(an->words[end - 1].after & AN_BREAK) && !told &&
                   word_is(an, a->word, AN_C(DET) | AN_C(POSS)); /* his granddaughter Clara */
     if (called || apposed || joined)
-        AN_PUSH(an, links) =
-            (struct an_link){first->description ? a->entity : b->entity, first->description ? b->entity : a->entity};
+        AN_PUSH(an, links) = (struct an_link){first->description ? a->entity : b->entity,
+                                              first->description ? b->entity : a->entity, !joined};
 }
 
 static void find_mentions(struct an *an)

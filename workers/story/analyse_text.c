@@ -355,7 +355,7 @@ static void end_paragraph(struct an *an, bool *scene)
     an->n_paras++;
 }
 
-/* an_is_cjk lines need no space where they were wrapped; they are rare enough to be left with one. */
+/* Paragraphs of the clean text end in a newline each; inside, single spaces stand where lines were wrapped. */
 void an_clean(struct an *an, const char *text, size_t len)
 {
     uint32_t n = 0;
