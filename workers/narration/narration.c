@@ -3,6 +3,7 @@
 
 static const struct st_option options[] = {
     {"speak_program", ""},
+    {"speech_cache_mb", "2048"},
     {0},
 };
 
@@ -27,6 +28,12 @@ static const struct st_job_kind jobs[] = {
      .attempts = 3,
      .failed = narration_speak_failed},
     {.name = "remove_files", .handler = narration_remove_files, .concurrency = 1, .timeout_s = 60, .attempts = 20},
+    {.name = "trim_cache", .handler = narration_trim_cache, .concurrency = 1, .timeout_s = 600, .attempts = 1},
+    {0},
+};
+
+static const struct st_schedule schedules[] = {
+    {"trim_cache", 3600, narration_schedule_trim},
     {0},
 };
 
@@ -36,6 +43,7 @@ static const struct st_service service = {
     .operations = operations,
     .subscriptions = subscriptions,
     .jobs = jobs,
+    .schedules = schedules,
     .start = narration_start,
 };
 

@@ -24,5 +24,7 @@ int narration_start(struct st_call *call); /* proves that the speech engine work
 int narration_speak(struct st_call *call); /* job */
 int narration_speak_failed(struct st_call *call);
 int narration_remove_files(struct st_call *call); /* job */
+int narration_trim_cache(struct st_call *call);   /* job: keeps the spoken segments below speech_cache_mb */
+int narration_schedule_trim(struct st_call *call);
 
 #endif

@@ -1,6 +1,7 @@
 /* Speaking a story, as a job. */
 #include "narration/narrate.h"
 #include "narration/narration.h"
+#include "narration/speech_cache.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -272,5 +273,18 @@ int narration_remove_files(struct st_call *call)
     const char *id = st_str(call->body, "narrationId");
     for (size_t i = 0; i < ST_COUNT(files); i++)
         (void)remove(st_object_path(call, st_printf(call->arena, "narration/%s/%s", id, files[i])));
+    return 0;
+}
+
+int narration_trim_cache(struct st_call *call)
+{
+    const char *dir = st_object_path(call, "narration/cache/");
+    int64_t left = st_speech_cache_trim(dir, st_option_int("speech_cache_mb") * 1024 * 1024);
+    return left < 0 ? (int)left : 0;
+}
+
+int narration_schedule_trim(struct st_call *call)
+{
+    st_enqueue(call, "trim_cache", "cache", 0, json_object());
     return 0;
 }
