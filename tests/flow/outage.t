@@ -73,7 +73,7 @@ is $api->call(createStory => story($author, 'k1'))->{json}{storyId}, $ids[0], 'k
 # --- those that work on them are killed in the middle ----------------------------------------------------------------------
 
 # Their jobs are taken over when the leases have ended; that is waited for below, while other things go on.
-my $long = post_surely($client->register_user, 'long', content => join "\n\n", map { "“Number $_,” said Tom. Mary counted on, and the sea was calm." } 1 .. 120);
+my $long = post_surely($client->register_user, 'long', content => join "\n\n", map { "“Number $_,” said Tom. Mary counted on, and the sea was calm." } 1 .. 50);
 ok wait_for(sub { ($platform->sql('narration', "select count(*) from jobs where state = 'running'"))[0] > 0 }, 20), 'narration is at work';
 $platform->kill($_, 'KILL') for qw(narration video notification analytics);
 my $killed_at = time;

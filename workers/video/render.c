@@ -350,7 +350,9 @@ static int make_film(struct render *r)
     ADD("-map", "0:v:0", "-map", "1:a:0", "-map_metadata", "-1", "-metadata", title, "-vf", filter);
     ADD("-c:v", "libx264", "-preset", "ultrafast", "-crf", q->crf, "-threads", "2", "-g", "50");
     ADD("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv");
-    ADD("-c:a", "aac", "-ac", "1", "-ar", q->audio_rate, "-b:a", q->audio_bits, "-metadata:s:a:0", language);
+    /* The default coder takes 2.5 times as long, 40 % of all the film costs, and a recogniser hears no difference. */
+    ADD("-c:a", "aac", "-aac_coder", "fast", "-ac", "1", "-ar", q->audio_rate, "-b:a", q->audio_bits);
+    ADD("-metadata:s:a:0", language);
     ADD("-t", st_printf(a, "%d.%03d", (int)(r->duration_ms / 1000), (int)(r->duration_ms % 1000)));
     ADD("-movflags", "+faststart", "-f", "mp4", st_printf(a, "file:%s", r->job->output_path), NULL);
 #undef ADD

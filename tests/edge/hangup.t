@@ -1,0 +1,73 @@
+# Clients that hang up, trickle, or never end, over HTTP/1.1 and HTTP/2: nothing is left behind.
+use strict;
+use warnings;
+use Test::More;
+use Storytelling::Edge;
+use Time::HiRes qw(sleep time);
+
+Storytelling::Edge::echo($_) for qw(echo slow);
+my $edge = Storytelling::Edge->nginx;
+my $h2   = Storytelling::Nginx::free_port();
+Storytelling::Edge->configure($edge, more => "listen 127.0.0.1:$h2 http2; api_body_timeout 500ms;");
+$edge->start or die $edge->error_log;
+my $token = bearer(roles => ['admin']);
+
+# --- every prefix of a request, then silence or a closed connection ---
+srand 42;
+my $long = '{"title":"' . 'x' x 60 . '","tags":["' . 'y' x 20000 . '"]}';
+my @requests = (
+    "GET /v1/things?limit=5 HTTP/1.1\r\nHost: a\r\n$token\r\nX-Api-User: x\r\n\r\n",
+    "POST /v1/free HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"title\":\"a\"}",
+    "POST /v1/free HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nd\r\n{\"title\":\"a\"}\r\n0\r\n\r\n",
+    "POST /v1/things HTTP/1.1\r\nHost: a\r\n$token\r\nContent-Type: application/json\r\nContent-Length: @{[length $long]}\r\n\r\n$long",
+    "POST /v1/things HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n" . 'x' x 4000,
+    "GET /v1/slow HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET /v1/dead HTTP/1.1\r\nHost: a\r\n\r\n",
+);
+my @open;
+for my $n (1 .. 300) {
+    my $request = $requests[$n % @requests];
+    my $socket  = $edge->connect or next;
+    $edge->send_bytes($socket, substr $request, 0, 1 + int rand length $request);
+    if ($n % 3) {
+        close $socket;
+    } else {
+        push @open, $socket;
+        shift @open if @open > 20;
+    }
+}
+@open = ();
+
+# --- the same over HTTP/2 ---
+Storytelling::Edge::write_file(Storytelling::Edge::dir() . '/tmp/body.json', $long);
+sub curl {
+    my (@args) = @_;
+    my $status = '';
+    open my $in, '-|', 'curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', '--http2-prior-knowledge', @args or die;
+    { local $/; $status = <$in> // '' }
+    close $in;
+    return $status;
+}
+my $url  = "http://127.0.0.1:$h2";
+my @post = ('-H', 'Content-Type: application/json', '-H', $token, '--data-binary', '@' . Storytelling::Edge::dir() . '/tmp/body.json');
+is curl("$url/v1/free"), 200, 'HTTP/2 works';
+is curl("$url/v1/things", @post), 200, 'with a body';
+is curl("$url/v1//free"), 400, 'a path that is not canonical';
+is curl("$url/v1/free", '-H', 'X-Api-User: root'), 200, 'with a header that is stripped';
+is curl("$url/v1/me"), 401, 'without a token';
+my $from = time;
+my $slow = curl("$url/v1/things", @post, '--limit-rate', '2k', '--max-time', 5);
+ok $slow =~ /^(?:000|408)$/ && time - $from < 4, 'a body that trickles is cut off here too';
+for my $ms (1 .. 15) {
+    curl("$url/v1/things", @post, '--limit-rate', '20k', '--max-time', 0.01 * $ms);
+    curl("$url/v1/slow", '--max-time', 0.02 * $ms);
+}
+
+# --- afterwards ---
+is $edge->get('/v1/things', $token)->{status}, 200, 'the edge still answers';
+ok wait_for(sub { ($edge->get('/metrics')->{body} =~ /edge_connections (\d+)/)[0] == 1 }, 15), 'every connection is gone';
+unlike $edge->error_log, qr/exited on signal|\[(?:alert|emerg)\]/, 'no worker has died';
+$edge->stop('QUIT');
+unlike $edge->error_log, qr/open socket|\[alert\]/, 'nothing is left open';
+is $edge->reports, '', 'the sanitizers have nothing to report';
+done_testing;
