@@ -27,21 +27,13 @@ for my $service (map { $_->{service} } $api->operations) {
     $user{$service} //= do {
         my $email = sprintf '%s%d.%06x@example.org', $service, $$, rand 0xffffff;
         my $made = $platform->storyctl('--json', 'user', 'create', '--email', $email, '--role', 'admin');
-        my $user = $client->login(JSON::PP::decode_json($made->{out}));
-        set_tier($user, 'premium');
-        $user;
+        $platform->set_tier($client->login(JSON::PP::decode_json($made->{out})), 'premium');
     };
 }
 my $user = $user{story};
 ok wait_for(sub {
     ($client->post('/v1/stories', content => '{', token => $user->{token})->{headers}{'ratelimit-policy'} // '') =~ /q=100;/
 }, 5), 'a tier changes limits';
-
-sub set_tier {
-    my ($whose, $tier) = @_;
-    $platform->redis('HSET', 'st:edge:tiers', $whose->{userId}, qq({"tier":"$tier","until":4000000000}));
-    $platform->redis('PUBLISH', 'st:edge', qq({"kind":"tier","userId":"$whose->{userId}","tier":"$tier","until":4000000000}));
-}
 
 # A request that the operation's contract accepts, but for its body.
 sub request_for {

@@ -8,9 +8,14 @@ use Time::HiRes qw(sleep time);
 Storytelling::Edge::echo($_) for qw(echo slow);
 my $edge = Storytelling::Edge->nginx;
 my $h2   = Storytelling::Nginx::free_port();
-Storytelling::Edge->configure($edge, more => "listen 127.0.0.1:$h2 http2; api_body_timeout 500ms;");
+my ($key, $cert) = map { Storytelling::Edge::dir() . "/secrets/tls.$_" } qw(key crt);
+system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout $key -out $cert -days 2 -subj /CN=localhost 2>/dev/null") == 0
+    or die 'openssl';
+# A client that has gone while its body was refused is noticed by nginx when its idle connection ends.
+Storytelling::Edge->configure($edge, more => "listen 127.0.0.1:$h2 ssl http2; ssl_certificate $cert; ssl_certificate_key $key;
+    api_body_timeout 500ms; keepalive_timeout 1s;");
 $edge->start or die $edge->error_log;
-my $token = bearer(roles => ['admin']);
+my ($token, $other) = map { bearer(roles => ['admin'], sub => $_) } qw(one other);    # each with a limit of their own
 
 # --- every prefix of a request, then silence or a closed connection ---
 srand 42;
@@ -43,13 +48,13 @@ Storytelling::Edge::write_file(Storytelling::Edge::dir() . '/tmp/body.json', $lo
 sub curl {
     my (@args) = @_;
     my $status = '';
-    open my $in, '-|', 'curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', '--http2-prior-knowledge', @args or die;
+    open my $in, '-|', 'curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', '-k', @args or die;
     { local $/; $status = <$in> // '' }
     close $in;
     return $status;
 }
-my $url  = "http://127.0.0.1:$h2";
-my @post = ('-H', 'Content-Type: application/json', '-H', $token, '--data-binary', '@' . Storytelling::Edge::dir() . '/tmp/body.json');
+my $url  = "https://127.0.0.1:$h2";
+my @post = ('-H', 'Content-Type: application/json', '-H', $other, '--data-binary', '@' . Storytelling::Edge::dir() . '/tmp/body.json');
 is curl("$url/v1/free"), 200, 'HTTP/2 works';
 is curl("$url/v1/things", @post), 200, 'with a body';
 is curl("$url/v1//free"), 400, 'a path that is not canonical';

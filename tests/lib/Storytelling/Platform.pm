@@ -8,6 +8,7 @@ package Storytelling::Platform;
 #   $p->url, var, port, ca, outbox      where it is
 #   $p->storyctl('dead', 'list')        {exit, out}: what the operator would type
 #   $p->admin                           a logged-in administrator, as Storytelling::Client's register_user gives
+#   $p->set_tier($user, 'premium')      another tier at the edge
 #   $p->kill('redis', 'KILL')           a signal to one part, by its recorded pid
 #   $p->up                              starts again what is not running
 #   $p->run('redis-cli', ...)           {exit, out} of any program
@@ -168,6 +169,15 @@ sub admin {
         die "no administrator: $said->{out}" if $said->{exit};
         $self->client->login(JSON::PP::decode_json($said->{out}));
     };
+}
+
+# As subscription tells the edge; limits depend on it.
+sub set_tier {
+    my ($self, $user, $tier) = @_;
+    my $holds = qq("tier":"$tier","until":4000000000);
+    $self->redis('HSET', 'st:edge:tiers', $user->{userId}, "{$holds}");
+    $self->redis('PUBLISH', 'st:edge', qq({"kind":"tier","userId":"$user->{userId}",$holds}));
+    return $user;
 }
 
 sub redis {

@@ -91,7 +91,7 @@ static void reply_success(struct st_call *call, struct st_http_request *req, str
         st_http_add(res, "Content-Type", p->content_type);
     }
     for (int i = 0; i < p->n_headers; i++)
-        st_http_add(res, p->headers[i].name, st_strdup(req->arena, p->headers[i].value));
+        st_http_add(res, st_strdup(req->arena, p->headers[i].name), st_strdup(req->arena, p->headers[i].value));
 }
 
 /* --- the gates, in order; each returns 0 or the refusal --- */
