@@ -108,6 +108,10 @@ is_deeply $claims->{roles}, ['author'], 'a new account is an author';
 is $claims->{tier}, 'free', 'on the free tier';
 ok $claims->{$_}, "with $_" for qw(sub sid jti nbf);
 
+my ($first, $second) = map { $api->succeeds(200, login => {%{login($account)}, headers => {'Idempotency-Key' => "login$$"}}, 'a key at the login') } 1, 2;
+isnt $second->{json}{refreshToken}, $first->{json}{refreshToken}, 'replays no tokens';
+is_deeply [$platform->sql('identity', "select count(*) from idempotency_keys where operation = 'login'")], [0], 'nor does it keep any';
+
 my @refused = map { $api->fails(401, 'invalid_credentials', login => $_->[0], $_->[1]) } (
     [login($account, password => "$PASSWORD "), 'a wrong password is refused'],
     [login($account, email => new_email()), 'so is an unknown address'],
@@ -219,7 +223,7 @@ sub rows_of {
         [collaboration => 'select count(*) from people where user_id = ID'],
     );
 }
-ok wait_for(sub { rows_of() =~ /^1 2 1 1 1 [1-9]\d* 1$/ }, 15), 'every service knows them' or diag rows_of();
+ok wait_for(sub { rows_of() =~ /^[1-9]\d* 2 1 1 1 [1-9]\d* 1$/ }, 15), 'every service knows them' or diag rows_of();
 $api->succeeds(204, deleteMe => {token => $there->{accessToken}}, 'they close their account');
 within_a_second(sub { $client->get('/v1/me', token => $there->{accessToken})->{status} == 401 }, 'their tokens are refused within a second');
 $api->fails(401, 'invalid_credentials', refresh => refresh($there->{refreshToken}), 'no refresh');

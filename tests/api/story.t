@@ -182,7 +182,10 @@ for (['ASCII', join(' ', map { qq("Page $_," said Tom. Mary smiled at page $_.\n
     }, 20) // '';
     my $segments = () = $found =~ /"segmentId"/g;
     cmp_ok $segments, '>', 10000, "$what: and analysed";
+    my $files = $platform->var . "/objects/story/$story->{storyId}";
+    ok -d $files, "$what: its segments go to narration as a file";
     $api->succeeds(204, deleteStory => of($who, $story->{storyId}), "$what: deleted before it is narrated");
+    ok wait_for(sub { !-e $files }, 10), "$what: and the file with it";
 }
 
 # --- language by the author -------------------------------------------------------------------------------------------

@@ -158,10 +158,12 @@ static int decode(struct gate *g, struct st_call *call)
                        &call->body, &call->p->fields);
 }
 
+/* Only where the contract has the header: the answer of a login must not be kept. */
 static int idempotency(struct gate *g, struct st_call *call)
 {
     const struct st_api_operation *op = g->match.operation;
-    g->idempotency_key = st_http_header(g->req, "Idempotency-Key");
+    g->idempotency_key =
+        op->idempotency_required ? st_http_header(g->req, "Idempotency-Key") : st_param(call, "Idempotency-Key");
     if (!g->idempotency_key || op->method != ST_POST) {
         g->idempotency_key = NULL;
         return op->idempotency_required ? st_fail(call, ST_E_INVALID, "An Idempotency-Key header is required.") : 0;

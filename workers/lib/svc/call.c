@@ -9,7 +9,10 @@
 enum {
     ATTEMPTS = 5,
     RETRY_MS = 10,            /* before the second attempt; twice that before the third, and so on */
-    FRESH_US = 3 * ST_SECOND, /* an id younger than this may be known here in a moment */
+    FRESH_US = 3 * ST_SECOND, /* an id younger than this may be known here in a moment, */
+    AWAIT_US = ST_SECOND,     /* which is as long as this, */
+    AWAIT_MS = 20,            /* looking so often */
+    AWAIT_MAX = 2,            /* calls that wait at a time, so that made-up ids cannot keep all threads busy */
     CURSOR_MAC = 20
 };
 
@@ -90,26 +93,36 @@ static int commit(struct st_call *call)
     return 0;
 }
 
+static atomic_int awaiting; /* calls in st_call_transact that st_absent has sent round again */
+
+/* Forgets the failed attempt and waits before the next; false when there is to be none. */
+static bool try_again(struct st_call *call, int r, int attempt)
+{
+    bool awaits = call->p->awaits;
+    if (r != ST_E_RETRY || (!awaits && attempt >= ATTEMPTS))
+        return false;
+    st_call_reset(call);
+    st_sleep_ms(awaits ? AWAIT_MS : attempt * RETRY_MS);
+    return true;
+}
+
 int st_call_transact(struct st_call *call, int (*body)(struct st_call *call, void *ctx), void *ctx)
 {
-    int r = 0;
-    for (int attempt = 1; attempt <= ATTEMPTS; attempt++) {
-        call->p->last_attempt = attempt == ATTEMPTS;
+    struct st_call_private *p = call->p;
+    int r, attempt = 0;
+    do {
+        p->awaits = false;
         r = body(call, ctx);
         if (r >= 0)
             r = commit(call);
-        if (r >= 0)
-            break;
-        if (call->p->open)
+        if (r < 0 && p->open)
             st_pg_rollback(pg_of(call));
-        call->p->open = false;
-        if (r != ST_E_RETRY || attempt == ATTEMPTS)
-            break;
-        st_call_reset(call);
-        st_sleep_ms(attempt * RETRY_MS);
-    }
+        p->open = false;
+    } while (try_again(call, r, ++attempt));
+    if (p->await_until)
+        atomic_fetch_sub(&awaiting, 1);
     if (r == ST_E_UNAVAILABLE || r >= 0)
-        atomic_store(&call->p->worker->run->database_ok, r >= 0);
+        atomic_store(&p->worker->run->database_ok, r >= 0);
     return r;
 }
 
@@ -263,11 +276,29 @@ int st_fail(struct st_call *call, int err, const char *fmt, ...)
     return err;
 }
 
+/* Whether to look again; the first time, whether to wait at all. */
+static bool may_await(struct st_call *call, const char *id)
+{
+    struct st_call_private *p = call->p;
+    int64_t age = st_now() - st_uuid_time(id);
+    if (p->await_until)
+        return st_mono() < p->await_until;
+    if (age < -FRESH_US || age > FRESH_US)
+        return false;
+    if (atomic_fetch_add(&awaiting, 1) >= AWAIT_MAX) {
+        atomic_fetch_sub(&awaiting, 1);
+        return false;
+    }
+    p->await_until = st_mono() + AWAIT_US;
+    return true;
+}
+
 int st_absent(struct st_call *call, const char *id, const char *fmt, ...)
 {
-    int64_t age = st_now() - st_uuid_time(id);
-    if (!call->p->last_attempt && age > -FRESH_US && age < FRESH_US)
+    if (may_await(call, id)) {
+        call->p->awaits = true;
         return ST_E_RETRY;
+    }
     va_list ap;
     va_start(ap, fmt);
     call->p->detail = st_vprintf(call->arena, fmt, ap);

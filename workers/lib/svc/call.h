@@ -10,9 +10,10 @@ struct st_call_private {
     bool autocommit; /* read-only calls: each statement stands alone */
     bool open;       /* a transaction was begun */
     bool emitted, enqueued;
-    bool last_attempt; /* of st_call_transact: ST_E_RETRY would not be followed by another */
-    int error;         /* a failure that queued work has met: commit gives it */
-    int refused;       /* by st_refuse: the problem to answer after the commit, or 0 */
+    int64_t await_until; /* st_absent: when to believe that a thing is not there; 0 before the first time */
+    bool awaits;         /* ST_E_RETRY was st_absent's */
+    int error;           /* a failure that queued work has met: commit gives it */
+    int refused;         /* by st_refuse: the problem to answer after the commit, or 0 */
     const char *detail;
     struct st_schema_errors fields;
 

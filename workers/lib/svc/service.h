@@ -118,8 +118,8 @@ void st_header(struct st_call *call, const char *name, const char *value); /* va
 int st_fail(struct st_call *call, int err, const char *fmt, ...) ST_PRINTF(3, 4);
 /*
  * ST_E_NOT_FOUND with its sentence, for a thing that another service's event makes known here. When its id was made
- * only now, the event may be under way: then the handler runs again a few times, within about 100 ms, before the client
- * is told, so that who has just made a thing finds it everywhere.
+ * only now, the event may be under way: then the handler runs again for up to a second before the client is told, so
+ * that who has just made a thing finds it everywhere.
  */
 int st_absent(struct st_call *call, const char *id, const char *fmt, ...) ST_PRINTF(3, 4);
 
