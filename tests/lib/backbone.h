@@ -90,6 +90,7 @@ ST_UNUSED static void use_database(const char *name)
     setenv("ST_RUN_DIR", dir, 1);
     setenv("ST_OBJECT_DIR", dir, 1);
     setenv("ST_EDGE_KEY_FILE", "none", 1);
+    setenv("ST_BUS_RETENTION_HOURS", "0", 1);
     setenv("ST_DATABASE", conninfo(name), 1);
     FILE *f = fopen(st_printf(&arena, "%s/storytelling.conf", dir), "we");
     assert_non_null(f);

@@ -18,6 +18,7 @@ static const struct st_option library[] = {
     {"http_threads", "4"},
     {"log_level", "info"},
     {"drain_seconds", "30"},
+    {"bus_retention_hours", "168"},
     {0},
 };
 

@@ -454,6 +454,10 @@ static int trim_partition(struct relay *r, int p)
         if (st_bus_id_cmp(groups[i].needs, from) < 0)
             from = groups[i].needs;
     }
+    /* Batches are numbered by the clock in milliseconds: what is young stays for operators and for new groups. */
+    const struct st_bus_id old = {st_now() / 1000 - st_option_int("bus_retention_hours") * 3600 * 1000, 0};
+    if (st_bus_id_cmp(old, from) < 0)
+        from = old;
     e = query(
         r, a, &rows,
         "insert into relay_groups (group_name) select jsonb_array_elements_text($1::jsonb) on conflict do nothing",
@@ -471,7 +475,8 @@ static int trim_partition(struct relay *r, int p)
     return bus_said(r, r->bus->ops->trim(r->bus, a, r->service, p, from));
 }
 
-/* Forgets what every group has handled: on the bus, and the history from which it would be published again. */
+/* Forgets what every group has handled and is old enough: on the bus, and the history from which it would be published
+ * again. */
 static int trim(struct relay *r)
 {
     struct st_rows *rows;
