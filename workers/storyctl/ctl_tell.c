@@ -3,6 +3,7 @@
 
 #include "io/crypto.h"
 #include "io/http_client.h"
+#include "io/token.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
@@ -15,15 +16,16 @@ enum {
     POLL_MS = 100,
     MAIL_WAIT_S = 30,
     STALL_S = 300, /* without any progress for so long, something is broken */
-    BAR = 30
+    BAR = 30,
+    REFRESH_MAX = 513
 };
 
 struct tell {
     struct ctl *c;
     struct st_http_client *http;
     const char *url, *outbox;
-    const char *email, *token, *story_id;
-    const char *location;
+    const char *email, *story_id;
+    char token[ST_TOKEN_MAX + 1], refresh[REFRESH_MAX]; /* of the session; the access token lives ten minutes */
     bool terminal;
     int64_t started, stage_started;
     int last_percent;
@@ -33,11 +35,10 @@ struct tell {
 
 /* --- talking to the platform --- */
 
-/* 0 and the answer when the status is the one expected; else prints the problem and gives -1. */
-static int ask(struct tell *t, const char *method, const char *path, const json_t *body, int expected, json_t **ret)
+static int request(struct tell *t, const char *method, const char *path, const json_t *body, struct st_http_answer *ret)
 {
     const char *headers[] = {"Content-Type: application/json",
-                             t->token ? st_printf(t->c->arena, "Authorization: Bearer %s", t->token) : NULL, NULL};
+                             *t->token ? st_printf(t->c->arena, "Authorization: Bearer %s", t->token) : NULL, NULL};
     const char *text = body ? st_json_text(t->c->arena, body) : NULL, *why = "";
     const struct st_http_call call = {.method = method,
                                       .url = st_printf(t->c->arena, "%s%s", t->url, path),
@@ -46,14 +47,48 @@ static int ask(struct tell *t, const char *method, const char *path, const json_
                                       .body_len = text ? strlen(text) : 0,
                                       .timeout_ms = 20000,
                                       .answer_max = ANSWER_MAX};
-    struct st_http_answer answer;
-    if (st_http_client_do(t->http, &call, t->c->arena, &answer, &why) < 0) {
+    int r = st_http_client_do(t->http, &call, t->c->arena, ret, &why);
+    if (r < 0)
         ctl_error("%s %s: %s. Is the platform up? (make status)", method, path, why);
-        return -1;
-    }
+    return r;
+}
+
+static json_t *json_of(struct tell *t, const struct st_http_answer *answer)
+{
     json_t *j = NULL;
-    if (answer.len && st_json_parse(t->c->arena, answer.body, answer.len, ST_JSON_DEPTH, &j, &why) < 0)
-        j = NULL;
+    const char *why;
+    if (answer->len && st_json_parse(t->c->arena, answer->body, answer->len, ST_JSON_DEPTH, &j, &why) < 0)
+        return NULL;
+    return j;
+}
+
+static void keep_tokens(struct tell *t, const json_t *tokens)
+{
+    snprintf(t->token, sizeof(t->token), "%s", st_json_str(tokens, "accessToken", ""));
+    snprintf(t->refresh, sizeof(t->refresh), "%s", st_json_str(tokens, "refreshToken", ""));
+}
+
+/* A long story outlives its access token. */
+static bool refresh_tokens(struct tell *t)
+{
+    struct st_http_answer answer;
+    json_t *body = st_json_keep(t->c->arena, json_pack("{s:s}", "refreshToken", t->refresh));
+    t->token[0] = '\0';
+    if (request(t, "POST", "/v1/auth/refresh", body, &answer) < 0 || answer.status != 200)
+        return false;
+    keep_tokens(t, json_of(t, &answer));
+    return true;
+}
+
+/* 0 and the answer when the status is the one expected; else prints the problem and gives -1. */
+static int ask(struct tell *t, const char *method, const char *path, const json_t *body, int expected, json_t **ret)
+{
+    struct st_http_answer answer;
+    if (request(t, method, path, body, &answer) < 0)
+        return -1;
+    if (answer.status == 401 && *t->refresh && refresh_tokens(t) && request(t, method, path, body, &answer) < 0)
+        return -1;
+    json_t *j = json_of(t, &answer);
     if (answer.status != expected) {
         const json_t *first = json_array_get(json_object_get(j, "errors"), 0);
         ctl_error("%s %s was answered with %d %s %s%s%s", method, path, answer.status, st_json_str(j, "title", ""),
@@ -61,7 +96,6 @@ static int ask(struct tell *t, const char *method, const char *path, const json_
                   first ? st_printf(t->c->arena, " %s", st_json_str(first, "message", "")) : "");
         return -1;
     }
-    t->location = answer.location;
     if (ret)
         *ret = j;
     return 0;
@@ -163,7 +197,7 @@ static int register_writer(struct tell *t)
     if (ask(t, "POST", "/v1/auth/verify", verify, 204, NULL) < 0 ||
         ask(t, "POST", "/v1/auth/login", login, 200, &tokens) < 0)
         return -1;
-    t->token = st_json_str(tokens, "accessToken", "");
+    keep_tokens(t, tokens);
     stage_end(t, "writer registered", "register");
     return 0;
 }
