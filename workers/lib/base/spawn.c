@@ -254,7 +254,7 @@ static void take_err(struct st_buf *b, const char *data, size_t len)
     st_buf_add(b, data, len);
 }
 
-/* Reads what is there; closes *fd at the end of the stream. False when there is no more for now. */
+/* Reads what is there; closes *fd at the end of the stream. False when nothing is waiting. */
 static bool read_some(struct watch *w, int *fd)
 {
     char data[CHUNK];
