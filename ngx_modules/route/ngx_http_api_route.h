@@ -7,12 +7,6 @@ typedef struct {
     ngx_msec_t body_timeout;
 } ngx_http_api_route_conf_t;
 
-/*
- * Why a request target is not canonical, or NULL when it is. A canonical path is one that no normalisation would
- * change, so that whoever looks at it, raw or decoded, sees the same route.
- */
-const char *ngx_http_api_path_fault(const u_char *path, size_t len);
-
 /* Removes the headers that only the edge may set. */
 ngx_int_t ngx_http_api_strip_headers(ngx_http_request_t *r);
 /* Makes the entity tags of If-Match strong. Before headers are copied. */

@@ -56,7 +56,7 @@ static ngx_int_t server_rewrite_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (r->internal) /* an error page for a request that was broken before it came here */
         return NGX_DECLINED;
-    const char *fault = ngx_http_api_path_fault(ctx->path.data, ctx->path.len);
+    const char *fault = st_path_fault((const char *)ctx->path.data, ctx->path.len);
     if (fault)
         return ngx_http_api_refuse(r, ST_E_INVALID, NULL, "The path %s.", fault);
     if (r->http_version < NGX_HTTP_VERSION_10)

@@ -1,80 +1,7 @@
-/* The request as the client sent it: canonical paths, headers that may not be forged or repeated, trace ids. */
+/* The request as the client sent it: headers that may not be forged or repeated, trace ids. */
 #include "ngx_http_api_route.h"
 
-enum { PATH_MAX_LEN = 2048, CORRELATION_MAX = 64, TRACEPARENT_LEN = 55 };
-
-/* --- the path --- */
-
-static int hex_digit(u_char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool unreserved(u_char c)
-{
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-           c == '_' || c == '~';
-}
-
-/* RFC 3986 pchar without ";", whose parameters some servers cut off. */
-static bool allowed_raw(u_char c)
-{
-    return unreserved(c) || (c && strchr("!$&'()*+,=:@", c) != NULL);
-}
-
-/* Escapes are for bytes that cannot stand raw; never for what separates or climbs. */
-static const char *escape_fault(const u_char *p, const u_char *end, u_char *ret)
-{
-    int high = end - p > 2 ? hex_digit(p[1]) : -1, low = end - p > 2 ? hex_digit(p[2]) : -1;
-    if (high < 0 || low < 0)
-        return "has a broken escape";
-    *ret = (u_char)(high << 4 | low);
-    if (unreserved(*ret))
-        return "escapes a character that needs no escape";
-    if (*ret < 0x20 || *ret == 0x7f || *ret == '/' || *ret == '\\' || *ret == '%' || *ret == ';')
-        return "escapes a character that is not allowed";
-    return NULL;
-}
-
-static bool dots(const u_char *segment, const u_char *end)
-{
-    return (end - segment == 1 && segment[0] == '.') || (end - segment == 2 && segment[0] == '.' && segment[1] == '.');
-}
-
-const char *ngx_http_api_path_fault(const u_char *path, size_t len)
-{
-    u_char decoded[PATH_MAX_LEN];
-    const u_char *end = path + len, *segment = path + 1;
-    size_t n = 0;
-    if (!len || path[0] != '/')
-        return "does not begin with a slash";
-    if (len > PATH_MAX_LEN)
-        return "is too long";
-    for (const u_char *p = path; p < end; p++) {
-        u_char c = *p;
-        const char *fault;
-        if (c == '/') {
-            if (p > path && p[-1] == '/')
-                return "has an empty segment";
-            if (p > path && dots(segment, p))
-                return "has a dot segment";
-            segment = p + 1;
-        } else if (c == '%') {
-            if ((fault = escape_fault(p, end, &c)) != NULL)
-                return fault;
-            p += 2;
-        } else if (!allowed_raw(c)) {
-            return "has a character that is not allowed";
-        }
-        decoded[n++] = c;
-    }
-    if (dots(segment, end))
-        return "has a dot segment";
-    return st_utf8_valid((const char *)decoded, n) ? NULL : "is not UTF-8";
-}
+enum { CORRELATION_MAX = 64, TRACEPARENT_LEN = 55 };
 
 /* --- headers --- */
 
@@ -219,12 +146,22 @@ ngx_int_t ngx_http_api_strengthen(ngx_http_request_t *r)
 
 /* --- correlation and tracing --- */
 
+static bool is_alnum(u_char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+}
+
+static bool is_hex(u_char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
 static bool usable_id(const ngx_str_t *id)
 {
     if (!id->len || id->len > CORRELATION_MAX)
         return false;
     for (size_t i = 0; i < id->len; i++)
-        if (!unreserved(id->data[i]) || id->data[i] == '~')
+        if (!is_alnum(id->data[i]) && id->data[i] != '-' && id->data[i] != '.' && id->data[i] != '_')
             return false;
     return true;
 }
@@ -233,7 +170,7 @@ static bool hex_run(const u_char *s, size_t len)
 {
     bool nonzero = false;
     for (size_t i = 0; i < len; i++) {
-        if (hex_digit(s[i]) < 0 || (s[i] >= 'A' && s[i] <= 'F'))
+        if (!is_hex(s[i]))
             return false;
         nonzero |= s[i] != '0';
     }
@@ -245,7 +182,7 @@ static bool usable_traceparent(const ngx_str_t *t)
 {
     const u_char *s = t->data;
     return t->len == TRACEPARENT_LEN && memcmp(s, "00-", 3) == 0 && hex_run(s + 3, 32) && s[35] == '-' &&
-           hex_run(s + 36, 16) && s[52] == '-' && hex_digit(s[53]) >= 0 && hex_digit(s[54]) >= 0;
+           hex_run(s + 36, 16) && s[52] == '-' && is_hex(s[53]) && is_hex(s[54]);
 }
 
 static ngx_int_t set_traceparent(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_str_t *given)

@@ -93,6 +93,15 @@ struct st_api_match {
 };
 
 /*
+ * Why the path of a request target is not canonical ("has a dot segment"), or NULL when it is. A canonical path is one
+ * that no normalisation would change, so that whoever looks at it, raw or decoded, sees the same route: no empty or dot
+ * segments, no ";", no escape that is not needed, none of "/", "\\", "%", ";" or control characters, valid UTF-8, at
+ * most ST_PATH_MAX bytes.
+ */
+const char *st_path_fault(const char *path, size_t len);
+enum { ST_PATH_MAX = 2048 };
+
+/*
  * Matches a canonical path (no query). A literal segment wins over a template. HEAD is the caller's affair (ask for
  * GET). Time is linear in the path, nothing is allocated.
  */

@@ -4,8 +4,8 @@
  * Inside of the contract reader; only openapi*.c include this.
  *
  * openapi.c loads and merges, openapi_shape.c knows which members OpenAPI has, openapi_operation.c and openapi_ext.c
- * read one operation and its x- members, openapi_route.c finds the operation of a request, openapi_request.c checks
- * its parameters and body.
+ * read one operation and its x- members, openapi_path.c and openapi_route.c check a request's path and find its
+ * operation, openapi_request.c checks its parameters and body.
  */
 #include "io/openapi.h"
 #include "io/yaml.h"
