@@ -42,7 +42,8 @@ typedef struct {
     ngx_http_api_slot_t *unmatched; /* counters of what is no operation */
     ngx_str_t openapi, openapi_etag;
 
-    ngx_str_t redis; /* path of the unix socket */
+    ngx_str_t redis;      /* path of the unix socket, or the address, NUL-terminated */
+    in_port_t redis_port; /* 0: a unix socket */
     ngx_str_t state_file;
     ngx_str_t signing_key;
 
@@ -149,9 +150,5 @@ ngx_int_t ngx_http_api_limit_check(ngx_conf_t *cf, const struct st_api *api);
 /* rbac: the permissions of comma-separated roles. NGX_DECLINED while no roles are known. */
 ngx_int_t ngx_http_api_permissions(ngx_http_api_main_conf_t *amcf, const ngx_str_t *roles,
                                    uint64_t ret[NGX_HTTP_API_WORDS]);
-
-/* The Redis link of the first worker. */
-void ngx_http_api_redis_start(ngx_http_api_main_conf_t *amcf);
-void ngx_http_api_redis_stop(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* The core module: reads the contracts, keeps the shared memory, runs the steps of the ACCESS phase. */
-#include "ngx_http_api.h"
+#include "ngx_http_api_redis.h"
 
 #include <glob.h>
 
@@ -7,6 +7,7 @@ enum {
     KEY_MIN = 32,
     KEY_MAX = 128, /* of the signing key's file, in bytes */
     DEFAULT_ZONE = 8 * 1024 * 1024,
+    REDIS_PORT = 6379,
 };
 
 static void *create_main_conf(ngx_conf_t *cf);
@@ -189,10 +190,22 @@ static char *set_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_t *value = cf->args->elts;
     if (amcf->redis.data)
         return "is duplicate";
-    if (value[1].len <= 5 || ngx_strncmp(value[1].data, "unix:", 5) != 0)
-        return "wants \"unix:<path>\"";
-    amcf->redis.data = value[1].data + 5;
-    amcf->redis.len = value[1].len - 5;
+    if (ngx_strncmp(value[1].data, "unix:", 5) == 0) {
+        amcf->redis.data = value[1].data + 5;
+        amcf->redis.len = value[1].len - 5;
+        return amcf->redis.len ? NGX_CONF_OK : "has an empty path";
+    }
+    ngx_url_t u = {.url = value[1], .default_port = REDIS_PORT};
+    if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\": %s", &value[1], u.err ? u.err : "is no host and port");
+        return NGX_CONF_ERROR;
+    }
+    /* The first address, found now: nothing is looked up while requests run. */
+    amcf->redis.data = ngx_pcalloc(cf->pool, NGX_SOCKADDR_STRLEN + 1);
+    if (!amcf->redis.data)
+        return NGX_CONF_ERROR;
+    amcf->redis.len = ngx_sock_ntop(u.addrs[0].sockaddr, u.addrs[0].socklen, amcf->redis.data, NGX_SOCKADDR_STRLEN, 0);
+    amcf->redis_port = u.port;
     return NGX_CONF_OK;
 }
 
@@ -409,14 +422,19 @@ static ngx_int_t init_process(ngx_cycle_t *cycle)
     if (!cycle->conf_ctx[ngx_http_module.index])
         return NGX_OK;
     ngx_http_api_main_conf_t *amcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_api_core_module);
-    bool first = ngx_process == NGX_PROCESS_SINGLE || (ngx_process == NGX_PROCESS_WORKER && ngx_worker == 0);
-    if (amcf->api && amcf->redis.len && first)
-        ngx_http_api_redis_start(amcf);
+    bool single = ngx_process == NGX_PROCESS_SINGLE;
+    if (!amcf->api || !amcf->redis.len || (!single && ngx_process != NGX_PROCESS_WORKER))
+        return NGX_OK;
+    if (single || ngx_worker == 0)
+        ngx_http_api_sync_start(amcf);
+    else
+        ngx_http_api_redis_start(amcf, NULL);
     return NGX_OK;
 }
 
 static void exit_process(ngx_cycle_t *cycle)
 {
+    ngx_http_api_sync_stop();
     ngx_http_api_redis_stop();
 }
 

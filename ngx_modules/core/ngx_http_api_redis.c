@@ -1,56 +1,68 @@
 /*
- * The Redis link: one worker hears of changes and keeps the shared state up to date.
+ * The Redis link of each worker: hiredis on nginx's event loop.
  *
- * Two connections, one for commands and one that subscribes; they live and die together. A timer drives everything:
- * it connects, with backoff, reads the whole state after every (re)connection and every 30 s, asks for the services'
- * health, writes the state file, and drops the link when answers stay away. Nothing is freed inside a callback of
- * hiredis: callbacks leave a mark, the timer acts on it.
+ * A timer drives the connection: it connects, with backoff, asks whether Redis is there (a Redis that loads its data,
+ * or is stopped, accepts connections too), and drops it when answers stay away. Nothing is freed inside a callback of
+ * hiredis: callbacks leave a mark, the timer acts on it. Calls are malloc'ed, because they outlive their requests.
  */
-#include "ngx_http_api.h"
+#include "ngx_http_api_redis.h"
 
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
+#include <ngx_sha1.h>
 
 enum {
+    WAITING_MAX = 1024, /* commands without an answer yet */
+    ARGS_MAX = 18,
     TICK_MS = 1000,
-    QUICK_TICK_MS = 200, /* while something is missing: a start should not wait for us */
+    PING_MS = 500, /* an answer to PING that takes longer: Redis is away */
+    HANDSHAKE_MS = 1000,
+    SILENCE_MS = 2000, /* of a connection that should answer: it is dropped */
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 2000,
-    SILENCE_MS = 5000, /* an answer that takes longer will not come */
-    RESYNC_MS = 30000,
-    DELTA_DEPTH = 4,
-    STATE_DEPTH = 8,
 };
 
+/* A command that waits for its answer. */
 typedef struct {
-    redisAsyncContext *ac;
-    ngx_connection_t *connection;
-} endpoint_t;
+    ngx_queue_t queue;
+    ngx_event_t timer;
+    ngx_http_api_redis_pt *answer; /* NULL: nobody listens any more */
+    void *data;
+    ngx_msec_t asked;
+    const ngx_http_api_script_t *script; /* whose text has not been sent; NULL for other commands */
+    int argc;                            /* of a script: kept for its text */
+    size_t lens[ARGS_MAX];
+    char args[];
+} call_t;
 
 static struct {
-    ngx_http_api_main_conf_t *amcf;
-    endpoint_t commands, subscription;
+    const ngx_http_api_main_conf_t *amcf;
+    ngx_http_api_redis_connection_t conn;
+    void (*turned)(bool up);
     ngx_event_t timer;
-    ngx_msec_t backoff, asked, resynced;
-    ngx_uint_t waiting;  /* answers under way */
-    uint64_t stamp;      /* of the resync under way */
-    int64_t save_again;  /* not before (monotonic, us) */
-    unsigned broken : 1; /* to be dropped by the timer */
-    unsigned subscribed : 1;
-    unsigned resync_due : 1;
-    unsigned whole : 1;  /* the resync under way has found roles: this Redis holds the state */
-    unsigned logged : 1; /* one line when it goes, one when it comes back */
+    ngx_queue_t calls; /* call_t */
+    ngx_uint_t waiting;
+    ngx_msec_t backoff, heard;
+    time_t logged;
+    unsigned up : 1;   /* Redis has answered on this connection */
+    unsigned mute : 1; /* and does not any more */
+    unsigned broken : 1;
+    unsigned stopping : 1;
 } link_state;
 
-static ngx_http_api_zone_t *state_zone(void)
+/* nginx keeps a timer that is set when the new time is near the old one; this does not. */
+static void wake(ngx_event_t *timer, ngx_msec_t ms)
 {
-    return &link_state.amcf->zones[NGX_HTTP_API_ZONE_STATE];
+    if (timer->timer_set)
+        ngx_del_timer(timer);
+    ngx_add_timer(timer, ms);
 }
 
 static void break_link(void)
 {
     link_state.broken = 1;
-    ngx_add_timer(&link_state.timer, 1);
+    if (!link_state.stopping)
+        wake(&link_state.timer, 1);
 }
 
 /* --- hiredis on nginx's event loop --- */
@@ -58,25 +70,25 @@ static void break_link(void)
 static void on_readable(ngx_event_t *ev)
 {
     ngx_connection_t *c = ev->data;
-    endpoint_t *e = c->data;
-    if (e->ac)
-        redisAsyncHandleRead(e->ac);
+    ngx_http_api_redis_connection_t *conn = c->data;
+    if (conn->ac)
+        redisAsyncHandleRead(conn->ac);
 }
 
 static void on_writable(ngx_event_t *ev)
 {
     ngx_connection_t *c = ev->data;
-    endpoint_t *e = c->data;
-    if (e->ac)
-        redisAsyncHandleWrite(e->ac);
+    ngx_http_api_redis_connection_t *conn = c->data;
+    if (conn->ac)
+        redisAsyncHandleWrite(conn->ac);
 }
 
 /* Level-triggered: hiredis reads 16 KiB at a time and comes back for the rest. */
-static void set_event(ngx_event_t *ev, ngx_int_t kind, bool on)
+static void set_event(ngx_http_api_redis_connection_t *conn, ngx_event_t *ev, ngx_int_t kind, bool on)
 {
     if (on && !ev->active) {
         if (ngx_add_event(ev, kind, NGX_LEVEL_EVENT) != NGX_OK)
-            break_link();
+            conn->lost();
     } else if (!on && ev->active) {
         ngx_del_event(ev, kind, 0);
     }
@@ -84,31 +96,35 @@ static void set_event(ngx_event_t *ev, ngx_int_t kind, bool on)
 
 static void add_read(void *data)
 {
-    set_event(((endpoint_t *)data)->connection->read, NGX_READ_EVENT, true);
+    ngx_http_api_redis_connection_t *conn = data;
+    set_event(conn, conn->connection->read, NGX_READ_EVENT, true);
 }
 
 static void del_read(void *data)
 {
-    set_event(((endpoint_t *)data)->connection->read, NGX_READ_EVENT, false);
+    ngx_http_api_redis_connection_t *conn = data;
+    set_event(conn, conn->connection->read, NGX_READ_EVENT, false);
 }
 
 static void add_write(void *data)
 {
-    set_event(((endpoint_t *)data)->connection->write, NGX_WRITE_EVENT, true);
+    ngx_http_api_redis_connection_t *conn = data;
+    set_event(conn, conn->connection->write, NGX_WRITE_EVENT, true);
 }
 
 static void del_write(void *data)
 {
-    set_event(((endpoint_t *)data)->connection->write, NGX_WRITE_EVENT, false);
+    ngx_http_api_redis_connection_t *conn = data;
+    set_event(conn, conn->connection->write, NGX_WRITE_EVENT, false);
 }
 
 /* hiredis is about to free its context, and closes the descriptor itself. */
 static void detach(void *data)
 {
-    endpoint_t *e = data;
-    ngx_connection_t *c = e->connection;
-    e->ac = NULL;
-    e->connection = NULL;
+    ngx_http_api_redis_connection_t *conn = data;
+    ngx_connection_t *c = conn->connection;
+    conn->ac = NULL;
+    conn->connection = NULL;
     if (!c)
         return;
     if (c->read->active)
@@ -128,31 +144,35 @@ static void detach(void *data)
 static void on_connect(const redisAsyncContext *ac, int status)
 {
     if (status != REDIS_OK)
-        break_link();
+        ((ngx_http_api_redis_connection_t *)ac->data)->lost();
 }
 
 static void on_disconnect(const redisAsyncContext *ac, int status)
 {
-    break_link();
+    ((ngx_http_api_redis_connection_t *)ac->data)->lost();
 }
 
-static ngx_int_t attach(endpoint_t *e)
+ngx_int_t ngx_http_api_redis_open(ngx_http_api_redis_connection_t *conn, const ngx_http_api_main_conf_t *amcf)
 {
-    redisAsyncContext *ac = redisAsyncConnectUnix((const char *)link_state.amcf->redis.data);
+    const char *where = (const char *)amcf->redis.data;
+    redisAsyncContext *ac =
+        amcf->redis_port ? redisAsyncConnect(where, amcf->redis_port) : redisAsyncConnectUnix(where);
     ngx_connection_t *c = ac && !ac->err ? ngx_get_connection(ac->c.fd, ngx_cycle->log) : NULL;
     if (!c) {
         if (ac)
             redisAsyncFree(ac);
         return NGX_ERROR;
     }
-    c->data = e;
+    if (amcf->redis_port) /* without it a connection whose other end has vanished would stand for ever */
+        redisEnableKeepAlive(&ac->c);
+    c->data = conn;
     c->log = ngx_cycle->log;
     c->read->handler = on_readable;
     c->write->handler = on_writable;
     c->read->log = c->write->log = ngx_cycle->log;
-    e->ac = ac;
-    e->connection = c;
-    ac->ev.data = e;
+    conn->ac = ac;
+    conn->connection = c;
+    ac->data = ac->ev.data = conn;
     ac->ev.addRead = add_read;
     ac->ev.delRead = del_read;
     ac->ev.addWrite = add_write;
@@ -163,365 +183,256 @@ static ngx_int_t attach(endpoint_t *e)
     return NGX_OK;
 }
 
-/* --- what Redis says --- */
-
-static void dropped(const char *what, const char *why)
+void ngx_http_api_redis_close(ngx_http_api_redis_connection_t *conn)
 {
-    ngx_http_api_count(state_zone(), NGX_HTTP_API_N_DROPPED);
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "api: %s from Redis is left out: %s", what, why);
+    if (conn->ac)
+        redisAsyncFree(conn->ac);
 }
 
-/* False when there is no room: no need to go on. An entry without sense is passed over. */
-static bool put(enum ngx_http_api_kind_e kind, const char *key, size_t key_len, const char *value, int64_t until,
-                uint64_t stamp)
+/* --- calls --- */
+
+static void count(enum ngx_http_api_counter_e c)
 {
-    ngx_str_t k = {key_len, (u_char *)key}, v = {value ? strlen(value) : 0, (u_char *)value};
-    ngx_int_t rc = value ? ngx_http_api_state_put(state_zone(), kind, &k, &v, until, stamp) : NGX_DECLINED;
-    if (rc != NGX_OK)
-        dropped("an entry", rc == NGX_ERROR ? "there is no room" : "it makes no sense");
-    return rc != NGX_ERROR;
+    ngx_http_api_count(&link_state.amcf->zones[NGX_HTTP_API_ZONE_STATE], c);
 }
 
-/* A JSON array of role names as the text that the state keeps; NULL when it is longer than the state takes. */
-static const char *join_roles(struct st_arena *a, const json_t *list)
+/* The call goes before its answer is given: whoever gets it may ask again. */
+static void finish(call_t *call, const redisReply *reply)
 {
-    struct st_buf b = ST_BUF(NGX_HTTP_API_ROLES_MAX);
-    size_t i;
-    json_t *one;
-    json_array_foreach (list, i, one)
-        if (json_is_string(one) && !strchr(json_string_value(one), ','))
-            st_buf_printf(&b, "%s%s", b.len ? "," : "", json_string_value(one));
-    const char *all = b.failed ? NULL : st_strndup(a, b.len ? b.data : "", b.len);
-    st_buf_release(&b);
-    return all;
-}
-
-static bool put_json(enum ngx_http_api_kind_e kind, const char *key, size_t key_len, const json_t *value,
-                     struct st_arena *a, uint64_t stamp)
-{
-    int64_t until = st_json_int(value, "until", 0);
-    const char *text = kind == NGX_HTTP_API_USERS   ? join_roles(a, json_object_get(value, "roles"))
-                       : kind == NGX_HTTP_API_TIERS ? st_json_str(value, "tier", "")
-                                                    : "";
-    return put(kind, key, key_len, text, until, stamp);
-}
-
-static void ask(void);
-static void resync(void);
-
-/* Every answer passes here first. NULL: nothing usable came. */
-static redisReply *answer(void *reply, int type)
-{
-    redisReply *r = reply;
+    ngx_http_api_redis_pt *answer = call->answer;
+    void *data = call->data;
+    if (call->timer.timer_set)
+        ngx_del_timer(&call->timer);
+    ngx_queue_remove(&call->queue);
     link_state.waiting--;
-    link_state.asked = ngx_current_msec;
-    if (!r) /* the link is going down */
-        return NULL;
-    ngx_http_api_state_t *s = ngx_http_api_state(state_zone());
-    s->heard = (ngx_atomic_uint_t)ngx_time();
-    s->redis_up = 1;
-    if (r->type == type || r->type == REDIS_REPLY_NIL)
-        return r;
-    /* LOADING after a restart, OOM: it will pass. */
-    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0, "api: Redis answers: %s",
-                  r->type == REDIS_REPLY_ERROR ? r->str : "another type than expected");
-    link_state.resync_due = 1;
-    return NULL;
-}
-
-static void on_roles(redisAsyncContext *ac, void *reply, void *privdata)
-{
-    const redisReply *r = answer(reply, REDIS_REPLY_STRING);
-    struct st_arena a = {0};
-    json_t *doc;
-    const char *why = NULL;
-    if (!r || r->type == REDIS_REPLY_NIL)
+    free(call);
+    if (!answer || link_state.stopping)
         return;
-    if (st_json_parse(&a, r->str, (size_t)r->len, STATE_DEPTH, &doc, &why) < 0)
-        dropped("st:edge:roles", why);
-    else if (!json_is_object(json_object_get(doc, "roles")))
-        dropped("st:edge:roles", "it has no member \"roles\"");
-    else if (ngx_http_api_state_set_roles(state_zone(), r->str, (size_t)r->len) != NGX_OK)
-        dropped("st:edge:roles", "there is no room");
-    else
-        link_state.whole = 1;
-    st_arena_release(&a);
+    if (!reply)
+        count(NGX_HTTP_API_N_REDIS_UNANSWERED);
+    answer(data, reply);
 }
 
-/* HGETALL: user, JSON, user, JSON … The roles were asked for before: without them this Redis has lost its state. */
-static void on_hash(redisAsyncContext *ac, void *reply, void *privdata)
+static void on_answer(redisAsyncContext *ac, void *reply, void *privdata);
+
+/* Redis has forgotten the script (SCRIPT FLUSH; another Redis). */
+static bool send_text(call_t *call)
 {
-    enum ngx_http_api_kind_e kind = (enum ngx_http_api_kind_e)(uintptr_t)privdata;
-    const redisReply *r = answer(reply, REDIS_REPLY_ARRAY);
-    bool complete = true;
-    if (!r || !link_state.whole)
+    const char *argv[ARGS_MAX] = {"EVAL", call->script->text}, *at = call->args;
+    size_t lens[ARGS_MAX] = {4, strlen(call->script->text)};
+    for (int i = 2; i < call->argc; i++) {
+        argv[i] = at;
+        lens[i] = call->lens[i];
+        at += lens[i];
+    }
+    call->script = NULL;
+    return redisAsyncCommandArgv(link_state.conn.ac, on_answer, call, call->argc, argv, lens) == REDIS_OK;
+}
+
+/* LOADING, OOM, MISCONF: it will pass, and one line a second is enough to tell. */
+static void log_error(const redisReply *r)
+{
+    if (link_state.logged == ngx_time())
         return;
-    for (size_t i = 0; complete && i + 1 < r->elements; i += 2) {
-        const redisReply *key = r->element[i], *value = r->element[i + 1];
-        struct st_arena a = {0};
-        json_t *doc;
-        const char *why = NULL;
-        if (st_json_parse(&a, value->str, (size_t)value->len, DELTA_DEPTH, &doc, &why) < 0)
-            dropped("an override", why);
-        else
-            complete = put_json(kind, key->str, (size_t)key->len, doc, &a, link_state.stamp);
-        st_arena_release(&a);
-    }
-    if (complete)
-        ngx_http_api_state_sweep(state_zone(), kind, link_state.stamp);
+    link_state.logged = ngx_time();
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0, "api: Redis answers: %s", r->str);
 }
 
-/* The last answer of a resync. A session that was revoked stays so until its last token ends: nothing is swept. */
-static void on_revoked(redisAsyncContext *ac, void *reply, void *privdata)
-{
-    const redisReply *r = answer(reply, REDIS_REPLY_ARRAY);
-    double until;
-    if (!r)
-        return;
-    for (size_t i = 0; i + 1 < r->elements; i += 2) {
-        const redisReply *key = r->element[i], *score = r->element[i + 1];
-        if (!st_parse_double(score->str, &until) || !put(NGX_HTTP_API_REVOKED, key->str, (size_t)key->len, "",
-                                                         (int64_t)ngx_min(until, 1e15) + 1, link_state.stamp))
-            break;
-    }
-    if (!link_state.whole) { /* empty, or being filled: look again */
-        link_state.resync_due = 1;
-        return;
-    }
-    ngx_http_api_state(state_zone())->synced = (ngx_atomic_uint_t)ngx_time();
-    ngx_http_api_count(state_zone(), NGX_HTTP_API_N_RESYNCS);
-}
-
-static enum ngx_http_api_health_e health_of(const json_t *object, const char *name)
-{
-    const char *text = st_json_str(object, name, "healthy");
-    return st_streq(text, "healthy")    ? NGX_HTTP_API_HEALTHY
-           : st_streq(text, "degraded") ? NGX_HTTP_API_DEGRADED
-                                        : NGX_HTTP_API_UNHEALTHY;
-}
-
-static void set_health(const char *service, const redisReply *r, struct st_arena *a)
-{
-    ngx_http_api_health_t h = {
-        .status = NGX_HTTP_API_UNHEALTHY, .database = NGX_HTTP_API_HEALTHY, .bus = NGX_HTTP_API_HEALTHY};
-    json_t *doc;
-    const char *why;
-    ngx_cpystrn((u_char *)h.service, (u_char *)service, sizeof(h.service));
-    if (r->type == REDIS_REPLY_STRING && st_json_parse(a, r->str, (size_t)r->len, STATE_DEPTH, &doc, &why) == 0) {
-        const json_t *dependencies = json_object_get(doc, "dependencies");
-        h.status = health_of(doc, "status");
-        h.database = health_of(dependencies, "database");
-        h.bus = health_of(dependencies, "eventBus");
-    }
-    ngx_http_api_state_set_health(state_zone(), &h);
-}
-
-static void on_health(redisAsyncContext *ac, void *reply, void *privdata)
-{
-    const struct st_api *api = link_state.amcf->api;
-    const redisReply *r = answer(reply, REDIS_REPLY_ARRAY);
-    struct st_arena a = {0};
-    for (int i = 0; r && i < api->n_services && (size_t)i < r->elements; i++)
-        set_health(api->services[i], r->element[i], &a);
-    st_arena_release(&a);
-}
-
-/* {"kind":"session","sessionId":…,"until":…} and the like. */
-static void apply_delta(const json_t *delta, struct st_arena *a)
-{
-    static const struct {
-        const char *kind, *key;
-        enum ngx_http_api_kind_e table;
-    } kinds[] = {
-        {"user", "userId", NGX_HTTP_API_USERS},
-        {"tier", "userId", NGX_HTTP_API_TIERS},
-        {"session", "sessionId", NGX_HTTP_API_REVOKED},
-    };
-    const char *kind = st_json_str(delta, "kind", "");
-    if (st_streq(kind, "roles")) {
-        if (link_state.commands.ac &&
-            redisAsyncCommand(link_state.commands.ac, on_roles, NULL, "GET st:edge:roles") == REDIS_OK)
-            ask();
-        return;
-    }
-    for (size_t i = 0; i < ST_COUNT(kinds); i++) {
-        if (!st_streq(kind, kinds[i].kind))
-            continue;
-        const char *key = st_json_str(delta, kinds[i].key, "");
-        (void)put_json(kinds[i].table, key, strlen(key), delta, a, 0);
-        return;
-    }
-    dropped("a change", "of an unknown kind");
-}
-
-static void on_message(redisAsyncContext *ac, void *reply, void *privdata)
+static void on_answer(redisAsyncContext *ac, void *reply, void *privdata)
 {
     const redisReply *r = reply;
-    if (!r || r->type != REDIS_REPLY_ARRAY || r->elements != 3)
-        return;
-    if (strcmp(r->element[0]->str, "subscribe") == 0) {
-        link_state.subscribed = 1;
-        link_state.waiting--;
-        resync();
-        return;
+    call_t *call = privdata;
+    if (r) {
+        link_state.heard = ngx_current_msec;
+        link_state.mute = 0;
+    } else {
+        link_state.up = 0;
     }
-    struct st_arena a = {0};
-    json_t *delta;
-    const char *why = NULL;
-    ngx_http_api_count(state_zone(), NGX_HTTP_API_N_DELTAS);
-    if (r->element[2]->type == REDIS_REPLY_STRING &&
-        st_json_parse(&a, r->element[2]->str, (size_t)r->element[2]->len, DELTA_DEPTH, &delta, &why) == 0)
-        apply_delta(delta, &a);
-    else
-        dropped("a change", why ? why : "it is not text");
-    st_arena_release(&a);
-}
-
-/* --- asking --- */
-
-/* Another answer is awaited. */
-static void ask(void)
-{
-    if (!link_state.waiting++)
-        link_state.asked = ngx_current_msec;
-}
-
-/*
- * Reads everything. The subscription stands already: what changes meanwhile arrives as a delta, and counts as newer
- * than the snapshot.
- */
-static void resync(void)
-{
-    redisAsyncContext *ac = link_state.commands.ac;
-    if (!ac || !link_state.subscribed || link_state.waiting) {
-        link_state.resync_due = 1;
-        return;
+    if (r && r->type == REDIS_REPLY_ERROR) {
+        if (call->script && strncmp(r->str, "NOSCRIPT", 8) == 0 && send_text(call))
+            return;
+        log_error(r);
+        r = NULL;
     }
-    link_state.stamp = ngx_http_api_state_stamp(state_zone());
-    link_state.resynced = ngx_current_msec;
-    link_state.resync_due = link_state.whole = 0;
-    for (int i = 0; i < 4; i++)
-        ask();
-    int failed = redisAsyncCommand(ac, on_roles, NULL, "GET st:edge:roles") |
-                 redisAsyncCommand(ac, on_hash, (void *)(uintptr_t)NGX_HTTP_API_USERS, "HGETALL st:edge:users") |
-                 redisAsyncCommand(ac, on_hash, (void *)(uintptr_t)NGX_HTTP_API_TIERS, "HGETALL st:edge:tiers") |
-                 redisAsyncCommand(ac, on_revoked, NULL, "ZRANGEBYSCORE st:edge:revoked %lld +inf WITHSCORES",
-                                   (long long)ngx_time());
-    if (failed)
-        break_link();
+    finish(call, r);
 }
 
-static void ask_health(void)
+/* The answer may still come: hiredis knows the call until then. */
+static void on_timeout(ngx_event_t *ev)
 {
-    const struct st_api *api = link_state.amcf->api;
-    struct st_arena a = {0};
-    const char *argv[NGX_HTTP_API_SERVICES + 1] = {"MGET"};
-    if (!link_state.commands.ac || !api->n_services)
-        return;
-    for (int i = 0; i < api->n_services; i++)
-        argv[i + 1] = st_printf(&a, "st:health:%s", api->services[i]);
-    ask();
-    if (redisAsyncCommandArgv(link_state.commands.ac, on_health, NULL, api->n_services + 1, argv, NULL) != REDIS_OK)
-        break_link();
-    st_arena_release(&a);
+    call_t *call = ev->data;
+    ngx_http_api_redis_pt *answer = call->answer;
+    if ((ngx_msec_int_t)(call->asked - link_state.heard) >= 0)
+        link_state.mute = 1;
+    call->answer = NULL;
+    if (answer) {
+        count(NGX_HTTP_API_N_REDIS_UNANSWERED);
+        answer(call->data, NULL);
+    }
 }
 
-/* --- the timer --- */
+static size_t total(int from, int argc, const char **argv, const size_t *lens)
+{
+    size_t n = 0;
+    for (int i = from; i < argc; i++)
+        n += lens ? lens[i] : strlen(argv[i]);
+    return n;
+}
+
+static ngx_int_t send_call(ngx_msec_t timeout, ngx_http_api_redis_pt *answer, void *data,
+                           const ngx_http_api_script_t *script, int argc, const char **argv, const size_t *lens)
+{
+    if (!link_state.conn.ac || link_state.broken || link_state.waiting >= WAITING_MAX)
+        return NGX_DECLINED;
+    call_t *call = calloc(1, sizeof(*call) + (script ? total(2, argc, argv, lens) : 0));
+    if (!call)
+        return NGX_DECLINED;
+    char *at = call->args;
+    for (int i = 2; script && i < argc; i++) {
+        call->lens[i] = lens ? lens[i] : strlen(argv[i]);
+        at = (char *)ngx_cpymem(at, argv[i], call->lens[i]);
+    }
+    call->script = script;
+    call->argc = argc;
+    call->answer = answer;
+    call->data = data;
+    call->asked = ngx_current_msec;
+    call->timer.handler = on_timeout;
+    call->timer.data = call;
+    call->timer.log = ngx_cycle->log;
+    if (redisAsyncCommandArgv(link_state.conn.ac, on_answer, call, argc, argv, lens) != REDIS_OK) {
+        free(call);
+        break_link();
+        return NGX_DECLINED;
+    }
+    ngx_queue_insert_tail(&link_state.calls, &call->queue);
+    link_state.waiting++;
+    ngx_add_timer(&call->timer, timeout);
+    return NGX_OK;
+}
+
+bool ngx_http_api_redis_up(void)
+{
+    return link_state.up && !link_state.mute && !link_state.broken;
+}
+
+ngx_int_t ngx_http_api_redis_call(ngx_msec_t timeout, ngx_http_api_redis_pt *answer, void *data, int argc,
+                                  const char **argv, const size_t *lens)
+{
+    if (!ngx_http_api_redis_up())
+        return NGX_DECLINED;
+    return send_call(timeout, answer, data, NULL, argc, argv, lens);
+}
+
+ngx_int_t ngx_http_api_redis_eval(ngx_msec_t timeout, ngx_http_api_redis_pt *answer, void *data,
+                                  ngx_http_api_script_t *script, int argc, const char **argv, const size_t *lens)
+{
+    const char *all[ARGS_MAX] = {"EVALSHA", script->sha};
+    size_t all_lens[ARGS_MAX] = {7, 40};
+    if (!ngx_http_api_redis_up() || argc + 2 > ARGS_MAX)
+        return NGX_DECLINED;
+    if (!script->sha[0]) {
+        u_char digest[20];
+        ngx_sha1_t sha;
+        ngx_sha1_init(&sha);
+        ngx_sha1_update(&sha, script->text, strlen(script->text));
+        ngx_sha1_final(digest, &sha);
+        ngx_hex_dump((u_char *)script->sha, digest, sizeof(digest));
+    }
+    for (int i = 0; i < argc; i++) {
+        all[i + 2] = argv[i];
+        all_lens[i + 2] = lens ? lens[i] : strlen(argv[i]);
+    }
+    return send_call(timeout, answer, data, script, argc + 2, all, all_lens);
+}
+
+void ngx_http_api_redis_forget(const void *data)
+{
+    if (!link_state.amcf)
+        return;
+    for (ngx_queue_t *q = ngx_queue_head(&link_state.calls); q != ngx_queue_sentinel(&link_state.calls);
+         q = ngx_queue_next(q)) {
+        call_t *call = ngx_queue_data(q, call_t, queue);
+        if (call->data == data)
+            call->answer = NULL;
+    }
+}
+
+ngx_int_t ngx_http_api_redis_integers(const struct redisReply *reply, int64_t *ret, size_t n)
+{
+    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != n)
+        return NGX_DECLINED;
+    for (size_t i = 0; i < n; i++) {
+        if (reply->element[i]->type != REDIS_REPLY_INTEGER)
+            return NGX_DECLINED;
+        ret[i] = reply->element[i]->integer;
+    }
+    return NGX_OK;
+}
+
+ngx_int_t ngx_http_api_redis_string(const struct redisReply *reply, ngx_str_t *ret)
+{
+    if (!reply || reply->type != REDIS_REPLY_STRING)
+        return NGX_DECLINED;
+    ret->data = (u_char *)reply->str;
+    ret->len = (size_t)reply->len;
+    return NGX_OK;
+}
+
+/* --- the connection --- */
 
 static void drop_link(void)
 {
-    link_state.subscribed = 0;
-    if (link_state.commands.ac)
-        redisAsyncFree(link_state.commands.ac);
-    if (link_state.subscription.ac)
-        redisAsyncFree(link_state.subscription.ac);
-    link_state.waiting = 0;
+    link_state.up = link_state.mute = 0;
+    link_state.broken = 1; /* who is told that no answer comes may not ask again */
+    ngx_http_api_redis_close(&link_state.conn);
     link_state.broken = 0;
+    if (link_state.turned && !link_state.stopping)
+        link_state.turned(false);
 }
 
-/* Up or down: told to /health, and once to the log. */
-static void turned(bool up)
+static void on_pong(void *data, const redisReply *reply)
 {
-    if (!up)
-        ngx_http_api_state(state_zone())->redis_up = 0;
-    if (up == !link_state.logged)
+    if (!reply || link_state.up)
         return;
-    link_state.logged = !up;
-    ngx_uint_t level = up ? NGX_LOG_NOTICE : NGX_LOG_ERR;
-    ngx_log_error(level, ngx_cycle->log, 0, "api: Redis at %V %s", &link_state.amcf->redis,
-                  up ? "is back" : "does not answer; the last known state goes on");
+    link_state.up = 1;
+    link_state.backoff = 0;
+    wake(&link_state.timer, TICK_MS);
+    if (link_state.turned)
+        link_state.turned(true);
 }
 
-static void connect_link(void)
+static bool ping(ngx_msec_t timeout)
 {
-    bool ok = attach(&link_state.commands) == NGX_OK && attach(&link_state.subscription) == NGX_OK &&
-              redisAsyncCommand(link_state.subscription.ac, on_message, NULL, "SUBSCRIBE st:edge") == REDIS_OK;
-    link_state.backoff = ngx_min(ngx_max(link_state.backoff * 2, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
-    if (ok) {
-        ask();
-    } else {
-        drop_link();
-        turned(false);
-    }
-}
-
-/* Everything is known and well: no need to hurry. */
-static bool settled(void)
-{
-    ngx_http_api_state_t *s = ngx_http_api_state(state_zone());
-    if (!s->ready || s->n_health < (ngx_uint_t)link_state.amcf->api->n_services)
-        return false;
-    for (ngx_uint_t i = 0; i < s->n_health; i++)
-        if (s->health[i].status != NGX_HTTP_API_HEALTHY)
-            return false;
-    return true;
-}
-
-/* At most a hundredth of this worker's time goes into writing the file. */
-static void save_state(void)
-{
-    const ngx_http_api_main_conf_t *amcf = link_state.amcf;
-    struct st_arena a = {0};
-    int64_t from = st_mono();
-    if (!amcf->state_file.len || from < link_state.save_again)
-        return;
-    const char *why = ngx_http_api_state_save(state_zone(), (const char *)amcf->state_file.data, &a);
-    if (why)
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "api: the state was not kept: %s", why);
-    link_state.save_again = from + (st_mono() - from) * 100;
-    st_arena_release(&a);
+    const char *argv[] = {"PING"};
+    return send_call(timeout, on_pong, NULL, NULL, 1, argv, NULL) == NGX_OK;
 }
 
 static void on_timer(ngx_event_t *ev)
 {
     ngx_msec_t next = TICK_MS;
-    bool silent = link_state.waiting && ngx_current_msec - link_state.asked > SILENCE_MS;
-    if (link_state.broken || silent) {
+    bool silent = link_state.mute && ngx_current_msec - link_state.heard > SILENCE_MS;
+    if (link_state.conn.ac && link_state.up && !link_state.broken && !silent) {
+        (void)ping(PING_MS);
+    } else if (link_state.conn.ac || link_state.broken) {
         drop_link();
-        turned(false);
+        next = link_state.backoff = ngx_min(ngx_max(link_state.backoff * 2, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
+    } else if (ngx_http_api_redis_open(&link_state.conn, link_state.amcf) == NGX_OK && ping(HANDSHAKE_MS)) {
+        next = HANDSHAKE_MS;
+    } else {
+        next = 1; /* to be dropped */
+        link_state.broken = 1;
     }
-    if (!link_state.commands.ac) {
-        connect_link();
-        next = link_state.backoff;
-    } else if (link_state.subscribed) {
-        link_state.backoff = 0;
-        turned(true);
-        if (link_state.resync_due || !ngx_http_api_state(state_zone())->ready ||
-            ngx_current_msec - link_state.resynced > RESYNC_MS)
-            resync();
-        ask_health();
-        save_state();
-        if (!settled())
-            next = QUICK_TICK_MS;
-    }
-    if (!link_state.broken)
-        ngx_add_timer(ev, next);
+    wake(ev, next);
 }
 
-void ngx_http_api_redis_start(ngx_http_api_main_conf_t *amcf)
+void ngx_http_api_redis_start(ngx_http_api_main_conf_t *amcf, void (*turned)(bool up))
 {
     static ngx_connection_t dummy = {.fd = (ngx_socket_t)-1}; /* the timer's debug log asks for a descriptor */
     link_state.amcf = amcf;
+    link_state.turned = turned;
+    link_state.conn.lost = break_link;
+    ngx_queue_init(&link_state.calls);
     link_state.timer.handler = on_timer;
     link_state.timer.data = &dummy;
     link_state.timer.log = ngx_cycle->log;
@@ -533,10 +444,9 @@ void ngx_http_api_redis_stop(void)
 {
     if (!link_state.amcf)
         return;
+    link_state.stopping = 1;
     if (link_state.timer.timer_set)
         ngx_del_timer(&link_state.timer);
-    link_state.save_again = 0;
-    save_state();
     drop_link();
     link_state.amcf = NULL;
 }

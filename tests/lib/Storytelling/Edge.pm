@@ -146,7 +146,7 @@ sub http_config {
     secret();
     my $contract = $with{contract} // contract();
     my $state = $with{no_state} ? '' : 'api_state_file ' . ($with{state} // state_file()) . ';';
-    my $redis = $with{redis} ? "api_redis unix:$with{redis};" : '';
+    my $redis = $with{redis} ? 'api_redis ' . ($with{redis} =~ m{^/} ? "unix:$with{redis}" : $with{redis}) . ';' : '';
     my $keys = join ' ', map { "api_jwt_key_file " . public_key($_) . ';' } @{$with{keys} // ['identity']};
     my $upstreams = join "\n", map { "upstream $_ { server unix:$DIR/run/$_.sock; keepalive 8; }" } qw(echo slow dead);
     return <<"CONF";
@@ -234,8 +234,10 @@ sub stop_child {
 sub redis_socket { return "$DIR/run/redis.sock" }
 
 sub start_redis {
+    my (@more) = @_;
     my $pid = start_child(sub {
-        exec 'redis-server', '--port', 0, '--unixsocket', redis_socket(), '--save', '', '--appendonly', 'no', '--dir', $DIR;
+        exec 'redis-server', '--port', 0, '--unixsocket', redis_socket(), '--save', '', '--appendonly', 'no', '--dir', $DIR,
+            @more;
     });
     wait_for(sub { eval { redis('PING') } }) or die "Redis does not start\n";
     return $pid;

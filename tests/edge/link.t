@@ -1,0 +1,70 @@
+# The workers' connections to Redis: one each, and worker 0's subscription; what they do when Redis is odd.
+use strict;
+use warnings;
+use Test::More;
+use Storytelling::Edge;
+use Storytelling::Nginx;
+use IO::Socket::UNIX;
+
+my $E = 'Storytelling::Edge';
+Storytelling::Edge::echo('echo');
+my $port  = Storytelling::Nginx::free_port();
+my $redis = Storytelling::Edge::start_redis('--port', $port, '--bind', '127.0.0.1', '::1');
+Storytelling::Edge::set_roles();
+
+sub metric { my ($edge, $name) = @_; return ($edge->get('/metrics')->{body} =~ /^storytelling_edge_\Q$name\E (-?\d+)$/m)[0] }
+sub connections { return scalar grep { !/cmd=client/ } split /\n/, Storytelling::Edge::redis('CLIENT', 'LIST') }
+sub quiet {
+    my ($edge) = @_;
+    $edge->stop('QUIT');
+    is $edge->reports, '', 'the sanitizers have nothing to report';
+    unlike $edge->error_log, qr/\[(?:alert|crit|emerg)\]/, 'nothing alarming in the log';
+}
+
+for my $where ("127.0.0.1:$port", "[::1]:$port", "localhost:$port", Storytelling::Edge::redis_socket()) {
+    my $edge = $E->nginx(redis => $where, no_state => 1, workers => 3);
+    $edge->start or die $edge->error_log;
+    my $name = $where =~ m{^/} ? 'a unix socket' : $where =~ s/:\d+$//r;
+    ok wait_for(sub { $edge->get('/v1/things', bearer())->{status} == 200 }), "Redis at $name";
+    ok wait_for(sub { connections() == 4 }), 'three workers, four connections';
+    $edge->reload;
+    ok wait_for(sub { connections() == 4 }), 'a reload leaves none behind';
+    Storytelling::Edge::redis('CLIENT', 'KILL', 'TYPE', 'normal');
+    Storytelling::Edge::redis('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    ok wait_for(sub { connections() == 4 }), 'cut connections come back';
+    quiet($edge);
+}
+
+# --- a Redis that is loading ---
+Storytelling::Edge::stop_child($redis);
+unlink Storytelling::Edge::redis_socket();
+my $listen = IO::Socket::UNIX->new(Local => Storytelling::Edge::redis_socket(), Listen => 8) or die $!;
+my $loading = Storytelling::Edge::start_child(sub {
+    my @open;
+    while (my $socket = $listen->accept) {
+        push @open, $socket;
+        $socket->print("-LOADING Redis is loading the dataset in memory\r\n") for 1 .. 8;
+        $socket->flush;
+    }
+});
+close $listen;
+my $edge = $E->nginx(redis => Storytelling::Edge::redis_socket(), workers => 2);
+$edge->start or die $edge->error_log;
+ok wait_for(sub { $edge->error_log =~ /Redis answers: LOADING/ }), 'a Redis that loads is told in the log';
+is metric($edge, 'redis_up'), 0, 'and does not count as up';
+is $edge->get('/v1/things', bearer())->{status}, 200, 'requests go on';
+Storytelling::Edge::stop_child($loading);
+unlink Storytelling::Edge::redis_socket();
+$redis = Storytelling::Edge::start_redis();
+Storytelling::Edge::set_roles();
+ok wait_for(sub { metric($edge, 'redis_up') }), 'it is when it has loaded';
+
+# --- a reload, and an end, while Redis is stopped ---
+kill STOP => $redis;
+ok wait_for(sub { !metric($edge, 'redis_up') }, 10), 'a Redis that is stopped';
+ok metric($edge, 'redis_unanswered_total') > 0, 'answers nothing';
+$edge->reload;
+is $edge->get('/v1/things', bearer())->{status}, 200, 'a reload meanwhile';
+quiet($edge);
+kill CONT => $redis;
+done_testing;
