@@ -2,6 +2,7 @@
 #include "base/id.h"
 
 #include "base/clock.h"
+#include "base/str.h"
 
 #include <pthread.h>
 #include <sys/random.h>
@@ -18,6 +19,40 @@ void st_random(void *out, size_t len)
     }
 }
 
+/* A child must not draw what its parent draws: the pools of before the fork are thrown away in it. */
+static unsigned forks;
+
+static void on_fork(void)
+{
+    forks++;
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+    if (pthread_atfork(NULL, NULL, on_fork) != 0)
+        abort();
+}
+
+void st_random_id(void *out, size_t len)
+{
+    static _Thread_local struct {
+        unsigned char bytes[1024];
+        size_t left;
+        unsigned forks;
+    } pool;
+    if (len > sizeof(pool.bytes)) {
+        st_random(out, len);
+        return;
+    }
+    if (pool.left < len || pool.forks != forks) {
+        st_random(pool.bytes, sizeof(pool.bytes));
+        pool.left = sizeof(pool.bytes);
+        pool.forks = forks;
+    }
+    pool.left -= len;
+    memcpy(out, pool.bytes + pool.left, len);
+}
+
 /*
  * 48 bits of milliseconds, then a 12-bit counter, then 62 random bits. The counter starts at random below half its
  * range in each millisecond and counts on; when it is spent, or the clock stands or goes back, time is borrowed from
@@ -29,7 +64,7 @@ char *st_uuid(char out[ST_UUID_LEN])
     static int64_t last_ms;
     static unsigned counter;
     unsigned char r[10];
-    st_random(r, sizeof(r));
+    st_random_id(r, sizeof(r));
     pthread_mutex_lock(&lock);
     int64_t ms = st_now() / 1000;
     if (ms > last_ms) {
@@ -42,8 +77,28 @@ char *st_uuid(char out[ST_UUID_LEN])
     ms = last_ms;
     unsigned c = counter;
     pthread_mutex_unlock(&lock);
-    snprintf(out, ST_UUID_LEN, "%08x-%04x-7%03x-%02x%02x-%02x%02x%02x%02x%02x%02x", (unsigned)(ms >> 16),
-             (unsigned)(ms & 0xffff), c, (r[0] & 0x3f) | 0x80, r[1], r[2], r[3], r[4], r[5], r[6], r[7]);
+    const unsigned char id[16] = {(unsigned char)(ms >> 40),
+                                  (unsigned char)(ms >> 32),
+                                  (unsigned char)(ms >> 24),
+                                  (unsigned char)(ms >> 16),
+                                  (unsigned char)(ms >> 8),
+                                  (unsigned char)ms,
+                                  (unsigned char)(0x70 | c >> 8),
+                                  (unsigned char)c,
+                                  (r[0] & 0x3f) | 0x80,
+                                  r[1],
+                                  r[2],
+                                  r[3],
+                                  r[4],
+                                  r[5],
+                                  r[6],
+                                  r[7]};
+    char *at = st_hex_put(out, id, 4);
+    for (int i = 4; i < 12; i += 2) {
+        *at++ = '-';
+        at = st_hex_put(at, id + i, i < 10 ? 2 : 6);
+    }
+    *at = '\0';
     return out;
 }
 

@@ -14,5 +14,10 @@ int64_t st_uuid_time(const char *s);
 
 /* len bytes from the kernel's generator; aborts when it has none. */
 void st_random(void *out, size_t len);
+/*
+ * The same for identifiers, which are made often: the kernel is asked for a page now and then, each byte is given out
+ * once. Thread-safe, and after a fork too. Secrets come from st_random, so that none lies about in memory.
+ */
+void st_random_id(void *out, size_t len);
 
 #endif

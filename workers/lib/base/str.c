@@ -117,15 +117,21 @@ size_t st_utf8_put(uint32_t cp, char *out)
     return n;
 }
 
+char *st_hex_put(char *out, const void *data, size_t len)
+{
+    static const char digits[] = "0123456789abcdef"; /* printf would be a tenth of the edge's work on a request */
+    const unsigned char *d = data;
+    for (size_t i = 0; i < len; i++) {
+        *out++ = digits[d[i] >> 4];
+        *out++ = digits[d[i] & 15];
+    }
+    return out;
+}
+
 char *st_hex(struct st_arena *a, const void *data, size_t len)
 {
-    static const char digits[] = "0123456789abcdef";
-    const unsigned char *d = data;
     char *out = st_alloc(a, 2 * len + 1);
-    for (size_t i = 0; i < len; i++) {
-        out[2 * i] = digits[d[i] >> 4];
-        out[2 * i + 1] = digits[d[i] & 15];
-    }
+    st_hex_put(out, data, len);
     return out;
 }
 

@@ -3,13 +3,13 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/ec.h>
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/pem.h>
-#include <openssl/sha.h>
+#include <pthread.h>
 
 const char *const st_alg_names[] = {"ES256", "EdDSA", "RS256"};
 
@@ -22,9 +22,58 @@ struct st_key {
 
 enum { PEM_MAX = 64 * 1024, P256_LEN = 32 };
 
+/*
+ * What each thread keeps: fetching a digest and making a context for it cost several times what the digest of a
+ * request's few hundred bytes does. The MAC's context remembers its key, which is nearly always the same one.
+ */
+struct tools {
+    EVP_MD_CTX *digest;
+    EVP_MD *sha256;
+    EVP_MAC_CTX *mac;
+    unsigned char key[128];
+    size_t key_len; /* 0: none yet */
+};
+
+static pthread_key_t tools_key;
+
+static void tools_free(void *data)
+{
+    struct tools *t = data;
+    EVP_MD_CTX_free(t->digest);
+    EVP_MD_free(t->sha256);
+    EVP_MAC_CTX_free(t->mac);
+    OPENSSL_cleanse(t, sizeof(*t));
+    free(t);
+}
+
+static void tools_init(void)
+{
+    if (pthread_key_create(&tools_key, tools_free) != 0)
+        abort();
+}
+
+static struct tools *tools_here(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, tools_init);
+    struct tools *t = pthread_getspecific(tools_key);
+    if (t)
+        return t;
+    EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    if (!(t = calloc(1, sizeof(*t))) || !(t->digest = EVP_MD_CTX_new()) ||
+        !(t->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL)) || !hmac || !(t->mac = EVP_MAC_CTX_new(hmac)) ||
+        pthread_setspecific(tools_key, t) != 0)
+        abort();
+    EVP_MAC_free(hmac);
+    return t;
+}
+
 void st_sha256(const void *data, size_t len, unsigned char out[ST_SHA256_LEN])
 {
-    SHA256(data, len, out);
+    const struct tools *t = tools_here();
+    if (!EVP_DigestInit_ex2(t->digest, t->sha256, NULL) || !EVP_DigestUpdate(t->digest, data, len) ||
+        !EVP_DigestFinal_ex(t->digest, out, NULL))
+        abort();
 }
 
 char *st_sha256_hex(struct st_arena *a, const void *data, size_t len)
@@ -34,10 +83,28 @@ char *st_sha256_hex(struct st_arena *a, const void *data, size_t len)
     return st_hex(a, digest, sizeof(digest));
 }
 
+static void use_key(struct tools *t, const void *key, size_t len)
+{
+    char digest[] = "SHA256";
+    const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                                 OSSL_PARAM_construct_end()};
+    static const unsigned char none[1];
+    if (!EVP_MAC_init(t->mac, len ? key : none, len, params))
+        abort();
+    t->key_len = len <= sizeof(t->key) ? len : 0;
+    if (t->key_len)
+        memcpy(t->key, key, t->key_len);
+}
+
 void st_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len, unsigned char out[ST_SHA256_LEN])
 {
-    unsigned n = ST_SHA256_LEN;
-    if (!HMAC(EVP_sha256(), key, (int)key_len, data, len, out, &n))
+    struct tools *t = tools_here();
+    size_t n;
+    if (!key_len || t->key_len != key_len || memcmp(t->key, key, key_len) != 0)
+        use_key(t, key, key_len);
+    else if (!EVP_MAC_init(t->mac, NULL, 0, NULL))
+        abort();
+    if (!EVP_MAC_update(t->mac, data, len) || !EVP_MAC_final(t->mac, out, &n, ST_SHA256_LEN))
         abort();
 }
 
