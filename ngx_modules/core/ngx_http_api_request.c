@@ -115,10 +115,21 @@ static ngx_str_t signature(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx)
     return (ngx_str_t){ST_EDGE_SIGNATURE_LEN - 1, hex};
 }
 
+/* For numbers that every request has several of; a format is twenty times slower. Not negative. */
+static u_char *decimal(u_char *p, int64_t n)
+{
+    u_char digits[NGX_INT64_LEN], *d = digits + sizeof(digits);
+    uint64_t rest = (uint64_t)ngx_max(n, 0);
+    do
+        *--d = (u_char)('0' + rest % 10);
+    while (rest /= 10);
+    return ngx_cpymem(p, d, (size_t)(digits + sizeof(digits) - d));
+}
+
 static ngx_str_t number(ngx_http_request_t *r, int64_t n)
 {
     u_char *p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    return (ngx_str_t){p ? (size_t)(ngx_sprintf(p, "%L", n) - p) : 0, p};
+    return (ngx_str_t){p ? (size_t)(decimal(p, n) - p) : 0, p};
 }
 
 static ngx_str_t timestamp(ngx_http_request_t *r)
@@ -196,26 +207,45 @@ ngx_int_t ngx_http_api_add_variables(ngx_conf_t *cf)
 
 /* --- headers that every answer carries --- */
 
+static u_char *named(u_char *p, ngx_uint_t before, const char *name, size_t len)
+{
+    if (before)
+        p = ngx_cpymem(p, ", ", 2);
+    *p++ = '"';
+    p = ngx_cpymem(p, name, len);
+    *p++ = '"';
+    return p;
+}
+
+static u_char *parameter(u_char *p, u_char name, int64_t value)
+{
+    *p++ = ';';
+    *p++ = name;
+    *p++ = '=';
+    return decimal(p, value);
+}
+
 /*
  * RateLimit and RateLimit-Policy (IETF httpapi draft): one list member for each limit that was charged. The names of
  * limits come from the contracts, whose reader allows letters, digits, dots and dashes.
  */
 static ngx_int_t limit_headers(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx)
 {
-    struct st_arena *a = ngx_http_api_scratch();
-    const char *policy = "", *state = "";
+    enum { ROOM = 2 + 2 + 2 * (3 + NGX_INT64_LEN) }; /* ", ", the quotes, two parameters */
+    size_t room = 0, lens[NGX_HTTP_API_LIMITS];
+    for (ngx_uint_t i = 0; i < ctx->n_charges; i++)
+        room += (lens[i] = strlen(ctx->charges[i].name)) + ROOM;
+    u_char *policy = ngx_pnalloc(r->pool, room), *state = ngx_pnalloc(r->pool, room), *p = policy, *s = state;
+    if (!policy || !state)
+        return NGX_ERROR;
     for (ngx_uint_t i = 0; i < ctx->n_charges; i++) {
         const ngx_http_api_charge_t *c = &ctx->charges[i];
-        const char *comma = i ? ", " : "";
-        policy = st_printf(a, "%s%s\"%s\";q=%lld;w=%lld", policy, comma, c->name, (long long)c->quota,
-                           (long long)c->window_s);
-        state = st_printf(a, "%s%s\"%s\";r=%lld;t=%lld", state, comma, c->name, (long long)c->remaining,
-                          (long long)c->reset_s);
+        p = named(p, i, c->name, lens[i]);
+        p = parameter(parameter(p, 'q', c->quota), 'w', c->window_s);
+        s = named(s, i, c->name, lens[i]);
+        s = parameter(parameter(s, 'r', c->remaining), 't', c->reset_s);
     }
-    ngx_str_t values[] = {ngx_http_api_str(policy), ngx_http_api_str(state)};
-    for (size_t i = 0; i < ST_COUNT(values); i++)
-        if (!(values[i].data = ngx_pstrdup(r->pool, &values[i])))
-            return NGX_ERROR;
+    ngx_str_t values[] = {{(size_t)(p - policy), policy}, {(size_t)(s - state), state}};
     if (ngx_http_api_add_header(r, "RateLimit-Policy", &values[0]) != NGX_OK)
         return NGX_ERROR;
     return ngx_http_api_add_header(r, "RateLimit", &values[1]);

@@ -52,7 +52,9 @@ static ngx_int_t server_rewrite_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     ctx->method = r->method_name;
     ctx->path = raw_path(r);
-    if (ngx_http_api_trace(r, ctx) != NGX_OK)
+    ngx_http_api_headers_t headers;
+    ngx_http_api_read_headers(r, &headers);
+    if (ngx_http_api_trace(r, ctx, &headers) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (r->internal) /* an error page for a request that was broken before it came here */
         return NGX_DECLINED;
@@ -61,10 +63,9 @@ static ngx_int_t server_rewrite_handler(ngx_http_request_t *r)
         return ngx_http_api_refuse(r, ST_E_INVALID, NULL, "The path %s.", fault);
     if (r->http_version < NGX_HTTP_VERSION_10)
         return ngx_http_api_refuse(r, ST_E_INVALID, NULL, "HTTP/1.0 or later is needed.");
-    const char *duplicate = ngx_http_api_duplicate_header(r);
-    if (duplicate)
-        return ngx_http_api_refuse(r, ST_E_INVALID, NULL, "The header %s came more than once.", duplicate);
-    if (ngx_http_api_strengthen(r) != NGX_OK || ngx_http_api_strip_headers(r) != NGX_OK)
+    if (headers.repeated)
+        return ngx_http_api_refuse(r, ST_E_INVALID, NULL, "The header %s came more than once.", headers.repeated);
+    if (ngx_http_api_strengthen(r) != NGX_OK || (headers.reserved && ngx_http_api_strip_headers(r) != NGX_OK))
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     find_operation(r, ctx);
     return NGX_DECLINED;
@@ -160,5 +161,6 @@ static ngx_int_t init(ngx_conf_t *cf)
     if (!h)
         return NGX_ERROR;
     *h = server_rewrite_handler;
+    ngx_http_api_index_headers();
     return NGX_OK;
 }

@@ -5,34 +5,60 @@ enum { CORRELATION_MAX = 64, TRACEPARENT_LEN = 55 };
 
 /* --- headers --- */
 
-static const char *const once[] = {
-    "authorization",    "host",     "content-type",  "content-length", "transfer-encoding",
-    "content-encoding", "if-match", "if-none-match", "range",          "idempotency-key",
+enum { ONCE = 1, RESERVED = 2, CORRELATION = 4, TRACE = 8 };
+
+/* By first letter. A name may end in "*". RESERVED: only the edge may set it; ONCE: may come once. */
+static const struct rule {
+    const char *name;
+    unsigned what;
+} rules[] = {
+    {"authorization", ONCE},
+    {"content-encoding", ONCE},
+    {"content-length", ONCE},
+    {"content-type", ONCE},
+    {"forwarded", RESERVED},
+    {"host", ONCE},
+    {"idempotency-key", ONCE},
+    {"if-match", ONCE},
+    {"if-none-match", ONCE},
+    {"proxy", RESERVED},
+    {"proxy-*", RESERVED},
+    {"range", ONCE},
+    {"traceparent", RESERVED | TRACE},
+    {"tracestate", RESERVED},
+    {"transfer-encoding", ONCE},
+    {"x-accel-*", RESERVED},
+    {"x-api-*", RESERVED},
+    {"x-correlation-id", RESERVED | CORRELATION},
+    {"x-forwarded-*", RESERVED},
+    {"x-host", RESERVED},
+    {"x-http-method", RESERVED},
+    {"x-http-method-override", RESERVED},
+    {"x-method-override", RESERVED},
+    {"x-original-*", RESERVED},
+    {"x-real-ip", RESERVED},
+    {"x-remote-*", RESERVED},
+    {"x-request-id", RESERVED},
+    {"x-rewrite-url", RESERVED},
+    {"x-sendfile", RESERVED},
+    {"x-user-*", RESERVED},
 };
 
-/* A name may end in "*". */
-static const char *const reserved[] = {
-    "x-api-*",
-    "x-correlation-id",
-    "x-request-id",
-    "traceparent",
-    "tracestate",
-    "x-forwarded-*",
-    "x-real-ip",
-    "forwarded",
-    "x-accel-*",
-    "x-original-*",
-    "x-rewrite-url",
-    "x-sendfile",
-    "x-user-*",
-    "x-remote-*",
-    "proxy",
-    "proxy-*",
-    "x-http-method-override",
-    "x-method-override",
-    "x-http-method",
-    "x-host",
-};
+_Static_assert(ST_COUNT(rules) <= 32, "a bit for each in read_headers");
+
+static struct {
+    uint8_t from, to;
+} by_letter[26]; /* of rules[] */
+
+void ngx_http_api_index_headers(void)
+{
+    for (size_t i = 0; i < ST_COUNT(rules); i++) {
+        size_t letter = (size_t)(rules[i].name[0] - 'a');
+        if (!by_letter[letter].to)
+            by_letter[letter].from = (uint8_t)i;
+        by_letter[letter].to = (uint8_t)(i + 1);
+    }
+}
 
 /* Underscore and dash are the same to servers that make environment variables of headers. */
 static bool same_name(const ngx_str_t *name, const char *pattern)
@@ -67,50 +93,54 @@ const ngx_str_t *ngx_http_api_header(const ngx_http_request_t *r, const char *na
     return first;
 }
 
-const char *ngx_http_api_duplicate_header(const ngx_http_request_t *r)
+/* NULL for a header that the edge has no opinion of, as most are. */
+static const struct rule *rule_of(const ngx_str_t *name)
 {
-    const ngx_list_part_t *part = &r->headers_in.headers.part;
-    unsigned seen = 0;
-    ngx_uint_t i = 0;
-    for (const ngx_table_elt_t *h; (h = next_header(&part, &i)) != NULL;) {
-        for (size_t k = 0; k < ST_COUNT(once); k++) {
-            if (!same_name(&h->key, once[k]))
-                continue;
-            if (seen & 1u << k)
-                return once[k];
-            seen |= 1u << k;
-        }
-    }
+    u_char letter = name->len ? (u_char)(name->data[0] | 0x20) : 0;
+    if (letter < 'a' || letter > 'z')
+        return NULL;
+    for (size_t i = by_letter[letter - 'a'].from; i < by_letter[letter - 'a'].to; i++)
+        if (same_name(name, rules[i].name))
+            return &rules[i];
     return NULL;
 }
 
-static bool is_reserved(const ngx_str_t *name)
+void ngx_http_api_read_headers(const ngx_http_request_t *r, ngx_http_api_headers_t *ret)
 {
-    for (size_t k = 0; k < ST_COUNT(reserved); k++)
-        if (same_name(name, reserved[k]))
-            return true;
-    return false;
+    const ngx_list_part_t *part = &r->headers_in.headers.part;
+    uint32_t seen = 0;
+    ngx_uint_t i = 0;
+    ngx_memzero(ret, sizeof(*ret));
+    for (const ngx_table_elt_t *h; (h = next_header(&part, &i)) != NULL;) {
+        const struct rule *rule = rule_of(&h->key);
+        if (!rule)
+            continue;
+        uint32_t bit = UINT32_C(1) << (rule - rules);
+        bool again = seen & bit;
+        seen |= bit;
+        if (rule->what & RESERVED)
+            ret->reserved++;
+        if (rule->what & ONCE && again)
+            ret->repeated = rule->name;
+        if (rule->what & CORRELATION)
+            ret->correlation_id = again ? NULL : &h->value;
+        if (rule->what & TRACE)
+            ret->traceparent = again ? NULL : &h->value;
+    }
 }
 
 /*
- * nginx points into the list from elsewhere, so elements stay where they are: what is kept is copied to a new list,
- * and only when there is something to strip.
+ * nginx points into the list from elsewhere, so elements stay where they are: what is kept is copied to a new list.
  */
 ngx_int_t ngx_http_api_strip_headers(ngx_http_request_t *r)
 {
     const ngx_list_part_t old = r->headers_in.headers.part, *part = &old;
-    const ngx_table_elt_t *h;
-    ngx_uint_t i = 0, found = 0;
-    while ((h = next_header(&part, &i)) != NULL)
-        found += is_reserved(&h->key);
-    if (!found)
-        return NGX_OK;
+    ngx_uint_t i = 0;
     if (ngx_list_init(&r->headers_in.headers, r->pool, 20, sizeof(ngx_table_elt_t)) != NGX_OK)
         return NGX_ERROR;
-    part = &old;
-    i = 0;
-    while ((h = next_header(&part, &i)) != NULL) {
-        if (is_reserved(&h->key))
+    for (const ngx_table_elt_t *h; (h = next_header(&part, &i)) != NULL;) {
+        const struct rule *rule = rule_of(&h->key);
+        if (rule && rule->what & RESERVED)
             continue;
         ngx_table_elt_t *copy = ngx_list_push(&r->headers_in.headers);
         if (!copy)
@@ -190,25 +220,24 @@ static ngx_int_t set_traceparent(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx,
     u_char random[24], *p = ngx_pnalloc(r->pool, TRACEPARENT_LEN);
     if (!p)
         return NGX_ERROR;
-    st_random(random, sizeof(random));
+    st_random_id(random, sizeof(random));
     ctx->traceparent.data = p;
     ctx->traceparent.len = TRACEPARENT_LEN;
     if (given) {
         ngx_memcpy(p, given->data, TRACEPARENT_LEN);
     } else {
         p = ngx_cpymem(p, "00-", 3);
-        p = ngx_hex_dump(p, random, 16);
+        p = (u_char *)st_hex_put((char *)p, random, 16);
         ngx_memcpy(p, "-0000000000000000-01", 20);
     }
-    (void)ngx_hex_dump(ctx->traceparent.data + 36, random + 16, 8); /* the edge's own span is the service's parent */
+    st_hex_put((char *)ctx->traceparent.data + 36, random + 16, 8); /* the edge's span is the service's parent */
     return NGX_OK;
 }
 
-ngx_int_t ngx_http_api_trace(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
+ngx_int_t ngx_http_api_trace(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_http_api_headers_t *headers)
 {
-    ngx_uint_t count;
-    const ngx_str_t *id = ngx_http_api_header(r, "x-correlation-id", &count);
-    if (id && count == 1 && usable_id(id)) {
+    const ngx_str_t *id = headers->correlation_id, *trace = headers->traceparent;
+    if (id && usable_id(id)) {
         ctx->correlation_id = *id;
     } else {
         ctx->correlation_id.data = ngx_pnalloc(r->pool, ST_UUID_LEN);
@@ -217,6 +246,5 @@ ngx_int_t ngx_http_api_trace(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
         st_uuid((char *)ctx->correlation_id.data);
         ctx->correlation_id.len = ST_UUID_LEN - 1;
     }
-    const ngx_str_t *trace = ngx_http_api_header(r, "traceparent", &count);
-    return set_traceparent(r, ctx, trace && count == 1 && usable_traceparent(trace) ? trace : NULL);
+    return set_traceparent(r, ctx, trace && usable_traceparent(trace) ? trace : NULL);
 }
