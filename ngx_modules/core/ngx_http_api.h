@@ -36,8 +36,9 @@ typedef struct {
 
 typedef struct {
     struct st_arena arena; /* lives as long as the cycle */
-    ngx_array_t files;     /* const char *: the contracts */
-    struct st_api *api;    /* NULL without api_contracts: the modules do nothing then */
+    ngx_cycle_t *cycle;
+    ngx_array_t files;  /* const char *: the contracts */
+    struct st_api *api; /* NULL without api_contracts: the modules do nothing then */
     ngx_http_api_operation_t *operations;
     ngx_http_api_slot_t *unmatched; /* counters of what is no operation */
     ngx_str_t openapi, openapi_etag;
@@ -81,7 +82,8 @@ typedef struct {
     ngx_http_api_charge_t charges[NGX_HTTP_API_LIMITS];
     ngx_uint_t n_charges;
     ngx_str_t limit_status;
-    time_t signed_at; /* of $api_time and $api_signature, which must be the same */
+    enum ngx_http_api_cause_e cause; /* why it was refused */
+    time_t signed_at;                /* of $api_time and $api_signature, which must be the same */
     ngx_event_t body_timer;
     ngx_http_request_t *request;
     unsigned identified : 1;
@@ -137,7 +139,16 @@ static inline ngx_str_t ngx_http_api_str(const char *s)
  */
 struct st_arena *ngx_http_api_scratch(void);
 
+/* Since the request's first byte. */
+int64_t ngx_http_api_duration_ms(const ngx_http_request_t *r);
+
 /* Pages (content handlers), variables and the header filter of the core module. */
+enum { NGX_HTTP_API_PAGE_MAX = 8 * 1024 * 1024 };
+/* NGX_DECLINED: go on. Else the request has been answered, and this is what the handler returns. */
+ngx_int_t ngx_http_api_only_get(ngx_http_request_t *r);
+/* The buffer's text as the answer; releases the buffer. */
+ngx_int_t ngx_http_api_send_buf(ngx_http_request_t *r, ngx_uint_t status, const char *type, struct st_buf *b);
+ngx_int_t ngx_http_api_metrics_handler(ngx_http_request_t *r);
 char *ngx_http_api_page(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_int_t ngx_http_api_add_variables(ngx_conf_t *cf);
 ngx_int_t ngx_http_api_init_filter(ngx_conf_t *cf);

@@ -109,6 +109,7 @@ static void *create_main_conf(ngx_conf_t *cf)
         return NULL;
     cln->handler = release_arena;
     cln->data = &amcf->arena;
+    amcf->cycle = cf->cycle;
     for (int i = 0; i < NGX_HTTP_API_ZONES; i++)
         amcf->zone_sizes[i] = NGX_CONF_UNSET_SIZE;
     return amcf;
@@ -355,11 +356,19 @@ static char *init_main_conf(ngx_conf_t *cf, void *conf)
 static ngx_int_t bind_state(ngx_shm_zone_t *zone, ngx_http_api_main_conf_t *amcf, bool fresh)
 {
     ngx_http_api_zone_t *z = &amcf->zones[NGX_HTTP_API_ZONE_STATE];
-    for (int i = 0; i < amcf->api->n_operations; i++)
-        if (!(amcf->operations[i].slot = ngx_http_api_state_slot(z, amcf->api->operations[i].id)))
-            return NGX_ERROR;
-    if (!(amcf->unmatched = ngx_http_api_state_slot(z, "")))
+    const ngx_core_conf_t *ccf = (ngx_core_conf_t *)ngx_get_conf(amcf->cycle->conf_ctx, ngx_core_module);
+    ngx_uint_t n_cells = (ngx_uint_t)ngx_max(ngx_min(ccf->worker_processes, NGX_HTTP_API_SHARDS), 1);
+    amcf->unmatched = ngx_http_api_state_slot(z, "", n_cells);
+    bool full = !amcf->unmatched;
+    for (int i = 0; !full && i < amcf->api->n_operations; i++) {
+        amcf->operations[i].slot = ngx_http_api_state_slot(z, amcf->api->operations[i].id, n_cells);
+        full = !amcf->operations[i].slot;
+    }
+    if (full) {
+        ngx_log_error(NGX_LOG_EMERG, zone->shm.log, 0, "\"api_zone state\" of %uz bytes has no room for %d operations",
+                      zone->shm.size, amcf->api->n_operations);
         return NGX_ERROR;
+    }
     if (!fresh || !amcf->state_file.len || access((char *)amcf->state_file.data, F_OK) != 0)
         return NGX_OK;
     struct st_arena a = {0};

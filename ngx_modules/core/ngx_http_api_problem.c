@@ -63,8 +63,11 @@ ngx_int_t ngx_http_api_send_problem(ngx_http_request_t *r, int err, ngx_uint_t s
 ngx_int_t ngx_http_api_refuse(ngx_http_request_t *r, int err, const struct st_schema_errors *errors, const char *fmt,
                               ...)
 {
+    ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
     struct st_arena a = {0};
     va_list ap;
+    if (ctx && !ctx->cause)
+        ctx->cause = ngx_http_api_cause_of(err);
     va_start(ap, fmt);
     const char *detail = st_vprintf(&a, fmt, ap);
     va_end(ap);

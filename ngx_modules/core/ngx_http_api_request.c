@@ -1,4 +1,4 @@
-/* The record that goes with a request, and what reads it: variables, the header filter, the counters. */
+/* The record that goes with a request, and what reads it: variables, the header filter. */
 #include "ngx_http_api.h"
 
 static ngx_http_output_header_filter_pt next_header_filter;
@@ -61,6 +61,7 @@ enum variable_e {
     VAR_SIGNATURE,
     VAR_TIMESTAMP,
     VAR_DURATION_MS,
+    VAR_REFUSED,
 };
 
 static const struct {
@@ -84,6 +85,7 @@ static const struct {
     {ngx_string("api_signature"), VAR_SIGNATURE},
     {ngx_string("api_timestamp"), VAR_TIMESTAMP},
     {ngx_string("api_duration_ms"), VAR_DURATION_MS},
+    {ngx_string("api_refused"), VAR_REFUSED},
 };
 
 static const char *c_string(struct st_arena *a, const ngx_str_t *s)
@@ -142,13 +144,6 @@ static ngx_str_t timestamp(ngx_http_request_t *r)
     return (ngx_str_t){ST_TIME_LEN - 1, p};
 }
 
-static int64_t duration_ms(const ngx_http_request_t *r)
-{
-    const ngx_time_t *now = ngx_timeofday();
-    int64_t ms = (now->sec - r->start_sec) * 1000 + (int64_t)(now->msec - r->start_msec);
-    return ngx_max(ms, 0);
-}
-
 /* What of the record may be told before the request is admitted: names for the log, nothing a service would trust. */
 static ngx_str_t value_of(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, enum variable_e what)
 {
@@ -163,6 +158,7 @@ static ngx_str_t value_of(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, 
     case VAR_ROLES: return ctx->identity.roles;
     case VAR_TIER: return ctx->identity.tier;
     case VAR_LIMIT_STATUS: return ctx->limit_status;
+    case VAR_REFUSED: return ngx_http_api_str(ngx_http_api_cause_names[ctx->cause]);
     case VAR_CORRELATION_ID: return ctx->correlation_id;
     case VAR_TRACEPARENT: return ctx->traceparent;
     case VAR_SERVICE: return ngx_http_api_str(ctx->admitted ? op->service : "");
@@ -179,7 +175,7 @@ static ngx_int_t get_variable(ngx_http_request_t *r, ngx_http_variable_value_t *
     switch (data) {
     case VAR_ADDRESS: value = r->connection->addr_text; break;
     case VAR_TIMESTAMP: value = timestamp(r); break;
-    case VAR_DURATION_MS: value = number(r, duration_ms(r)); break;
+    case VAR_DURATION_MS: value = number(r, ngx_http_api_duration_ms(r)); break;
     default:
         if (ctx)
             value = value_of(r, ctx, (enum variable_e)data);
@@ -287,22 +283,5 @@ ngx_int_t ngx_http_api_init_filter(ngx_conf_t *cf)
 {
     next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = header_filter;
-    return NGX_OK;
-}
-
-/* --- counters --- */
-
-ngx_int_t ngx_http_api_log_handler(ngx_http_request_t *r)
-{
-    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
-    const ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
-    ngx_http_api_slot_t *slot = ctx && ctx->operation ? ctx->operation->slot : amcf->unmatched;
-    ngx_uint_t status = r->err_status ? r->err_status : r->headers_out.status, i = 0;
-    int64_t ms = duration_ms(r);
-    while (i < NGX_HTTP_API_BUCKETS && ms > ngx_http_api_bucket_ms[i])
-        i++;
-    (void)ngx_atomic_fetch_add(&slot->buckets[i], 1);
-    (void)ngx_atomic_fetch_add(&slot->duration_ms, (ngx_atomic_int_t)ms);
-    (void)ngx_atomic_fetch_add(&slot->classes[ngx_min(ngx_max(status / 100, 1), 5) - 1], 1);
     return NGX_OK;
 }

@@ -8,16 +8,29 @@
 
 enum { STATE_FILE_MAX = 16 * 1024 * 1024, ROLES_TEXT_MAX = 1024 * 1024 };
 
-const uint32_t ngx_http_api_bucket_ms[NGX_HTTP_API_BUCKETS] = {2, 5, 10, 25, 50, 100, 250, 1000, 5000, 30000};
-
-static const struct {
-    const char *name;
-    size_t value_max;
-} kinds[NGX_HTTP_API_KINDS] = {
-    [NGX_HTTP_API_USERS] = {"users", NGX_HTTP_API_ROLES_MAX},
-    [NGX_HTTP_API_TIERS] = {"tiers", NGX_HTTP_API_TIER_MAX},
-    [NGX_HTTP_API_REVOKED] = {"revoked", 0},
+const char *const ngx_http_api_zone_names[NGX_HTTP_API_ZONES] = {
+    [NGX_HTTP_API_ZONE_STATE] = "state",
+    [NGX_HTTP_API_ZONE_TOKENS] = "tokens",
+    [NGX_HTTP_API_ZONE_LIMITS] = "limits",
 };
+
+const char *const ngx_http_api_kind_names[NGX_HTTP_API_KINDS] = {
+    [NGX_HTTP_API_USERS] = "users",
+    [NGX_HTTP_API_TIERS] = "tiers",
+    [NGX_HTTP_API_REVOKED] = "revoked",
+};
+
+static const size_t value_max[NGX_HTTP_API_KINDS] = {
+    [NGX_HTTP_API_USERS] = NGX_HTTP_API_ROLES_MAX,
+    [NGX_HTTP_API_TIERS] = NGX_HTTP_API_TIER_MAX,
+};
+
+size_t ngx_http_api_zone_used(const ngx_http_api_zone_t *z, size_t *ret_total)
+{
+    size_t pages = (size_t)(z->shpool->last - z->shpool->pages);
+    *ret_total = pages * ngx_pagesize;
+    return (pages - z->shpool->pfree) * ngx_pagesize;
+}
 
 ngx_int_t ngx_http_api_state_init(ngx_http_api_zone_t *z)
 {
@@ -107,7 +120,7 @@ ngx_int_t ngx_http_api_state_put(const ngx_http_api_zone_t *z, enum ngx_http_api
 {
     ngx_http_api_state_t *s = ngx_http_api_state(z);
     ngx_http_api_dict_t d = dict(z, kind);
-    if (!key->len || key->len > NGX_HTTP_API_ID_MAX || value->len > kinds[kind].value_max ||
+    if (!key->len || key->len > NGX_HTTP_API_ID_MAX || value->len > value_max[kind] ||
         !ngx_http_api_plain(key->data, key->len) || !ngx_http_api_plain(value->data, value->len))
         return NGX_DECLINED;
     int64_t now = ngx_time();
@@ -183,17 +196,19 @@ void ngx_http_api_state_set_health(const ngx_http_api_zone_t *z, const ngx_http_
     ngx_shmtx_unlock(&z->shpool->mutex);
 }
 
-ngx_http_api_slot_t *ngx_http_api_state_slot(const ngx_http_api_zone_t *z, const char *operation)
+ngx_http_api_slot_t *ngx_http_api_state_slot(const ngx_http_api_zone_t *z, const char *operation, ngx_uint_t n_cells)
 {
     ngx_http_api_state_t *s = ngx_http_api_state(z);
     ngx_http_api_slot_t *found = NULL;
+    size_t size = sizeof(*found) + n_cells * sizeof(ngx_http_api_cell_t);
     ngx_shmtx_lock(&z->shpool->mutex);
     for (ngx_queue_t *q = ngx_queue_head(&s->slots); q != ngx_queue_sentinel(&s->slots); q = ngx_queue_next(q)) {
         ngx_http_api_slot_t *slot = ngx_queue_data(q, ngx_http_api_slot_t, queue);
         if (strncmp(slot->operation, operation, sizeof(slot->operation) - 1) == 0)
             found = slot;
     }
-    if (!found && (found = ngx_slab_calloc_locked(z->shpool, sizeof(*found))) != NULL) {
+    if (!found && (found = ngx_slab_calloc_locked(z->shpool, size)) != NULL) {
+        found->n_cells = n_cells;
         ngx_cpystrn((u_char *)found->operation, (u_char *)operation, sizeof(found->operation));
         ngx_queue_insert_tail(&s->slots, &found->queue);
     }
@@ -243,7 +258,7 @@ const char *ngx_http_api_state_save(const ngx_http_api_zone_t *z, const char *pa
     st_buf_str(&b, "{\"roles\":");
     st_buf_add(&b, s->roles, s->roles_len);
     for (int i = 0; i < NGX_HTTP_API_KINDS; i++)
-        add_table_locked(&b, &s->tables[i], kinds[i].name);
+        add_table_locked(&b, &s->tables[i], ngx_http_api_kind_names[i]);
     ngx_shmtx_unlock(&z->shpool->mutex);
     st_buf_str(&b, "}\n");
     const char *why = b.failed ? "the state is larger than 16 MiB" : write_file(path, &b, a);
@@ -258,11 +273,11 @@ const char *ngx_http_api_state_load(const ngx_http_api_zone_t *z, const char *pa
     if (st_json_load(a, path, &doc, &why) < 0)
         return why;
     for (int i = 0; i < NGX_HTTP_API_KINDS; i++) {
-        json_object_foreach (json_object_get(doc, kinds[i].name), name, one) {
+        json_object_foreach (json_object_get(doc, ngx_http_api_kind_names[i]), name, one) {
             const char *text = st_json_str(one, "value", "");
             ngx_str_t key = {strlen(name), (u_char *)name}, value = {strlen(text), (u_char *)text};
             if (ngx_http_api_state_put(z, i, &key, &value, st_json_int(one, "until", 0), 0) == NGX_ERROR)
-                return st_printf(a, "%s: no room for all of %s", path, kinds[i].name);
+                return st_printf(a, "%s: no room for all of %s", path, ngx_http_api_kind_names[i]);
         }
     }
     const json_t *roles = json_object_get(doc, "roles");

@@ -7,6 +7,7 @@
  * `generation` grows with each change of what admits people. A worker that remembers an answer with the generation it
  * was given under may use it without a lock while the number stands.
  */
+#include "ngx_http_api_metrics.h"
 #include "ngx_http_api_table.h"
 
 enum ngx_http_api_zone_e {
@@ -38,40 +39,12 @@ typedef struct {
     enum ngx_http_api_health_e status, database, bus;
 } ngx_http_api_health_t;
 
-enum { NGX_HTTP_API_BUCKETS = 10 };
-extern const uint32_t ngx_http_api_bucket_ms[NGX_HTTP_API_BUCKETS];
-
-/* Counters of one operation. */
 typedef struct {
-    ngx_queue_t queue;
-    char operation[64];
-    ngx_atomic_t classes[5];                        /* answers 1xx … 5xx */
-    ngx_atomic_t buckets[NGX_HTTP_API_BUCKETS + 1]; /* by duration, not cumulative; last: longer than all */
-    ngx_atomic_t duration_ms;
-    ngx_atomic_t limited;
-} ngx_http_api_slot_t;
-
-enum ngx_http_api_counter_e {
-    NGX_HTTP_API_N_TOKEN_L1,
-    NGX_HTTP_API_N_TOKEN_L2,
-    NGX_HTTP_API_N_TOKEN_VERIFIED,
-    NGX_HTTP_API_N_TOKEN_REFUSED,
-    NGX_HTTP_API_N_REVOKED,
-    NGX_HTTP_API_N_FORBIDDEN,
-    NGX_HTTP_API_N_INVALID,
-    NGX_HTTP_API_N_RESYNCS,
-    NGX_HTTP_API_N_DELTAS,
-    NGX_HTTP_API_N_DROPPED, /* state that found no room */
-    NGX_HTTP_API_N_REDIS_UNANSWERED,
-    NGX_HTTP_API_COUNTERS
-};
-
-typedef struct {
+    ngx_http_api_counts_t counts[NGX_HTTP_API_SHARDS];
     ngx_atomic_t generation, roles_generation;
     ngx_atomic_t ready;                   /* roles are known */
     ngx_atomic_t redis_up, heard, synced; /* heard, synced: unix seconds of the last answer, the last resync */
-    ngx_atomic_t counters[NGX_HTTP_API_COUNTERS];
-    u_char *roles; /* the JSON text of st:edge:roles */
+    u_char *roles;                        /* the JSON text of st:edge:roles */
     size_t roles_len;
     uint64_t stamp;   /* of the newest resync */
     ngx_uint_t dirty; /* not in the file yet */
@@ -86,6 +59,13 @@ typedef struct {
     void *sh; /* ngx_http_api_state_t or ngx_http_api_table_t */
 } ngx_http_api_zone_t;
 
+/* "state" …, and the kinds' names in the state file. */
+extern const char *const ngx_http_api_zone_names[NGX_HTTP_API_ZONES];
+extern const char *const ngx_http_api_kind_names[NGX_HTTP_API_KINDS];
+
+/* Bytes of the zone that are in use, as pages, and that there are. */
+size_t ngx_http_api_zone_used(const ngx_http_api_zone_t *z, size_t *ret_total);
+
 /* Makes the contents of a zone that has just been allocated. */
 ngx_int_t ngx_http_api_state_init(ngx_http_api_zone_t *z);
 
@@ -94,9 +74,15 @@ static inline ngx_http_api_state_t *ngx_http_api_state(const ngx_http_api_zone_t
     return z->sh;
 }
 
+/* This worker's. */
+static inline ngx_http_api_counts_t *ngx_http_api_counts(const ngx_http_api_zone_t *z)
+{
+    return &ngx_http_api_state(z)->counts[ngx_worker % NGX_HTTP_API_SHARDS];
+}
+
 static inline void ngx_http_api_count(const ngx_http_api_zone_t *z, enum ngx_http_api_counter_e c)
 {
-    (void)ngx_atomic_fetch_add(&ngx_http_api_state(z)->counters[c], 1);
+    (void)ngx_atomic_fetch_add(&ngx_http_api_counts(z)->counters[c], 1);
 }
 
 /* What is known about a user and a session beyond the token. */
@@ -135,7 +121,7 @@ bool ngx_http_api_plain(const u_char *s, size_t len);
 const char *ngx_http_api_state_save(const ngx_http_api_zone_t *z, const char *path, struct st_arena *a);
 const char *ngx_http_api_state_load(const ngx_http_api_zone_t *z, const char *path, struct st_arena *a);
 
-/* The counters of an operation, made when they are not there yet; NULL when the zone is full. */
-ngx_http_api_slot_t *ngx_http_api_state_slot(const ngx_http_api_zone_t *z, const char *operation);
+/* The counters of an operation, made for n_cells workers when they are not there yet; NULL when the zone is full. */
+ngx_http_api_slot_t *ngx_http_api_state_slot(const ngx_http_api_zone_t *z, const char *operation, ngx_uint_t n_cells);
 
 #endif

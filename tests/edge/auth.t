@@ -132,7 +132,7 @@ like me(bearer(roles => ['author', 7, "x\ny", 'a,b']))->{body}, qr/"x-api-roles"
 # --- caches ---
 sub metric {
     my ($name) = @_;
-    my ($value) = $edge->get('/metrics')->{body} =~ /^storytelling_edge_\Q$name\E (\d+)$/m;
+    my ($value) = $edge->get('/metrics')->{body} =~ /^api_edge_\Q$name\E (\d+)$/m;
     return $value;
 }
 {

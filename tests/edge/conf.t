@@ -94,7 +94,7 @@ is curl('/docs/../../secrets/edge.key', '--path-as-is')->{status}, 400, 'and no 
 is curl('/docs/%2e%2e/%2e%2e/secrets/edge.key', '--path-as-is')->{status}, 400, 'in no spelling';
 is json(curl('/openapi.json')->{body})->{paths}{'/v1/auth/login'}{post}{operationId}, 'login', '/openapi.json has all contracts';
 like curl('/openapi.json', '--compressed')->{head}, qr/^content-encoding: gzip/mi, 'compressed for who asks';
-like curl('/metrics')->{body}, qr/storytelling_edge_requests_total\{operation="login",status="2xx"\} 1/, '/metrics for this machine';
+like curl('/metrics')->{body}, qr/api_edge_requests_total\{operation="login",status="200"\} 1/, '/metrics for this machine';
 is curl('/metrics/story')->{status}, 200, "the daemon's own";
 is curl('/metrics/nothing')->{status}, 503, 'one that is not there';
 is curl('/metrics/..')->{status}, 404, 'and no other place';

@@ -12,7 +12,7 @@ my $port  = Storytelling::Nginx::free_port();
 my $redis = Storytelling::Edge::start_redis('--port', $port, '--bind', '127.0.0.1', '::1');
 Storytelling::Edge::set_roles();
 
-sub metric { my ($edge, $name) = @_; return ($edge->get('/metrics')->{body} =~ /^storytelling_edge_\Q$name\E (-?\d+)$/m)[0] }
+sub metric { my ($edge, $name) = @_; return ($edge->get('/metrics')->{body} =~ /^api_edge_\Q$name\E (-?\d+)$/m)[0] }
 sub connections { return scalar grep { !/cmd=client/ } split /\n/, Storytelling::Edge::redis('CLIENT', 'LIST') }
 sub quiet {
     my ($edge) = @_;

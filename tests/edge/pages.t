@@ -47,8 +47,8 @@ for (split /\n/, $r->{body}) {
     push @bad, "no TYPE: $_" if !$type{$name // ''} && !$type{$family};
 }
 is_deeply \@bad, [], 'every line is well-formed, and every series there once';
-like $r->{body}, qr/requests_total\{operation="getFree",status="2xx"\} 1\n/, 'requests by operation';
-like $r->{body}, qr/requests_total\{operation="",status="4xx"\} [1-9]/, 'what was no operation';
+like $r->{body}, qr/requests_total\{operation="getFree",status="200"\} 1\n/, 'requests by operation';
+like $r->{body}, qr/requests_total\{operation="",status="404"\} [1-9]/, 'what was no operation';
 like $r->{body}, qr/request_duration_seconds_bucket\{operation="getFree",le="\+Inf"\} 1\n/, 'durations';
 
 # --- the signature ---

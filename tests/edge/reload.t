@@ -10,7 +10,7 @@ Storytelling::Edge::echo('echo');
 my $edge = $E->nginx(workers => 2);
 $edge->start or die $edge->error_log;
 
-sub counted { my ($n) = @_; return wait_for(sub { $edge->get('/metrics')->{body} =~ /requests_total\{operation="createThing",status="2xx"\} $n\n/ }) }
+sub counted { my ($n) = @_; return wait_for(sub { $edge->get('/metrics')->{body} =~ /requests_total\{operation="createThing",status="200"\} $n\n/ }) }
 
 # --- limits and counters live through a reload, and through the death of a worker ---
 my $body = '{"title":"a"}';
