@@ -16,6 +16,7 @@ static const struct rule {
     {"content-encoding", ONCE},
     {"content-length", ONCE},
     {"content-type", ONCE},
+    {"cookie", ONCE},
     {"forwarded", RESERVED},
     {"host", ONCE},
     {"idempotency-key", ONCE},

@@ -162,3 +162,15 @@ Storytelling::Edge::server_config() . 'lingering_timeout 100ms;'
 [400, 400, 200]
 --- response_body_like eval
 [('"pointer":"/header/if-match"') x 2, '']
+
+=== parameters of other styles, and cookies
+--- request eval
+['GET /v1/styled/1,2?sort=a|b&filter[age]=3', 'GET /v1/styled/1,x', 'GET /v1/styled/1?sort=a%7Cb%7Cc', 'GET /v1/styled/1?filter[age]=x',
+ 'GET /v1/styled/1', 'GET /v1/styled/1', 'GET /v1/styled/1', 'GET /v1/styled/1']
+--- more_headers eval
+[('') x 4, 'Cookie: a=b; theme=dark', 'Cookie: theme=red', 'Cookie: theme=dark; theme=light', "Cookie: theme=dark\nCookie: theme=light"]
+--- error_code eval
+[200, 400, 400, 400, 200, 400, 400, 400]
+--- response_body_like eval
+['', map({ qq("errors":\\[\\{"pointer":"$_","message":") } '/path/ids/1', '/query/sort', '/query/filter/age'), '',
+ map({ qq("errors":\\[\\{"pointer":"$_","message":") } '/cookie/theme', '/cookie/theme'), 'The header cookie came more than once']

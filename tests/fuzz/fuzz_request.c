@@ -20,6 +20,13 @@ static const char CONTRACT[] =
     "        - {name: n, in: path, required: true, schema: {type: integer}}\n"
     "        - {name: q, in: query, schema: {type: number, minimum: 0, default: 1}}\n"
     "        - {name: f, in: query, schema: {type: boolean}}\n"
+    "        - {name: l, in: query, explode: false, schema: {type: array, items: {type: integer}, maxItems: 3}}\n"
+    "        - {name: p, in: query, style: pipeDelimited, schema: {type: array}}\n"
+    "        - {name: d, in: query, style: deepObject, schema: {type: object, properties: {a: {type: number}}}}\n"
+    "        - {name: o, in: query, schema: {type: object, properties: {x: {type: integer}, y: {type: string}}}}\n"
+    "        - {name: j, in: query, content: {application/json: {schema: {type: object}}}}\n"
+    "        - {name: c, in: cookie, schema: {type: integer}}\n"
+    "        - {name: e, in: cookie, explode: false, schema: {type: object}}\n"
     "        - {name: X-H, in: header, schema: {type: string, format: date-time}}\n"
     "      requestBody:\n"
     "        content: {application/json: {schema: {$ref: '#/components/schemas/Body'}}}\n"
@@ -58,7 +65,7 @@ static const struct st_api *contract(void)
 
 static const char *header_of(void *ctx, const char *name)
 {
-    return strcmp(name, "X-H") == 0 ? ctx : NULL;
+    return strcmp(name, "X-H") == 0 || strcmp(name, "cookie") == 0 ? ctx : NULL;
 }
 
 /* Cuts the next part off: up to `end`, which is dropped. */

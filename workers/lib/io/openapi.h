@@ -8,8 +8,10 @@
  * refused with file, line and reason. A loaded API is immutable and may be shared by threads and forked processes.
  *
  * Stricter than OpenAPI: every operation has `security` (its own or the file's; [] is public), a name may be given to
- * one parameter of an operation only, parameters are scalars, a limit of one name is the same everywhere, a limit by
- * user needs security, and response schemas must compile although answers are not checked with them.
+ * one parameter of an operation only, a parameter's type is said in its schema and is a scalar, a list of scalars, an
+ * object of scalars or JSON (`content`), a limit of one name is the same everywhere, a limit by user needs security,
+ * and response schemas must compile although answers are not checked with them. The style `matrix` is refused, for ";"
+ * never passes the edge.
  */
 #include "io/schema.h"
 
@@ -17,15 +19,30 @@ enum st_api_method { ST_GET, ST_POST, ST_PUT, ST_PATCH, ST_DELETE, ST_METHODS };
 extern const char *const st_api_method_names[ST_METHODS]; /* "GET" … */
 enum { ST_API_PATH_PARAMS = 8 };
 
-enum st_api_in { ST_IN_PATH, ST_IN_QUERY, ST_IN_HEADER };
+enum st_api_in { ST_IN_PATH, ST_IN_QUERY, ST_IN_HEADER, ST_IN_COOKIE, ST_IN_FORM };
+
+/* What text becomes: 's'tring, 'i'nteger, 'n'umber, 'b'oolean; 'a'rray or 'o'bject of these; 'j': it is JSON. */
+struct st_api_type {
+    char of;
+    char items; /* of an array's items, of an object's members that are not named */
+    const struct st_api_member {
+        const char *name;
+        char type;
+    } * members;
+    int n_members;
+};
+
+enum st_api_style { ST_SIMPLE, ST_LABEL, ST_FORM, ST_SPACES, ST_PIPES, ST_DEEP };
 struct st_api_param {
     const char *name;
     enum st_api_in in;
     int path_index; /* which {template} of the path, for ST_IN_PATH */
     bool required;
-    char type;                      /* of its schema: 's'tring, 'i'nteger, 'n'umber, 'b'oolean */
+    enum st_api_style style;
+    bool explode;
+    struct st_api_type type;
     const json_t *fallback;         /* the schema's default, or NULL */
-    const struct st_schema *schema; /* checked after conversion to the type */
+    const struct st_schema *schema; /* checked after conversion to the type; NULL for the members of a form */
 };
 
 /* One entry of x-rate-limit: {name, rate: "10/1h", burst?, by: user|address, tiers: {premium: "100/1h"}}. */
@@ -115,8 +132,9 @@ typedef const char *st_api_header_fn(void *ctx, const char *name);
 
 /*
  * Decodes and checks the parameters of a match: path, query string (without "?"; unknown and repeated query parameters
- * are errors) and headers. *ret_params is an object by parameter name with typed values, defaults filled in. On failure
- * ST_E_INVALID with errors whose pointers read "/path/storyId", "/query/limit", "/header/if-match".
+ * are errors), headers and cookies (unknown ones are not ours). *ret_params is an object by parameter name with typed
+ * values, defaults filled in. On failure ST_E_INVALID with errors whose pointers read "/path/storyId", "/query/limit",
+ * "/query/ids/2", "/header/if-match", "/cookie/theme".
  */
 ST_MUSTCHECK int st_api_params(const struct st_api_match *m, const char *query, size_t query_len,
                                st_api_header_fn *header, void *ctx, struct st_arena *a, json_t **ret_params,

@@ -43,12 +43,52 @@ void st_contract_check_shape(struct st_contract *c);
 /* The object itself, or what its $ref names; *pointer follows. NULL only for a file that has mistakes. */
 const json_t *st_contract_deref(struct st_contract *c, const json_t *json, const char **pointer);
 
+/* The {names} of a path. */
+struct st_template {
+    const char *names[ST_API_PATH_PARAMS];
+    int n;
+};
+
+/* A schema of the file, compiled; NULL after a mistake. */
+const struct st_schema *st_contract_compile(struct st_contract *c, const char *pointer);
+/* A member of a schema, or of the schema that it refers to. */
+const json_t *st_contract_schema_member(struct st_contract *c, const json_t *schema, const char *name);
+/* False when text cannot become what the schema describes. */
+bool st_contract_read_type(struct st_contract *c, const json_t *schema, struct st_api_type *ret);
+/* style and explode of a parameter, or of a form's encoding, whose place and type are known. json may be NULL. */
+void st_contract_read_style(struct st_contract *c, const json_t *json, const char *at, struct st_api_param *p);
+
+/* Parameters of the operation at `at` and of its path at `item_at`. */
+void st_contract_read_params(struct st_contract *c, const json_t *item, const char *item_at, const json_t *json,
+                             const char *at, const struct st_template *t, struct st_api_operation *op);
+
 /* Reads all operations of a path of a file whose shape is right. */
 void st_contract_read_path(struct st_contract *c, const char *path, const json_t *item);
 
 /* x-rate-limit, x-timeout, x-body-max, x-idempotency, x-deprecated-since, x-sunset; security must be read before. */
 void st_contract_read_extensions(struct st_contract *c, const json_t *json, const char *pointer,
                                  struct st_api_operation *op);
+
+/* Text on its way to typed values: the parameters of an operation, or the members of a form. */
+struct st_values {
+    struct st_arena *arena;
+    const struct st_api_param *params;
+    int n_params;
+    json_t **found; /* for each parameter, NULL: not there */
+    bool *bad;      /* for each parameter: an error was noted */
+    bool open;      /* what is no parameter is kept as a string */
+    bool broken;    /* something was not even text */
+    json_t *values;
+    struct st_schema_errors *errors;
+};
+void st_values_init(struct st_values *v, struct st_arena *a, const struct st_api_param *params, int n_params,
+                    struct st_schema_errors *errors);
+/* One parameter's text as it was sent; and name=value pairs of a query, a form (between "&") or cookies. */
+void st_values_add(struct st_values *v, int param, const char *s, size_t len);
+void st_values_add_pairs(struct st_values *v, enum st_api_in in, const char *s, size_t len);
+/* Checks what was found, fills in defaults, notes what is missing; v->values has the result. */
+void st_values_finish(struct st_values *v);
+void st_values_error(struct st_schema_errors *errors, const char *pointer, const char *message);
 
 /* Adds an operation to the tree; the path was checked by st_contract_read_path. */
 void st_api_route_add(struct st_arena *a, struct st_api_node **root, const struct st_api_operation *op);

@@ -1,15 +1,9 @@
-/* Reads one path of a contract: its template, and each operation with parameters, body and security. */
+/* Reads one path of a contract: its template, and each operation with body and security. */
 #include "io/openapi_impl.h"
 
-enum { MAX_PARAMS = 32, MAX_PERMISSIONS = 16, MAX_SERVICE = 32 };
+enum { MAX_PERMISSIONS = 16, MAX_SERVICE = 32 };
 
 const char *const st_api_method_names[ST_METHODS] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
-
-struct template
-{
-    const char *names[ST_API_PATH_PARAMS];
-    int n;
-};
 
 /* A segment as a canonical path spells it: nothing that a server or a proxy would rewrite. */
 static bool is_literal(const char *s, size_t len)
@@ -18,7 +12,7 @@ static bool is_literal(const char *s, size_t len)
     return len && strspn(s, characters) >= len && !(s[0] == '.' && (len == 1 || (len == 2 && s[1] == '.')));
 }
 
-static bool read_template(struct st_contract *c, const char *path, const char *at, struct template *t)
+static bool read_template(struct st_contract *c, const char *path, const char *at, struct st_template *t)
 {
     static const char characters[] = ST_LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ" ST_DIGITS "_";
     if (*path != '/') {
@@ -63,121 +57,6 @@ static const char *version_of(struct st_arena *a, const char *path)
     return version ? st_strndup(a, path + 1, n + 1) : "";
 }
 
-static const struct st_schema *compile(struct st_contract *c, const char *pointer)
-{
-    const struct st_schema *s = NULL;
-    const char *at, *why;
-    if (st_schema_compile(c->r->arena, c->yaml.root, pointer, &s, &at, &why) < 0)
-        st_contract_mistake(c, at, "%s", why);
-    return s;
-}
-
-/* A member of a schema, or of the schema that it refers to. */
-static const json_t *schema_member(struct st_contract *c, const json_t *schema, const char *name)
-{
-    for (int i = 0; schema && i < 8; i++) {
-        const char *ref = st_json_str(schema, "$ref", NULL);
-        if (json_object_get(schema, name) || !ref || *ref != '#')
-            return json_object_get(schema, name);
-        schema = st_json_at(c->yaml.root, ref + 1);
-    }
-    return NULL;
-}
-
-static void read_param_schema(struct st_contract *c, const json_t *json, const char *at, struct st_api_param *p)
-{
-    static const char *const types[] = {"string", "integer", "number", "boolean"};
-    const json_t *schema = json_object_get(json, "schema");
-    const char *type = json_string_value(schema_member(c, schema, "type"));
-    const char *pointer = st_json_pointer(c->r->arena, at, "schema");
-    for (size_t i = 0; i < ST_COUNT(types); i++)
-        if (st_streq(type, types[i]))
-            p->type = types[i][0];
-    if (!p->type)
-        st_contract_mistake(c, pointer, "the type of a parameter must be string, integer, number or boolean");
-    p->schema = compile(c, pointer);
-    p->fallback = schema_member(c, schema, "default");
-    struct st_schema_errors errors;
-    if (p->schema && p->fallback && st_schema_check(p->schema, p->fallback, c->r->arena, &errors) < 0)
-        st_contract_mistake(c, pointer, "the default %s", errors.list[0].message);
-    if (p->fallback && p->required)
-        st_contract_mistake(c, pointer, "a default for a required parameter is never used");
-}
-
-static void read_param_place(struct st_contract *c, const json_t *json, const char *at, const struct template *t,
-                             struct st_api_param *p)
-{
-    static const char *const reserved[] = {"accept", "content-type", "authorization"};
-    const char *in = st_json_str(json, "in", "");
-    if (st_streq(in, "path")) {
-        p->in = ST_IN_PATH;
-        p->path_index = -1;
-        for (int i = 0; i < t->n; i++)
-            if (st_streq(t->names[i], p->name))
-                p->path_index = i;
-        if (p->path_index < 0)
-            st_contract_mistake(c, at, "the path has no {%.80s}", p->name);
-        if (!p->required)
-            st_contract_mistake(c, at, "a path parameter needs required: true");
-    } else if (st_streq(in, "query")) {
-        p->in = ST_IN_QUERY;
-    } else if (st_streq(in, "header")) {
-        p->in = ST_IN_HEADER;
-        for (size_t i = 0; i < ST_COUNT(reserved); i++)
-            if (strcasecmp(p->name, reserved[i]) == 0)
-                st_contract_mistake(c, at, "the header %s is not a parameter", p->name);
-    } else {
-        st_contract_mistake(c, at, "in must be path, query or header");
-    }
-}
-
-static struct st_api_param read_param(struct st_contract *c, const json_t *json, const char *at,
-                                      const struct template *t)
-{
-    json = st_contract_deref(c, json, &at);
-    struct st_api_param p = {.name = st_json_str(json, "name", ""), .required = st_json_bool(json, "required", false)};
-    read_param_place(c, json, at, t, &p);
-    read_param_schema(c, json, at, &p);
-    return p;
-}
-
-/* Of the operation first, so that they win over the path's. Values by name must be unambiguous in the result. */
-static void add_params(struct st_contract *c, const json_t *list, const char *at, const struct template *t,
-                       struct st_api_operation *op, struct st_api_param *params, bool inherited)
-{
-    size_t i;
-    json_t *json;
-    json_array_foreach ((json_t *)list, i, json) {
-        const char *pointer = st_printf(c->r->arena, "%s/parameters/%zu", at, i);
-        struct st_api_param p = read_param(c, json, pointer, t);
-        int k = 0;
-        while (k < op->n_params && strcmp(params[k].name, p.name) != 0)
-            k++;
-        if (k == op->n_params && k < MAX_PARAMS)
-            params[op->n_params++] = p;
-        else if (k == op->n_params)
-            st_contract_mistake(c, pointer, "more than %d parameters", MAX_PARAMS);
-        else if (!inherited || params[k].in != p.in)
-            st_contract_mistake(c, pointer, "the parameter %.80s is there twice", p.name);
-    }
-}
-
-static void read_params(struct st_contract *c, const json_t *item, const char *item_at, const json_t *json,
-                        const char *at, const struct template *t, struct st_api_operation *op)
-{
-    struct st_api_param *params = st_new_n(c->r->arena, struct st_api_param, MAX_PARAMS);
-    add_params(c, json_object_get(json, "parameters"), at, t, op, params, false);
-    add_params(c, json_object_get(item, "parameters"), item_at, t, op, params, true);
-    for (int i = 0; i < t->n; i++) {
-        bool found = false;
-        for (int k = 0; k < op->n_params; k++)
-            found = found || (params[k].in == ST_IN_PATH && params[k].path_index == i);
-        if (!found)
-            st_contract_mistake(c, at, "there is no parameter for {%.80s}", t->names[i]);
-    }
-    op->params = params;
-}
-
 static void read_body(struct st_contract *c, const json_t *json, const char *at, struct st_api_operation *op)
 {
     const json_t *body = json_object_get(json, "requestBody");
@@ -193,7 +72,7 @@ static void read_body(struct st_contract *c, const json_t *json, const char *at,
     else if (!json_object_get(json_object_get(content, "application/json"), "schema"))
         st_contract_mistake(c, at, "the request body needs a schema");
     else
-        op->body = compile(c, st_printf(c->r->arena, "%s/content/application~1json/schema", at));
+        op->body = st_contract_compile(c, st_printf(c->r->arena, "%s/content/application~1json/schema", at));
     op->body_required = st_json_bool(body, "required", false);
 }
 
@@ -288,7 +167,7 @@ static void add_operation(struct st_api_reader *r, const struct st_api_operation
 void st_contract_read_path(struct st_contract *c, const char *path, const json_t *item)
 {
     static const char *const members[ST_METHODS] = {"get", "post", "put", "patch", "delete"};
-    struct template t = {.n = 0};
+    struct st_template t = {.n = 0};
     const char *item_at = st_json_pointer(c->r->arena, "/paths", path);
     if (!read_template(c, path, item_at, &t))
         return;
@@ -304,7 +183,7 @@ void st_contract_read_path(struct st_contract *c, const char *path, const json_t
                                       .file = c->yaml.path,
                                       .line = st_yaml_line(&c->yaml, at)};
         read_identity(c, json, at, &op);
-        read_params(c, item, item_at, json, at, &t, &op);
+        st_contract_read_params(c, item, item_at, json, at, &t, &op);
         read_body(c, json, at, &op);
         read_responses(c, json, at);
         read_security(c, json, at, &op);
