@@ -25,6 +25,7 @@ use POSIX ();
 use Storytelling::Client;
 
 our $ROOT = abs_path(dirname(__FILE__) . '/../../..');
+our $GUARD = 'storytelling-guard';    # what `ps` calls the processes that stop platforms
 my $shared;
 
 # Below the ports that the kernel hands out, so that nobody takes it between the look and the start.
@@ -77,6 +78,7 @@ sub _guard {
     my $pid = fork // die "fork: $!\n";
     if (!$pid) {
         POSIX::setsid();
+        $0 = "$GUARD $self->{var}";
         # Nothing of the test is held open here, least of all the rope of another platform.
         $_ == fileno $read or POSIX::close($_) for 3 .. 255;
         $SIG{$_} = 'IGNORE' for qw(INT TERM HUP PIPE);
