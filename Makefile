@@ -27,7 +27,7 @@ FUZZ_PACKAGES := clang
 
 # Verbs go step by step, whatever -j says; the inner make, which builds files, takes all processors.
 INNER := all programs tests fuzzers $(BUILD)/%
-ifeq ($(filter $(INNER),$(MAKECMDGOALS)),)
+ifneq ($(filter-out $(INNER),$(or $(MAKECMDGOALS),help)),)
 .NOTPARALLEL:
 endif
 INNER_MAKE = $(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
