@@ -36,7 +36,8 @@ static pid_t server_exec(const char *program, const char *const *arguments)
     snprintf(pattern, sizeof(pattern), "/usr/lib/postgresql/*/bin/%s", program);
     snprintf(data, sizeof(data), "%s/data", server_dir);
     assert_int_equal(glob(pattern, 0, NULL, &found), 0);
-    const char *argv[16] = {program, "-D", data};
+    const char *path = found.gl_pathv[found.gl_pathc - 1];
+    const char *argv[16] = {path, "-D", data}; /* by its path, where it looks for its other programs */
     for (int i = 0; arguments[i]; i++)
         argv[i + 3] = arguments[i];
     pid_t pid = fork();
@@ -46,7 +47,7 @@ static pid_t server_exec(const char *program, const char *const *arguments)
         server_become_other();
         if (!freopen("/dev/null", "r", stdin) || !freopen(log, "a", stdout) || dup2(1, 2) < 0 || chdir("/"))
             _exit(126);
-        execv(found.gl_pathv[found.gl_pathc - 1], (char *const *)argv);
+        execv(path, (char *const *)argv);
         _exit(127);
     }
     globfree(&found);
