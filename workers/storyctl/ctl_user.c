@@ -1,7 +1,7 @@
-/* storyctl user create, storyctl token verify. */
+/* storyctl user create. */
 #include "storyctl/storyctl.h"
 
-#include "io/token.h"
+#include "io/crypto.h"
 
 enum { PASSWORD_BYTES = 18, PASSWORD_MAX = 1024 };
 
@@ -60,36 +60,4 @@ int ctl_user(struct ctl *c)
     c->argc--;
     c->argv++;
     return create(c);
-}
-
-static int verdict(struct ctl *c, bool ok, const char *why, const struct st_token_claims *claims)
-{
-    if (c->json)
-        ctl_print_json(c, ok ? json_pack("{s:b, s:O}", "accepted", 1, "claims", claims->all)
-                             : json_pack("{s:b, s:s}", "accepted", 0, "reason", why));
-    else if (ok)
-        printf("accepted: user %s, session %s, roles %s\n", claims->user, claims->session, claims->roles);
-    else
-        printf("refused: %s\n", why);
-    return ok ? 0 : 1;
-}
-
-int ctl_token(struct ctl *c)
-{
-    const char *pem = ctl_option(c, "--pem"), *iss = ctl_option(c, "--iss"), *aud = ctl_option(c, "--aud"), *why = "";
-    bool signature_only = ctl_flag(c, "--signature-only");
-    struct st_key *key;
-    struct st_token_claims claims = {0};
-    if (c->argc != 2 || !st_streq(c->argv[0], "verify") || !pem)
-        return ctl_usage("expected: token verify --pem KEY FILE");
-    if (st_key_load(c->arena, pem, &key, &why) < 0)
-        return ctl_error("%s", why);
-    const char *token = first_line(c, c->argv[1], ST_TOKEN_MAX + 1);
-    if (!token)
-        return ctl_error("%s holds no token", c->argv[1]);
-    const struct st_key *keys[] = {key};
-    const struct st_token_rule rule = {
-        .keys = keys, .n_keys = 1, .issuer = iss, .audience = aud, .leeway_s = 0, .signature_only = signature_only};
-    int r = st_token_verify(&rule, token, strlen(token), st_now() / ST_SECOND, c->arena, &claims, &why);
-    return verdict(c, r == 0, why, &claims);
 }

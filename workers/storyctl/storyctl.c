@@ -26,8 +26,17 @@ static const struct command {
      "Usage: storyctl user create --email ADDRESS [--name NAME] [--role ROLE] [--password-file FILE]\n"
      "Creates a confirmed account. Without a password file a password is made and printed once.\n"},
     {"token", ctl_token, "verify an access token",
-     "Usage: storyctl token verify --pem KEY [--iss I] [--aud A] [--signature-only] FILE\n"
-     "Verifies the token in FILE (- for standard input) as the edge does. Exit code 0 accepted, 1 refused.\n"},
+     "Usage: storyctl token verify --jwks KEYS|--pem KEY|--secret SECRET [--alg A] [--iss I] [--aud A] FILE\n"
+     "Verifies the token in FILE (- for standard input) as the edge does.\n"
+     "Exit code 0 accepted, 1 refused (the reason is printed), 2 usage or a key that cannot be read.\n"
+     "  --jwks KEYS        a JWKS or a single JWK; the token's kid selects\n"
+     "  --pem KEY          a public key or a certificate; the token's kid is not looked at\n"
+     "  --secret SECRET    a file with the secret of HS256, 32 bytes or more\n"
+     "  --alg A            the one algorithm that is accepted: ES256 ES384 ES512 EdDSA RS256 RS384 RS512 PS256 PS384\n"
+     "                     PS512 HS256 HS384 HS512 (default: each key's own)\n"
+     "  --iss I --aud A    what the token must say of itself\n"
+     "  --typ T            its type (default at+jwt; * for any)\n"
+     "  --signature-only   look at header and signature, not at type and claims\n"},
     {"tell", ctl_tell, "take a story through the whole platform, as a client",
      "Usage: storyctl tell [--url URL] [--ca FILE] [--outbox DIR] FILE\n"
      "Registers a writer, confirms the address from the mail, posts the story and follows it to narration and video.\n"

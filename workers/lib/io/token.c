@@ -21,31 +21,52 @@ static json_t *part(struct st_arena *a, const char *s, size_t len, int depth)
     return j;
 }
 
-static const struct st_key *key_for(const struct st_token_rule *rule, const json_t *header)
+/* The one key that has the token's kid (any, when it has none) and its alg. */
+static const struct st_key *key_for(const struct st_token_rule *rule, const json_t *header, const char **ret_why)
 {
-    const json_t *kid = json_object_get(header, "kid");
-    if (!kid)
-        return rule->n_keys == 1 ? rule->keys[0] : NULL;
-    for (int i = 0; i < rule->n_keys; i++)
-        if (st_streq(json_string_value(kid), st_key_id(rule->keys[i])))
-            return rule->keys[i];
-    return NULL;
+    const json_t *kid = rule->any_kid ? NULL : json_object_get(header, "kid");
+    const char *alg = json_string_value(json_object_get(header, "alg"));
+    const struct st_key *found = NULL;
+    bool named = false, several = false;
+    for (int i = 0; i < rule->n_keys; i++) {
+        const struct st_key *k = rule->keys[i];
+        if (kid && *st_key_id(k) && !st_streq(json_string_value(kid), st_key_id(k)))
+            continue;
+        named = true;
+        if (!st_streq(alg, st_alg_names[st_key_alg(k)]))
+            continue;
+        several = found != NULL;
+        found = k;
+    }
+    *ret_why = !named   ? ST_TOKEN_UNKNOWN_KEY
+               : !found ? "the algorithm is not the key's"
+                        : "several keys fit: the token needs a kid";
+    return several ? NULL : found;
+}
+
+static bool is_type(const struct st_token_rule *rule, const json_t *typ)
+{
+    static const char prefix[] = "application/";
+    const char *wanted = rule->type ? rule->type : "at+jwt", *s = json_string_value(typ);
+    if (st_streq(wanted, "*"))
+        return true;
+    if (s && strncasecmp(s, prefix, sizeof(prefix) - 1) == 0)
+        s += sizeof(prefix) - 1;
+    return s && strcasecmp(s, wanted) == 0;
 }
 
 static int check_header(const struct st_token_rule *rule, const json_t *header, const struct st_key **ret_key,
                         const char **ret_why)
 {
-    const struct st_key *key = key_for(rule, header);
-    if (!key)
-        return refuse("unknown key", ret_why);
-    if (!st_streq(json_string_value(json_object_get(header, "alg")), st_alg_names[st_key_alg(key)]))
-        return refuse("the algorithm is not the key's", ret_why);
+    const json_t *b64 = json_object_get(header, "b64");
+    if (!(*ret_key = key_for(rule, header, ret_why)))
+        return ST_E_UNAUTHENTICATED;
     if (json_object_get(header, "crit"))
         return refuse("critical header extensions are not supported", ret_why);
-    const char *typ = json_string_value(json_object_get(header, "typ"));
-    if (!rule->signature_only && (!typ || (strcasecmp(typ, "at+jwt") && strcasecmp(typ, "application/at+jwt"))))
+    if (b64 && !json_is_true(b64))
+        return refuse("a payload that is not encoded is not supported", ret_why);
+    if (!rule->signature_only && !is_type(rule, json_object_get(header, "typ")))
         return refuse("not an access token", ret_why);
-    *ret_key = key;
     return 0;
 }
 
@@ -115,30 +136,49 @@ static const char *join(struct st_arena *a, const json_t *list)
     return out;
 }
 
+/* The three parts of a compact token. */
+struct parts {
+    const char *header, *claims, *signature;
+    size_t header_len, claims_len, signature_len;
+};
+
+static bool split(const char *token, size_t len, struct parts *ret)
+{
+    const char *end = token + len, *dot1 = memchr(token, '.', len);
+    const char *dot2 = dot1 ? memchr(dot1 + 1, '.', (size_t)(end - dot1 - 1)) : NULL;
+    if (!dot2 || memchr(dot2 + 1, '.', (size_t)(end - dot2 - 1)))
+        return false;
+    *ret = (struct parts){.header = token,
+                          .claims = dot1 + 1,
+                          .signature = dot2 + 1,
+                          .header_len = (size_t)(dot1 - token),
+                          .claims_len = (size_t)(dot2 - dot1 - 1),
+                          .signature_len = (size_t)(end - dot2 - 1)};
+    return true;
+}
+
+/* Whatever can be refused without cryptography is, before it. */
 int st_token_verify(const struct st_token_rule *rule, const char *token, size_t len, int64_t now_s, struct st_arena *a,
                     struct st_token_claims *ret, const char **ret_why)
 {
+    struct parts p;
+    const struct st_key *key;
+    size_t sig_len, unused;
+    int64_t expires = 0;
     if (len > ST_TOKEN_MAX)
         return refuse("the token is too long", ret_why);
-    const char *dot1 = memchr(token, '.', len);
-    const char *dot2 = dot1 ? memchr(dot1 + 1, '.', len - (size_t)(dot1 + 1 - token)) : NULL;
-    if (!dot2 || memchr(dot2 + 1, '.', len - (size_t)(dot2 + 1 - token)))
-        return refuse("not a token", ret_why);
-    json_t *header = part(a, token, (size_t)(dot1 - token), HEADER_DEPTH);
+    json_t *header = split(token, len, &p) ? part(a, p.header, p.header_len, HEADER_DEPTH) : NULL;
     if (!header)
         return refuse("not a token", ret_why);
-    const struct st_key *key;
     int r = check_header(rule, header, &key, ret_why);
     if (r < 0)
         return r;
-    size_t sig_len;
-    const unsigned char *sig = st_b64url_decode(a, dot2 + 1, len - (size_t)(dot2 + 1 - token), &sig_len);
-    if (!sig || !st_key_verify(key, token, (size_t)(dot2 - token), sig, sig_len))
-        return refuse("the signature is not right", ret_why);
-    json_t *claims = part(a, dot1 + 1, (size_t)(dot2 - dot1 - 1), CLAIMS_DEPTH);
-    if (!claims)
+    json_t *claims = part(a, p.claims, p.claims_len, CLAIMS_DEPTH);
+    if (!claims && (!rule->signature_only || !st_b64url_decode(a, p.claims, p.claims_len, &unused)))
         return refuse("the claims are not JSON", ret_why);
-    int64_t expires = 0;
+    const unsigned char *sig = st_b64url_decode(a, p.signature, p.signature_len, &sig_len);
+    if (!sig || !st_key_verify(key, token, (size_t)(p.signature - 1 - token), sig, sig_len))
+        return refuse("the signature is not right", ret_why);
     if (!rule->signature_only && (r = check_claims(rule, claims, now_s, &expires, ret_why)) < 0)
         return r;
     *ret = (struct st_token_claims){

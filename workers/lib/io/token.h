@@ -4,27 +4,37 @@
  * Access tokens (JWT, RFC 9068 profile), and the signature of the edge on the identity it hands to a service.
  *
  * Verification is strict: three parts of strict base64url, header and claims without duplicate names, `alg` equal to
- * the key's algorithm, `typ` at+jwt, no `crit`, numeric exp / nbf / iat, exact issuer and audience.
+ * the key's algorithm, `typ` at+jwt, no `crit`, no b64: false, numeric exp / nbf / iat, exact issuer and audience. What
+ * needs no cryptography is refused before any.
  */
 #include "io/crypto.h"
 #include "io/json.h"
 
 enum { ST_TOKEN_MAX = 8 * 1024 };
 
+/* The token names a key that is not there: a newer key set may have it. */
+#define ST_TOKEN_UNKNOWN_KEY "unknown key"
+
+/*
+ * The key is the one that has the token's kid and alg. A token without a kid is taken when exactly one key has its alg.
+ * Secrets from a file have no name and fit every kid.
+ */
 struct st_token_rule {
     const struct st_key *const *keys;
     int n_keys;
+    bool any_kid;                  /* the keys were not named by who made the tokens: their kid says nothing */
+    const char *type;              /* of the header, "application/" may stand before it; NULL: at+jwt, "*": any */
     const char *issuer, *audience; /* NULL: not checked */
     int leeway_s;                  /* for exp and nbf */
-    bool signature_only;           /* claims are not looked at */
+    bool signature_only;           /* claims and typ are not looked at */
 };
 
 struct st_token_claims {
     const char *user, *session, *token_id; /* sub, sid, jti */
     const char *roles;                     /* comma-separated, from the array `roles` */
     const char *tier;
-    int64_t expires; /* seconds since 1970 */
-    const json_t *all;
+    int64_t expires;   /* seconds since 1970 */
+    const json_t *all; /* NULL: they are not JSON, under signature_only */
 };
 
 /* 0, or ST_E_UNAUTHENTICATED and *ret_why (static, fit for WWW-Authenticate's error_description). */
