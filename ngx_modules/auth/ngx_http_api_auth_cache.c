@@ -1,8 +1,10 @@
-/* Caches of tokens: one for each worker, one that they share, and one of tokens that were refused. */
+/* Caches of tokens that belong to one worker: of those that were verified, and of those that were refused. */
 #include "ngx_http_api_auth.h"
 
 enum {
-    L1_SIZE = 1024, /* entries, of about 2 KiB each */
+    L1_ENTRIES = 8192, /* of about 1 KiB each */
+    L1_HASHED = 32,
+    L1_LONG = 2048,
     REFUSED_SIZE = 256,
     REFUSED_S = 2, /* so long a refusal stands: a token may become valid yet */
 };
@@ -16,20 +18,36 @@ void ngx_http_api_auth_digest(const ngx_http_api_auth_conf_t *conf, const ngx_st
     st_sha256(all, ST_SHA256_LEN + token->len, out);
 }
 
+ngx_str_t *ngx_http_api_claim_text(ngx_http_api_claims_t *claims, ngx_uint_t i)
+{
+    ngx_str_t *const texts[NGX_HTTP_API_CLAIM_TEXTS] = {&claims->user, &claims->session, &claims->roles, &claims->tier};
+    return texts[i];
+}
+
 /* --- this worker's --- */
 
-static ngx_http_api_cached_t **l1_slot(const ngx_str_t *token)
+/*
+ * Sets of two, so that a few thousand tokens in use do not push each other out. What tells tokens apart best is their
+ * end, a part of the signature. Long tokens share one entry: memory stays below ENTRIES times LONG.
+ */
+static ngx_http_api_cached_t **l1_set(const ngx_str_t *token)
 {
-    static ngx_http_api_cached_t *entries[L1_SIZE];
-    return &entries[ngx_murmur_hash2(token->data, token->len) % L1_SIZE];
+    static ngx_http_api_cached_t *entries[L1_ENTRIES], *large[2];
+    size_t n = ngx_min(token->len, L1_HASHED);
+    if (token->len > L1_LONG)
+        return large;
+    return &entries[ngx_murmur_hash2(token->data + token->len - n, n) % (L1_ENTRIES / 2) * 2];
+}
+
+static bool holds(const ngx_http_api_cached_t *c, const ngx_str_t *token)
+{
+    return c && c->token.len == token->len && memcmp(c->token.data, token->data, token->len) == 0;
 }
 
 ngx_http_api_cached_t *ngx_http_api_auth_l1_find(const ngx_str_t *token)
 {
-    ngx_http_api_cached_t *c = *l1_slot(token);
-    if (!c || c->token.len != token->len || memcmp(c->token.data, token->data, token->len) != 0)
-        return NULL;
-    return c;
+    ngx_http_api_cached_t **set = l1_set(token);
+    return holds(set[0], token) ? set[0] : holds(set[1], token) ? set[1] : NULL;
 }
 
 static ngx_str_t place(u_char **p, const ngx_str_t *s)
@@ -39,69 +57,44 @@ static ngx_str_t place(u_char **p, const ngx_str_t *s)
     return out;
 }
 
+/* The entry that goes: the token's own of before, else the set's older one. The newer one stands first. */
+static ngx_http_api_cached_t **l1_victim(const ngx_str_t *token)
+{
+    ngx_http_api_cached_t **set = l1_set(token);
+    if (!holds(set[0], token)) {
+        ngx_http_api_cached_t *older = set[1];
+        set[1] = set[0];
+        set[0] = older;
+    }
+    return &set[0];
+}
+
 ngx_http_api_cached_t *ngx_http_api_auth_l1_put(const ngx_str_t *token, const ngx_http_api_claims_t *claims)
 {
-    ngx_http_api_cached_t **slot = l1_slot(token), *c;
-    size_t room = token->len + claims->user.len + claims->session.len + claims->roles.len + claims->tier.len +
-                  NGX_HTTP_API_ROLES_MAX + NGX_HTTP_API_TIER_MAX;
-    if (!(c = calloc(1, sizeof(*c) + room)))
-        return NULL;
+    ngx_http_api_cached_t **slot = l1_victim(token), *c = *slot;
+    ngx_http_api_claims_t from = *claims;
+    size_t need = token->len;
+    for (ngx_uint_t i = 0; i < NGX_HTTP_API_CLAIM_TEXTS; i++)
+        need += ngx_http_api_claim_text(&from, i)->len;
+    if (c)
+        free(c->override);
+    if (!c || c->room < need || c->room > need + L1_LONG) {
+        free(c);
+        if (!(c = *slot = malloc(sizeof(*c) + need)))
+            return NULL;
+        c->room = need;
+    }
+    size_t room = c->room;
     u_char *p = (u_char *)(c + 1);
+    ngx_memzero(c, sizeof(*c));
+    c->room = room;
     c->token = place(&p, token);
-    c->claims.user = place(&p, &claims->user);
-    c->claims.session = place(&p, &claims->session);
-    c->claims.roles = place(&p, &claims->roles);
-    c->claims.tier = place(&p, &claims->tier);
     c->claims.expires = claims->expires;
-    c->roles.data = p;
-    c->tier.data = p + NGX_HTTP_API_ROLES_MAX;
-    free(*slot);
-    *slot = c;
+    for (ngx_uint_t i = 0; i < NGX_HTTP_API_CLAIM_TEXTS; i++)
+        *ngx_http_api_claim_text(&c->claims, i) = place(&p, ngx_http_api_claim_text(&from, i));
+    c->user_mark = ngx_http_api_mark(&c->claims.user);
+    c->session_mark = ngx_http_api_mark(&c->claims.session);
     return c;
-}
-
-/* --- shared --- */
-
-/* The value: four texts, each ended by NUL. */
-bool ngx_http_api_auth_l2_find(const ngx_http_api_zone_t *z, const unsigned char digest[ST_SHA256_LEN],
-                               struct st_arena *a, ngx_http_api_claims_t *ret)
-{
-    ngx_http_api_table_t *t = z->sh;
-    char *copy = NULL;
-    size_t len = 0;
-    ngx_shmtx_lock(&z->shpool->mutex);
-    ngx_http_api_entry_t *e = ngx_http_api_table_find_locked(t, digest, ST_SHA256_LEN);
-    if (e && e->expires > ngx_time()) {
-        ngx_http_api_table_touch_locked(t, e);
-        len = e->value_len;
-        copy = st_strndup(a, (const char *)e->data, len);
-        ret->expires = e->expires;
-    }
-    ngx_shmtx_unlock(&z->shpool->mutex);
-    if (!copy)
-        return false;
-    ngx_str_t *to[] = {&ret->user, &ret->session, &ret->roles, &ret->tier};
-    for (size_t i = 0; i < ST_COUNT(to); i++) {
-        *to[i] = ngx_http_api_str(copy);
-        copy += to[i]->len + 1;
-    }
-    return true;
-}
-
-void ngx_http_api_auth_l2_put(const ngx_http_api_zone_t *z, const unsigned char digest[ST_SHA256_LEN],
-                              const ngx_http_api_claims_t *claims)
-{
-    u_char value[2 * NGX_HTTP_API_ID_MAX + NGX_HTTP_API_ROLES_MAX + NGX_HTTP_API_TIER_MAX + 4], *p = value;
-    const ngx_str_t *from[] = {&claims->user, &claims->session, &claims->roles, &claims->tier};
-    for (size_t i = 0; i < ST_COUNT(from); i++) {
-        p = ngx_cpymem(p, from[i]->data, from[i]->len);
-        *p++ = '\0';
-    }
-    const ngx_http_api_dict_t d = {.shpool = z->shpool, .table = z->sh, .evict = 1};
-    ngx_str_t key = {ST_SHA256_LEN, (u_char *)digest}, text = {(size_t)(p - value), value};
-    ngx_shmtx_lock(&z->shpool->mutex);
-    (void)ngx_http_api_table_put_locked(&d, &key, &text, claims->expires, ngx_time());
-    ngx_shmtx_unlock(&z->shpool->mutex);
 }
 
 /* --- refused --- */

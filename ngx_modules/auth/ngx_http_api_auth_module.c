@@ -3,7 +3,7 @@
  *
  * Three places, cheapest first: this worker's cache (the whole token is compared), the shared one (SHA-256 of the
  * rule and the token), the signature. An identity found there is joined with what the state says of its user and
- * session; the join is remembered with the state's generation, so that a revocation holds for cached tokens at once.
+ * session; the join is remembered with the state's marks, so that a revocation holds for cached tokens at once.
  */
 #include "ngx_http_api_auth.h"
 
@@ -102,65 +102,105 @@ static ngx_int_t verify(const ngx_http_api_auth_conf_t *conf, const ngx_str_t *t
     return NGX_OK;
 }
 
-/* The entry of this worker's cache for the token, from wherever it comes. NULL: refused, and why. */
-static ngx_http_api_cached_t *find(const ngx_http_api_main_conf_t *amcf, const ngx_http_api_auth_conf_t *conf,
-                                   const ngx_str_t *token, const char **ret_why)
-{
-    const ngx_http_api_zone_t *counters = &amcf->zones[NGX_HTTP_API_ZONE_STATE];
-    const ngx_http_api_zone_t *shared = &amcf->zones[NGX_HTTP_API_ZONE_TOKENS];
-    struct st_arena *a = ngx_http_api_scratch();
-    unsigned char digest[ST_SHA256_LEN];
-    ngx_http_api_claims_t claims;
-    ngx_http_api_cached_t *hit = ngx_http_api_auth_l1_find(token);
-    if (hit && hit->claims.expires > ngx_time()) {
-        ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_L1);
-        return hit;
-    }
-    if (token->len > ST_TOKEN_MAX) {
-        *ret_why = "the token is too long";
-        return NULL;
-    }
-    ngx_http_api_auth_digest(conf, token, digest);
-    if ((*ret_why = ngx_http_api_auth_refused(digest)) != NULL) {
-        ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_REFUSED);
-        return NULL;
-    }
-    if (ngx_http_api_auth_l2_find(shared, digest, a, &claims)) {
-        ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_L2);
-        return ngx_http_api_auth_l1_put(token, &claims);
-    }
-    if (verify(conf, token, a, &claims, ret_why) != NGX_OK) {
-        ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_REFUSED);
-        ngx_http_api_auth_refuse_again(digest, *ret_why);
-        return NULL;
-    }
-    ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_VERIFIED);
-    ngx_http_api_auth_l2_put(shared, digest, &claims);
-    return ngx_http_api_auth_l1_put(token, &claims);
-}
-
-/* --- the identity --- */
-
-/* Joins the claims with what the state says now, unless that was done under this state already. */
+/* Joins the claims with what the state says now. Gives whether they hold as they are. */
 static ngx_int_t join(ngx_http_api_main_conf_t *amcf, ngx_http_api_cached_t *c)
 {
-    const ngx_http_api_zone_t *z = &amcf->zones[NGX_HTTP_API_ZONE_STATE];
-    if (c->generation == ngx_http_api_state(z)->generation && ngx_time() < c->join_again)
-        return NGX_OK;
     ngx_http_api_override_t o;
-    ngx_http_api_state_lookup(z, &c->claims.session, &c->claims.user, ngx_time(), &o);
-    ngx_str_t roles = o.has_roles ? o.roles : c->claims.roles, tier = o.has_tier ? o.tier : c->claims.tier;
-    if (ngx_http_api_permissions(amcf, &roles, c->permissions) != NGX_OK)
-        return NGX_DECLINED;
+    ngx_http_api_state_lookup(&amcf->zones[NGX_HTTP_API_ZONE_STATE], &c->claims.session, &c->claims.user, ngx_time(),
+                              &o);
     c->revoked = o.revoked;
-    c->roles.len = roles.len;
-    c->tier.len = tier.len;
-    ngx_memcpy(c->roles.data, roles.data, roles.len);
-    ngx_memcpy(c->tier.data, tier.data, tier.len);
-    c->generation = o.generation;
+    c->roles = o.has_roles ? o.roles : c->claims.roles;
+    c->tier = o.has_tier ? o.tier : c->claims.tier;
+    free(c->override);
+    c->override = NULL;
+    if (o.has_roles || o.has_tier) {
+        u_char *p = c->override = malloc(c->roles.len + c->tier.len + 1);
+        if (!p)
+            return NGX_ERROR;
+        c->roles.data = ngx_cpymem(p, c->roles.data, c->roles.len) - c->roles.len;
+        c->tier.data = ngx_cpymem(p + c->roles.len, c->tier.data, c->tier.len) - c->tier.len;
+    }
+    c->marks = o.marks;
     c->join_again = o.until;
     return NGX_OK;
 }
+
+static bool joined(const ngx_http_api_main_conf_t *amcf, const ngx_http_api_cached_t *c)
+{
+    return c->marks == ngx_http_api_marks(&amcf->zones[NGX_HTTP_API_ZONE_STATE], c->user_mark, c->session_mark) &&
+           ngx_time() < c->join_again;
+}
+
+/*
+ * Brings the entry up to date. digest: of a token that comes from the shared cache, or goes there: the others shall
+ * know that nothing overrides its claims. NGX_DECLINED while no roles are known.
+ */
+static ngx_int_t refresh(ngx_http_api_main_conf_t *amcf, ngx_http_api_cached_t *c, const unsigned char *digest)
+{
+    if (!joined(amcf, c)) {
+        if (join(amcf, c) != NGX_OK)
+            return NGX_ERROR;
+        if (digest)
+            ngx_http_api_auth_l2_put(&amcf->zones[NGX_HTTP_API_ZONE_TOKENS], digest, &c->claims,
+                                     c->revoked || c->override ? 0 : c->marks, c->join_again);
+    } else if (c->permitted) {
+        return NGX_OK;
+    }
+    c->permitted = ngx_http_api_permissions(amcf, &c->roles, c->permissions) == NGX_OK;
+    if (!c->permitted)
+        c->marks = 0;
+    return c->permitted ? NGX_OK : NGX_DECLINED;
+}
+
+/*
+ * The entry of this worker's cache for the token, from wherever it comes. NGX_DECLINED: refused, and why; without a
+ * reason no roles are known.
+ */
+static ngx_int_t find(ngx_http_api_main_conf_t *amcf, const ngx_http_api_auth_conf_t *conf, const ngx_str_t *token,
+                      ngx_http_api_cached_t **ret, const char **ret_why)
+{
+    const ngx_http_api_zone_t *counters = &amcf->zones[NGX_HTTP_API_ZONE_STATE];
+    const ngx_http_api_zone_t *shared = &amcf->zones[NGX_HTTP_API_ZONE_TOKENS];
+    unsigned char digest[ST_SHA256_LEN];
+    ngx_http_api_claims_t claims;
+    ngx_atomic_uint_t marks = 0;
+    int64_t join_again = 0;
+    ngx_http_api_cached_t *c = ngx_http_api_auth_l1_find(token);
+    *ret_why = NULL;
+    if (c && c->claims.expires > ngx_time()) {
+        ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_L1);
+        *ret = c;
+        return refresh(amcf, c, NULL);
+    }
+    if (token->len > ST_TOKEN_MAX) {
+        *ret_why = "the token is too long";
+        return NGX_DECLINED;
+    }
+    struct st_arena *a = ngx_http_api_scratch();
+    ngx_http_api_auth_digest(conf, token, digest);
+    if ((*ret_why = ngx_http_api_auth_refused(digest)) != NULL) {
+        ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_REFUSED);
+        return NGX_DECLINED;
+    }
+    if (ngx_http_api_auth_l2_find(shared, digest, a, &claims, &marks, &join_again)) {
+        ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_L2);
+    } else if (verify(conf, token, a, &claims, ret_why) == NGX_OK) {
+        ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_VERIFIED);
+    } else {
+        ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_REFUSED);
+        ngx_http_api_auth_refuse_again(digest, *ret_why);
+        return NGX_DECLINED;
+    }
+    if (!(*ret = c = ngx_http_api_auth_l1_put(token, &claims)))
+        return NGX_ERROR;
+    c->roles = c->claims.roles;
+    c->tier = c->claims.tier;
+    c->marks = marks;
+    c->join_again = join_again;
+    return refresh(amcf, c, digest);
+}
+
+/* --- the identity --- */
 
 /* The cache may be overwritten while the request waits for its body, so the request keeps a copy. */
 static ngx_int_t remember(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_http_api_cached_t *c)
@@ -193,11 +233,12 @@ ngx_int_t ngx_http_api_auth_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
         return NGX_OK;
     if (!bearer(r, &token))
         return unauthenticated(r, NULL);
-    ngx_http_api_cached_t *c = find(amcf, conf, &token, &why);
-    if (!c)
-        return why ? unauthenticated(r, why) : NGX_HTTP_INTERNAL_SERVER_ERROR;
-    if (join(amcf, c) != NGX_OK)
-        return unavailable(r);
+    ngx_http_api_cached_t *c;
+    ngx_int_t rc = find(amcf, conf, &token, &c, &why);
+    if (rc == NGX_DECLINED)
+        return why ? unauthenticated(r, why) : unavailable(r);
+    if (rc != NGX_OK)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (c->revoked) {
         ngx_http_api_count(&amcf->zones[NGX_HTTP_API_ZONE_STATE], NGX_HTTP_API_N_REVOKED);
         return unauthenticated(r, "the session has ended");

@@ -381,6 +381,8 @@ static ngx_int_t bind_state(ngx_shm_zone_t *zone, ngx_http_api_main_conf_t *amcf
 
 static ngx_int_t init_zone(ngx_shm_zone_t *zone, void *data)
 {
+    ngx_int_t (*const init[NGX_HTTP_API_ZONES])(ngx_http_api_zone_t *) = {
+        ngx_http_api_state_init, ngx_http_api_tokens.init, ngx_http_api_limits.init};
     ngx_http_api_main_conf_t *amcf = zone->data, *old = data;
     int i = 0;
     while (zone->shm.name.data != zone_names[i].data && ngx_strcmp(zone->shm.name.data, zone_names[i].data) != 0)
@@ -390,15 +392,8 @@ static ngx_int_t init_zone(ngx_shm_zone_t *zone, void *data)
         *z = old->zones[i];
     } else {
         z->shpool = (ngx_slab_pool_t *)zone->shm.addr;
-        if (i == NGX_HTTP_API_ZONE_STATE) {
-            if (ngx_http_api_state_init(z) != NGX_OK)
-                return NGX_ERROR;
-        } else {
-            z->shpool->log_nomem = 0; /* full is normal there: the oldest entry goes */
-            if (!(z->sh = ngx_slab_alloc(z->shpool, sizeof(ngx_http_api_table_t))))
-                return NGX_ERROR;
-            ngx_http_api_table_init(z->sh);
-        }
+        if (init[i](z) != NGX_OK)
+            return NGX_ERROR;
         z->shpool->data = z->sh;
     }
     return i == NGX_HTTP_API_ZONE_STATE ? bind_state(zone, amcf, old == NULL) : NGX_OK;

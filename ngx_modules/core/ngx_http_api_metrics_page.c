@@ -94,14 +94,14 @@ static void add_zones(struct st_buf *b, const ngx_http_api_main_conf_t *amcf)
     for (int i = 0; i < NGX_HTTP_API_KINDS; i++)
         st_buf_printf(b, PREFIX "zone_entries{zone=\"state\",table=\"%s\"} %llu\n", ngx_http_api_kind_names[i],
                       (unsigned long long)s->tables[i].count);
-    for (int i = NGX_HTTP_API_ZONE_TOKENS; i <= NGX_HTTP_API_ZONE_LIMITS; i++)
-        st_buf_printf(b, PREFIX "zone_entries{zone=\"%s\",table=\"%s\"} %llu\n", ngx_http_api_zone_names[i],
-                      ngx_http_api_zone_names[i],
-                      (unsigned long long)((const ngx_http_api_table_t *)amcf->zones[i].sh)->count);
+    ngx_http_api_zone_use_t tokens, limits;
+    ngx_http_api_tokens.use(&amcf->zones[NGX_HTTP_API_ZONE_TOKENS], &tokens);
+    ngx_http_api_limits.use(&amcf->zones[NGX_HTTP_API_ZONE_LIMITS], &limits);
+    add_line(b, "zone_entries", "zone=\"tokens\",table=\"tokens\"", tokens.entries);
+    add_line(b, "zone_entries", "zone=\"limits\",table=\"limits\"", limits.entries);
     add_help(b, "zone_evicted_total", "counter", "Entries that left a full zone before they expired.");
-    for (int i = NGX_HTTP_API_ZONE_TOKENS; i <= NGX_HTTP_API_ZONE_LIMITS; i++)
-        st_buf_printf(b, PREFIX "zone_evicted_total{zone=\"%s\"} %llu\n", ngx_http_api_zone_names[i],
-                      (unsigned long long)((const ngx_http_api_table_t *)amcf->zones[i].sh)->evicted);
+    add_line(b, "zone_evicted_total", "zone=\"tokens\"", tokens.evicted);
+    add_line(b, "zone_evicted_total", "zone=\"limits\"", limits.evicted);
 }
 
 /* --- operations --- */

@@ -50,10 +50,11 @@ static ngx_http_api_dict_t dict(const ngx_http_api_zone_t *z, enum ngx_http_api_
     return (ngx_http_api_dict_t){.shpool = z->shpool, .table = &ngx_http_api_state(z)->tables[kind]};
 }
 
-static void changed_locked(ngx_http_api_state_t *s)
+/* key NULL: it may concern anybody. */
+static void changed_locked(ngx_http_api_state_t *s, const ngx_str_t *key)
 {
     s->dirty = 1;
-    (void)ngx_atomic_fetch_add(&s->generation, 1);
+    (void)ngx_atomic_fetch_add(key ? &s->marks[ngx_http_api_mark(key)] : &s->generation, 1);
 }
 
 bool ngx_http_api_plain(const u_char *s, size_t len)
@@ -85,7 +86,7 @@ void ngx_http_api_state_lookup(const ngx_http_api_zone_t *z, const ngx_str_t *se
     ngx_str_t none;
     ret->until = INT64_MAX;
     ngx_shmtx_lock(&z->shpool->mutex);
-    ret->generation = s->generation;
+    ret->marks = ngx_http_api_marks(z, ngx_http_api_mark(user), ngx_http_api_mark(session));
     ret->revoked = valid_locked(&s->tables[NGX_HTTP_API_REVOKED], session, now, &ret->until, ret->tier_buf, &none);
     ret->has_roles = valid_locked(&s->tables[NGX_HTTP_API_USERS], user, now, &ret->until, ret->roles_buf, &ret->roles);
     ret->has_tier = valid_locked(&s->tables[NGX_HTTP_API_TIERS], user, now, &ret->until, ret->tier_buf, &ret->tier);
@@ -139,7 +140,7 @@ ngx_int_t ngx_http_api_state_put(const ngx_http_api_zone_t *z, enum ngx_http_api
         else
             rc = NGX_ERROR;
         if (!same)
-            changed_locked(s);
+            changed_locked(s, key);
     }
     ngx_shmtx_unlock(&z->shpool->mutex);
     return rc;
@@ -152,7 +153,7 @@ void ngx_http_api_state_sweep(const ngx_http_api_zone_t *z, enum ngx_http_api_ki
     ngx_uint_t before = d.table->count;
     ngx_http_api_table_sweep_locked(&d, ngx_time(), stamp);
     if (d.table->count != before)
-        changed_locked(ngx_http_api_state(z));
+        changed_locked(ngx_http_api_state(z), NULL);
     ngx_shmtx_unlock(&z->shpool->mutex);
 }
 
@@ -173,7 +174,7 @@ ngx_int_t ngx_http_api_state_set_roles(const ngx_http_api_zone_t *z, const char 
             s->roles_len = len;
             s->ready = 1;
             (void)ngx_atomic_fetch_add(&s->roles_generation, 1);
-            changed_locked(s);
+            changed_locked(s, NULL);
         } else {
             rc = NGX_ERROR;
         }

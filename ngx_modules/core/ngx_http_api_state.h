@@ -4,8 +4,9 @@
  * What the edge knows, in shared memory: roles, overrides of users and tiers, revoked sessions, health of services,
  * counters. One worker writes it (from Redis), all read it; a file keeps it over a restart.
  *
- * `generation` grows with each change of what admits people. A worker that remembers an answer with the generation it
- * was given under may use it without a lock while the number stands.
+ * Marks grow with each change of what admits people: `generation` when it may concern anybody, one of `marks`, found by
+ * a hash of the key, when it concerns one user or session. A worker that remembers an answer with the sum of the marks
+ * it was given under may use it without a lock while the sum stands.
  */
 #include "ngx_http_api_metrics.h"
 #include "ngx_http_api_table.h"
@@ -29,6 +30,7 @@ enum {
     NGX_HTTP_API_ROLES_MAX = 1024,
     NGX_HTTP_API_TIER_MAX = 64,
     NGX_HTTP_API_SERVICES = 64,
+    NGX_HTTP_API_MARKS = 1024,
 };
 
 enum ngx_http_api_health_e { NGX_HTTP_API_UNHEALTHY, NGX_HTTP_API_DEGRADED, NGX_HTTP_API_HEALTHY };
@@ -42,6 +44,7 @@ typedef struct {
 typedef struct {
     ngx_http_api_counts_t counts[NGX_HTTP_API_SHARDS];
     ngx_atomic_t generation, roles_generation;
+    ngx_atomic_t marks[NGX_HTTP_API_MARKS];
     ngx_atomic_t ready;                   /* roles are known */
     ngx_atomic_t redis_up, heard, synced; /* heard, synced: unix seconds of the last answer, the last resync */
     u_char *roles;                        /* the JSON text of st:edge:roles */
@@ -66,7 +69,18 @@ extern const char *const ngx_http_api_kind_names[NGX_HTTP_API_KINDS];
 /* Bytes of the zone that are in use, as pages, and that there are. */
 size_t ngx_http_api_zone_used(const ngx_http_api_zone_t *z, size_t *ret_total);
 
-/* Makes the contents of a zone that has just been allocated. */
+/* What a zone holds is the affair of the module that it is for. */
+typedef struct {
+    ngx_uint_t entries; /* that have not expired */
+    ngx_uint_t evicted; /* that had to go before they expired */
+} ngx_http_api_zone_use_t;
+
+typedef struct {
+    ngx_int_t (*init)(ngx_http_api_zone_t *z); /* fills a zone that has just been allocated: shpool is set, sh is not */
+    void (*use)(const ngx_http_api_zone_t *z, ngx_http_api_zone_use_t *ret); /* NULL: told elsewhere */
+} ngx_http_api_zone_kind_t;
+extern const ngx_http_api_zone_kind_t ngx_http_api_tokens, ngx_http_api_limits;
+
 ngx_int_t ngx_http_api_state_init(ngx_http_api_zone_t *z);
 
 static inline ngx_http_api_state_t *ngx_http_api_state(const ngx_http_api_zone_t *z)
@@ -85,10 +99,22 @@ static inline void ngx_http_api_count(const ngx_http_api_zone_t *z, enum ngx_htt
     (void)ngx_atomic_fetch_add(&ngx_http_api_counts(z)->counters[c], 1);
 }
 
+/* The mark of a key, and the sum that tells whether an answer about a user and a session still holds; never 0. */
+static inline uint16_t ngx_http_api_mark(const ngx_str_t *key)
+{
+    return (uint16_t)(ngx_murmur_hash2(key->data, key->len) % NGX_HTTP_API_MARKS);
+}
+
+static inline ngx_atomic_uint_t ngx_http_api_marks(const ngx_http_api_zone_t *z, uint16_t user, uint16_t session)
+{
+    const ngx_http_api_state_t *s = ngx_http_api_state(z);
+    return s->generation + s->marks[user] + s->marks[session];
+}
+
 /* What is known about a user and a session beyond the token. */
 typedef struct {
-    ngx_atomic_uint_t generation;
-    int64_t until; /* unix seconds; look again then, or when the generation has moved */
+    ngx_atomic_uint_t marks;
+    int64_t until; /* unix seconds; look again then, or when the marks have moved */
     unsigned revoked : 1;
     unsigned has_roles : 1;
     unsigned has_tier : 1;

@@ -202,6 +202,25 @@ ngx_int_t ngx_http_api_limit_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx
     return charge(r, ctx, ST_BY_USER);
 }
 
+/* --- the zone --- */
+
+static ngx_int_t init_limits(ngx_http_api_zone_t *z)
+{
+    z->shpool->log_nomem = 0; /* full is normal: the oldest entry goes */
+    if (!(z->sh = ngx_slab_alloc(z->shpool, sizeof(ngx_http_api_table_t))))
+        return NGX_ERROR;
+    ngx_http_api_table_init(z->sh);
+    return NGX_OK;
+}
+
+static void limits_use(const ngx_http_api_zone_t *z, ngx_http_api_zone_use_t *ret)
+{
+    const ngx_http_api_table_t *t = z->sh;
+    *ret = (ngx_http_api_zone_use_t){.entries = t->count, .evicted = t->evicted};
+}
+
+const ngx_http_api_zone_kind_t ngx_http_api_limits = {init_limits, limits_use};
+
 /* --- configuration --- */
 
 ngx_int_t ngx_http_api_limit_check(ngx_conf_t *cf, const struct st_api *api)

@@ -1,0 +1,158 @@
+/*
+ * Verified tokens that all workers share: sets of slots in shared memory, read without a lock.
+ *
+ * A slot's version is odd while it is written; who reads copies, looks at the version again, and takes a change for a
+ * miss. Who finds a slot being written leaves it alone, so nobody ever waits. A worker killed in that moment costs its
+ * slot until nginx is started anew.
+ */
+#include "ngx_http_api_auth.h"
+
+enum {
+    WAYS = 16,
+    SLOT_SIZE = 256,
+};
+
+typedef struct {
+    ngx_atomic_t version;
+    int64_t expires; /* unix seconds; 0: never used */
+    ngx_atomic_uint_t marks;
+    int64_t join_again;
+    unsigned char digest[ST_SHA256_LEN];
+    uint8_t lens[NGX_HTTP_API_CLAIM_TEXTS];
+    u_char text[];
+} slot_t;
+
+enum { TEXT_MAX = SLOT_SIZE - sizeof(slot_t) };
+_Static_assert(TEXT_MAX <= UINT8_MAX, "lens");
+
+typedef struct {
+    uint32_t tags[WAYS]; /* the second word of each slot's digest: one cache line tells which slot to look at */
+    u_char slots[WAYS][SLOT_SIZE];
+} set_t;
+
+typedef struct {
+    ngx_uint_t n_sets;
+    set_t *sets;
+    ngx_atomic_t evicted;
+} tokens_t;
+
+static slot_t *slot_of(set_t *set, ngx_uint_t way)
+{
+    return (slot_t *)set->slots[way];
+}
+
+/* The whole zone, but for what the slab allocator itself needs. Fresh shared memory is zero; nothing touches it here.
+ */
+static ngx_int_t init(ngx_http_api_zone_t *z)
+{
+    tokens_t *t = ngx_slab_calloc(z->shpool, sizeof(*t));
+    size_t room = z->shpool->pfree * ngx_pagesize;
+    if (!t || room < sizeof(set_t))
+        return NGX_ERROR;
+    t->n_sets = room / sizeof(set_t);
+    t->sets = ngx_slab_alloc(z->shpool, t->n_sets * sizeof(set_t));
+    z->sh = t;
+    return t->sets ? NGX_OK : NGX_ERROR;
+}
+
+static set_t *set_of(const ngx_http_api_zone_t *z, const unsigned char digest[ST_SHA256_LEN], uint32_t *ret_tag)
+{
+    const tokens_t *t = z->sh;
+    uint32_t index;
+    ngx_memcpy(&index, digest, sizeof(index));
+    ngx_memcpy(ret_tag, digest + sizeof(index), sizeof(*ret_tag));
+    return &t->sets[index % t->n_sets];
+}
+
+/* A copy of the slot, false when it holds another token, or changed meanwhile. */
+static bool read_slot(const slot_t *s, const unsigned char digest[ST_SHA256_LEN], u_char out[SLOT_SIZE])
+{
+    ngx_atomic_uint_t version = __atomic_load_n(&s->version, __ATOMIC_ACQUIRE);
+    if (version & 1)
+        return false;
+    ngx_memcpy(out, s, SLOT_SIZE);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n(&s->version, __ATOMIC_RELAXED) == version &&
+           memcmp(((slot_t *)out)->digest, digest, ST_SHA256_LEN) == 0;
+}
+
+bool ngx_http_api_auth_l2_find(const ngx_http_api_zone_t *z, const unsigned char digest[ST_SHA256_LEN],
+                               struct st_arena *a, ngx_http_api_claims_t *ret, ngx_atomic_uint_t *ret_marks,
+                               int64_t *ret_join_again)
+{
+    uint32_t tag;
+    set_t *set = set_of(z, digest, &tag);
+    slot_t *copy = st_alloc(a, SLOT_SIZE);
+    for (ngx_uint_t way = 0; way < WAYS; way++) {
+        if (set->tags[way] != tag || !read_slot(slot_of(set, way), digest, (u_char *)copy))
+            continue;
+        if (copy->expires <= ngx_time())
+            return false;
+        u_char *p = copy->text;
+        for (ngx_uint_t i = 0; i < NGX_HTTP_API_CLAIM_TEXTS; p += copy->lens[i++])
+            *ngx_http_api_claim_text(ret, i) = (ngx_str_t){copy->lens[i], p};
+        ret->expires = copy->expires;
+        *ret_marks = copy->marks;
+        *ret_join_again = copy->join_again;
+        return true;
+    }
+    return false;
+}
+
+/* Where the token is or may go: its own slot, a free or expired one, the one that expires first. */
+static ngx_uint_t victim(set_t *set, uint32_t tag, const unsigned char digest[ST_SHA256_LEN])
+{
+    ngx_uint_t best = 0;
+    for (ngx_uint_t way = 0; way < WAYS; way++) {
+        const slot_t *s = slot_of(set, way);
+        if (set->tags[way] == tag && memcmp(s->digest, digest, ST_SHA256_LEN) == 0)
+            return way;
+        if (s->expires < slot_of(set, best)->expires)
+            best = way;
+    }
+    return best;
+}
+
+void ngx_http_api_auth_l2_put(const ngx_http_api_zone_t *z, const unsigned char digest[ST_SHA256_LEN],
+                              const ngx_http_api_claims_t *claims, ngx_atomic_uint_t marks, int64_t join_again)
+{
+    ngx_http_api_claims_t from = *claims;
+    size_t total = 0;
+    for (ngx_uint_t i = 0; i < NGX_HTTP_API_CLAIM_TEXTS; i++)
+        total += ngx_http_api_claim_text(&from, i)->len;
+    if (total > TEXT_MAX)
+        return;
+    uint32_t tag;
+    set_t *set = set_of(z, digest, &tag);
+    ngx_uint_t way = victim(set, tag, digest);
+    slot_t *s = slot_of(set, way);
+    ngx_atomic_uint_t version = s->version;
+    if (version & 1 || !ngx_atomic_cmp_set(&s->version, version, version + 1))
+        return;
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    if (s->expires > ngx_time() && memcmp(s->digest, digest, ST_SHA256_LEN) != 0)
+        (void)ngx_atomic_fetch_add(&((tokens_t *)z->sh)->evicted, 1);
+    set->tags[way] = tag;
+    ngx_memcpy(s->digest, digest, ST_SHA256_LEN);
+    s->expires = claims->expires;
+    s->marks = marks;
+    s->join_again = join_again;
+    u_char *p = s->text;
+    for (ngx_uint_t i = 0; i < NGX_HTTP_API_CLAIM_TEXTS; i++) {
+        const ngx_str_t *text = ngx_http_api_claim_text(&from, i);
+        s->lens[i] = (uint8_t)text->len;
+        p = ngx_cpymem(p, text->data, text->len);
+    }
+    __atomic_store_n(&s->version, version + 2, __ATOMIC_RELEASE);
+}
+
+/* Reads every slot: for a page that is asked for now and then. */
+static void use(const ngx_http_api_zone_t *z, ngx_http_api_zone_use_t *ret)
+{
+    const tokens_t *t = z->sh;
+    *ret = (ngx_http_api_zone_use_t){.evicted = t->evicted};
+    for (ngx_uint_t i = 0; i < t->n_sets * WAYS; i++)
+        ret->entries += slot_of(&t->sets[i / WAYS], i % WAYS)->expires > ngx_time();
+}
+
+const ngx_http_api_zone_kind_t ngx_http_api_tokens = {init, use};
