@@ -14,6 +14,7 @@
 #include "io/openapi.h"
 #include "io/token.h"
 
+#include "ngx_http_api_breaker.h"
 #include "ngx_http_api_state.h"
 
 #ifndef ST_VERSION
@@ -27,11 +28,19 @@ enum {
     NGX_HTTP_API_RETRY_AFTER_S = 2, /* what 503 tells: a restarted daemon is back by then */
 };
 
+/* A service: an x-service of the contracts, and the upstream of that name. */
+typedef struct {
+    const char *name;
+    ngx_http_api_breaker_t *breaker;
+    const ngx_http_api_breaker_conf_t *conf;
+} ngx_http_api_service_t;
+
 /* What the edge adds to an operation of the contracts. */
 typedef struct {
     uint64_t needed[NGX_HTTP_API_WORDS]; /* permissions, as bits over api->permissions */
     ngx_str_t deprecation, sunset;       /* header values, empty when there is none */
     ngx_http_api_slot_t *slot;           /* its counters */
+    ngx_http_api_service_t *service;
 } ngx_http_api_operation_t;
 
 typedef struct {
@@ -40,7 +49,8 @@ typedef struct {
     ngx_array_t files;  /* const char *: the contracts */
     struct st_api *api; /* NULL without api_contracts: the modules do nothing then */
     ngx_http_api_operation_t *operations;
-    ngx_http_api_slot_t *unmatched; /* counters of what is no operation */
+    ngx_http_api_service_t *services; /* as api->services */
+    ngx_http_api_slot_t *unmatched;   /* counters of what is no operation */
     ngx_str_t openapi, openapi_etag;
 
     ngx_str_t redis;      /* path of the unix socket, or the address, NUL-terminated */
@@ -54,6 +64,8 @@ typedef struct {
 
 typedef struct {
     ngx_http_upstream_init_peer_pt init_peer; /* of an upstream block: its own function, around which ours runs */
+    const ngx_http_api_service_t *service;    /* of an upstream block */
+    ngx_http_api_breaker_conf_t breaker;
 } ngx_http_api_srv_conf_t;
 
 typedef struct {
@@ -83,6 +95,7 @@ typedef struct {
     ngx_uint_t n_charges;
     ngx_str_t limit_status;
     enum ngx_http_api_cause_e cause; /* why it was refused */
+    const char *breaker;             /* the state of its service's breaker when it was asked, or NULL */
     time_t signed_at;                /* of $api_time and $api_signature, which must be the same */
     ngx_event_t body_timer;
     ngx_http_request_t *request;
@@ -92,6 +105,7 @@ typedef struct {
     unsigned passed : 1; /* every step before the body */
     unsigned body_asked : 1;
     unsigned body_read : 1;
+    unsigned probing : 1;  /* lets the breaker see whether the service is well again */
     unsigned admitted : 1; /* may go to the service; variables for the service are empty before */
 } ngx_http_api_ctx_t;
 
@@ -107,8 +121,18 @@ ngx_http_api_ctx_t *ngx_http_api_new_ctx(ngx_http_request_t *r);
  * handler returns; a step that has answered the request returns NGX_DONE.
  */
 typedef ngx_int_t ngx_http_api_step_pt(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx);
+ngx_http_api_step_pt ngx_http_api_breaker_step, ngx_http_api_probe_step;
 ngx_http_api_step_pt ngx_http_api_route_step, ngx_http_api_auth_step, ngx_http_api_params_step, ngx_http_api_limit_step,
     ngx_http_api_rbac_step, ngx_http_api_body_step;
+
+/* Breakers. What became of an attempt, or of a request that made none (UNKNOWN): it gives a probe back. */
+enum ngx_http_api_result_e { NGX_HTTP_API_SUCCESS, NGX_HTTP_API_FAILURE, NGX_HTTP_API_UNKNOWN };
+void ngx_http_api_breaker_result(const ngx_http_api_service_t *service, ngx_http_api_ctx_t *ctx,
+                                 enum ngx_http_api_result_e result);
+/* Another node has said so; until: unix milliseconds. */
+void ngx_http_api_breaker_told(ngx_http_api_main_conf_t *amcf, const char *service, const char *state, int64_t until);
+/* Watches the attempts of a request; after the upstream's own init. */
+ngx_int_t ngx_http_api_peer_init(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_http_api_service_t *service);
 
 /* Problems (RFC 9457). */
 

@@ -44,6 +44,8 @@ static ngx_command_t commands[] = {
      NULL},
     {ngx_string("api_signing_key_file"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, set_signing_key,
      NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+    {ngx_string("api_breaker"), NGX_HTTP_MAIN_CONF | NGX_HTTP_UPS_CONF | NGX_CONF_1MORE, ngx_http_api_breaker_set,
+     NGX_HTTP_SRV_CONF_OFFSET, 0, NULL},
     {ngx_string("api_health"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, ngx_http_api_page, NGX_HTTP_LOC_CONF_OFFSET, 0,
      NULL},
     {ngx_string("api_metrics"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, ngx_http_api_page, NGX_HTTP_LOC_CONF_OFFSET, 0,
@@ -67,8 +69,8 @@ ngx_module_t ngx_http_api_core_module = {
 
 /* The order in which a request is refused. What is cheap and public comes first. */
 static ngx_http_api_step_pt *const steps[] = {
-    ngx_http_api_route_step, ngx_http_api_auth_step, ngx_http_api_params_step,
-    ngx_http_api_limit_step, ngx_http_api_rbac_step,
+    ngx_http_api_route_step,  ngx_http_api_breaker_step, ngx_http_api_auth_step,
+    ngx_http_api_params_step, ngx_http_api_limit_step,   ngx_http_api_rbac_step,
 };
 
 static ngx_int_t access_handler(ngx_http_request_t *r)
@@ -90,6 +92,8 @@ static ngx_int_t access_handler(ngx_http_request_t *r)
         ctx->passed = 1;
     }
     ngx_int_t rc = ngx_http_api_body_step(r, ctx);
+    if (rc == NGX_OK)
+        rc = ngx_http_api_probe_step(r, ctx); /* last: only what goes to the service is a probe of it */
     if (rc != NGX_OK)
         return rc;
     ctx->admitted = 1;
@@ -117,7 +121,10 @@ static void *create_main_conf(ngx_conf_t *cf)
 
 static void *create_srv_conf(ngx_conf_t *cf)
 {
-    return ngx_pcalloc(cf->pool, sizeof(ngx_http_api_srv_conf_t));
+    ngx_http_api_srv_conf_t *ascf = ngx_pcalloc(cf->pool, sizeof(*ascf));
+    if (ascf)
+        ascf->breaker.share = NGX_CONF_UNSET_UINT;
+    return ascf;
 }
 
 static void *create_loc_conf(ngx_conf_t *cf)
@@ -295,12 +302,18 @@ static void init_operations(ngx_http_api_main_conf_t *amcf)
 {
     const struct st_api *api = amcf->api;
     amcf->operations = st_new_n(&amcf->arena, ngx_http_api_operation_t, (size_t)api->n_operations + 1);
+    amcf->services = st_new_n(&amcf->arena, ngx_http_api_service_t, (size_t)api->n_services + 1);
+    for (int i = 0; i < api->n_services; i++)
+        amcf->services[i].name = api->services[i];
     for (int i = 0; i < api->n_operations; i++) {
         const struct st_api_operation *op = &api->operations[i];
         for (int p = 0; p < op->n_permissions; p++)
             for (int bit = 0; bit < api->n_permissions; bit++)
                 if (st_streq(api->permissions[bit], op->permissions[p]))
                     amcf->operations[i].needed[bit / 64] |= UINT64_C(1) << (bit % 64);
+        for (int k = 0; k < api->n_services; k++)
+            if (st_streq(api->services[k], op->service))
+                amcf->operations[i].service = &amcf->services[k];
         lifetime_headers(amcf, op, &amcf->operations[i]);
     }
 }
@@ -363,6 +376,10 @@ static ngx_int_t bind_state(ngx_shm_zone_t *zone, ngx_http_api_main_conf_t *amcf
     for (int i = 0; !full && i < amcf->api->n_operations; i++) {
         amcf->operations[i].slot = ngx_http_api_state_slot(z, amcf->api->operations[i].id, n_cells);
         full = !amcf->operations[i].slot;
+    }
+    for (int i = 0; !full && i < amcf->api->n_services; i++) {
+        amcf->services[i].breaker = ngx_http_api_state_breaker(z, amcf->services[i].name, n_cells);
+        full = !amcf->services[i].breaker;
     }
     if (full) {
         ngx_log_error(NGX_LOG_EMERG, zone->shm.log, 0, "\"api_zone state\" of %uz bytes has no room for %d operations",

@@ -124,7 +124,7 @@ int64_t ngx_http_api_duration_ms(const ngx_http_request_t *r)
 ngx_int_t ngx_http_api_log_handler(ngx_http_request_t *r)
 {
     const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
-    const ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
+    ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
     ngx_http_api_slot_t *slot = ctx && ctx->operation ? ctx->operation->slot : amcf->unmatched;
     ngx_http_api_cell_t *cell = &slot->cells[ngx_worker % slot->n_cells];
     ngx_uint_t status = r->err_status ? r->err_status : r->headers_out.status, i = 0;
@@ -135,6 +135,8 @@ ngx_int_t ngx_http_api_log_handler(ngx_http_request_t *r)
     (void)ngx_atomic_fetch_add(&cell->statuses[status_index(status)], 1);
     if (ms)
         (void)ngx_atomic_fetch_add(&cell->duration_ms, (ngx_atomic_int_t)ms);
+    if (ctx && ctx->probing)
+        ngx_http_api_breaker_result(ctx->operation->service, ctx, NGX_HTTP_API_UNKNOWN);
     enum ngx_http_api_cause_e cause = ctx && ctx->cause ? ctx->cause : ngx_http_api_cause_of_status(r->err_status);
     if (cause)
         (void)ngx_atomic_fetch_add(&ngx_http_api_counts(&amcf->zones[NGX_HTTP_API_ZONE_STATE])->causes[cause], 1);

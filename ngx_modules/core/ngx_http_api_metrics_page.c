@@ -53,6 +53,18 @@ static void add_counters(struct st_buf *b, const ngx_http_api_state_t *s)
                       (unsigned long long)ngx_http_api_refused(s->counts, i));
 }
 
+static void add_breakers(struct st_buf *b, const ngx_http_api_main_conf_t *amcf)
+{
+    add_help(b, "breaker_state", "gauge", "Circuit breaker of each service: 0 closed, 1 half-open, 2 open.");
+    for (int i = 0; i < amcf->api->n_services; i++)
+        st_buf_printf(b, PREFIX "breaker_state{service=\"%s\"} %llu\n", amcf->services[i].name,
+                      (unsigned long long)amcf->services[i].breaker->state);
+    add_help(b, "breaker_opened_total", "counter", "Times that a breaker has opened.");
+    for (int i = 0; i < amcf->api->n_services; i++)
+        st_buf_printf(b, PREFIX "breaker_opened_total{service=\"%s\"} %llu\n", amcf->services[i].name,
+                      (unsigned long long)amcf->services[i].breaker->opened);
+}
+
 static void add_redis(struct st_buf *b, const ngx_http_api_state_t *s)
 {
     add_gauge(b, "redis_up", "1 while the edge hears Redis.", (double)s->redis_up);
@@ -167,6 +179,7 @@ ngx_int_t ngx_http_api_metrics_handler(ngx_http_request_t *r)
         return rc;
     add_operations(&b, amcf);
     add_counters(&b, s);
+    add_breakers(&b, amcf);
     add_redis(&b, s);
     add_zones(&b, amcf);
     add_process(&b);

@@ -62,6 +62,7 @@ enum variable_e {
     VAR_TIMESTAMP,
     VAR_DURATION_MS,
     VAR_REFUSED,
+    VAR_BREAKER,
 };
 
 static const struct {
@@ -86,6 +87,7 @@ static const struct {
     {ngx_string("api_timestamp"), VAR_TIMESTAMP},
     {ngx_string("api_duration_ms"), VAR_DURATION_MS},
     {ngx_string("api_refused"), VAR_REFUSED},
+    {ngx_string("api_breaker"), VAR_BREAKER},
 };
 
 static const char *c_string(struct st_arena *a, const ngx_str_t *s)
@@ -158,6 +160,7 @@ static ngx_str_t value_of(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, 
     case VAR_ROLES: return ctx->identity.roles;
     case VAR_TIER: return ctx->identity.tier;
     case VAR_LIMIT_STATUS: return ctx->limit_status;
+    case VAR_BREAKER: return ngx_http_api_str(ctx->breaker ? ctx->breaker : "");
     case VAR_REFUSED: return ngx_http_api_str(ngx_http_api_cause_names[ctx->cause]);
     case VAR_CORRELATION_ID: return ctx->correlation_id;
     case VAR_TRACEPARENT: return ctx->traceparent;

@@ -41,6 +41,10 @@ ngx_int_t ngx_http_api_state_init(ngx_http_api_zone_t *z)
     for (int i = 0; i < NGX_HTTP_API_KINDS; i++)
         ngx_http_api_table_init(&s->tables[i]);
     ngx_queue_init(&s->slots);
+    ngx_queue_init(&s->breakers);
+    u_char id[8];
+    st_random(id, sizeof(id));
+    (void)ngx_hex_dump((u_char *)s->node, id, sizeof(id));
     z->sh = s;
     return NGX_OK;
 }
@@ -212,6 +216,27 @@ ngx_http_api_slot_t *ngx_http_api_state_slot(const ngx_http_api_zone_t *z, const
         found->n_cells = n_cells;
         ngx_cpystrn((u_char *)found->operation, (u_char *)operation, sizeof(found->operation));
         ngx_queue_insert_tail(&s->slots, &found->queue);
+    }
+    ngx_shmtx_unlock(&z->shpool->mutex);
+    return found;
+}
+
+ngx_http_api_breaker_t *ngx_http_api_state_breaker(const ngx_http_api_zone_t *z, const char *service,
+                                                   ngx_uint_t n_cells)
+{
+    ngx_http_api_state_t *s = ngx_http_api_state(z);
+    ngx_http_api_breaker_t *found = NULL;
+    size_t size = sizeof(*found) + n_cells * sizeof(ngx_http_api_window_t);
+    ngx_shmtx_lock(&z->shpool->mutex);
+    for (ngx_queue_t *q = ngx_queue_head(&s->breakers); q != ngx_queue_sentinel(&s->breakers); q = ngx_queue_next(q)) {
+        ngx_http_api_breaker_t *b = ngx_queue_data(q, ngx_http_api_breaker_t, queue);
+        if (strncmp(b->service, service, sizeof(b->service) - 1) == 0)
+            found = b;
+    }
+    if (!found && (found = ngx_slab_calloc_locked(z->shpool, size)) != NULL) {
+        found->n_cells = n_cells;
+        ngx_cpystrn((u_char *)found->service, (u_char *)service, sizeof(found->service));
+        ngx_queue_insert_tail(&s->breakers, &found->queue);
     }
     ngx_shmtx_unlock(&z->shpool->mutex);
     return found;

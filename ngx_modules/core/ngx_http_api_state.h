@@ -8,6 +8,7 @@
  * a hash of the key, when it concerns one user or session. A worker that remembers an answer with the sum of the marks
  * it was given under may use it without a lock while the sum stands.
  */
+#include "ngx_http_api_breaker.h"
 #include "ngx_http_api_metrics.h"
 #include "ngx_http_api_table.h"
 
@@ -54,7 +55,8 @@ typedef struct {
     ngx_http_api_table_t tables[NGX_HTTP_API_KINDS];
     ngx_uint_t n_health;
     ngx_http_api_health_t health[NGX_HTTP_API_SERVICES];
-    ngx_queue_t slots;
+    ngx_queue_t slots, breakers;
+    char node[17]; /* of this node, told to the others */
 } ngx_http_api_state_t;
 
 typedef struct {
@@ -149,5 +151,8 @@ const char *ngx_http_api_state_load(const ngx_http_api_zone_t *z, const char *pa
 
 /* The counters of an operation, made for n_cells workers when they are not there yet; NULL when the zone is full. */
 ngx_http_api_slot_t *ngx_http_api_state_slot(const ngx_http_api_zone_t *z, const char *operation, ngx_uint_t n_cells);
+/* The same for the breaker of a service. */
+ngx_http_api_breaker_t *ngx_http_api_state_breaker(const ngx_http_api_zone_t *z, const char *service,
+                                                   ngx_uint_t n_cells);
 
 #endif

@@ -231,6 +231,12 @@ static void apply_delta(const json_t *delta, struct st_arena *a)
         ask(on_roles, NULL, 2, argv);
         return;
     }
+    if (st_streq(kind, "breaker")) {
+        if (!st_streq(st_json_str(delta, "node", ""), ngx_http_api_state(state_zone())->node))
+            ngx_http_api_breaker_told(sync_state.amcf, st_json_str(delta, "service", ""),
+                                      st_json_str(delta, "state", ""), st_json_int(delta, "until", 0));
+        return;
+    }
     for (size_t i = 0; i < ST_COUNT(kinds); i++) {
         if (!st_streq(kind, kinds[i].kind))
             continue;

@@ -5,7 +5,7 @@
 static ngx_int_t init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
 {
     ngx_http_api_srv_conf_t *ascf = ngx_http_conf_upstream_srv_conf(us, ngx_http_api_core_module);
-    const ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
+    ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
     ngx_http_upstream_conf_t *copy;
     if (ctx && ctx->admitted) {
         if (!(copy = ngx_palloc(r->pool, sizeof(*copy))))
@@ -14,7 +14,9 @@ static ngx_int_t init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *
         copy->read_timeout = (ngx_msec_t)ctx->match.operation->timeout_ms;
         r->upstream->conf = copy;
     }
-    return ascf->init_peer(r, us);
+    if (ascf->init_peer(r, us) != NGX_OK)
+        return NGX_ERROR;
+    return ctx && ctx->admitted ? ngx_http_api_peer_init(r, ctx, ascf->service) : NGX_OK;
 }
 
 static ngx_http_upstream_srv_conf_t *find_upstream(const ngx_http_upstream_main_conf_t *umcf, const char *name)
@@ -31,6 +33,9 @@ ngx_int_t ngx_http_api_wrap_upstreams(ngx_conf_t *cf, ngx_http_api_main_conf_t *
 {
     const struct st_api *api = amcf->api;
     const ngx_http_upstream_main_conf_t *umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
+    ngx_http_api_srv_conf_t *everywhere = ngx_http_conf_get_module_srv_conf(cf, ngx_http_api_core_module);
+    if (everywhere->breaker.share == NGX_CONF_UNSET_UINT)
+        ngx_http_api_breaker_default(&everywhere->breaker);
     for (int i = 0; i < api->n_operations; i++) {
         const struct st_api_operation *op = &api->operations[i];
         ngx_http_upstream_srv_conf_t *us = find_upstream(umcf, op->service);
@@ -40,7 +45,10 @@ ngx_int_t ngx_http_api_wrap_upstreams(ngx_conf_t *cf, ngx_http_api_main_conf_t *
             return NGX_ERROR;
         }
         ngx_http_api_srv_conf_t *ascf = ngx_http_conf_upstream_srv_conf(us, ngx_http_api_core_module);
+        ngx_http_api_service_t *service = amcf->operations[i].service;
         if (!ascf->init_peer) {
+            ascf->service = service;
+            service->conf = ascf->breaker.share == NGX_CONF_UNSET_UINT ? &everywhere->breaker : &ascf->breaker;
             ascf->init_peer = us->peer.init;
             us->peer.init = init_peer;
         }

@@ -70,6 +70,10 @@ setting('a Redis that nobody knows', qr/host not found/, http => 'api_redis nowh
 setting('a Redis with a path behind it', qr/invalid host/, http => 'api_redis localhost:6379/1;');
 setting('a zone that nobody knows', qr/knows the zones/, http => 'api_zone other 1m;');
 setting('a zone that is too small', qr/64k or more/, http => 'api_zone limits 1k;');
+setting('a breaker of nonsense', qr/"share=200%" is not of off/, http => 'api_breaker share=200%;');
+setting('a breaker without a unit', qr/"share=50" is not of/, http => 'api_breaker min=10 share=50;');
+setting('a breaker twice', qr/is duplicate/, http => 'api_breaker off; api_breaker off;');
+setting('a breaker of a location', qr/not allowed here/, server => 'api_breaker off;');
 setting('a leeway that is too long', qr/more than 60 seconds/, http => 'api_jwt_leeway 10m;');
 setting('a body limit below the contract\'s', qr/"client_max_body_size" is less than .* createThing, .*contract\.yaml:\d+/,
     server => 'api on; client_max_body_size 32k; location / { proxy_pass http://$api_service; }');

@@ -148,7 +148,7 @@ sub http_config {
     my $state = $with{no_state} ? '' : 'api_state_file ' . ($with{state} // state_file()) . ';';
     my $redis = $with{redis} ? 'api_redis ' . ($with{redis} =~ m{^/} ? "unix:$with{redis}" : $with{redis}) . ';' : '';
     my $keys = join ' ', map { "api_jwt_key_file " . public_key($_) . ';' } @{$with{keys} // ['identity']};
-    my $upstreams = join "\n", map { "upstream $_ { server unix:$DIR/run/$_.sock; keepalive 8; }" } qw(echo slow dead);
+    my $upstreams = $with{upstreams} // join "\n", map { "upstream $_ { server unix:$DIR/run/$_.sock; keepalive 8; }" } qw(echo slow dead);
     return <<"CONF";
         client_max_body_size 256k;
         client_body_buffer_size 128k;
@@ -287,8 +287,12 @@ sub revoke {
 # --- the services ---
 
 # Answers each request with what arrived, as JSON; /v1/slow after 3 s, /v1/file with X-Accel-Redirect.
-sub echo {
-    my ($name) = @_;
+sub echo { my ($name) = @_; return serve($name, \&answer) }
+
+# A service of the name: $answer->($socket, \$buffer) takes one request from the front of the buffer and answers it.
+sub serve {
+    my ($name, $answer) = @_;
+    unlink "$DIR/run/$name.sock";
     my $listen = IO::Socket::UNIX->new(Local => "$DIR/run/$name.sock", Listen => 64) or die "$name: $!";
     chmod 0666, "$DIR/run/$name.sock";
     return start_child(sub {
@@ -308,7 +312,7 @@ sub echo {
                     delete $buffer{$socket};
                     close $socket;
                 } else {
-                    answer($socket, \$buffer{$socket}) while $buffer{$socket} =~ /\r\n\r\n/ && complete($buffer{$socket});
+                    $answer->($socket, \$buffer{$socket}) while $buffer{$socket} =~ /\r\n\r\n/ && complete($buffer{$socket});
                 }
             }
         }
@@ -334,6 +338,30 @@ sub answer {
         'Content-Length: ' . length($text) . "\r\n\r\n", $method eq 'HEAD' ? '' : $text;
     $socket->flush;
 }
+
+# A service whose behaviour the test changes while it runs: what($name, $how) with a status, "close" (the connection,
+# without an answer), "hang" (says nothing), "half" (breaks off in the body). seen($name) tells how many requests came.
+sub actor {
+    my ($name) = @_;
+    what($name, 200);
+    write_file("$DIR/tmp/$name.seen", '');
+    return serve($name, sub {
+        my ($socket, $buffer) = @_;
+        $$buffer =~ s/\A(.*?)\r\n\r\n//s;
+        substr $$buffer, 0, ($1 =~ /^content-length:\s*(\d+)/mi)[0] // 0, '';
+        open my $seen, '>>', "$DIR/tmp/$name.seen";
+        print $seen "x";
+        close $seen;
+        my $how = Storytelling::Nginx::slurp("$DIR/tmp/$name.how");
+        return if $how eq 'hang';
+        return shutdown $socket, 2 if $how eq 'close';
+        print $socket "HTTP/1.1 ", ($how eq 'half' ? 200 : $how), " As told\r\nContent-Length: 5\r\n\r\n", $how eq 'half' ? 'he' : 'hello';
+        $socket->flush;
+        shutdown $socket, 2 if $how eq 'half';
+    });
+}
+sub what { my ($name, $how) = @_; write_file("$DIR/tmp/$name.how", $how) }
+sub seen { my ($name) = @_; return -s "$DIR/tmp/$name.seen" }
 
 # The signature that the edge must have sent with what the service echoed.
 sub expected_signature {
