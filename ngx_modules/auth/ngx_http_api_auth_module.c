@@ -209,14 +209,15 @@ static ngx_int_t remember(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const 
     ngx_str_t *to[] = {&ctx->identity.user, &ctx->identity.session, &ctx->identity.roles, &ctx->identity.tier};
     size_t total = 0;
     for (size_t i = 0; i < ST_COUNT(from); i++)
-        total += from[i]->len;
-    u_char *p = ngx_pnalloc(r->pool, total + 1);
+        total += from[i]->len + 1;
+    u_char *p = ngx_pnalloc(r->pool, total);
     if (!p)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     for (size_t i = 0; i < ST_COUNT(from); i++) {
         to[i]->data = p;
         to[i]->len = from[i]->len;
         p = ngx_cpymem(p, from[i]->data, from[i]->len);
+        *p++ = '\0';
     }
     ngx_memcpy(ctx->identity.permissions, c->permissions, sizeof(c->permissions));
     ctx->identified = 1;

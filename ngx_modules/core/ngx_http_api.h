@@ -72,7 +72,7 @@ typedef struct {
     ngx_flag_t enable;
 } ngx_http_api_loc_conf_t;
 
-/* Who asks. Strings are "" when there is none; they live in the request's pool. */
+/* Who asks. Strings are "" when there is none; they live in the request's pool, with a NUL behind them. */
 typedef struct {
     ngx_str_t user, session, roles, tier; /* roles: comma separated */
     uint64_t permissions[NGX_HTTP_API_WORDS];
@@ -89,7 +89,7 @@ typedef struct {
     struct st_api_match match; /* operation NULL: none */
     const ngx_http_api_operation_t *operation;
     ngx_str_t method, path; /* as the client sent them; path without the query */
-    ngx_str_t correlation_id, traceparent;
+    ngx_str_t correlation_id, traceparent; /* the former with a NUL behind it */
     ngx_http_api_identity_t identity;
     ngx_http_api_charge_t charges[NGX_HTTP_API_LIMITS];
     ngx_uint_t n_charges;

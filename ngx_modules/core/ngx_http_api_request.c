@@ -90,35 +90,6 @@ static const struct {
     {ngx_string("api_breaker"), VAR_BREAKER},
 };
 
-static const char *c_string(struct st_arena *a, const ngx_str_t *s)
-{
-    return st_strndup(a, s->len ? (const char *)s->data : "", s->len);
-}
-
-static ngx_str_t signature(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx)
-{
-    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
-    const struct st_api_operation *op = ctx->match.operation;
-    struct st_arena *a = ngx_http_api_scratch();
-    const struct st_edge_identity id = {
-        .method = st_api_method_names[op->method],
-        .uri = c_string(a, &r->unparsed_uri),
-        .operation = op->id,
-        .user = c_string(a, &ctx->identity.user),
-        .session = c_string(a, &ctx->identity.session),
-        .roles = c_string(a, &ctx->identity.roles),
-        .tier = c_string(a, &ctx->identity.tier),
-        .correlation_id = c_string(a, &ctx->correlation_id),
-        .address = c_string(a, &r->connection->addr_text),
-        .time = st_i64(a, ctx->signed_at),
-    };
-    u_char *hex = ngx_pnalloc(r->pool, ST_EDGE_SIGNATURE_LEN);
-    if (!hex)
-        return (ngx_str_t)ngx_null_string;
-    st_edge_sign(amcf->signing_key.data, amcf->signing_key.len, &id, (char *)hex);
-    return (ngx_str_t){ST_EDGE_SIGNATURE_LEN - 1, hex};
-}
-
 /* For numbers that every request has several of; a format is twenty times slower. Not negative. */
 static u_char *decimal(u_char *p, int64_t n)
 {
@@ -134,6 +105,43 @@ static ngx_str_t number(ngx_http_request_t *r, int64_t n)
 {
     u_char *p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
     return (ngx_str_t){p ? (size_t)(decimal(p, n) - p) : 0, p};
+}
+
+static const char *c_string(struct st_arena *a, const ngx_str_t *s)
+{
+    return st_strndup(a, s->len ? (const char *)s->data : "", s->len);
+}
+
+/* Of texts that are NUL-terminated where they lie. */
+static const char *as_is(const ngx_str_t *s)
+{
+    return s->len ? (const char *)s->data : "";
+}
+
+static ngx_str_t signature(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx)
+{
+    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
+    const struct st_api_operation *op = ctx->match.operation;
+    struct st_arena *a = ngx_http_api_scratch();
+    u_char time[NGX_INT64_LEN + 1];
+    *decimal(time, ctx->signed_at) = '\0';
+    const struct st_edge_identity id = {
+        .method = st_api_method_names[op->method],
+        .uri = c_string(a, &r->unparsed_uri),
+        .operation = op->id,
+        .user = as_is(&ctx->identity.user),
+        .session = as_is(&ctx->identity.session),
+        .roles = as_is(&ctx->identity.roles),
+        .tier = as_is(&ctx->identity.tier),
+        .correlation_id = as_is(&ctx->correlation_id),
+        .address = c_string(a, &r->connection->addr_text),
+        .time = (const char *)time,
+    };
+    u_char *hex = ngx_pnalloc(r->pool, ST_EDGE_SIGNATURE_LEN);
+    if (!hex)
+        return (ngx_str_t)ngx_null_string;
+    st_edge_sign(amcf->signing_key.data, amcf->signing_key.len, &id, (char *)hex);
+    return (ngx_str_t){ST_EDGE_SIGNATURE_LEN - 1, hex};
 }
 
 static ngx_str_t timestamp(ngx_http_request_t *r)
@@ -253,14 +261,17 @@ static ngx_int_t limit_headers(ngx_http_request_t *r, const ngx_http_api_ctx_t *
 /* What a service says of these is not for the client: the id is ours to give. */
 static void drop_inner_headers(ngx_http_request_t *r)
 {
-    static const char *const inner[] = {"x-correlation-id", "x-api-"};
+    static const ngx_str_t inner[] = {ngx_string("x-correlation-id"), ngx_string("x-api-")};
     for (ngx_list_part_t *part = &r->headers_out.headers.part; part; part = part->next) {
         ngx_table_elt_t *h = part->elts;
-        for (ngx_uint_t i = 0; i < part->nelts; i++)
+        for (ngx_uint_t i = 0; i < part->nelts; i++) {
+            if (h[i].key.len < 2 || (h[i].key.data[0] | 0x20) != 'x' || h[i].key.data[1] != '-')
+                continue;
             for (size_t k = 0; k < ST_COUNT(inner); k++)
-                if (h[i].key.len >= strlen(inner[k]) &&
-                    ngx_strncasecmp(h[i].key.data, (u_char *)inner[k], strlen(inner[k])) == 0)
+                if (h[i].key.len >= inner[k].len &&
+                    ngx_strncasecmp(h[i].key.data, inner[k].data, inner[k].len) == 0)
                     h[i].hash = 0;
+        }
     }
 }
 
