@@ -88,7 +88,7 @@ typedef struct {
 typedef struct {
     struct st_api_match match; /* operation NULL: none */
     const ngx_http_api_operation_t *operation;
-    ngx_str_t method, path; /* as the client sent them; path without the query */
+    ngx_str_t method, path;                /* as the client sent them; path without the query */
     ngx_str_t correlation_id, traceparent; /* the former with a NUL behind it */
     ngx_http_api_identity_t identity;
     ngx_http_api_charge_t charges[NGX_HTTP_API_LIMITS];

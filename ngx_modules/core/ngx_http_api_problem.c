@@ -1,11 +1,16 @@
 /* Answers that the edge gives itself: problem+json (RFC 9457), and whole pages from memory. */
 #include "ngx_http_api.h"
 
-enum { PROBLEM_MAX = 64 * 1024 };
+enum {
+    PROBLEM_MAX = 64 * 1024,
+    PROBLEM_USUAL = 768,
+    DETAIL_USUAL = 256,
+};
 
+/* name: with what stands before and behind it. Formats would take longer than all the rest of a refusal. */
 static void add_member(struct st_buf *b, const char *name, const char *value, size_t len)
 {
-    st_buf_printf(b, "%s\"%s\":", b->len ? "," : "{", name);
+    st_buf_str(b, name);
     st_buf_json(b, value, len);
 }
 
@@ -35,18 +40,20 @@ ngx_int_t ngx_http_api_send_problem(ngx_http_request_t *r, int err, ngx_uint_t s
     const ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
     struct st_buf b = ST_BUF(PROBLEM_MAX);
     const char *code = st_err_code(err), *title = title_of(err, status);
-    add_member(&b, "type", "about:blank", strlen("about:blank"));
-    add_member(&b, "title", title, strlen(title));
-    st_buf_printf(&b, ",\"status\":%d", (int)status);
+    st_buf_reserve(&b, PROBLEM_USUAL);
+    add_member(&b, "{\"type\":\"about:blank\",\"title\":", title, strlen(title));
+    const char digits[] = {(char)('0' + status / 100 % 10), (char)('0' + status / 10 % 10), (char)('0' + status % 10)};
+    st_buf_str(&b, ",\"status\":");
+    st_buf_add(&b, digits, sizeof(digits));
     if (detail && *detail)
-        add_member(&b, "detail", detail, strlen(detail));
+        add_member(&b, ",\"detail\":", detail, strlen(detail));
     if (ctx) {
         const char *path = (const char *)ctx->path.data;
         if (ctx->path.len && st_utf8_valid(path, ctx->path.len))
-            add_member(&b, "instance", path, ctx->path.len);
-        add_member(&b, "correlationId", (const char *)ctx->correlation_id.data, ctx->correlation_id.len);
+            add_member(&b, ",\"instance\":", path, ctx->path.len);
+        add_member(&b, ",\"correlationId\":", (const char *)ctx->correlation_id.data, ctx->correlation_id.len);
     }
-    add_member(&b, "code", code, strlen(code));
+    add_member(&b, ",\"code\":", code, strlen(code));
     if (errors && errors->count)
         add_errors(&b, errors);
     st_buf_str(&b, "}\n");
@@ -68,9 +75,16 @@ ngx_int_t ngx_http_api_refuse(ngx_http_request_t *r, int err, const struct st_sc
     va_list ap;
     if (ctx && !ctx->cause)
         ctx->cause = ngx_http_api_cause_of(err);
+    char usual[DETAIL_USUAL];
+    const char *detail = usual;
     va_start(ap, fmt);
-    const char *detail = st_vprintf(&a, fmt, ap);
+    int len = vsnprintf(usual, sizeof(usual), fmt, ap);
     va_end(ap);
+    if (len >= (int)sizeof(usual)) {
+        va_start(ap, fmt);
+        detail = st_vprintf(&a, fmt, ap);
+        va_end(ap);
+    }
     ngx_http_finalize_request(r, ngx_http_api_send_problem(r, err, (ngx_uint_t)st_err_status(err), detail, errors));
     st_arena_release(&a);
     return NGX_DONE;

@@ -268,8 +268,7 @@ static void drop_inner_headers(ngx_http_request_t *r)
             if (h[i].key.len < 2 || (h[i].key.data[0] | 0x20) != 'x' || h[i].key.data[1] != '-')
                 continue;
             for (size_t k = 0; k < ST_COUNT(inner); k++)
-                if (h[i].key.len >= inner[k].len &&
-                    ngx_strncasecmp(h[i].key.data, inner[k].data, inner[k].len) == 0)
+                if (h[i].key.len >= inner[k].len && ngx_strncasecmp(h[i].key.data, inner[k].data, inner[k].len) == 0)
                     h[i].hash = 0;
         }
     }

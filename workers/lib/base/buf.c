@@ -23,6 +23,12 @@ static bool reserve(struct st_buf *b, size_t more)
     return true;
 }
 
+void st_buf_reserve(struct st_buf *b, size_t more)
+{
+    if (more <= b->max - b->len)
+        (void)reserve(b, more);
+}
+
 void st_buf_add(struct st_buf *b, const void *data, size_t len)
 {
     if (!reserve(b, len))

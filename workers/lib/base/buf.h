@@ -26,6 +26,9 @@ void st_buf_printf(struct st_buf *b, const char *fmt, ...) ST_PRINTF(2, 3);
 /* Appends s as a JSON string with its quotes. s must be UTF-8; control characters are escaped. */
 void st_buf_json(struct st_buf *b, const char *s, size_t len);
 
+/* Room for `more` bytes at once, where what comes is known; the limit holds as ever. */
+void st_buf_reserve(struct st_buf *b, size_t more);
+
 /* Empty again, memory kept, failed cleared. */
 void st_buf_clear(struct st_buf *b);
 void st_buf_release(struct st_buf *b);
