@@ -186,6 +186,7 @@ static ngx_int_t find(ngx_http_api_main_conf_t *amcf, const ngx_http_api_auth_co
         ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_L2);
     } else if (verify(conf, token, a, &claims, ret_why) == NGX_OK) {
         ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_VERIFIED);
+        *ret_why = NULL;
     } else {
         ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_REFUSED);
         ngx_http_api_auth_refuse_again(digest, *ret_why);
