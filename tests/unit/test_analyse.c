@@ -411,6 +411,27 @@ static void aliases_are_merged(void **state)
     st_arena_release(&a);
 }
 
+/* A rank stands before the surname, or before the first name of somebody who is called so. */
+static void ranks_are_merged(void **state)
+{
+    (void)state;
+    struct st_arena a = {0};
+    struct st_analysis *found =
+        analyse(&a, "Judge Margaret Hollis sat down. The door opened for Captain Daniel Ross.\n\n"
+                    "\"Bring him in,\" said Judge Hollis.\n\n\"I am here,\" said Captain Daniel.\n\n"
+                    "\"So you are,\" said Hollis.\n\n\"As you see,\" said Captain Ross.\n\n"
+                    "\"Who else?\" asked the judge.\n");
+    check_answer(found);
+    assert_int_equal(found->n_characters, 2);
+    assert_int_equal(find_character(found, "Judge Margaret Hollis")->n_aliases, 3);
+    assert_int_equal(find_character(found, "Captain Daniel Ross")->n_aliases, 2);
+    assert_string_equal(speaker(found, find_segment(found, "Bring")), "Judge Margaret Hollis");
+    assert_string_equal(speaker(found, find_segment(found, "I am here")), "Captain Daniel Ross");
+    assert_string_equal(speaker(found, find_segment(found, "As you see")), "Captain Daniel Ross");
+    assert_string_equal(speaker(found, find_segment(found, "Who else")), "Judge Margaret Hollis");
+    st_arena_release(&a);
+}
+
 static void what_is_no_character(void **state)
 {
     (void)state;
@@ -782,6 +803,7 @@ int main(void)
         cmocka_unit_test(russian),
         cmocka_unit_test(chinese),
         cmocka_unit_test(aliases_are_merged),
+        cmocka_unit_test(ranks_are_merged),
         cmocka_unit_test(what_is_no_character),
         cmocka_unit_test(who_is_who),
         cmocka_unit_test(called_by_name),

@@ -223,7 +223,8 @@ char an_gender(const struct an_votes *v)
 static bool takes_first_name(const struct an *an, uint32_t title)
 {
     const struct an_term *t = &an->terms[title];
-    return t->classes & AN_C(PERSON) || group_of(an, title) == TITLE_MISS || st_streq(t->text, "sir") ||
+    enum title_group group = group_of(an, title);
+    return (t->classes & AN_C(PERSON) && group != TITLE_OTHER) || group == TITLE_MISS || st_streq(t->text, "sir") ||
            st_streq(t->text, "lady") || st_streq(t->text, "lord") || st_streq(t->text, "don") ||
            st_streq(t->text, "cousin") || st_streq(t->text, "doña") || st_streq(t->text, "saint");
 }
@@ -264,10 +265,7 @@ static void index_titled(struct merger *m)
     for (uint32_t i = 0; i < an->n_entities; i++) {
         struct an_entity *e = &an->entities[i];
         enum title_group group = group_of(an, e->title);
-        if (e->description || group == NO_TITLE)
-            continue;
-        offer(m, &m->of[e->title].title, i);
-        if (e->n > 1)
+        if (e->description || group == NO_TITLE || e->n > 1)
             continue;
         struct index *x = &m->of[e->term[0]];
         if (x->titled[group] != AN_NONE)
@@ -299,6 +297,8 @@ static void merge_titled(struct merger *m)
         uint32_t full = given ? clear(&x->first) : AN_NONE;
         if (full == AN_NONE && !given)
             full = clear(group == TITLE_MR ? &x->last_male : group == TITLE_OTHER ? &x->last : &x->last_female);
+        if (full == AN_NONE && group == TITLE_OTHER && name_gender(an, e->term[0]))
+            full = clear(&x->first); /* Captain Daniel */
         bool wife = group == TITLE_MRS && (x->titled[TITLE_MISS] != AN_NONE || x->titled[TITLE_MR] != AN_NONE);
         bool apart = full != AN_NONE && group != TITLE_MISS && both_told(m, &an->entities[full], e);
         if (full != AN_NONE && !apart && !wife)
@@ -402,6 +402,16 @@ static bool is_part(const struct an_entity *a, const struct an_entity *b)
             return false;
     }
     return true;
+}
+
+/* When names are merged: a person counts under all of them. */
+static void index_ranks(struct merger *m)
+{
+    for (uint32_t i = 0; i < m->an->n_entities; i++) {
+        const struct an_entity *e = &m->an->entities[i];
+        if (!e->description && e->title != AN_NONE)
+            offer(m, &m->of[e->title].title, i);
+    }
 }
 
 /* "the woman" is the old woman if she is the only one; "the rabbit" is the White Rabbit. */
@@ -509,6 +519,7 @@ void an_cluster(struct an *an)
     merge_titled(&m);
     merge_alone(&m);
     merge_nicknames(&m);
+    index_ranks(&m);
     merge_descriptions(&m);
     merge_links(&m);
     make_persons(&m);
