@@ -30,6 +30,7 @@ INNER := all programs tests fuzzers $(BUILD)/%
 ifneq ($(filter-out $(INNER),$(or $(MAKECMDGOALS),help)),)
 .NOTPARALLEL:
 endif
+# (A recipe needs its + to hand on the job server: make does not look into variables.)
 INNER_MAKE = $(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 INSTANCE = --var '$(VAR)' --build '$(BUILD)' $(if $(PORT),--port '$(PORT)')
 EXAMPLE = $(firstword $(wildcard config/examples/*.txt))
@@ -46,7 +47,7 @@ deps-test: ## the same, with what the tests need
 	@systemd/deps $(PACKAGES) $(TEST_PACKAGES)
 
 build: ## compile everything into build/
-	@$(INNER_MAKE) all
+	+@$(INNER_MAKE) all
 
 run: deps build ## start the platform and follow one story through it: STORY=file PORT=8443
 	@systemd/platform up $(INSTANCE)
@@ -60,15 +61,15 @@ status: ## health of each part
 	@systemd/platform status $(INSTANCE)
 
 test: deps-test build lint ## everything: lint and all suites, each with servers of its own
-	@$(INNER_MAKE) tests
+	+@$(INNER_MAKE) tests
 	@tests/run --build '$(BUILD)' all
 
 test-%: deps-test build ## one suite: unit edge api flow systemd readme; one file of it: T=tests/api/story.t
-	@$(INNER_MAKE) tests
+	+@$(INNER_MAKE) tests
 	@tests/run --build '$(BUILD)' $(or $(T),$*)
 
 check: deps-test build lint ## lint and the quick suites, in under a minute
-	@$(INNER_MAKE) tests
+	+@$(INNER_MAKE) tests
 	@tests/run --build '$(BUILD)' --jobs 2 unit tests/systemd/units.t edge
 
 lint: ## layers, ceilings, banned functions, layout
@@ -78,7 +79,7 @@ format: ## clang-format over all C
 	@git ls-files -z --cached --others --exclude-standard '*.c' '*.h' | xargs -0 clang-format -i
 
 asan: deps-test build ## unit, api and flow suites under AddressSanitizer and UBSan
-	@$(INNER_MAKE) BUILD='$(BUILD)/asan' SANITIZE=1 programs tests
+	+@$(INNER_MAKE) BUILD='$(BUILD)/asan' SANITIZE=1 programs tests
 	@tests/run --build '$(BUILD)/asan' unit api flow
 
 test-asan: asan
@@ -90,7 +91,7 @@ bench: deps-test build ## measure; figures also in build/bench/<suite>.json: SUI
 
 fuzz: ## feed each parser hostile bytes: FUZZ_SECONDS=20 for each
 	@systemd/deps $(PACKAGES) $(FUZZ_PACKAGES)
-	@$(INNER_MAKE) BUILD='$(BUILD)/fuzz' FUZZ=1 fuzzers
+	+@$(INNER_MAKE) BUILD='$(BUILD)/fuzz' FUZZ=1 fuzzers
 	@for target in $(FUZZERS:$(BUILD)/%=$(BUILD)/fuzz/%); do echo "== $$target"; mkdir -p $$target.corpus; \
 		$$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$$target- $$target.corpus || exit 1; done
 
