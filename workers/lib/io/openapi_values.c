@@ -38,10 +38,12 @@ void st_values_init(struct st_values *v, struct st_arena *a, const struct st_api
     v->values = st_json_keep(a, json_object());
 }
 
-/* What is wrong already is not checked further. */
+/* What is wrong already is not checked further. pointer NULL: the parameter as a whole. */
 static void complain(struct st_values *v, const struct st_api_param *p, const char *pointer, const char *message)
 {
     v->bad[p - v->params] = true;
+    if (!pointer)
+        pointer = pointer_of(v->arena, p);
     st_values_error(v->errors, pointer, message);
 }
 
@@ -80,7 +82,7 @@ static json_t *convert(char type, const char *text, const char **ret_message)
     }
 }
 
-/* A scalar of the parameter; null after an error at the pointer. */
+/* A scalar of the parameter; null after an error at the pointer (NULL: the parameter's own). */
 static json_t *scalar(struct st_values *v, const struct st_api_param *p, char type, const char *s, size_t len,
                       const char *pointer)
 {
@@ -97,7 +99,7 @@ static json_t *json_value(struct st_values *v, const struct st_api_param *p, con
     json_t *value;
     if (text && st_json_parse(v->arena, text, strlen(text), ST_JSON_DEPTH, &value, &message) == 0)
         return json_incref(value);
-    complain(v, p, pointer_of(v->arena, p), message);
+    complain(v, p, NULL, message);
     return json_null();
 }
 
@@ -177,7 +179,7 @@ static json_t *split_object(struct st_values *v, const struct st_api_param *p, c
         const char *stop = piece_end(p, s, end, &skip), *from = s, *to = stop;
         const char *equals = p->explode ? memchr(s, '=', (size_t)(stop - s)) : skip ? stop : NULL;
         if (!equals) {
-            complain(v, p, pointer_of(v->arena, p), "must be names with values");
+            complain(v, p, NULL, "must be names with values");
             break;
         }
         if (!p->explode) {
@@ -193,7 +195,7 @@ static json_t *split_object(struct st_values *v, const struct st_api_param *p, c
         }
         const char *name = decode(v, p->in, s, (size_t)(name_end - s));
         if (!name)
-            complain(v, p, pointer_of(v->arena, p), NOT_TEXT);
+            complain(v, p, NULL, NOT_TEXT);
         else
             add_member(v, p, object, name, from, (size_t)(to - from));
         s = stop + skip;
@@ -207,7 +209,7 @@ static json_t *whole(struct st_values *v, const struct st_api_param *p, const ch
 {
     if (p->style == ST_LABEL) {
         if (!len || *s != '.') {
-            complain(v, p, pointer_of(v->arena, p), "must begin with a dot");
+            complain(v, p, NULL, "must begin with a dot");
             return json_null();
         }
         s++, len--;
@@ -216,7 +218,7 @@ static json_t *whole(struct st_values *v, const struct st_api_param *p, const ch
     case 'a': return split_list(v, p, s, s + len);
     case 'o': return split_object(v, p, s, s + len);
     case 'j': return json_value(v, p, s, len);
-    default: return scalar(v, p, p->type.of, s, len, pointer_of(v->arena, p));
+    default: return scalar(v, p, p->type.of, s, len, NULL);
     }
 }
 
@@ -240,7 +242,7 @@ void st_values_add(struct st_values *v, int param, const char *s, size_t len)
     if (is_spread(p)) {
         add_item(v, p, found(v, param, json_array), s, len);
     } else if (v->found[param]) {
-        complain(v, p, pointer_of(v->arena, p), TWICE);
+        complain(v, p, NULL, TWICE);
     } else {
         v->found[param] = st_json_keep(v->arena, whole(v, p, s, len));
     }
@@ -322,10 +324,9 @@ void st_values_add_pairs(struct st_values *v, enum st_api_in in, const char *s, 
 static void check(struct st_values *v, const struct st_api_param *p, json_t *value)
 {
     struct st_schema_errors errors;
-    const char *pointer = pointer_of(v->arena, p);
     if (p->schema && st_schema_check(p->schema, value, v->arena, &errors) < 0)
         for (int i = 0; i < errors.count; i++)
-            st_values_error(v->errors, st_printf(v->arena, "%s%s", pointer, errors.list[i].pointer),
+            st_values_error(v->errors, st_printf(v->arena, "%s%s", pointer_of(v->arena, p), errors.list[i].pointer),
                             errors.list[i].message);
     json_object_set(v->values, p->name, value);
 }
