@@ -22,6 +22,7 @@ enum ngx_http_api_counter_e {
     NGX_HTTP_API_N_DELTAS,
     NGX_HTTP_API_N_DROPPED, /* state that found no room */
     NGX_HTTP_API_N_REDIS_UNANSWERED,
+    NGX_HTTP_API_N_RETRIES,
     NGX_HTTP_API_COUNTERS
 };
 

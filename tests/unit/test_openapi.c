@@ -192,6 +192,7 @@ static void test_operations(void **state)
     assert_string_equal(op->version, "");
     assert_null(op->body);
     assert_int_equal(op->timeout_ms, 10000);
+    assert_int_equal(op->attempts, 1);
     assert_int_equal(op->body_max, 64 << 10);
 
     op = operation(api, "getStory"); /* security of the file */
@@ -255,6 +256,13 @@ static const struct {
     {"x-body-max: 2m", "x-body-max: -1", "14: x-body-max must be"},
     {"x-body-max: 2m", "x-body-max: 99999999999999999999m", "14: x-body-max must be"},
     {"x-idempotency: required", "x-idempotency: yes", "15: x-idempotency must be: required"},
+    {"x-idempotency: required", "x-retry: {attempts: 2, on: [error]}", "15: x-retry on a POST needs x-idempotency"},
+    {"x-body-max: 2m", "x-retry: {attempts: 1, on: [error]}", "14: x-retry must be"},
+    {"x-body-max: 2m", "x-retry: {attempts: 6, on: [error]}", "14: x-retry must be"},
+    {"x-body-max: 2m", "x-retry: {attempts: 2}", "14: x-retry must be"},
+    {"x-body-max: 2m", "x-retry: {attempts: 2, on: [error], wait: 1s}", "14: x-retry must be"},
+    {"x-body-max: 2m", "x-retry: {attempts: 2, on: [500]}", "14: x-retry is on error, timeout"},
+    {"x-body-max: 2m", "x-retry: {attempts: 2, on: [503, 503]}", "14: x-retry is on error, timeout"},
     {"x-deprecated-since: 2026-01-31", "x-deprecated-since: 2026-02-30", "16: x-deprecated-since must be a date"},
     {"rate: 10/1h", "rate: 10", "11: rate must be a rate"},
     {"rate: 10/1h", "rate: 0/1h", "11: rate must be a rate"},

@@ -340,7 +340,8 @@ sub answer {
 }
 
 # A service whose behaviour the test changes while it runs: what($name, $how) with a status, "close" (the connection,
-# without an answer), "hang" (says nothing), "half" (breaks off in the body). seen($name) tells how many requests came.
+# without an answer), "hang" (says nothing), "half" (breaks off in the body), or several, one for each request and the
+# last for all that follow: "503 200". seen($name) tells how many requests came.
 sub actor {
     my ($name) = @_;
     what($name, 200);
@@ -352,7 +353,8 @@ sub actor {
         open my $seen, '>>', "$DIR/tmp/$name.seen";
         print $seen "x";
         close $seen;
-        my $how = Storytelling::Nginx::slurp("$DIR/tmp/$name.how");
+        my ($how, @next) = split ' ', Storytelling::Nginx::slurp("$DIR/tmp/$name.how");
+        what($name, "@next") if @next;
         return if $how eq 'hang';
         return shutdown $socket, 2 if $how eq 'close';
         print $socket "HTTP/1.1 ", ($how eq 'half' ? 200 : $how), " As told\r\nContent-Length: 5\r\n\r\n", $how eq 'half' ? 'he' : 'hello';

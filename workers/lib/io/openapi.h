@@ -58,6 +58,15 @@ struct st_api_limit {
     int n_rates;
 };
 
+/* x-retry: {attempts: 2, on: [error, timeout, 502, 503, 504]}: what of an attempt makes another one worth while. */
+enum st_api_retry {
+    ST_RETRY_ERROR = 1, /* no connection, or one that broke before the answer */
+    ST_RETRY_TIMEOUT = 2,
+    ST_RETRY_502 = 4,
+    ST_RETRY_503 = 8,
+    ST_RETRY_504 = 16,
+};
+
 struct st_api_operation {
     int index; /* 0 … n-1 over all contracts */
     const char *id;
@@ -77,6 +86,8 @@ struct st_api_operation {
     int64_t body_max;                      /* bytes; x-body-max, default 64 KiB */
     int timeout_ms;                        /* x-timeout ("30s", "500ms"), default 10 s */
     bool idempotency_required;             /* x-idempotency: required */
+    int attempts;                          /* x-retry: tries in all, 1 … 5; 1 without x-retry */
+    unsigned retry_on;                     /* x-retry: enum st_api_retry */
     const char *deprecated_since, *sunset; /* x-deprecated-since, x-sunset: RFC 3339 dates, or NULL */
     const char *file;
     int line;

@@ -1,4 +1,4 @@
-/* The x- members of an operation: limits, timeout, sizes, idempotency, deprecation. */
+/* The x- members of an operation: limits, timeout, sizes, idempotency, retries, deprecation. */
 #include "io/openapi_impl.h"
 
 static const int64_t MAX_RATE = 1000000;
@@ -155,6 +155,49 @@ static void read_body_max(struct st_contract *c, const json_t *json, const char 
     op->body_max = n;
 }
 
+static unsigned retry_bit(const json_t *what)
+{
+    static const struct {
+        const char *name;
+        int status;
+        unsigned bit;
+    } all[] = {{"error", 0, ST_RETRY_ERROR},
+               {"timeout", 0, ST_RETRY_TIMEOUT},
+               {NULL, 502, ST_RETRY_502},
+               {NULL, 503, ST_RETRY_503},
+               {NULL, 504, ST_RETRY_504}};
+    for (size_t i = 0; i < ST_COUNT(all); i++)
+        if (all[i].name ? st_streq(json_string_value(what), all[i].name) : json_integer_value(what) == all[i].status)
+            return all[i].bit;
+    return 0;
+}
+
+/* A second try may find what the first one has done already: only where that is harmless. */
+static void read_retry(struct st_contract *c, const json_t *json, const char *at, struct st_api_operation *op)
+{
+    enum { MAX_ATTEMPTS = 5 };
+    const json_t *on = json_object_get(json, "on");
+    int64_t attempts = st_json_int(json, "attempts", 0);
+    size_t i;
+    json_t *what;
+    op->attempts = 1;
+    if (!json)
+        return;
+    if (attempts < 2 || attempts > MAX_ATTEMPTS || !json_array_size(on) || json_object_size(json) != 2) {
+        st_contract_mistake(c, at, "x-retry must be {attempts: 2 to %d, on: a list}", MAX_ATTEMPTS);
+        return;
+    }
+    json_array_foreach ((json_t *)on, i, what) {
+        unsigned bit = retry_bit(what);
+        if (!bit || op->retry_on & bit)
+            st_contract_mistake(c, at, "x-retry is on error, timeout, 502, 503, 504, each at most once");
+        op->retry_on |= bit;
+    }
+    if ((op->method == ST_POST || op->method == ST_PATCH) && !op->idempotency_required)
+        st_contract_mistake(c, at, "x-retry on a %s needs x-idempotency: required", st_api_method_names[op->method]);
+    op->attempts = (int)attempts;
+}
+
 static bool is_date(struct st_arena *a, const char *s)
 {
     int64_t us;
@@ -181,6 +224,7 @@ void st_contract_read_extensions(struct st_contract *c, const json_t *json, cons
     if (idempotency && !st_streq(idempotency, "required"))
         st_contract_mistake(c, st_json_pointer(a, pointer, "x-idempotency"), "x-idempotency must be: required");
     op->idempotency_required = idempotency;
+    read_retry(c, json_object_get(json, "x-retry"), st_json_pointer(a, pointer, "x-retry"), op);
     op->deprecated_since = read_date(c, json, pointer, "x-deprecated-since");
     op->sunset = read_date(c, json, pointer, "x-sunset");
 }

@@ -65,7 +65,8 @@ void st_contract_read_params(struct st_contract *c, const json_t *item, const ch
 /* Reads all operations of a path of a file whose shape is right. */
 void st_contract_read_path(struct st_contract *c, const char *path, const json_t *item);
 
-/* x-rate-limit, x-timeout, x-body-max, x-idempotency, x-deprecated-since, x-sunset; security must be read before. */
+/* x-rate-limit, x-timeout, x-body-max, x-idempotency, x-retry, x-deprecated-since, x-sunset; security must be read
+ * before. */
 void st_contract_read_extensions(struct st_contract *c, const json_t *json, const char *pointer,
                                  struct st_api_operation *op);
 

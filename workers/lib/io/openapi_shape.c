@@ -92,6 +92,7 @@ static const struct shape operation = {
                             {.name = "x-timeout", .kind = TEXT},
                             {.name = "x-body-max", .kind = ANY},
                             {.name = "x-idempotency", .kind = TEXT},
+                            {.name = "x-retry", .kind = ANY},
                             {.name = "x-deprecated-since", .kind = TEXT},
                             {.name = "x-sunset", .kind = TEXT},
                             {.name = NULL}},
