@@ -97,6 +97,7 @@ typedef struct {
     enum ngx_http_api_cause_e cause; /* why it was refused */
     const char *breaker;             /* the state of its service's breaker when it was asked, or NULL */
     time_t signed_at;                /* of $api_time and $api_signature, which must be the same */
+    ngx_str_t served_path;           /* of an x-operation-of: the path that the service is asked for */
     ngx_event_t body_timer;
     ngx_http_request_t *request;
     unsigned identified : 1;
@@ -110,7 +111,7 @@ typedef struct {
 } ngx_http_api_ctx_t;
 
 extern ngx_module_t ngx_http_api_core_module, ngx_http_api_route_module, ngx_http_api_auth_module,
-    ngx_http_api_limit_module, ngx_http_api_rbac_module;
+    ngx_http_api_limit_module, ngx_http_api_rbac_module, ngx_http_api_shape_module;
 
 /* The record of a request: NULL when the route handler has not made one; and the one that makes it. */
 ngx_http_api_ctx_t *ngx_http_api_get_ctx(ngx_http_request_t *r);
@@ -123,7 +124,18 @@ ngx_http_api_ctx_t *ngx_http_api_new_ctx(ngx_http_request_t *r);
 typedef ngx_int_t ngx_http_api_step_pt(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx);
 ngx_http_api_step_pt ngx_http_api_breaker_step, ngx_http_api_probe_step;
 ngx_http_api_step_pt ngx_http_api_route_step, ngx_http_api_auth_step, ngx_http_api_params_step, ngx_http_api_limit_step,
-    ngx_http_api_rbac_step, ngx_http_api_body_step;
+    ngx_http_api_rbac_step, ngx_http_api_body_step, ngx_http_api_shape_step;
+
+/* The parameters of a request that has an operation, decoded and checked as st_api_params does. */
+int ngx_http_api_params(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, struct st_arena *a, json_t **ret_params,
+                        struct st_schema_errors *ret_errors);
+
+/* The operation that the service is asked for: its own, or the one that it is an operation of. NULL: none. */
+static inline const struct st_api_operation *ngx_http_api_served(const ngx_http_api_ctx_t *ctx)
+{
+    const struct st_api_operation *op = ctx->match.operation;
+    return op && op->of ? op->of : op;
+}
 
 /* Breakers. What became of an attempt, or of a request that made none (UNKNOWN): it gives a probe back. */
 enum ngx_http_api_result_e { NGX_HTTP_API_SUCCESS, NGX_HTTP_API_FAILURE, NGX_HTTP_API_UNKNOWN };

@@ -93,6 +93,8 @@ static ngx_int_t access_handler(ngx_http_request_t *r)
     }
     ngx_int_t rc = ngx_http_api_body_step(r, ctx);
     if (rc == NGX_OK)
+        rc = ngx_http_api_shape_step(r, ctx);
+    if (rc == NGX_OK)
         rc = ngx_http_api_probe_step(r, ctx); /* last: only what goes to the service is a probe of it */
     if (rc != NGX_OK)
         return rc;

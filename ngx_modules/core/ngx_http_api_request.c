@@ -45,6 +45,7 @@ ngx_http_api_ctx_t *ngx_http_api_new_ctx(ngx_http_request_t *r)
 
 enum variable_e {
     VAR_OPERATION,
+    VAR_SERVED,
     VAR_SERVICE,
     VAR_VERSION,
     VAR_METHOD,
@@ -70,6 +71,7 @@ static const struct {
     enum variable_e what;
 } variables[] = {
     {ngx_string("api_operation"), VAR_OPERATION},
+    {ngx_string("api_served"), VAR_SERVED},
     {ngx_string("api_service"), VAR_SERVICE},
     {ngx_string("api_version"), VAR_VERSION},
     {ngx_string("api_method"), VAR_METHOD},
@@ -121,7 +123,7 @@ static const char *as_is(const ngx_str_t *s)
 static ngx_str_t signature(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx)
 {
     const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
-    const struct st_api_operation *op = ctx->match.operation;
+    const struct st_api_operation *op = ngx_http_api_served(ctx);
     struct st_arena *a = ngx_http_api_scratch();
     u_char time[NGX_INT64_LEN + 1];
     *decimal(time, ctx->signed_at) = '\0';
@@ -160,6 +162,7 @@ static ngx_str_t value_of(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, 
     const struct st_api_operation *op = ctx->match.operation;
     switch (what) {
     case VAR_OPERATION: return ngx_http_api_str(op ? op->id : "");
+    case VAR_SERVED: return ngx_http_api_str(op ? ngx_http_api_served(ctx)->id : "");
     case VAR_VERSION: return ngx_http_api_str(op ? op->version : "");
     case VAR_METHOD: return ctx->method;
     case VAR_PATH: return ctx->path;

@@ -119,6 +119,13 @@ static const char *param_header(void *data, const char *name)
     return value ? (const char *)value->data : NULL; /* nginx ends values with NUL */
 }
 
+int ngx_http_api_params(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, struct st_arena *a, json_t **ret_params,
+                        struct st_schema_errors *ret_errors)
+{
+    return st_api_params(&ctx->match, (const char *)r->args.data, r->args.len, param_header, r, a, ret_params,
+                         ret_errors);
+}
+
 ngx_int_t ngx_http_api_params_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
     const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
@@ -129,8 +136,7 @@ ngx_int_t ngx_http_api_params_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ct
         return ngx_http_api_refuse(r, ST_E_INVALID, NULL, "An Idempotency-Key header is required.");
     if (!op->n_params && !r->args.len)
         return NGX_OK;
-    if (st_api_params(&ctx->match, (const char *)r->args.data, r->args.len, param_header, r, ngx_http_api_scratch(),
-                      &params, &errors) == 0)
+    if (ngx_http_api_params(r, ctx, ngx_http_api_scratch(), &params, &errors) == 0)
         return NGX_OK;
     ngx_http_api_count(&amcf->zones[NGX_HTTP_API_ZONE_STATE], NGX_HTTP_API_N_INVALID);
     return ngx_http_api_refuse(r, ST_E_INVALID, &errors, "The parameters are not as this operation wants them.");

@@ -28,7 +28,14 @@ sub used {
 my $usage = $api->succeeds(200, getUsage => {token => $user->{token}}, 'usage is read')->{json};
 is_deeply [map { $_->{metric} } @{$usage->{metrics}}], [qw(collaborations invitations narrationCharacters stories videos)], 'every metric of the tier';
 is_deeply [grep { $_->{used} } @{$usage->{metrics}}], [], 'nothing is used yet';
-is $usage->{$_}, $subscription->{$_}, "$_ is that of the subscription" for qw(tier periodStart periodEnd);
+is $usage->{tier}, $subscription->{tier}, 'the tier is that of the subscription';
+is_deeply [@{$usage->{period}}{qw(start end)}], [@{$subscription}{qw(periodStart periodEnd)}], 'and so is the period';
+my $old = $api->succeeds(200, getUsageV1 => {token => $user->{token}}, 'the same in the first version');
+is_deeply $old->{json}{metrics}, $usage->{metrics}, 'has the same metrics';
+is_deeply [@{$old->{json}}{qw(periodStart periodEnd)}], [@{$usage->{period}}{qw(start end)}], 'and the period in its older form';
+is $old->{headers}{link}, '</v2/usage>; rel="successor-version"', 'it names its successor';
+like $old->{headers}{deprecation}, qr/^@\d+$/, 'it is deprecated';
+like $old->{headers}{sunset}, qr/GMT$/, 'and says until when it is there';
 
 my $text = 'The moon rose. Nobody saw it.';
 my $story = $client->post('/v1/stories', json => {title => 'Counted', content => $text}, token => $user->{token})->{json}{storyId};

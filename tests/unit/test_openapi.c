@@ -180,7 +180,7 @@ static void test_operations(void **state)
     assert_int_equal(op->timeout_ms, 2000);
     assert_int_equal(op->body_max, 2 << 20);
     assert_true(op->idempotency_required && op->body_required && op->body);
-    assert_string_equal(op->deprecated_since, "2026-01-31");
+    assert_string_equal(op->deprecated_since, "2026-01-31T00:00:00Z");
     assert_string_equal(op->sunset, "2027-01-31T00:00:00Z");
     assert_int_equal(op->line, 7);
     assert_true(st_ends(op->file, "/story.v1.yaml"));

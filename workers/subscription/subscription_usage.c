@@ -4,10 +4,10 @@
 /* Every metric of the tier, used or not. */
 int subscription_get_usage(struct st_call *call)
 {
-    json_t *usage;
+    json_t *row;
     int r = st_row(
-        call, &usage,
-        "select s.tier, p.from_at as \"periodStart\", period_end(s.anchor, t.interval, now()) as \"periodEnd\", "
+        call, &row,
+        "select s.tier, p.from_at, period_end(s.anchor, t.interval, now()) as till, "
         "(select json_agg(json_build_object('metric', l.key, 'used', coalesce(u.used, 0), 'limit', l.value) "
         "order by l.key) from jsonb_each(t.limits) l left join (select metric, sum(amount) as used "
         "from usage_tracking where user_id = $1 and used_at >= p.from_at group by metric) u on u.metric = l.key) "
@@ -16,7 +16,12 @@ int subscription_get_usage(struct st_call *call)
         call->user_id);
     if (r == ST_E_NOT_FOUND)
         return st_absent(call, call->user_id, "The subscription of a new account is there in a moment.");
-    return r < 0 ? r : st_reply_keep(call, 200, usage);
+    if (r < 0)
+        return r;
+    return st_reply(call, 200,
+                    json_pack("{s:O, s:{s:O, s:O}, s:O}", "tier", json_object_get(row, "tier"), "period", "start",
+                              json_object_get(row, "from_at"), "end", json_object_get(row, "till"), "metrics",
+                              json_object_get(row, "metrics")));
 }
 
 /* Says once per period that a limit is reached. */

@@ -161,7 +161,7 @@ sub http_config {
         proxy_http_version 1.1;
         proxy_set_header Connection '';
         proxy_set_header Authorization '';
-        proxy_set_header X-Api-Operation \$api_operation;
+        proxy_set_header X-Api-Operation \$api_served;
         proxy_set_header X-Api-User \$api_user;
         proxy_set_header X-Api-Session \$api_session;
         proxy_set_header X-Api-Roles \$api_roles;

@@ -220,10 +220,12 @@ sub read_response {
     my $length = $r{headers}{'content-length'};
     if (($r{headers}{'transfer-encoding'} // '') eq 'chunked') {
         while (1) {
-            while ($$buffer !~ /\A([0-9a-fA-F]+)[^\r]*\r\n/ || length($$buffer) < $+[0] + hex($1) + 2) {
+            my ($from, $size);
+            while (1) {
+                ($from, $size) = ($+[0], hex $1) if $$buffer =~ /\A([0-9a-fA-F]+)[^\r]*\r\n/;
+                last if defined $from && length($$buffer) >= $from + $size + 2;
                 $self->more($socket, $buffer, $until) or return {%r, error => 'body'};
             }
-            my ($from, $size) = ($+[0], hex $1);
             $r{body} .= substr $$buffer, $from, $size;
             substr $$buffer, 0, $from + $size + 2, '';
             last if !$size;

@@ -228,6 +228,8 @@ static void read_files(struct st_api_reader *r, const char *const *files, int n_
         read_contract(&contracts[i]);
     if (!r->mistakes)
         refuse_ambiguity(r);
+    if (!r->mistakes)
+        st_contract_link_versions(r);
     for (int i = 0; !r->mistakes && i < n_files; i++)
         merge(&contracts[i], document);
     describe_bearer(document);
@@ -241,6 +243,7 @@ int st_api_load(struct st_arena *a, const char *const *files, int n_files, struc
     r.ids = new_set(a);
     r.paths = new_set(a);
     r.limits = new_set(a);
+    r.security = new_set(a);
     r.services = new_set(a);
     r.permissions = new_set(a);
     /* By name, so that an operation has the same index whatever order the files came in. */

@@ -13,6 +13,7 @@
  * and response schemas must compile although answers are not checked with them. The style `matrix` is refused, for ";"
  * never passes the edge.
  */
+#include "io/json_patch.h"
 #include "io/schema.h"
 
 enum st_api_method { ST_GET, ST_POST, ST_PUT, ST_PATCH, ST_DELETE, ST_METHODS };
@@ -67,6 +68,31 @@ enum st_api_retry {
     ST_RETRY_504 = 16,
 };
 
+/* A value that a transformation sets: a constant, or what a parameter of the request holds. */
+struct st_api_value {
+    const char *name;
+    const char *text;  /* NULL: the parameter */
+    const char *param; /* NULL: the constant */
+};
+struct st_api_values {
+    const struct st_api_value *list;
+    int n;
+};
+
+/*
+ * x-request-transform and x-response-transform: {patch: [JSON Patch], set-headers: {Name: value}, remove-headers:
+ * [Name]}, and for a request of an x-operation-of also {path: {name: value}, query: {name: value}}. A value is a
+ * constant or {$param: name}; one whose parameter did not come is left out.
+ */
+struct st_api_transform {
+    const struct st_patch *patch; /* of the JSON body, or NULL */
+    struct st_api_values headers;
+    const char *const *removed; /* names of headers, removed before others are set */
+    int n_removed;
+    struct st_api_values path, query; /* by the other operation's parameters */
+    bool maps_query;                  /* false: the query goes on as it came */
+};
+
 struct st_api_operation {
     int index; /* 0 … n-1 over all contracts */
     const char *id;
@@ -88,7 +114,13 @@ struct st_api_operation {
     bool idempotency_required;             /* x-idempotency: required */
     int attempts;                          /* x-retry: tries in all, 1 … 5; 1 without x-retry */
     unsigned retry_on;                     /* x-retry: enum st_api_retry */
-    const char *deprecated_since, *sunset; /* x-deprecated-since, x-sunset: RFC 3339 dates, or NULL */
+    const char *deprecated_since, *sunset; /* x-deprecated-since, x-sunset: RFC 3339 times, or NULL */
+    /*
+     * x-operation-of: the operation whose handler serves this one, or NULL. It has the same method, service and
+     * security, none of its limits is missing here, and it is not itself an operation of another.
+     */
+    const struct st_api_operation *of;
+    const struct st_api_transform *request, *response; /* or NULL */
     const char *file;
     int line;
 };
@@ -137,6 +169,16 @@ void st_api_find(const struct st_api *api, int method, const char *path, size_t 
 
 /* Index in st_api_method_names, -1 for another method. */
 int st_api_method(const char *name, size_t len);
+
+/*
+ * The path and query to ask the service for in place of those of an operation with `of`, by the parameters that
+ * st_api_params gave. NULL when they would be too long; whether the path is canonical is for the caller to check.
+ */
+const char *st_api_target(const struct st_api_operation *op, const json_t *params, const char *query, size_t query_len,
+                          struct st_arena *a);
+
+/* The text of a value; NULL when its parameter did not come. */
+const char *st_api_value_text(const struct st_api_value *value, const json_t *params, struct st_arena *a);
 
 /* Gives the value of a request header (NULL when absent), for header parameters. */
 typedef const char *st_api_header_fn(void *ctx, const char *name);

@@ -198,16 +198,14 @@ static void read_retry(struct st_contract *c, const json_t *json, const char *at
     op->attempts = (int)attempts;
 }
 
-static bool is_date(struct st_arena *a, const char *s)
-{
-    int64_t us;
-    return st_time_parse(s, &us) || st_time_parse(st_printf(a, "%sT00:00:00Z", s), &us);
-}
-
+/* A date alone is its first moment. */
 static const char *read_date(struct st_contract *c, const json_t *json, const char *pointer, const char *name)
 {
     const char *text = st_json_str(json, name, NULL);
-    if (text && !is_date(c->r->arena, text))
+    int64_t us;
+    if (text && strlen(text) == strlen("2026-01-31"))
+        text = st_printf(c->r->arena, "%sT00:00:00Z", text);
+    if (text && !st_time_parse(text, &us))
         st_contract_mistake(c, st_json_pointer(c->r->arena, pointer, name),
                             "%s must be a date such as 2026-01-31, or a date and time of RFC 3339", name);
     return text;

@@ -4,8 +4,9 @@
  * Inside of the contract reader; only openapi*.c include this.
  *
  * openapi.c loads and merges, openapi_shape.c knows which members OpenAPI has, openapi_operation.c and openapi_ext.c
- * read one operation and its x- members, openapi_path.c and openapi_route.c check a request's path and find its
- * operation, openapi_request.c checks its parameters and body.
+ * read one operation and its x- members, openapi_transform.c those that serve one version of the API by another,
+ * openapi_path.c and openapi_route.c check a request's path and find its operation, openapi_request.c checks its
+ * parameters and body.
  */
 #include "io/openapi.h"
 #include "io/yaml.h"
@@ -22,6 +23,8 @@ struct st_api_reader {
     json_t *paths;                  /* path -> "file:line" */
     json_t *limits;                 /* name of a limit -> its definition */
     json_t *services, *permissions; /* sets: name -> true */
+    json_t *security;               /* operationId -> its security */
+    struct st_api_link *links;      /* every x-operation-of */
     struct st_api_operation *operations;
     int n_operations, cap_operations;
     struct st_api_node *root;
@@ -31,6 +34,14 @@ struct st_api_reader {
 struct st_contract {
     struct st_api_reader *r;
     struct st_yaml yaml;
+};
+
+/* An x-operation-of, to be linked when all operations are known. */
+struct st_api_link {
+    struct st_contract *contract;
+    const char *pointer, *of;
+    int operation; /* index in the reader's list */
+    struct st_api_link *next;
 };
 
 /* Notes a mistake at a JSON pointer of the file. */
@@ -90,6 +101,12 @@ void st_values_add_pairs(struct st_values *v, enum st_api_in in, const char *s, 
 /* Checks what was found, fills in defaults, notes what is missing; v->values has the result. */
 void st_values_finish(struct st_values *v);
 void st_values_error(struct st_schema_errors *errors, const char *pointer, const char *message);
+/* x-operation-of, x-request-transform, x-response-transform; parameters and limits must be read before. */
+void st_contract_read_transforms(struct st_contract *c, const json_t *json, const char *pointer,
+                                 struct st_api_operation *op);
+
+/* Links every x-operation-of to its operation, when all files were read. */
+void st_contract_link_versions(struct st_api_reader *r);
 
 /* Adds an operation to the tree; the path was checked by st_contract_read_path. */
 void st_api_route_add(struct st_arena *a, struct st_api_node **root, const struct st_api_operation *op);

@@ -95,6 +95,9 @@ static const struct shape operation = {
                             {.name = "x-retry", .kind = ANY},
                             {.name = "x-deprecated-since", .kind = TEXT},
                             {.name = "x-sunset", .kind = TEXT},
+                            {.name = "x-operation-of", .kind = TEXT},
+                            {.name = "x-request-transform", .kind = ANY},
+                            {.name = "x-response-transform", .kind = ANY},
                             {.name = NULL}},
 };
 

@@ -35,7 +35,7 @@ int st_api_bind(struct st_run *run, const char **ret_why)
 {
     for (int i = 0; i < run->api->n_operations; i++) {
         const struct st_api_operation *op = &run->api->operations[i];
-        if (!find_handler(run->service, op->id)) {
+        if (!op->of && !find_handler(run->service, op->id)) {
             *ret_why = st_printf(&run->arena, "%s:%d: operation %s has no handler", op->file, op->line, op->id);
             return ST_E_INVALID;
         }
@@ -43,7 +43,7 @@ int st_api_bind(struct st_run *run, const char **ret_why)
     for (const struct st_operation *o = run->service->operations; o && o->id; o++) {
         bool known = false;
         for (int i = 0; i < run->api->n_operations; i++)
-            known |= st_streq(run->api->operations[i].id, o->id);
+            known |= !run->api->operations[i].of && st_streq(run->api->operations[i].id, o->id);
         if (!known) {
             *ret_why = st_printf(&run->arena, "the handler %s is in no contract", o->id);
             return ST_E_INVALID;
@@ -136,6 +136,8 @@ static int route(struct gate *g, struct st_call *call)
     if (!g->match.operation)
         return g->match.allow ? ST_E_METHOD : ST_E_NOT_FOUND;
     g->handler = g->server->handlers[g->match.operation->index];
+    if (!g->handler) /* another version of an operation: the edge asks for that operation itself */
+        return ST_E_NOT_FOUND;
     call->name = g->match.operation->id;
     call->p->autocommit = g->match.operation->method == ST_GET;
     return 0;

@@ -1,0 +1,23 @@
+#ifndef NGX_HTTP_API_SHAPE_H
+#define NGX_HTTP_API_SHAPE_H
+/* Parts of the shape module. */
+#include "../core/ngx_http_api.h"
+
+enum { NGX_HTTP_API_SHAPE_MAX = 1024 * 1024 }; /* bytes of an answer that is held in memory */
+
+/* Adds the filter of answers that a contract transforms. */
+void ngx_http_api_transform_filter(void);
+
+/* Answers held in memory: a buffer in the request's pool that grows up to NGX_HTTP_API_SHAPE_MAX. */
+typedef struct {
+    u_char *data;
+    size_t len, cap;
+} ngx_http_api_held_t;
+
+/* Adds the buffers' bytes. NGX_DECLINED: too many; NGX_ERROR: no memory, or a buffer that lies in a file. */
+ngx_int_t ngx_http_api_hold(ngx_http_request_t *r, ngx_http_api_held_t *held, const ngx_chain_t *in);
+
+/* Is the answer JSON? */
+bool ngx_http_api_is_json(const ngx_http_request_t *r);
+
+#endif
