@@ -1,0 +1,76 @@
+# storyctl beside a running platform: every command explains itself, answers people and programs, and says by its exit
+# code whether it has done what it was asked.
+use strict;
+use warnings;
+use JSON::PP ();
+use Test::More;
+use Storytelling::Platform;
+use Storytelling::Client;
+
+my $platform = Storytelling::Platform->shared;
+my $JSON     = JSON::PP->new;
+
+sub ctl { return $platform->storyctl(@_) }
+sub succeeds {
+    my ($name, @command) = @_;
+    my $said = ctl(@command);
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is $said->{exit}, 0, $name or diag $said->{out};
+    return $said->{out};
+}
+sub refused {
+    my ($exit, $like, @command) = @_;
+    my $said = ctl(@command);
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is $said->{exit}, $exit, "refused: @command" or diag $said->{out};
+    like $said->{out}, $like, 'and says why';
+}
+
+# --- help ---------------------------------------------------------------------------------------------------------------
+
+my @commands = succeeds('storyctl explains itself', '--help') =~ /^  (\w+)  /mg;
+is_deeply [sort @commands], [qw(dead events migrate status tell token user)], 'it names its commands';
+for my $command (@commands) {
+    like succeeds("$command --help", $command, '--help'), qr/^Usage: storyctl $command\b/, "explains $command";
+}
+refused(2, qr/\w/);
+refused(2, qr/sing/, 'sing');
+refused(2, qr/dead list/, 'dead');
+refused(2, qr/no id/, 'dead', 'show', 'story', 'x');
+
+# --- status, migrate ----------------------------------------------------------------------------------------------------
+
+my $status = $JSON->decode(succeeds('status', '--json', 'status'));
+is_deeply [grep { $_->{status} ne 'healthy' } values %$status], [], 'everything is healthy';
+like succeeds('status for people', 'status'), qr/^narration\s+healthy\b/m, 'line by line';
+my $sql = "$Storytelling::Platform::ROOT/sql";
+my @before = $platform->sql('story', 'select * from schema_migrations order by 1');
+succeeds('migrate, when there is nothing to do', '--json', 'migrate', '--sql', $sql);
+is_deeply [$platform->sql('story', 'select * from schema_migrations order by 1')], \@before, 'changes nothing';
+refused(1, qr/nobody/, 'migrate', '--sql', $sql, 'nobody');
+
+# --- dead letters -------------------------------------------------------------------------------------------------------
+
+my ($id) = $platform->sql('authorization', "insert into jobs (name, unique_key, payload, metadata, state, attempts, error) "
+        . "values ('publish_roles', 'storyctl', '{}', '{}', 'dead', 5, 'the bus was away') returning job_id");
+my $list = $JSON->decode(succeeds('dead list', '--json', 'dead', 'list'));
+my ($letter) = grep { $_->{id} eq "job-$id" && $_->{service} eq 'authorization' } @$list;
+is $letter->{error}, 'the bus was away', 'names the job and why';
+like succeeds('dead list of a service', 'dead', 'list', '--service', 'authorization'), qr/^authorization +job-$id +publish_roles/m, 'has it for people';
+unlike succeeds('dead list of another', 'dead', 'list', '--service', 'video'), qr/job-$id\b/, 'not of this service';
+is $JSON->decode(succeeds('dead show', '--json', 'dead', 'show', 'authorization', "job-$id"))->{unique_key}, 'storyctl', 'shows all of it';
+refused(1, qr/no dead letter/, 'dead', 'show', 'authorization', 'event-999999999');
+refused(1, qr/no dead letter/, 'dead', 'retry', 'authorization', 'job-999999999');
+is $JSON->decode(succeeds('dead retry', '--json', 'dead', 'retry', 'authorization', "job-$id"))->{retried}, 1, 'takes it up again';
+ok wait_for(sub { ($platform->sql('authorization', "select count(*) from jobs where job_id = $id and state in ('waiting', 'running', 'dead')"))[0] == 0 }, 30),
+    'and it is done';
+refused(1, qr/no dead letter/, 'dead', 'retry', 'authorization', "job-$id");
+
+# --- events -------------------------------------------------------------------------------------------------------------
+
+my $user = $platform->client->register_user;
+ok wait_for(sub {
+    grep { $_->{aggregateId} eq $user->{userId} } map { $JSON->decode($_) } grep { /^\{/ } split /\n/, ctl('--json', 'events', 'tail', '--type', 'UserRegistered', '--last', 50)->{out};
+}, 20), 'events tail shows who has registered';
+
+done_testing;
