@@ -95,6 +95,7 @@ setting('a buffer below the contract\'s', qr/"client_body_buffer_size" is less t
 {
     $E->configure($edge);
     $edge->start or die $edge->error_log;
+    is $edge->get('/v1/me')->{status}, 401, 'a worker serves, so the master waits for signals';
     Storytelling::Edge::write_file("$dir/one.yaml", 'openapi: 3.0.0');
     $E->configure($edge, contract => "$dir/one.yaml");
     kill HUP => $edge->{pid};

@@ -42,7 +42,7 @@ sub json   { my ($text) = @_; return eval { $JSON->decode($text) } }
 
 sub wait_for {
     my ($what, $seconds) = @_;
-    my $until = time + ($seconds // 5);
+    my $until = time + ($seconds // 20);
     while (time < $until) {
         my $got = $what->();
         return $got if $got;
