@@ -96,7 +96,6 @@ typedef struct {
     ngx_str_t limit_status;
     enum ngx_http_api_cause_e cause; /* why it was refused */
     const char *breaker;             /* the state of its service's breaker when it was asked, or NULL */
-    time_t signed_at;                /* of $api_time and $api_signature, which must be the same */
     ngx_str_t served_path;           /* of an x-operation-of: the path that the service is asked for */
     ngx_event_t body_timer;
     ngx_http_request_t *request;
@@ -107,7 +106,7 @@ typedef struct {
     unsigned body_asked : 1;
     unsigned body_read : 1;
     unsigned probing : 1;  /* lets the breaker see whether the service is well again */
-    unsigned admitted : 1; /* may go to the service; variables for the service are empty before */
+    unsigned admitted : 1; /* may go to the service; $api_service is empty before */
 } ngx_http_api_ctx_t;
 
 extern ngx_module_t ngx_http_api_core_module, ngx_http_api_route_module, ngx_http_api_auth_module,
@@ -177,6 +176,13 @@ struct st_arena *ngx_http_api_scratch(void);
 
 /* Since the request's first byte. */
 int64_t ngx_http_api_duration_ms(const ngx_http_request_t *r);
+
+/* Puts what a service is told of the request among its headers; the last step. */
+void ngx_http_api_identity_init(void); /* once, before requests come */
+ngx_http_api_step_pt ngx_http_api_identity_step;
+
+/* n as digits (not negative, at most NGX_INT64_LEN); gives the place behind them. Much faster than a format. */
+u_char *ngx_http_api_decimal(u_char *p, int64_t n);
 
 /* Pages (content handlers), variables and the header filter of the core module. */
 enum { NGX_HTTP_API_PAGE_MAX = 8 * 1024 * 1024 };

@@ -73,6 +73,22 @@ static ngx_http_api_step_pt *const steps[] = {
     ngx_http_api_params_step, ngx_http_api_limit_step,   ngx_http_api_rbac_step,
 };
 
+/* What is left once all of them have passed, and the body has come. Who is refused here is no probe of the service. */
+static ngx_http_api_step_pt *const last_steps[] = {
+    ngx_http_api_body_step,
+    ngx_http_api_shape_step,
+    ngx_http_api_probe_step,
+    ngx_http_api_identity_step,
+};
+
+static ngx_int_t run(ngx_http_api_step_pt *const *list, size_t n, ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
+{
+    ngx_int_t rc = NGX_OK;
+    for (size_t i = 0; i < n && rc == NGX_OK; i++)
+        rc = list[i](r, ctx);
+    return rc;
+}
+
 static ngx_int_t access_handler(ngx_http_request_t *r)
 {
     ngx_http_api_loc_conf_t *alcf = ngx_http_get_module_loc_conf(r, ngx_http_api_core_module);
@@ -83,19 +99,11 @@ static ngx_int_t access_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (ctx->admitted)
         return NGX_DECLINED;
-    if (!ctx->passed) {
-        for (size_t i = 0; i < ST_COUNT(steps); i++) {
-            ngx_int_t rc = steps[i](r, ctx);
-            if (rc != NGX_OK)
-                return rc;
-        }
-        ctx->passed = 1;
-    }
-    ngx_int_t rc = ngx_http_api_body_step(r, ctx);
-    if (rc == NGX_OK)
-        rc = ngx_http_api_shape_step(r, ctx);
-    if (rc == NGX_OK)
-        rc = ngx_http_api_probe_step(r, ctx); /* last: only what goes to the service is a probe of it */
+    ngx_int_t rc = ctx->passed ? NGX_OK : run(steps, ST_COUNT(steps), r, ctx);
+    if (rc != NGX_OK)
+        return rc;
+    ctx->passed = 1;
+    rc = run(last_steps, ST_COUNT(last_steps), r, ctx);
     if (rc != NGX_OK)
         return rc;
     ctx->admitted = 1;
@@ -433,6 +441,7 @@ static ngx_int_t post_configuration(ngx_conf_t *cf)
     ngx_http_handler_pt *log = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
     if (!access || !log)
         return NGX_ERROR;
+    ngx_http_api_identity_init();
     *access = access_handler;
     *log = ngx_http_api_log_handler;
     if (ngx_http_api_init_filter(cf) != NGX_OK)

@@ -36,7 +36,6 @@ ngx_http_api_ctx_t *ngx_http_api_new_ctx(ngx_http_request_t *r)
     ngx_memzero(ctx, sizeof(*ctx));
     cln->handler = ctx_cleanup;
     ctx->request = r;
-    ctx->signed_at = ngx_time();
     ngx_http_set_ctx(r, ctx, ngx_http_api_core_module);
     return ctx;
 }
@@ -45,7 +44,6 @@ ngx_http_api_ctx_t *ngx_http_api_new_ctx(ngx_http_request_t *r)
 
 enum variable_e {
     VAR_OPERATION,
-    VAR_SERVED,
     VAR_SERVICE,
     VAR_VERSION,
     VAR_METHOD,
@@ -58,8 +56,6 @@ enum variable_e {
     VAR_CORRELATION_ID,
     VAR_TRACEPARENT,
     VAR_ADDRESS,
-    VAR_TIME,
-    VAR_SIGNATURE,
     VAR_TIMESTAMP,
     VAR_DURATION_MS,
     VAR_REFUSED,
@@ -71,7 +67,6 @@ static const struct {
     enum variable_e what;
 } variables[] = {
     {ngx_string("api_operation"), VAR_OPERATION},
-    {ngx_string("api_served"), VAR_SERVED},
     {ngx_string("api_service"), VAR_SERVICE},
     {ngx_string("api_version"), VAR_VERSION},
     {ngx_string("api_method"), VAR_METHOD},
@@ -84,16 +79,13 @@ static const struct {
     {ngx_string("api_correlation_id"), VAR_CORRELATION_ID},
     {ngx_string("api_traceparent"), VAR_TRACEPARENT},
     {ngx_string("api_address"), VAR_ADDRESS},
-    {ngx_string("api_time"), VAR_TIME},
-    {ngx_string("api_signature"), VAR_SIGNATURE},
     {ngx_string("api_timestamp"), VAR_TIMESTAMP},
     {ngx_string("api_duration_ms"), VAR_DURATION_MS},
     {ngx_string("api_refused"), VAR_REFUSED},
     {ngx_string("api_breaker"), VAR_BREAKER},
 };
 
-/* For numbers that every request has several of; a format is twenty times slower. Not negative. */
-static u_char *decimal(u_char *p, int64_t n)
+u_char *ngx_http_api_decimal(u_char *p, int64_t n)
 {
     u_char digits[NGX_INT64_LEN], *d = digits + sizeof(digits);
     uint64_t rest = (uint64_t)ngx_max(n, 0);
@@ -106,44 +98,7 @@ static u_char *decimal(u_char *p, int64_t n)
 static ngx_str_t number(ngx_http_request_t *r, int64_t n)
 {
     u_char *p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    return (ngx_str_t){p ? (size_t)(decimal(p, n) - p) : 0, p};
-}
-
-static const char *c_string(struct st_arena *a, const ngx_str_t *s)
-{
-    return st_strndup(a, s->len ? (const char *)s->data : "", s->len);
-}
-
-/* Of texts that are NUL-terminated where they lie. */
-static const char *as_is(const ngx_str_t *s)
-{
-    return s->len ? (const char *)s->data : "";
-}
-
-static ngx_str_t signature(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx)
-{
-    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
-    const struct st_api_operation *op = ngx_http_api_served(ctx);
-    struct st_arena *a = ngx_http_api_scratch();
-    u_char time[NGX_INT64_LEN + 1];
-    *decimal(time, ctx->signed_at) = '\0';
-    const struct st_edge_identity id = {
-        .method = st_api_method_names[op->method],
-        .uri = c_string(a, &r->unparsed_uri),
-        .operation = op->id,
-        .user = as_is(&ctx->identity.user),
-        .session = as_is(&ctx->identity.session),
-        .roles = as_is(&ctx->identity.roles),
-        .tier = as_is(&ctx->identity.tier),
-        .correlation_id = as_is(&ctx->correlation_id),
-        .address = c_string(a, &r->connection->addr_text),
-        .time = (const char *)time,
-    };
-    u_char *hex = ngx_pnalloc(r->pool, ST_EDGE_SIGNATURE_LEN);
-    if (!hex)
-        return (ngx_str_t)ngx_null_string;
-    st_edge_sign(amcf->signing_key.data, amcf->signing_key.len, &id, (char *)hex);
-    return (ngx_str_t){ST_EDGE_SIGNATURE_LEN - 1, hex};
+    return (ngx_str_t){p ? (size_t)(ngx_http_api_decimal(p, n) - p) : 0, p};
 }
 
 static ngx_str_t timestamp(ngx_http_request_t *r)
@@ -162,7 +117,6 @@ static ngx_str_t value_of(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, 
     const struct st_api_operation *op = ctx->match.operation;
     switch (what) {
     case VAR_OPERATION: return ngx_http_api_str(op ? op->id : "");
-    case VAR_SERVED: return ngx_http_api_str(op ? ngx_http_api_served(ctx)->id : "");
     case VAR_VERSION: return ngx_http_api_str(op ? op->version : "");
     case VAR_METHOD: return ctx->method;
     case VAR_PATH: return ctx->path;
@@ -176,8 +130,6 @@ static ngx_str_t value_of(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, 
     case VAR_CORRELATION_ID: return ctx->correlation_id;
     case VAR_TRACEPARENT: return ctx->traceparent;
     case VAR_SERVICE: return ngx_http_api_str(ctx->admitted ? op->service : "");
-    case VAR_TIME: return ctx->admitted ? number(r, ctx->signed_at) : (ngx_str_t)ngx_null_string;
-    case VAR_SIGNATURE: return ctx->admitted ? signature(r, ctx) : (ngx_str_t)ngx_null_string;
     default: return (ngx_str_t)ngx_null_string;
     }
 }
@@ -232,7 +184,7 @@ static u_char *parameter(u_char *p, u_char name, int64_t value)
     *p++ = ';';
     *p++ = name;
     *p++ = '=';
-    return decimal(p, value);
+    return ngx_http_api_decimal(p, value);
 }
 
 /*

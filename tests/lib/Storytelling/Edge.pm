@@ -160,17 +160,6 @@ sub http_config {
         api_jwt_audience storytelling;
         proxy_http_version 1.1;
         proxy_set_header Connection '';
-        proxy_set_header Authorization '';
-        proxy_set_header X-Api-Operation \$api_served;
-        proxy_set_header X-Api-User \$api_user;
-        proxy_set_header X-Api-Session \$api_session;
-        proxy_set_header X-Api-Roles \$api_roles;
-        proxy_set_header X-Api-Tier \$api_tier;
-        proxy_set_header X-Api-Correlation-Id \$api_correlation_id;
-        proxy_set_header X-Api-Address \$api_address;
-        proxy_set_header X-Api-Time \$api_time;
-        proxy_set_header X-Api-Signature \$api_signature;
-        proxy_set_header traceparent \$api_traceparent;
         map \$api_method \$upstream_method { HEAD GET; default \$api_method; }
         proxy_method \$upstream_method;
         $upstreams

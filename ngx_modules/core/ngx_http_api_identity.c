@@ -1,0 +1,122 @@
+/*
+ * What a service is told of an admitted request: who asks for what, signed by the edge. It is put among the request's
+ * own headers, so that whatever forwards them carries it and no configuration can leave a part out. Credentials stay
+ * here.
+ */
+#include "ngx_http_api.h"
+
+enum header_e { OPERATION, USER, SESSION, ROLES, TIER, CORRELATION_ID, ADDRESS, TIME, SIGNATURE, TRACEPARENT, HEADERS };
+
+#define HEADER(name)                                                                                                   \
+    {                                                                                                                  \
+        .key = ngx_string(name), .lowcase = name                                                                       \
+    }
+
+static struct {
+    ngx_str_t key;
+    u_char lowcase[24];
+    ngx_uint_t hash;
+} names[HEADERS] = {
+    [OPERATION] = HEADER("X-Api-Operation"), [USER] = HEADER("X-Api-User"),
+    [SESSION] = HEADER("X-Api-Session"),     [ROLES] = HEADER("X-Api-Roles"),
+    [TIER] = HEADER("X-Api-Tier"),           [CORRELATION_ID] = HEADER("X-Api-Correlation-Id"),
+    [ADDRESS] = HEADER("X-Api-Address"),     [TIME] = HEADER("X-Api-Time"),
+    [SIGNATURE] = HEADER("X-Api-Signature"), [TRACEPARENT] = HEADER("traceparent"),
+};
+
+void ngx_http_api_identity_init(void)
+{
+    for (int i = 0; i < HEADERS; i++)
+        names[i].hash = ngx_hash_strlow(names[i].lowcase, names[i].key.data, names[i].key.len);
+}
+
+static const char *c_string(struct st_arena *a, const ngx_str_t *s)
+{
+    return st_strndup(a, s->len ? (const char *)s->data : "", s->len);
+}
+
+/* Of texts that have a NUL behind them where they lie. */
+static const char *as_is(const ngx_str_t *s)
+{
+    return s->len ? (const char *)s->data : "";
+}
+
+static ngx_int_t sign(ngx_http_request_t *r, ngx_str_t values[HEADERS])
+{
+    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
+    const ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
+    struct st_arena *a = ngx_http_api_scratch();
+    u_char *room = ngx_pnalloc(r->pool, ST_EDGE_SIGNATURE_LEN + NGX_INT64_LEN + 1), *time;
+    if (!room)
+        return NGX_ERROR;
+    time = room + ST_EDGE_SIGNATURE_LEN;
+    u_char *end = ngx_http_api_decimal(time, ngx_time());
+    *end = '\0';
+    values[TIME] = (ngx_str_t){(size_t)(end - time), time};
+    const struct st_edge_identity id = {
+        .method = st_api_method_names[ngx_http_api_served(ctx)->method],
+        .uri = c_string(a, &r->unparsed_uri),
+        .operation = as_is(&values[OPERATION]),
+        .user = as_is(&values[USER]),
+        .session = as_is(&values[SESSION]),
+        .roles = as_is(&values[ROLES]),
+        .tier = as_is(&values[TIER]),
+        .correlation_id = as_is(&values[CORRELATION_ID]),
+        .address = c_string(a, &values[ADDRESS]),
+        .time = as_is(&values[TIME]),
+    };
+    st_edge_sign(amcf->signing_key.data, amcf->signing_key.len, &id, (char *)room);
+    values[SIGNATURE] = (ngx_str_t){ST_EDGE_SIGNATURE_LEN - 1, room};
+    return NGX_OK;
+}
+
+/*
+ * nginx points into the list from elsewhere, so elements stay where they are: what goes on is copied to a new one. They
+ * may have been copied before, so the credentials are known by where their text lies.
+ */
+static ngx_int_t keep_headers(ngx_http_request_t *r)
+{
+    const ngx_list_part_t first = r->headers_in.headers.part;
+    const ngx_table_elt_t *credentials = r->headers_in.authorization;
+    if (ngx_list_init(&r->headers_in.headers, r->pool, 32, sizeof(ngx_table_elt_t)) != NGX_OK)
+        return NGX_ERROR;
+    for (const ngx_list_part_t *part = &first; part; part = part->next) {
+        const ngx_table_elt_t *h = part->elts;
+        for (ngx_uint_t i = 0; i < part->nelts; i++) {
+            if (credentials && h[i].value.data == credentials->value.data)
+                continue;
+            ngx_table_elt_t *copy = ngx_list_push(&r->headers_in.headers);
+            if (!copy)
+                return NGX_ERROR;
+            *copy = h[i];
+        }
+    }
+    return NGX_OK;
+}
+
+ngx_int_t ngx_http_api_identity_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
+{
+    const ngx_http_api_identity_t *id = &ctx->identity;
+    ngx_str_t values[HEADERS] = {
+        [OPERATION] = ngx_http_api_str(ngx_http_api_served(ctx)->id),
+        [USER] = id->user,
+        [SESSION] = id->session,
+        [ROLES] = id->roles,
+        [TIER] = id->tier,
+        [CORRELATION_ID] = ctx->correlation_id,
+        [ADDRESS] = r->connection->addr_text,
+        [TRACEPARENT] = ctx->traceparent,
+    };
+    if (sign(r, values) != NGX_OK || keep_headers(r) != NGX_OK)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    for (int i = 0; i < HEADERS; i++) {
+        if (!values[i].len)
+            continue;
+        ngx_table_elt_t *h = ngx_list_push(&r->headers_in.headers);
+        if (!h)
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        *h = (ngx_table_elt_t){
+            .hash = names[i].hash, .key = names[i].key, .value = values[i], .lowcase_key = names[i].lowcase};
+    }
+    return NGX_OK;
+}
