@@ -22,6 +22,8 @@ PACKAGES := \
 TEST_PACKAGES := libcmocka-dev libtest-base-perl libio-socket-ssl-perl pocketsphinx pocketsphinx-en-us wrk \
 	clang-format universal-ctags systemd
 FUZZ_PACKAGES := clang
+# Whoever has npm keeps it, wherever it came from.
+PACKAGES += $(if $(shell command -v npm),,npm)
 
 # --- verbs -------------------------------------------------------------------------------------------------------
 
@@ -143,9 +145,10 @@ PROGRAMS := $(SERVICES:%=$(BUILD)/bin/%d) $(if $(SPEAK_SOURCES),$(BUILD)/bin/nar
 TESTS := $(TEST_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
 FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/%)
 MODULE := $(BUILD)/ngx_http_api_module.so
+DOCS := $(BUILD)/ui/docs.stamp
 
 .PHONY: all programs tests fuzzers
-all: programs $(MODULE)
+all: programs $(MODULE) $(DOCS)
 programs: $(PROGRAMS)
 tests: $(TESTS)
 fuzzers: $(FUZZERS)
@@ -196,6 +199,16 @@ $(TESTS): LDLIBS += -lcmocka
 $(BUILD)/fuzz_%: $(OBJ)/tests/fuzz/fuzz_%.o $(ARCHIVES) $(LIBRARY) $(BUILD)/link.stamp
 	$(link)
 $(FUZZERS): LDFLAGS += -fsanitize=fuzzer
+
+# The page of the contracts: ours around a renderer from npm, exactly as the lock names it. No script of a package runs.
+$(DOCS): $(wildcard ui/docs/*)
+	@echo '  NPM   ui/docs'
+	@rm -rf $(BUILD)/ui && mkdir -p $(BUILD)/ui/docs $(BUILD)/npm && cp ui/docs/package*.json $(BUILD)/npm
+	@npm ci --prefix $(BUILD)/npm --ignore-scripts --no-audit --no-fund --loglevel=error || \
+		{ echo 'make: ui/docs: npm could not fetch the renderer of /docs. It needs its registry once, or a mirror' \
+		'(npm config set registry URL); then run make again.' >&2; exit 1; }
+	@cp ui/docs/*.{html,js,css} $(BUILD)/npm/node_modules/swagger-ui-dist/{LICENSE,swagger-ui.css,swagger-ui-bundle.js} \
+		$(BUILD)/ui/docs && touch $@
 
 .PRECIOUS: $(OBJ)/%.o
 -include $(patsubst %.o,%.d,$(call object,$(SOURCES)))

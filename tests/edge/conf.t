@@ -10,9 +10,8 @@ use Time::HiRes qw(sleep time);
 my $root = Storytelling::Edge::root();
 my $var  = File::Temp::tempdir('edge-var-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 chmod 0755, $var;
-mkdir "$var/$_" for qw(log nginx run secrets objects prefix prefix/ui prefix/ui/docs);
+mkdir "$var/$_" for qw(log nginx run secrets objects prefix);
 symlink "$root/config", "$var/prefix/config";
-Storytelling::Edge::write_file("$var/prefix/ui/docs/index.html", "<title>Docs</title>\n");
 Storytelling::Edge::write_file("$var/objects/voice.mp3", 'ID3 sound');
 
 # --- the instance, as the launcher makes it ---
@@ -27,8 +26,8 @@ my $edge = Storytelling::Nginx->new(dir => $var, conf => "$var/nginx/conf/nginx.
 my $user = $> == 0 ? 'user root;' : '';
 mkdir "$var/nginx/conf";
 for my $file (glob "$root/nginx.conf.d/*.conf") {
-    my %value = (VAR => $var, ROOT => "$var/prefix", PORT => $edge->{port}, MODULE => Storytelling::Edge::module(), USER_DIRECTIVE => $user);
-    my $text = Storytelling::Nginx::slurp($file) =~ s{@(VAR|ROOT|PORT|MODULE|USER_DIRECTIVE)@}{$value{$1}}gr;
+    my %value = (VAR => $var, ROOT => "$var/prefix", UI => Storytelling::Edge::ui(), PORT => $edge->{port}, MODULE => Storytelling::Edge::module(), USER_DIRECTIVE => $user);
+    my $text = Storytelling::Nginx::slurp($file) =~ s{@(VAR|ROOT|UI|PORT|MODULE|USER_DIRECTIVE)@}{$value{$1}}gr;
     unlike $text, qr/^[^#]*\@[A-Z_]+\@/m, "$file: no placeholder is left";
     $text =~ s/^(error_log .*) warn;/$1 info;/m;
     Storytelling::Edge::write_file("$var/nginx/conf/" . ($file =~ s{.*/}{}r), $text);
@@ -89,7 +88,17 @@ for my $path ('/v1/auth/nothing', '/v1/me', '/health', '/docs/', '/docs/nothing.
 
 # --- around the API ---
 is curl('/docs')->{status}, 308, '/docs leads to /docs/';
-like curl('/docs/')->{body}, qr/<title>Docs/, 'which is a page';
+my $docs = curl('/docs/');
+like $docs->{body}, qr/<title>Storytelling API/, 'which is a page';
+my @assets = $docs->{body} =~ /(?:src|href)="([^"]+\.(?:js|css))"/g;
+is scalar @assets, 4, 'of two scripts and two styles';
+for (@assets) {
+    my $asset = curl($_);
+    is $asset->{status}, 200, "$_ is served here";
+    like $asset->{head}, qr{^content-type: text/(?:javascript|css); charset=utf-8\r?$}mi, "$_ has its type";
+}
+unlike $docs->{body}, qr{<script(?![^>]*src=)|<style|\son\w+=|https?://}, 'nothing stands inline, nothing is elsewhere';
+like $docs->{head}, qr{^content-security-policy: default-src 'self'; img-src 'self' data:;(?!.*unsafe)}mi, 'and the policy would not let it';
 is curl('/docs/../../secrets/edge.key', '--path-as-is')->{status}, 400, 'and no way out of its folder';
 is curl('/docs/%2e%2e/%2e%2e/secrets/edge.key', '--path-as-is')->{status}, 400, 'in no spelling';
 is json(curl('/openapi.json')->{body})->{paths}{'/v1/auth/login'}{post}{operationId}, 'login', '/openapi.json has all contracts';

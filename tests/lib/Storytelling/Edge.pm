@@ -38,6 +38,7 @@ mkdir "$DIR/$_" for qw(run secrets contracts state tmp);
 sub root   { $ROOT }
 sub dir    { $DIR }
 sub module { abs_path("$BUILD/ngx_http_api_module.so") // die "the module is not built in $BUILD\n" }
+sub ui     { abs_path(-e "$BUILD/ui" ? "$BUILD/ui" : "$ROOT/build/ui") // die "the pages are not built in $BUILD\n" }
 sub json   { my ($text) = @_; return eval { $JSON->decode($text) } }
 
 sub wait_for {

@@ -94,9 +94,13 @@ static void refuse_ambiguity(struct st_api_reader *r)
 static json_t *explicit_path(const json_t *root, const json_t *item)
 {
     static const char *const inherited[] = {"security", "x-service"};
+    const json_t *tags = json_object_get(root, "tags"), *tag = json_object_get(json_array_get(tags, 0), "name");
     json_t *copy = json_deep_copy(item), *operation;
     const char *member;
     json_object_foreach (copy, member, operation) {
+        if (json_object_get(operation, "operationId") && !json_object_get(operation, "tags") &&
+            json_array_size(tags) == 1)
+            json_object_set_new(operation, "tags", json_pack("[O]", tag));
         for (size_t i = 0; i < ST_COUNT(inherited); i++)
             if (json_object_get(operation, "operationId") && !json_object_get(operation, inherited[i]) &&
                 json_object_get(root, inherited[i]))
