@@ -84,6 +84,8 @@ typedef struct {
     int64_t quota, window_s, remaining, reset_s;
 } ngx_http_api_charge_t;
 
+typedef struct ngx_http_api_stream_s ngx_http_api_stream_t;
+
 /* The record that goes with a request; it outlives internal redirects. */
 typedef struct {
     struct st_api_match match; /* operation NULL: none */
@@ -98,6 +100,8 @@ typedef struct {
     const char *breaker;             /* the state of its service's breaker when it was asked, or NULL */
     ngx_str_t served_path;           /* of an x-operation-of: the path that the service is asked for */
     ngx_event_t body_timer;
+    int64_t body_max;              /* of its media type */
+    ngx_http_api_stream_t *stream; /* of a body that is checked while it passes, else NULL */
     ngx_http_request_t *request;
     unsigned identified : 1;
     unsigned address_charged : 1;
@@ -144,6 +148,12 @@ void ngx_http_api_breaker_result(const ngx_http_api_service_t *service, ngx_http
 void ngx_http_api_breaker_told(ngx_http_api_main_conf_t *amcf, const char *service, const char *state, int64_t until);
 /* Watches the attempts of a request; after the upstream's own init. */
 ngx_int_t ngx_http_api_peer_init(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_http_api_service_t *service);
+
+/* Why a streamed body was refused, an ST_E_* error; 0 when it was not. */
+int ngx_http_api_stream_refusal(ngx_http_request_t *r, const char **ret_detail,
+                                const struct st_schema_errors **ret_errors);
+/* Can a location take the bodies of all operations? */
+ngx_int_t ngx_http_api_body_check(ngx_conf_t *cf, const struct st_api *api);
 
 /* Problems (RFC 9457). */
 

@@ -159,24 +159,7 @@ static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"satisfy any\" would let people past \"api on\"");
         return NGX_CONF_ERROR;
     }
-    for (int i = 0; i < amcf->api->n_operations; i++) {
-        const struct st_api_operation *op = &amcf->api->operations[i];
-        if (!op->body)
-            continue;
-        if (clcf->client_max_body_size && clcf->client_max_body_size < op->body_max) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"client_max_body_size\" is less than the %L bytes of %s, %s:%d",
-                               op->body_max, op->id, op->file, op->line);
-            return NGX_CONF_ERROR;
-        }
-        if ((int64_t)clcf->client_body_buffer_size < op->body_max) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"client_body_buffer_size\" is less than the %L bytes of %s, %s:%d: bodies are checked "
-                               "in memory",
-                               op->body_max, op->id, op->file, op->line);
-            return NGX_CONF_ERROR;
-        }
-    }
-    return NGX_CONF_OK;
+    return ngx_http_api_body_check(cf, amcf->api) == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 static char *set_contracts(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)

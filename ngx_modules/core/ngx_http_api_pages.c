@@ -144,9 +144,14 @@ static ngx_int_t problem_handler(ngx_http_request_t *r)
 {
     ngx_uint_t status = r->err_status ? r->err_status : NGX_HTTP_NOT_FOUND;
     ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
+    const struct st_schema_errors *errors;
+    const char *detail;
     size_t i = 0;
     if (ctx && !ctx->cause)
         ctx->cause = ngx_http_api_cause_of_status(status);
+    int err = ngx_http_api_stream_refusal(r, &detail, &errors);
+    if (err < 0)
+        return ngx_http_api_send_problem(r, err, status, detail, errors);
     while (i < ST_COUNT(problems) && problems[i].status != status)
         i++;
     if (i == ST_COUNT(problems))

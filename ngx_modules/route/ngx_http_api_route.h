@@ -26,4 +26,14 @@ const ngx_str_t *ngx_http_api_header(const ngx_http_request_t *r, const char *na
 /* Correlation id and traceparent: the client's when they are well-formed, else new ones. Before headers go. */
 ngx_int_t ngx_http_api_trace(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_http_api_headers_t *headers);
 
+/* The time for a body (or the next stretch of a streamed one) begins; it has come in time. */
+void ngx_http_api_body_deadline(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx);
+void ngx_http_api_body_in_time(ngx_http_api_ctx_t *ctx);
+/* What a client is told of an error of st_api_body, which had room for max bytes. */
+const char *ngx_http_api_body_detail(struct st_arena *a, int err, int64_t max);
+
+/* A body that is checked while it passes. NGX_OK: go on, to where it is read. */
+ngx_int_t ngx_http_api_stream_begin(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const struct st_api_body *body);
+ngx_int_t ngx_http_api_stream_init(ngx_conf_t *cf);
+
 #endif

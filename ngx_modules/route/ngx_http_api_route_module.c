@@ -168,5 +168,5 @@ static ngx_int_t init(ngx_conf_t *cf)
         return NGX_ERROR;
     *h = server_rewrite_handler;
     ngx_http_api_index_headers();
-    return NGX_OK;
+    return ngx_http_api_stream_init(cf);
 }

@@ -215,7 +215,7 @@ ngx_int_t ngx_http_api_shape_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx
         ngx_int_t rc = patch_request(r, sc, op->request->patch);
         if (rc != NGX_OK)
             return rc;
-    } else if (op->of && !op->of->body && r->headers_in.content_length_n > 0) {
+    } else if (op->of && !op->of->n_bodies && r->headers_in.content_length_n > 0) {
         if (replace_body(r, sc, "") != NGX_OK)
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

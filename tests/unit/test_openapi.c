@@ -179,7 +179,10 @@ static void test_operations(void **state)
     assert_string_equal(op->permissions[0], "story:create");
     assert_int_equal(op->timeout_ms, 2000);
     assert_int_equal(op->body_max, 2 << 20);
-    assert_true(op->idempotency_required && op->body_required && op->body);
+    assert_true(op->idempotency_required && op->body_required);
+    assert_int_equal(op->n_bodies, 1);
+    assert_string_equal(op->bodies[0].type, "application/json");
+    assert_int_equal(op->body_memory, 2 << 20);
     assert_string_equal(op->deprecated_since, "2026-01-31T00:00:00Z");
     assert_string_equal(op->sunset, "2027-01-31T00:00:00Z");
     assert_int_equal(op->line, 7);
@@ -190,7 +193,7 @@ static void test_operations(void **state)
     assert_int_equal(op->n_permissions, 0);
     assert_string_equal(op->service, "docs");
     assert_string_equal(op->version, "");
-    assert_null(op->body);
+    assert_int_equal(op->n_bodies, 0);
     assert_int_equal(op->timeout_ms, 10000);
     assert_int_equal(op->attempts, 1);
     assert_int_equal(op->body_max, 64 << 10);
@@ -252,7 +255,7 @@ static const struct {
     {"x-timeout: 2s", "x-timeout: 2h", "13: x-timeout must be a time"},
     {"x-timeout: 2s", "x-timeout: 0s", "13: x-timeout must be a time"},
     {"x-timeout: 2s", "x-cache: 1m", "13: x-cache is not a known member of an operation"},
-    {"x-body-max: 2m", "x-body-max: 17m", "14: x-body-max must be"},
+    {"x-body-max: 2m", "x-body-max: 65g", "14: x-body-max must be"},
     {"x-body-max: 2m", "x-body-max: -1", "14: x-body-max must be"},
     {"x-body-max: 2m", "x-body-max: 99999999999999999999m", "14: x-body-max must be"},
     {"x-idempotency: required", "x-idempotency: yes", "15: x-idempotency must be: required"},
@@ -326,7 +329,20 @@ static const struct {
     {"components/parameters/Limit'", "components/schemas/NewStory'", "$ref must begin with #/components/parameters/"},
     {"components/schemas/NewStory'", "components/schemas/Story'", "there is no #/components/schemas/Story"},
     {"components/responses/Problem'", "components/responses/Trouble'", "there is no #/components/responses/Trouble"},
-    {"application/json:\n", "text/plain:\n", "the only supported request body is application/json"},
+    {"application/json:\n", "Application/JSON:\n", "must be a media type in lower case, without parameters"},
+    {"application/json:\n", "application/json; charset=utf-8:\n", "must be a media type in lower case"},
+    {"application/json:\n", "application:\n", "must be a media type in lower case"},
+    {"application/json:\n", "'*/json':\n", "must be a media type in lower case"},
+    {"application/json:\n", "multipart/mixed:\n", "only multipart/form-data is supported"},
+    {"application/json:\n", "text/plain:\n", "required has no effect on bytes"},
+    {"application/json:\n", "application/json:\n            x-body-max: 17m\n", "x-body-max is at most 16m for them"},
+    {"application/json:\n", "application/json:\n            encoding: {title: {}}\n", "encoding is for forms"},
+    {"application/json:\n", "application/x-www-form-urlencoded:\n            encoding: {tilte: {}}\n",
+     "the schema has no property tilte"},
+    {"application/json:\n", "multipart/form-data:\n            encoding: {title: {style: form}}\n",
+     "style has no effect on a part"},
+    {"application/json:\n", "multipart/form-data:\n            encoding: {title: {contentType: 'Text'}}\n",
+     "contentType must be media types in lower case"},
     {"            schema: {$ref: '#/components/schemas/NewStory'}\n", "            example: 1\n",
      "the request body needs a schema"},
     {"responses: {'201': {description: Created}}", "responses: {}", "at least one response"},

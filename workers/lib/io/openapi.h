@@ -46,6 +46,32 @@ struct st_api_param {
     const struct st_schema *schema; /* checked after conversion to the type; NULL for the members of a form */
 };
 
+/* One media type of a request body. JSON and forms are read into memory; what is streamed is checked as it passes. */
+struct st_api_body {
+    const char *type; /* "application/json", or a range: "audio/" and a star */
+    enum { ST_BODY_JSON, ST_BODY_FORM, ST_BODY_MULTIPART, ST_BODY_RAW } kind;
+    bool streamed;
+    int64_t min, max;                  /* bytes; max: x-body-max of the media type, else of the operation */
+    const struct st_schema *schema;    /* of the whole: JSON and forms */
+    const struct st_api_param *fields; /* of a form */
+    int n_fields;
+    const struct st_api_part *parts; /* of multipart */
+    int n_parts;
+    bool open; /* parts with other names may come: bytes of any kind */
+};
+
+/* A part of multipart/form-data: a member of its schema. */
+struct st_api_part {
+    const char *name;
+    bool required;
+    bool many;                      /* a list: the part may come several times */
+    int64_t min_count, max_count;   /* of those */
+    const char *types;              /* media types that it may have, between commas; NULL: any */
+    char type;                      /* text that becomes 's' 'i' 'n' 'b', 'j'SON, or bytes: 'x' */
+    const struct st_schema *schema; /* of each one's value; NULL for bytes */
+    int64_t min, max;               /* how many bytes there are to be */
+};
+
 /* One entry of x-rate-limit: {name, rate: "10/1h", burst?, by: user|address, tiers: {premium: "100/1h"}}. */
 struct st_api_limit {
     const char *name;
@@ -107,9 +133,11 @@ struct st_api_operation {
     int n_limits;
     const struct st_api_param *params; /* path-level parameters included */
     int n_params;
-    const struct st_schema *body; /* application/json request body, or NULL when it takes none */
+    const struct st_api_body *bodies; /* by media type; none: it takes no body */
+    int n_bodies;
     bool body_required;
-    int64_t body_max;                      /* bytes; x-body-max, default 64 KiB */
+    int64_t body_max;                      /* bytes of the largest body; x-body-max, default 64 KiB */
+    int64_t body_memory;                   /* bytes of the largest body that is read into memory */
     int timeout_ms;                        /* x-timeout ("30s", "500ms"), default 10 s */
     bool idempotency_required;             /* x-idempotency: required */
     int attempts;                          /* x-retry: tries in all, 1 … 5; 1 without x-retry */
@@ -193,12 +221,29 @@ ST_MUSTCHECK int st_api_params(const struct st_api_match *m, const char *query, 
                                st_api_header_fn *header, void *ctx, struct st_arena *a, json_t **ret_params,
                                struct st_schema_errors *ret_errors);
 
+/* The media type of the operation that a Content-Type (NULL when absent) names; NULL: there is none. */
+const struct st_api_body *st_api_body_of(const struct st_api_operation *op, const char *content_type);
+
 /*
  * Parses and checks a request body. content_type NULL when absent. ST_E_MEDIA_TYPE, ST_E_TOO_LARGE, ST_E_INVALID (not
- * JSON, or missing: 400) or ST_E_UNPROCESSABLE (JSON, but not what the schema wants: 422); the errors are filled except
- * for the first two. *ret_body is NULL when the operation takes no body and none came.
+ * of its media type, or missing: 400) or ST_E_UNPROCESSABLE (not what the schema wants: 422); the errors are filled
+ * except for the first two. *ret_body is an object with typed members for a form, and NULL when none came or when the
+ * body is of a streamed kind: that one has been checked, and is the caller's to read.
  */
 ST_MUSTCHECK int st_api_body(const struct st_api_operation *op, const char *content_type, const char *data, size_t len,
                              struct st_arena *a, json_t **ret_body, struct st_schema_errors *ret_errors);
+
+/*
+ * A streamed body, checked as it passes: size, and of multipart/form-data every part's name, number, media type and
+ * size, and the values of parts that are text or JSON. Memory is bounded by ST_API_VALUE_MAX, whatever the body's
+ * size. feed and end give what st_api_body gives; after a failure no more is fed.
+ */
+enum { ST_API_VALUE_MAX = 1 << 20 }; /* bytes of a part that is text or JSON */
+struct st_api_stream;
+ST_MUSTCHECK int st_api_stream_new(struct st_arena *a, const struct st_api_body *body, const char *content_type,
+                                   struct st_api_stream **ret);
+ST_MUSTCHECK int st_api_stream_feed(struct st_api_stream *s, const char *data, size_t len,
+                                    struct st_schema_errors *ret_errors);
+ST_MUSTCHECK int st_api_stream_end(struct st_api_stream *s, struct st_schema_errors *ret_errors);
 
 #endif

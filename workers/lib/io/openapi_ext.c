@@ -4,7 +4,7 @@
 static const int64_t MAX_RATE = 1000000;
 static const int64_t MAX_PERIOD = 366 * INT64_C(86400) * ST_SECOND;
 static const int64_t MAX_TIMEOUT_MS = 3600 * 1000;
-static const int64_t MAX_BODY = 16 << 20;
+static const int64_t MAX_BODY = INT64_C(64) << 30;
 static const char NAME_CHARACTERS[] = ST_LOWER ST_DIGITS "._-";
 
 bool st_contract_is_name(const char *s, const char *set, size_t max)
@@ -142,17 +142,17 @@ static void read_timeout(struct st_contract *c, const char *text, const char *at
     op->timeout_ms = (int)(us / 1000);
 }
 
-static void read_body_max(struct st_contract *c, const json_t *json, const char *at, struct st_api_operation *op)
+int64_t st_contract_body_max(struct st_contract *c, const json_t *json, const char *at, int64_t otherwise)
 {
-    static const struct unit units[] = {{"", 1}, {"k", 1 << 10}, {"m", 1 << 20}, {NULL, 0}};
-    int64_t n = 64 << 10;
+    static const struct unit units[] = {{"", 1}, {"k", 1 << 10}, {"m", 1 << 20}, {"g", 1 << 30}, {NULL, 0}};
+    int64_t n = otherwise;
     if (json_is_integer(json))
         n = json_integer_value(json);
     else if (json)
         n = parse_unit(c->r->arena, json_string_value(json), units, MAX_BODY);
     if (n < 1 || n > MAX_BODY)
-        st_contract_mistake(c, at, "x-body-max must be bytes, or a size such as 64k or 2m, at most 16m");
-    op->body_max = n;
+        st_contract_mistake(c, at, "x-body-max must be bytes, or a size such as 64k, 2m or 1g, at most 64g");
+    return n;
 }
 
 static unsigned retry_bit(const json_t *what)
@@ -218,7 +218,6 @@ void st_contract_read_extensions(struct st_contract *c, const json_t *json, cons
     const char *idempotency = st_json_str(json, "x-idempotency", NULL);
     read_limits(c, json_object_get(json, "x-rate-limit"), st_json_pointer(a, pointer, "x-rate-limit"), op);
     read_timeout(c, st_json_str(json, "x-timeout", NULL), st_json_pointer(a, pointer, "x-timeout"), op);
-    read_body_max(c, json_object_get(json, "x-body-max"), st_json_pointer(a, pointer, "x-body-max"), op);
     if (idempotency && !st_streq(idempotency, "required"))
         st_contract_mistake(c, st_json_pointer(a, pointer, "x-idempotency"), "x-idempotency must be: required");
     op->idempotency_required = idempotency;

@@ -73,11 +73,16 @@ void st_contract_read_style(struct st_contract *c, const json_t *json, const cha
 void st_contract_read_params(struct st_contract *c, const json_t *item, const char *item_at, const json_t *json,
                              const char *at, const struct st_template *t, struct st_api_operation *op);
 
+/* requestBody and x-body-max of the operation. */
+void st_contract_read_body(struct st_contract *c, const json_t *json, const char *at, struct st_api_operation *op);
+
 /* Reads all operations of a path of a file whose shape is right. */
 void st_contract_read_path(struct st_contract *c, const char *path, const json_t *item);
 
-/* x-rate-limit, x-timeout, x-body-max, x-idempotency, x-retry, x-deprecated-since, x-sunset; security must be read
- * before. */
+/* Bytes of an x-body-max, `otherwise` when json is NULL. */
+int64_t st_contract_body_max(struct st_contract *c, const json_t *json, const char *at, int64_t otherwise);
+
+/* x-rate-limit, x-timeout, x-idempotency, x-retry, x-deprecated-since, x-sunset; security must be read before. */
 void st_contract_read_extensions(struct st_contract *c, const json_t *json, const char *pointer,
                                  struct st_api_operation *op);
 
@@ -100,6 +105,8 @@ void st_values_add(struct st_values *v, int param, const char *s, size_t len);
 void st_values_add_pairs(struct st_values *v, enum st_api_in in, const char *s, size_t len);
 /* Checks what was found, fills in defaults, notes what is missing; v->values has the result. */
 void st_values_finish(struct st_values *v);
+/* A scalar of its text; NULL: it is not of the type, *ret_message says so. */
+json_t *st_value_of(char type, const char *text, const char **ret_message);
 void st_values_error(struct st_schema_errors *errors, const char *pointer, const char *message);
 /* x-operation-of, x-request-transform, x-response-transform; parameters and limits must be read before. */
 void st_contract_read_transforms(struct st_contract *c, const json_t *json, const char *pointer,
@@ -107,6 +114,22 @@ void st_contract_read_transforms(struct st_contract *c, const json_t *json, cons
 
 /* Links every x-operation-of to its operation, when all files were read. */
 void st_contract_link_versions(struct st_api_reader *r);
+
+/*
+ * A Content-Type, or Content-Disposition, in its parts: "type/subtype" in lower case, and the value of a parameter
+ * (NULL: absent). False for what is malformed, or has a parameter twice.
+ */
+struct st_media {
+    const char *type;
+    struct st_media_param {
+        const char *name, *value;
+    } params[8];
+    int n_params;
+};
+bool st_media_parse(struct st_arena *a, const char *text, struct st_media *ret);
+const char *st_media_param(const struct st_media *m, const char *name);
+/* Does a media type fall under a range? "audio/mpeg" does under itself, "audio/" and a star, or a star for both. */
+bool st_media_matches(const char *range, const char *type);
 
 /* Adds an operation to the tree; the path was checked by st_contract_read_path. */
 void st_api_route_add(struct st_arena *a, struct st_api_node **root, const struct st_api_operation *op);

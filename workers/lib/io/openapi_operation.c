@@ -1,4 +1,4 @@
-/* Reads one path of a contract: its template, and each operation with body and security. */
+/* Reads one path of a contract: its template, and each operation. */
 #include "io/openapi_impl.h"
 
 enum { MAX_PERMISSIONS = 16, MAX_SERVICE = 32 };
@@ -55,25 +55,6 @@ static const char *version_of(struct st_arena *a, const char *path)
     size_t n = strspn(path + 1 + (path[1] == 'v'), ST_DIGITS);
     bool version = path[1] == 'v' && n && (path[2 + n] == '/' || !path[2 + n]);
     return version ? st_strndup(a, path + 1, n + 1) : "";
-}
-
-static void read_body(struct st_contract *c, const json_t *json, const char *at, struct st_api_operation *op)
-{
-    const json_t *body = json_object_get(json, "requestBody");
-    if (!body)
-        return;
-    at = st_json_pointer(c->r->arena, at, "requestBody");
-    body = st_contract_deref(c, body, &at);
-    const json_t *content = json_object_get(body, "content");
-    if (op->method == ST_GET)
-        st_contract_mistake(c, at, "GET has no request body");
-    if (json_object_size(content) != 1 || !json_object_get(content, "application/json"))
-        st_contract_mistake(c, at, "the only supported request body is application/json");
-    else if (!json_object_get(json_object_get(content, "application/json"), "schema"))
-        st_contract_mistake(c, at, "the request body needs a schema");
-    else
-        op->body = st_contract_compile(c, st_printf(c->r->arena, "%s/content/application~1json/schema", at));
-    op->body_required = st_json_bool(body, "required", false);
 }
 
 /* resource:action */
@@ -184,7 +165,7 @@ void st_contract_read_path(struct st_contract *c, const char *path, const json_t
                                       .line = st_yaml_line(&c->yaml, at)};
         read_identity(c, json, at, &op);
         st_contract_read_params(c, item, item_at, json, at, &t, &op);
-        read_body(c, json, at, &op);
+        st_contract_read_body(c, json, at, &op);
         read_responses(c, json, at);
         read_security(c, json, at, &op);
         st_contract_read_extensions(c, json, at, &op);

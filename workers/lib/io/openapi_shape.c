@@ -25,6 +25,27 @@ static const struct shape media = {
                             {.name = NULL}},
 };
 
+static const struct shape encoding = {
+    "an encoding",
+    NULL,
+    (const struct member[]){{.name = "contentType", .kind = TEXT},
+                            {.name = "style", .kind = TEXT},
+                            {.name = "explode", .kind = FLAG},
+                            {.name = "allowReserved", .kind = FLAG},
+                            {.name = NULL}},
+};
+
+static const struct shape request_media = {
+    "a media type",
+    NULL,
+    (const struct member[]){{.name = "schema", .kind = SCHEMA},
+                            {.name = "encoding", .kind = MAP, .shape = &encoding},
+                            {.name = "example", .kind = ANY},
+                            {.name = "examples", .kind = ANY},
+                            {.name = "x-body-max", .kind = ANY},
+                            {.name = NULL}},
+};
+
 static const struct shape header = {
     "a header",
     "#/components/headers/",
@@ -51,7 +72,7 @@ static const struct shape request_body = {
     "#/components/requestBodies/",
     (const struct member[]){{.name = "description", .kind = TEXT},
                             {.name = "required", .kind = FLAG},
-                            {.name = "content", .kind = MAP, .shape = &media, .required = true},
+                            {.name = "content", .kind = MAP, .shape = &request_media, .required = true},
                             {.name = NULL}},
 };
 

@@ -515,6 +515,7 @@ static const struct keyword {
     {"$id", compile_id, NULL, 0},
     {"$schema", compile_text, NULL, 0},
     {"$comment", compile_text, NULL, 0},
+    {"contentMediaType", compile_text, NULL, 0},
     {"description", compile_text, NULL, 0},
     {"title", compile_text, NULL, 0},
     {"default", compile_annotation, NULL, 0},
