@@ -152,6 +152,9 @@ static const struct st_api_transform *read_transform(struct st_contract *c, cons
         st_contract_mistake(c, at, "%s must have a patch or headers", name);
     json_object_foreach ((json_t *)json, member, value) {
         const char *here = st_json_pointer(c->r->arena, at, member);
+        for (int i = 0; request && st_streq(member, "patch") && i < op->n_bodies; i++)
+            if (op->bodies[i].kind != ST_BODY_JSON)
+                st_contract_mistake(c, here, "a patch needs a body that is JSON, not %.80s", op->bodies[i].type);
         if (st_streq(member, "patch"))
             read_patch(c, value, here, op, t);
         else if (st_streq(member, "set-headers"))
