@@ -233,8 +233,10 @@ ngx_int_t ngx_http_api_auth_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
     ngx_str_t token;
     if (!ctx->match.operation->authenticated || ctx->identified)
         return NGX_OK;
-    if (!bearer(r, &token))
+    if (!bearer(r, &token)) {
+        ctx->cause = NGX_HTTP_API_BY_CREDENTIALS;
         return unauthenticated(r, NULL);
+    }
     ngx_http_api_cached_t *c;
     ngx_int_t rc = find(amcf, conf, &token, &c, &why);
     if (rc == NGX_DECLINED)
@@ -242,7 +244,7 @@ ngx_int_t ngx_http_api_auth_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
     if (rc != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (c->revoked) {
-        ngx_http_api_count(&amcf->zones[NGX_HTTP_API_ZONE_STATE], NGX_HTTP_API_N_REVOKED);
+        ctx->cause = NGX_HTTP_API_BY_REVOKED;
         return unauthenticated(r, "the session has ended");
     }
     return remember(r, ctx, c);

@@ -97,6 +97,7 @@ typedef struct {
     ngx_uint_t n_charges;
     ngx_str_t limit_status;
     enum ngx_http_api_cause_e cause; /* why it was refused */
+    const char *decision;            /* of rbac: allow, deny, deny_dry_run; NULL: not asked */
     const char *breaker;             /* the state of its service's breaker when it was asked, or NULL */
     ngx_str_t served_path;           /* of an x-operation-of: the path that the service is asked for */
     ngx_event_t body_timer;

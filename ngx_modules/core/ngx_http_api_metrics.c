@@ -137,7 +137,11 @@ ngx_int_t ngx_http_api_log_handler(ngx_http_request_t *r)
         (void)ngx_atomic_fetch_add(&cell->duration_ms, (ngx_atomic_int_t)ms);
     if (ctx && ctx->probing)
         ngx_http_api_breaker_result(ctx->operation->service, ctx, NGX_HTTP_API_UNKNOWN);
-    enum ngx_http_api_cause_e cause = ctx && ctx->cause ? ctx->cause : ngx_http_api_cause_of_status(r->err_status);
+    enum ngx_http_api_cause_e cause = ctx ? ctx->cause : NGX_HTTP_API_BY_NONE;
+    /* 408 comes without an error page: the request just ends. */
+    if (!cause)
+        cause =
+            ngx_http_api_cause_of_status(status == NGX_HTTP_REQUEST_TIME_OUT && !r->upstream ? status : r->err_status);
     if (cause)
         (void)ngx_atomic_fetch_add(&ngx_http_api_counts(&amcf->zones[NGX_HTTP_API_ZONE_STATE])->causes[cause], 1);
     return NGX_OK;

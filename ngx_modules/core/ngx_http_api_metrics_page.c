@@ -31,9 +31,9 @@ static const struct {
     [NGX_HTTP_API_N_TOKEN_L2] = {"tokens_total", "result=\"l2\"", NULL},
     [NGX_HTTP_API_N_TOKEN_VERIFIED] = {"tokens_total", "result=\"verified\"", NULL},
     [NGX_HTTP_API_N_TOKEN_REFUSED] = {"tokens_total", "result=\"refused\"", NULL},
-    [NGX_HTTP_API_N_REVOKED] = {"revoked_total", "", "Requests of sessions that have ended."},
-    [NGX_HTTP_API_N_FORBIDDEN] = {"forbidden_total", "", "Requests without the permission (dry run included)."},
-    [NGX_HTTP_API_N_INVALID] = {"invalid_total", "", "Requests whose parameters or body break the contract."},
+    [NGX_HTTP_API_N_ALLOWED] = {"rbac_total", "decision=\"allow\"", "Requests of users, by whether they may."},
+    [NGX_HTTP_API_N_DENIED] = {"rbac_total", "decision=\"deny\"", NULL},
+    [NGX_HTTP_API_N_DENIED_DRY_RUN] = {"rbac_total", "decision=\"deny_dry_run\"", NULL},
     [NGX_HTTP_API_N_RESYNCS] = {"redis_resyncs_total", "", "Times that the whole state was read from Redis."},
     [NGX_HTTP_API_N_DELTAS] = {"redis_deltas_total", "", "Changes of the state received from Redis."},
     [NGX_HTTP_API_N_REDIS_UNANSWERED] = {"redis_unanswered_total", "", "Questions that Redis answered late or never."},
@@ -71,6 +71,7 @@ static void add_redis(struct st_buf *b, const ngx_http_api_state_t *s)
     add_gauge(b, "redis_up", "1 while the edge hears Redis.", (double)s->redis_up);
     add_gauge(b, "redis_heard_age_seconds", "Since the last answer of Redis; -1: never.",
               s->heard ? (double)(ngx_time() - (time_t)s->heard) : -1);
+    add_gauge(b, "redis_round_trip_seconds", "From a question to its answer, lately.", (double)s->round_trip_us / 1e6);
     add_gauge(b, "state_age_seconds", "Since the whole state was read from Redis; -1: never.",
               s->synced ? (double)(ngx_time() - (time_t)s->synced) : -1);
     add_gauge(b, "state_ready", "1 when roles and their permissions are known.", (double)s->ready);

@@ -60,6 +60,7 @@ enum variable_e {
     VAR_DURATION_MS,
     VAR_REFUSED,
     VAR_BREAKER,
+    VAR_DECISION,
 };
 
 static const struct {
@@ -83,6 +84,7 @@ static const struct {
     {ngx_string("api_duration_ms"), VAR_DURATION_MS},
     {ngx_string("api_refused"), VAR_REFUSED},
     {ngx_string("api_breaker"), VAR_BREAKER},
+    {ngx_string("api_decision"), VAR_DECISION},
 };
 
 u_char *ngx_http_api_decimal(u_char *p, int64_t n)
@@ -125,6 +127,7 @@ static ngx_str_t value_of(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, 
     case VAR_ROLES: return ctx->identity.roles;
     case VAR_TIER: return ctx->identity.tier;
     case VAR_LIMIT_STATUS: return ctx->limit_status;
+    case VAR_DECISION: return ngx_http_api_str(ctx->decision ? ctx->decision : "");
     case VAR_BREAKER: return ngx_http_api_str(ctx->breaker ? ctx->breaker : "");
     case VAR_REFUSED: return ngx_http_api_str(ngx_http_api_cause_names[ctx->cause]);
     case VAR_CORRELATION_ID: return ctx->correlation_id;

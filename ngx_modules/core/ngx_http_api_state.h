@@ -48,6 +48,7 @@ typedef struct {
     ngx_atomic_t marks[NGX_HTTP_API_MARKS];
     ngx_atomic_t ready;                   /* roles are known */
     ngx_atomic_t redis_up, heard, synced; /* heard, synced: unix seconds of the last answer, the last resync */
+    ngx_atomic_t round_trip_us;           /* of Redis, as measured last */
     u_char *roles;                        /* the JSON text of st:edge:roles */
     size_t roles_len;
     uint64_t stamp;   /* of the newest resync */

@@ -25,6 +25,7 @@ static struct {
     ngx_msec_t asked, resynced; /* when the subscription was asked for, when the last resync began */
     ngx_uint_t waiting;         /* answers under way */
     uint64_t stamp;             /* of the resync under way */
+    int64_t pinged;             /* when the health was asked for (monotonic, us); 0: it has been answered */
     int64_t save_again;         /* not before (monotonic, us) */
     unsigned lost : 1;          /* the subscription; to be closed by the timer */
     unsigned subscribed : 1;
@@ -209,6 +210,9 @@ static void on_health(void *data, const redisReply *reply)
     const struct st_api *api = sync_state.amcf->api;
     const redisReply *r = heard(reply, REDIS_REPLY_ARRAY);
     struct st_arena a = {0};
+    if (r)
+        ngx_http_api_state(state_zone())->round_trip_us = (ngx_atomic_uint_t)(st_mono() - sync_state.pinged);
+    sync_state.pinged = 0;
     for (int i = 0; r && i < api->n_services && (size_t)i < r->elements; i++)
         set_health(api->services[i], r->element[i], &a);
     st_arena_release(&a);
@@ -310,6 +314,7 @@ static void ask_health(void)
         return;
     for (int i = 0; i < api->n_services; i++)
         argv[i + 1] = st_printf(&a, "st:health:%s", api->services[i]);
+    sync_state.pinged = sync_state.pinged ? sync_state.pinged : st_mono();
     ask(on_health, NULL, api->n_services + 1, argv);
     st_arena_release(&a);
 }

@@ -23,22 +23,35 @@ ngx_module_t ngx_http_api_rbac_module = {
     NULL,          NULL,        NULL,     NGX_MODULE_V1_PADDING,
 };
 
+/* The first permission that is needed and not given; -1: none. */
+static int missing(const ngx_http_api_main_conf_t *amcf, const ngx_http_api_ctx_t *ctx)
+{
+    const uint64_t *needed = ctx->operation->needed, *given = ctx->identity.permissions;
+    for (int w = 0; w * 64 < amcf->api->n_permissions; w++)
+        if (needed[w] & ~given[w])
+            return w * 64 + __builtin_ctzll(needed[w] & ~given[w]);
+    return -1;
+}
+
 ngx_int_t ngx_http_api_rbac_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
     const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
+    const ngx_http_api_zone_t *z = &amcf->zones[NGX_HTTP_API_ZONE_STATE];
     const loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_api_rbac_module);
-    const uint64_t *needed = ctx->operation->needed, *given = ctx->identity.permissions;
-    for (int bit = 0; bit < amcf->api->n_permissions; bit++) {
-        uint64_t mask = UINT64_C(1) << (bit % 64);
-        if (!(needed[bit / 64] & mask) || (given[bit / 64] & mask))
-            continue;
-        ngx_http_api_count(&amcf->zones[NGX_HTTP_API_ZONE_STATE], NGX_HTTP_API_N_FORBIDDEN);
-        if (!conf->dry_run)
-            return ngx_http_api_refuse(r, ST_E_FORBIDDEN, NULL, "The permission %s is needed.",
-                                       amcf->api->permissions[bit]);
-        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0, "api: dry run: %V needs the permission %s",
-                      &ctx->identity.user, amcf->api->permissions[bit]);
-    }
+    int bit = missing(amcf, ctx);
+    if (ctx->decision || (bit < 0 && !ctx->identity.user.len)) /* decided before; nobody to decide about */
+        return NGX_OK;
+    ctx->decision = bit < 0 ? "allow" : conf->dry_run ? "deny_dry_run" : "deny";
+    ngx_http_api_count(z, bit < 0         ? NGX_HTTP_API_N_ALLOWED
+                          : conf->dry_run ? NGX_HTTP_API_N_DENIED_DRY_RUN
+                                          : NGX_HTTP_API_N_DENIED);
+    if (bit < 0)
+        return NGX_OK;
+    if (!conf->dry_run)
+        return ngx_http_api_refuse(r, ST_E_FORBIDDEN, NULL, "The permission %s is needed.",
+                                   amcf->api->permissions[bit]);
+    ngx_log_error(NGX_LOG_WARN, r->connection->log, 0, "api: dry run: %V needs the permission %s", &ctx->identity.user,
+                  amcf->api->permissions[bit]);
     return NGX_OK;
 }
 

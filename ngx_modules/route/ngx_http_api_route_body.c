@@ -85,9 +85,9 @@ const char *ngx_http_api_body_detail(struct st_arena *a, int err, int64_t max)
 
 static ngx_int_t refuse(ngx_http_request_t *r, int err, int64_t max, const struct st_schema_errors *errors)
 {
-    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
     struct st_arena a = {0};
-    ngx_http_api_count(&amcf->zones[NGX_HTTP_API_ZONE_STATE], NGX_HTTP_API_N_INVALID);
+    if (err == ST_E_INVALID)
+        ngx_http_api_get_ctx(r)->cause = NGX_HTTP_API_BY_BODY;
     ngx_int_t rc = ngx_http_api_refuse(r, err, errors, "%s", ngx_http_api_body_detail(&a, err, max));
     st_arena_release(&a);
     return rc;
@@ -96,11 +96,9 @@ static ngx_int_t refuse(ngx_http_request_t *r, int err, int64_t max, const struc
 /* "Send application/json or audio/mpeg." */
 static ngx_int_t refuse_type(ngx_http_request_t *r, const struct st_api_operation *op)
 {
-    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
     struct st_buf list = ST_BUF(1024);
     for (int i = 0; i < op->n_bodies; i++)
         st_buf_printf(&list, "%s%s", i ? " or " : "", op->bodies[i].type);
-    ngx_http_api_count(&amcf->zones[NGX_HTTP_API_ZONE_STATE], NGX_HTTP_API_N_INVALID);
     ngx_int_t rc = ngx_http_api_refuse(r, ST_E_MEDIA_TYPE, NULL, "Send %s%s.", list.failed ? "another type" : list.data,
                                        op->body_memory ? ", in UTF-8" : "");
     st_buf_release(&list);

@@ -59,6 +59,10 @@ static ngx_int_t server_rewrite_handler(ngx_http_request_t *r)
     if (r->internal) /* an error page for a request that was broken before it came here */
         return NGX_DECLINED;
     const char *fault = st_path_fault((const char *)ctx->path.data, ctx->path.len);
+    ctx->cause = fault                                   ? NGX_HTTP_API_BY_PATH
+                 : r->http_version < NGX_HTTP_VERSION_10 ? NGX_HTTP_API_BY_MALFORMED
+                 : headers.repeated                      ? NGX_HTTP_API_BY_HEADER
+                                                         : NGX_HTTP_API_BY_NONE;
     if (fault)
         return ngx_http_api_refuse(r, ST_E_INVALID, NULL, "The path %s.", fault);
     if (r->http_version < NGX_HTTP_VERSION_10)
@@ -128,7 +132,6 @@ int ngx_http_api_params(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, st
 
 ngx_int_t ngx_http_api_params_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
-    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
     struct st_schema_errors errors = {.count = 0};
     json_t *params;
     const struct st_api_operation *op = ctx->match.operation;
@@ -138,7 +141,6 @@ ngx_int_t ngx_http_api_params_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ct
         return NGX_OK;
     if (ngx_http_api_params(r, ctx, ngx_http_api_scratch(), &params, &errors) == 0)
         return NGX_OK;
-    ngx_http_api_count(&amcf->zones[NGX_HTTP_API_ZONE_STATE], NGX_HTTP_API_N_INVALID);
     return ngx_http_api_refuse(r, ST_E_INVALID, &errors, "The parameters are not as this operation wants them.");
 }
 

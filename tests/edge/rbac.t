@@ -111,9 +111,23 @@ the last known state was not read
 
 === a dry run lets pass and tells the log
 --- http_config eval
-Storytelling::Edge::http_config() . 'api_rbac_dry_run on;'
+Storytelling::Edge::http_config() . 'api_rbac_dry_run on; add_header X-Decision $api_decision;'
 --- request
 DELETE /v1/things/a
 --- more_headers eval: bearer(roles => ['reader'])
+--- response_headers
+X-Decision: deny_dry_run
 --- error_log
 api: dry run: user-1 needs the permission thing:delete
+
+=== the decision as a variable: allowed, denied, nothing to decide
+--- http_config eval
+Storytelling::Edge::http_config() . 'add_header X-Decision $api_decision always;'
+--- request eval
+['GET /v1/things', 'DELETE /v1/things/a', 'GET /v1/free', 'GET /v1/things']
+--- more_headers eval
+[(map { bearer(roles => ['reader']) } 1 .. 3), '']
+--- error_code eval
+[200, 403, 200, 401]
+--- response_headers eval
+['X-Decision: allow', 'X-Decision: deny', '!X-Decision', '!X-Decision']
