@@ -68,6 +68,7 @@ static ngx_int_t body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         /* The rest of the body is nobody's: the connection ends with the answer, after what lingers was read. */
         r->keepalive = 0;
         r->lingering_close = 1;
+        ctx->cause = s->err == ST_E_INVALID ? NGX_HTTP_API_BY_BODY : ngx_http_api_cause_of(s->err);
         ngx_http_api_body_in_time(ctx);
         return st_err_status(s->err);
     }
