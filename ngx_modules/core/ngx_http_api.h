@@ -130,6 +130,9 @@ ngx_http_api_step_pt ngx_http_api_breaker_step, ngx_http_api_probe_step;
 ngx_http_api_step_pt ngx_http_api_route_step, ngx_http_api_auth_step, ngx_http_api_params_step, ngx_http_api_limit_step,
     ngx_http_api_rbac_step, ngx_http_api_body_step, ngx_http_api_shape_step;
 
+/* shape: adds to the answer to OPTIONS what a browser's preflight wants to know; methods: the value of Allow. */
+ngx_int_t ngx_http_api_preflight(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, const ngx_str_t *methods);
+
 /* The parameters of a request that has an operation, decoded and checked as st_api_params does. */
 int ngx_http_api_params(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, struct st_arena *a, json_t **ret_params,
                         struct st_schema_errors *ret_errors);

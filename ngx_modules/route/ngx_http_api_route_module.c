@@ -77,7 +77,7 @@ static ngx_int_t server_rewrite_handler(ngx_http_request_t *r)
 
 /* --- steps --- */
 
-static ngx_int_t add_allow(ngx_http_request_t *r, unsigned allow)
+static ngx_int_t add_allow(ngx_http_request_t *r, unsigned allow, ngx_str_t *ret)
 {
     ngx_str_t value = {0, ngx_pnalloc(r->pool, sizeof("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"))};
     if (!value.data)
@@ -92,6 +92,7 @@ static ngx_int_t add_allow(ngx_http_request_t *r, unsigned allow)
     }
     p = ngx_sprintf(p, "OPTIONS");
     value.len = (size_t)(p - value.data);
+    *ret = value;
     return ngx_http_api_add_header(r, "Allow", &value);
 }
 
@@ -102,11 +103,13 @@ ngx_int_t ngx_http_api_route_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx
     if (!op && !ctx->match.allow)
         return ngx_http_api_refuse(r, ST_E_NOT_FOUND, NULL, "No operation has this path.");
     if (!op) {
-        if (add_allow(r, ctx->match.allow) != NGX_OK)
+        ngx_str_t methods, empty = ngx_string("");
+        if (add_allow(r, ctx->match.allow, &methods) != NGX_OK)
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         if (r->method != NGX_HTTP_OPTIONS)
             return ngx_http_api_refuse(r, ST_E_METHOD, NULL, "This path has other methods: see Allow.");
-        ngx_str_t empty = ngx_string("");
+        if (ngx_http_api_preflight(r, ctx, &methods) != NGX_OK)
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
         ngx_http_finalize_request(r, ngx_http_api_send(r, NGX_HTTP_NO_CONTENT, "", &empty));
         return NGX_DONE;
     }

@@ -5,8 +5,17 @@
 
 enum { NGX_HTTP_API_SHAPE_MAX = 1024 * 1024 }; /* bytes of an answer that is held in memory */
 
-/* Adds the filter of answers that a contract transforms. */
+typedef struct {
+    ngx_array_t *origins; /* const char *: api_cors_origin; NULL: none */
+    bool any_origin;      /* it is * */
+    ngx_flag_t credentials;
+} ngx_http_api_shape_loc_conf_t;
+
+/* Each adds a filter of answers. */
 void ngx_http_api_transform_filter(void);
+void ngx_http_api_cors_filter(void);
+
+char *ngx_http_api_cors_origin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* Answers held in memory: a buffer in the request's pool that grows up to NGX_HTTP_API_SHAPE_MAX. */
 typedef struct {

@@ -4,13 +4,21 @@
  */
 #include "ngx_http_api_shape.h"
 
+static void *create_loc_conf(ngx_conf_t *cf);
+static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 static ngx_int_t init(ngx_conf_t *cf);
 
+enum { ANYWHERE = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF };
+
 static ngx_command_t commands[] = {
+    {ngx_string("api_cors_origin"), ANYWHERE | NGX_CONF_1MORE, ngx_http_api_cors_origin, NGX_HTTP_LOC_CONF_OFFSET, 0,
+     NULL},
+    {ngx_string("api_cors_credentials"), ANYWHERE | NGX_CONF_FLAG, ngx_conf_set_flag_slot, NGX_HTTP_LOC_CONF_OFFSET,
+     offsetof(ngx_http_api_shape_loc_conf_t, credentials), NULL},
     ngx_null_command,
 };
 
-static ngx_http_module_t module_ctx = {NULL, init, NULL, NULL, NULL, NULL, NULL, NULL};
+static ngx_http_module_t module_ctx = {NULL, init, NULL, NULL, NULL, NULL, create_loc_conf, merge_loc_conf};
 
 ngx_module_t ngx_http_api_shape_module = {
     NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE,       NULL, NULL, NULL, NULL,
@@ -54,10 +62,34 @@ bool ngx_http_api_is_json(const ngx_http_request_t *r)
            (type->len == len || type->data[len] == ';' || type->data[len] == ' ');
 }
 
+static void *create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_api_shape_loc_conf_t *conf = ngx_pcalloc(cf->pool, sizeof(*conf));
+    if (conf)
+        conf->credentials = NGX_CONF_UNSET;
+    return conf;
+}
+
+static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    const ngx_http_api_shape_loc_conf_t *prev = parent;
+    ngx_http_api_shape_loc_conf_t *conf = child;
+    ngx_conf_merge_value(conf->credentials, prev->credentials, 0);
+    if (!conf->origins) {
+        conf->origins = prev->origins;
+        conf->any_origin = prev->any_origin;
+    }
+    if (conf->any_origin && conf->credentials)
+        return "api_cors_credentials needs origins by name";
+    return NGX_CONF_OK;
+}
+
 static ngx_int_t init(ngx_conf_t *cf)
 {
     const ngx_http_api_main_conf_t *amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_api_core_module);
-    if (amcf->api)
-        ngx_http_api_transform_filter();
+    if (!amcf->api)
+        return NGX_OK;
+    ngx_http_api_cors_filter();
+    ngx_http_api_transform_filter();
     return NGX_OK;
 }

@@ -119,6 +119,21 @@ struct st_api_transform {
     bool maps_query;                  /* false: the query goes on as it came */
 };
 
+/* x-cors: {origins: [https://app.example.com], credentials: true}; origins: ['*'] is everybody, without credentials. */
+struct st_api_cors {
+    const char *const *origins;
+    int n_origins;
+    bool any, credentials;
+};
+
+/* x-cache: {for: 60s, tag: "story/{storyId}", vary: [Accept-Language]}, of a public GET. */
+struct st_api_cache {
+    int64_t for_s;
+    const char *tag; /* what is dropped together; the default is the operationId */
+    const char *const *vary;
+    int n_vary;
+};
+
 struct st_api_operation {
     int index; /* 0 … n-1 over all contracts */
     const char *id;
@@ -149,6 +164,8 @@ struct st_api_operation {
      */
     const struct st_api_operation *of;
     const struct st_api_transform *request, *response; /* or NULL */
+    const struct st_api_cors *cors;                    /* x-cors, or NULL */
+    const struct st_api_cache *cache;                  /* x-cache, or NULL */
     const char *file;
     int line;
 };
@@ -204,6 +221,12 @@ int st_api_method(const char *name, size_t len);
  */
 const char *st_api_target(const struct st_api_operation *op, const json_t *params, const char *query, size_t query_len,
                           struct st_arena *a);
+
+/* The tag of a match whose operation has a cache: parameters as they stand in the path. */
+const char *st_api_cache_tag(const struct st_api_match *m, struct st_arena *a);
+
+/* Is s an origin as browsers send it: scheme://host[:port], http or https, in lower case? */
+bool st_api_is_origin(const char *s);
 
 /* The text of a value; NULL when its parameter did not come. */
 const char *st_api_value_text(const struct st_api_value *value, const json_t *params, struct st_arena *a);

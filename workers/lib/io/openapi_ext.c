@@ -31,7 +31,7 @@ static int64_t parse_unit(struct st_arena *a, const char *s, const struct unit *
     return 0;
 }
 
-static int64_t parse_span(struct st_arena *a, const char *s, int64_t max_us)
+int64_t st_contract_span(struct st_arena *a, const char *s, int64_t max_us)
 {
     static const struct unit units[] = {{"ms", 1000},
                                         {"s", 1000000},
@@ -50,7 +50,7 @@ static bool parse_rate(struct st_arena *a, const char *s, struct st_api_rate *re
     if (!slash)
         return false;
     int64_t count = parse_unit(a, st_strndup(a, s, (size_t)(slash - s)), plain, MAX_RATE);
-    int64_t period = parse_span(a, slash + 1, MAX_PERIOD);
+    int64_t period = st_contract_span(a, slash + 1, MAX_PERIOD);
     if (!count || !period)
         return false;
     *ret = (struct st_api_rate){.count = count, .period_us = period, .burst = count};
@@ -136,7 +136,7 @@ static void read_limits(struct st_contract *c, const json_t *list, const char *a
 static void read_timeout(struct st_contract *c, const char *text, const char *at, struct st_api_operation *op)
 {
     enum { DEFAULT_MS = 10000 };
-    int64_t us = text ? parse_span(c->r->arena, text, MAX_TIMEOUT_MS * 1000) : DEFAULT_MS * INT64_C(1000);
+    int64_t us = text ? st_contract_span(c->r->arena, text, MAX_TIMEOUT_MS * 1000) : DEFAULT_MS * INT64_C(1000);
     if (!us)
         st_contract_mistake(c, at, "x-timeout must be a time such as 500ms or 30s, at most 1h");
     op->timeout_ms = (int)(us / 1000);

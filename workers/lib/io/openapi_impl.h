@@ -112,6 +112,13 @@ void st_values_error(struct st_schema_errors *errors, const char *pointer, const
 void st_contract_read_transforms(struct st_contract *c, const json_t *json, const char *pointer,
                                  struct st_api_operation *op);
 
+/* x-cors and x-cache; after st_contract_read_transforms, which notes the security. */
+void st_contract_read_public(struct st_contract *c, const json_t *json, const char *pointer,
+                             struct st_api_operation *op);
+
+/* A positive time such as "30s", in microseconds; 0 when it is none, or more than max_us. */
+int64_t st_contract_span(struct st_arena *a, const char *s, int64_t max_us);
+
 /* Links every x-operation-of to its operation, when all files were read. */
 void st_contract_link_versions(struct st_api_reader *r);
 

@@ -170,6 +170,7 @@ void st_contract_read_path(struct st_contract *c, const char *path, const json_t
         read_security(c, json, at, &op);
         st_contract_read_extensions(c, json, at, &op);
         st_contract_read_transforms(c, json, at, &op);
+        st_contract_read_public(c, json, at, &op);
         add_operation(c->r, &op);
         found++;
     }

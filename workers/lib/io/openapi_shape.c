@@ -117,6 +117,7 @@ static const struct shape operation = {
                             {.name = "x-deprecated-since", .kind = TEXT},
                             {.name = "x-sunset", .kind = TEXT},
                             {.name = "x-operation-of", .kind = TEXT},
+                            {.name = "x-cors", .kind = ANY},
                             {.name = "x-request-transform", .kind = ANY},
                             {.name = "x-response-transform", .kind = ANY},
                             {.name = NULL}},
