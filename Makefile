@@ -13,7 +13,7 @@ STORY ?=
 FUZZ_SECONDS ?= 20
 JOBS ?= $(shell nproc)
 
-# Debian packages: to build and run; to test besides; to fuzz besides.
+# Debian packages: to build and run; to test besides; to fuzz besides; the edge's peers in its benchmark.
 PACKAGES := \
 	gcc libc6-dev make perl curl openssl nginx nginx-dev redis-server postgresql ffmpeg espeak-ng-data \
 	libpq-dev libhiredis-dev libjansson-dev libjwt-dev libcurl4-openssl-dev libssl-dev libmicrohttpd-dev \
@@ -24,11 +24,12 @@ TEST_PACKAGES := libcmocka-dev libtest-base-perl libio-socket-ssl-perl pocketsph
 FUZZ_PACKAGES := clang
 # Whoever has npm keeps it, wherever it came from.
 PACKAGES += $(if $(shell command -v npm),,npm)
+BENCH_PACKAGES := haproxy libnginx-mod-http-lua libnginx-mod-http-js lua-cjson lua-resty-core
 
 # --- verbs -------------------------------------------------------------------------------------------------------
 
 # Verbs go step by step, whatever -j says; the inner make, which builds files, takes all processors.
-INNER := all programs tests fuzzers $(BUILD)/%
+INNER := all programs tests fuzzers tools $(BUILD)/%
 ifneq ($(filter-out $(INNER),$(or $(MAKECMDGOALS),help)),)
 .NOTPARALLEL:
 endif
@@ -37,7 +38,7 @@ INNER_MAKE = $(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 INSTANCE = --var '$(VAR)' --build '$(BUILD)' $(if $(PORT),--port '$(PORT)')
 EXAMPLE = $(firstword $(wildcard config/examples/*.txt))
 
-.PHONY: help deps deps-test build run down status test test-asan check lint format asan bench fuzz new-service clean
+.PHONY: help deps deps-test build run down status test test-asan check lint format asan bench deps-bench fuzz new-service clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -86,10 +87,17 @@ asan: deps-test build ## unit, api and flow suites under AddressSanitizer and UB
 
 test-asan: asan
 
-bench: deps-test build ## measure; figures also in build/bench/<suite>.json: SUITE=platform
-	@mkdir -p $(BUILD)/bench
-	@status=0; for suite in $(or $(SUITE),$(sort $(basename $(notdir $(wildcard tests/bench/*.bench))))); do echo "== $$suite"; \
+deps-bench: deps-test ## the same, with the gateways that the edge is compared with
+	@systemd/deps $(BENCH_PACKAGES)
+
+BENCHES := $(sort $(basename $(notdir $(wildcard tests/bench/*.bench))))
+bench: $(if $(filter edge,$(or $(SUITE),$(BENCHES))),deps-bench,deps-test) build ## measure; figures also in build/bench/<suite>.json: SUITE=platform
+	+@$(INNER_MAKE) tools
+	@status=0; for suite in $(or $(SUITE),$(BENCHES)); do echo "== $$suite"; \
 		tests/bench/$$suite.bench --build '$(BUILD)' --out "$(BUILD)/bench/$$suite.json" || status=1; done; exit $$status
+
+bench-%: ## one suite: platform speech edge
+	@$(MAKE) bench SUITE=$*
 
 fuzz: ## feed each parser hostile bytes: FUZZ_SECONDS=20 for each
 	@systemd/deps $(PACKAGES) $(FUZZ_PACKAGES)
@@ -136,7 +144,8 @@ sources = $(filter-out workers/narration/speak_%,$(wildcard workers/$(1)/*.c))
 SPEAK_SOURCES := $(wildcard workers/narration/speak_*.c)
 TEST_SOURCES := $(wildcard tests/unit/test_*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
-SOURCES := $(LIB_SOURCES) $(wildcard workers/*/*.c) $(TEST_SOURCES) $(FUZZ_SOURCES)
+BENCH_SOURCES := $(wildcard tests/bench/tools/*.c)
+SOURCES := $(LIB_SOURCES) $(wildcard workers/*/*.c) $(TEST_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)
 
 LIBRARY := $(BUILD)/libst.a
 ARCHIVES := $(FOLDERS:%=$(BUILD)/lib/%.a)
@@ -144,14 +153,17 @@ PROGRAMS := $(SERVICES:%=$(BUILD)/bin/%d) $(if $(SPEAK_SOURCES),$(BUILD)/bin/nar
 	$(if $(wildcard workers/storyctl/*.c),$(BUILD)/bin/storyctl)
 TESTS := $(TEST_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
 FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/%)
+BENCH_TOOLS := $(BENCH_SOURCES:tests/bench/tools/%.c=$(BUILD)/bench/%)
 MODULE := $(BUILD)/ngx_http_api_module.so
 DOCS := $(BUILD)/ui/docs.stamp
+FASTIFY := $(BUILD)/bench/fastify/npm.stamp
 
-.PHONY: all programs tests fuzzers
+.PHONY: all programs tests fuzzers tools
 all: programs $(MODULE) $(DOCS)
 programs: $(PROGRAMS)
 tests: $(TESTS)
 fuzzers: $(FUZZERS)
+tools: $(BENCH_TOOLS) $(FASTIFY)
 
 # Objects are made anew when the flags change, archives also when a source has gone.
 $(BUILD)/%.stamp: FORCE
@@ -209,6 +221,14 @@ $(DOCS): $(wildcard ui/docs/*)
 		'(npm config set registry URL); then run make again.' >&2; exit 1; }
 	@cp ui/docs/*.{html,js,css} $(BUILD)/npm/node_modules/swagger-ui-dist/{LICENSE,swagger-ui.css,swagger-ui-bundle.js} \
 		$(BUILD)/ui/docs && touch $@
+
+$(BUILD)/bench/%: $(OBJ)/tests/bench/tools/%.o $(LIBRARY) $(BUILD)/link.stamp
+	$(link)
+
+$(FASTIFY): $(wildcard tests/bench/peers/fastify/package*.json)
+	@echo '  NPM   tests/bench/peers/fastify'
+	@rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D)
+	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@
 
 .PRECIOUS: $(OBJ)/%.o
 -include $(patsubst %.o,%.d,$(call object,$(SOURCES)))

@@ -57,13 +57,14 @@ sub percentile {
 
 sub _round { return 0 + sprintf '%.4g', $_[0] }
 
-# target: '< 3', '>= 70' or undef.
+# target: '< 3', '<= 3', '> 70', '>= 70' or undef.
 sub figure {
     my ($self, $name, $unit, $target, @values) = @_;
     my $value = ref $values[-1] ? (pop @values)->{value} : median(@values);
     die "$name: nothing was measured\n" if !defined $value;
     my ($than, $limit) = split ' ', $target // '';
-    my $met = !defined $than ? undef : $than eq '<' ? $value < $limit : $than eq '>=' ? $value >= $limit : die "$name: $target\n";
+    my %holds = ('<' => $value < ($limit // 0), '<=' => $value <= ($limit // 0), '>' => $value > ($limit // 0), '>=' => $value >= ($limit // 0));
+    my $met = !defined $than ? undef : $holds{$than} // die "$name: $target\n";
     my @spread = @values > 1 ? (_round(min @values), _round(max @values)) : ();
     push @{$self->{figures}}, {
         figure => $name, value => _round($value), unit => $unit, target => $target, spread => @spread ? \@spread : undef,
