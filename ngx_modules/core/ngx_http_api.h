@@ -70,6 +70,7 @@ typedef struct {
 
 typedef struct {
     ngx_flag_t enable;
+    enum { NGX_HTTP_API_WHOLE, NGX_HTTP_API_LIVE, NGX_HTTP_API_READY } health; /* what api_health tells there */
 } ngx_http_api_loc_conf_t;
 
 /* Who asks. Strings are "" when there is none; they live in the request's pool, with a NUL behind them. */
@@ -205,6 +206,8 @@ ngx_int_t ngx_http_api_only_get(ngx_http_request_t *r);
 /* The buffer's text as the answer; releases the buffer. */
 ngx_int_t ngx_http_api_send_buf(ngx_http_request_t *r, ngx_uint_t status, const char *type, struct st_buf *b);
 ngx_int_t ngx_http_api_metrics_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_api_health_handler(ngx_http_request_t *r);
+char *ngx_http_api_health_kind(ngx_conf_t *cf, ngx_http_api_loc_conf_t *alcf); /* the argument of api_health */
 char *ngx_http_api_page(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_int_t ngx_http_api_add_variables(ngx_conf_t *cf);
 ngx_int_t ngx_http_api_init_filter(ngx_conf_t *cf);

@@ -12,6 +12,8 @@
  * statuses 502, 503 and 504. A client that hangs up tells nothing. Workers count in cells of their own; only a failure
  * sums them up.
  */
+#include "base/base.h"
+
 #include "ngx_http_api_metrics.h"
 
 enum ngx_http_api_breaker_state_e { NGX_HTTP_API_CLOSED, NGX_HTTP_API_HALF_OPEN, NGX_HTTP_API_OPEN };
@@ -37,6 +39,13 @@ typedef struct {
     ngx_uint_t n_cells;
     ngx_http_api_window_t cells[];
 } ngx_http_api_breaker_t;
+
+/* The state as it is now: open whose time is over counts as half-open, also when nobody has asked yet. */
+static inline enum ngx_http_api_breaker_state_e ngx_http_api_breaker_now(const ngx_http_api_breaker_t *b)
+{
+    bool over = (ngx_msec_int_t)(b->until - ngx_current_msec) <= 0;
+    return b->state == NGX_HTTP_API_OPEN && over ? NGX_HTTP_API_HALF_OPEN : (enum ngx_http_api_breaker_state_e)b->state;
+}
 
 /* api_breaker */
 typedef struct {

@@ -59,7 +59,7 @@ static void add_breakers(struct st_buf *b, const ngx_http_api_main_conf_t *amcf)
     add_help(b, "breaker_state", "gauge", "Circuit breaker of each service: 0 closed, 1 half-open, 2 open.");
     for (int i = 0; i < amcf->api->n_services; i++)
         st_buf_printf(b, PREFIX "breaker_state{service=\"%s\"} %llu\n", amcf->services[i].name,
-                      (unsigned long long)amcf->services[i].breaker->state);
+                      (unsigned long long)ngx_http_api_breaker_now(amcf->services[i].breaker));
     add_help(b, "breaker_opened_total", "counter", "Times that a breaker has opened.");
     for (int i = 0; i < amcf->api->n_services; i++)
         st_buf_printf(b, PREFIX "breaker_opened_total{service=\"%s\"} %llu\n", amcf->services[i].name,

@@ -1,12 +1,5 @@
-/* What the edge answers itself: /health, /openapi.json, and nginx's own errors as problem+json. */
+/* What the edge answers itself: /openapi.json, and nginx's own errors as problem+json. */
 #include "ngx_http_api.h"
-
-enum {
-    HEARD_S = 10, /* Redis is away when nothing was heard for so long; it is asked every second */
-};
-
-static const char *const health_names[] = {
-    [NGX_HTTP_API_UNHEALTHY] = "unhealthy", [NGX_HTTP_API_DEGRADED] = "degraded", [NGX_HTTP_API_HEALTHY] = "healthy"};
 
 ngx_int_t ngx_http_api_send_buf(ngx_http_request_t *r, ngx_uint_t status, const char *type, struct st_buf *b)
 {
@@ -42,76 +35,6 @@ static ngx_int_t openapi_handler(ngx_http_request_t *r)
     etag->value = amcf->openapi_etag;
     r->headers_out.etag = etag;
     return ngx_http_api_send(r, NGX_HTTP_OK, "application/json", &amcf->openapi);
-}
-
-/* --- health --- */
-
-static enum ngx_http_api_health_e worse(enum ngx_http_api_health_e a, enum ngx_http_api_health_e b)
-{
-    return ngx_min(a, b);
-}
-
-static void dependency(struct st_buf *b, const char *name, enum ngx_http_api_health_e health)
-{
-    st_buf_printf(b, "%s\"%s\":\"%s\"", b->len ? "," : "", name, health_names[health]);
-}
-
-/*
- * The whole is unhealthy when it can serve nobody: no service is well enough to answer, or nobody's permissions are
- * known. It is degraded when a part of it is. A service that has not been heard of is unhealthy.
- */
-static enum ngx_http_api_health_e gather(const ngx_http_api_main_conf_t *amcf, struct st_buf *ret_dependencies)
-{
-    const ngx_http_api_zone_t *z = &amcf->zones[NGX_HTTP_API_ZONE_STATE];
-    ngx_http_api_state_t *s = ngx_http_api_state(z);
-    ngx_http_api_health_t known[NGX_HTTP_API_SERVICES];
-    ngx_shmtx_lock(&z->shpool->mutex);
-    ngx_uint_t n_known = s->n_health;
-    ngx_memcpy(known, s->health, sizeof(known));
-    ngx_shmtx_unlock(&z->shpool->mutex);
-
-    enum ngx_http_api_health_e best = NGX_HTTP_API_UNHEALTHY, worst = NGX_HTTP_API_HEALTHY;
-    enum ngx_http_api_health_e database = n_known ? NGX_HTTP_API_HEALTHY : NGX_HTTP_API_UNHEALTHY;
-    bool heard = s->redis_up && ngx_time() - (time_t)s->heard <= HEARD_S;
-    enum ngx_http_api_health_e bus = heard ? NGX_HTTP_API_HEALTHY : NGX_HTTP_API_UNHEALTHY;
-    for (int i = 0; i < amcf->api->n_services; i++) {
-        enum ngx_http_api_health_e health = NGX_HTTP_API_UNHEALTHY;
-        for (ngx_uint_t k = 0; k < n_known; k++) {
-            if (!st_streq(known[k].service, amcf->api->services[i]))
-                continue;
-            health = known[k].status;
-            database = worse(database, known[k].database);
-            bus = worse(bus, known[k].bus);
-        }
-        dependency(ret_dependencies, amcf->api->services[i], health);
-        best = ngx_max(best, health);
-        worst = worse(worst, health);
-    }
-    dependency(ret_dependencies, "database", database);
-    dependency(ret_dependencies, "eventBus", bus);
-    if (best == NGX_HTTP_API_UNHEALTHY || !s->ready)
-        return NGX_HTTP_API_UNHEALTHY;
-    return worse(worst, worse(database, bus)) == NGX_HTTP_API_HEALTHY ? NGX_HTTP_API_HEALTHY : NGX_HTTP_API_DEGRADED;
-}
-
-static ngx_int_t health_handler(ngx_http_request_t *r)
-{
-    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
-    struct st_buf dependencies = ST_BUF(NGX_HTTP_API_PAGE_MAX), b = ST_BUF(NGX_HTTP_API_PAGE_MAX);
-    ngx_str_t cache = ngx_string("no-store");
-    ngx_int_t rc = ngx_http_api_only_get(r);
-    if (rc != NGX_DECLINED)
-        return rc;
-    if (ngx_http_api_add_header(r, "Cache-Control", &cache) != NGX_OK)
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    enum ngx_http_api_health_e health = gather(amcf, &dependencies);
-    if (health == NGX_HTTP_API_UNHEALTHY)
-        ngx_http_api_retry_after(r, NGX_HTTP_API_RETRY_AFTER_S);
-    st_buf_printf(&b, "{\"status\":\"%s\",\"version\":\"" ST_VERSION "\",\"dependencies\":{%s}}\n",
-                  health_names[health], dependencies.data);
-    st_buf_release(&dependencies);
-    return ngx_http_api_send_buf(r, health == NGX_HTTP_API_UNHEALTHY ? NGX_HTTP_SERVICE_UNAVAILABLE : NGX_HTTP_OK,
-                                 "application/json", &b);
 }
 
 /* --- nginx's own errors --- */
@@ -167,7 +90,7 @@ char *ngx_http_api_page(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         const char *directive;
         ngx_http_handler_pt handler;
     } pages[] = {
-        {"api_health", health_handler},
+        {"api_health", ngx_http_api_health_handler},
         {"api_metrics", ngx_http_api_metrics_handler},
         {"api_openapi", openapi_handler},
         {"api_problem", problem_handler},
@@ -183,5 +106,5 @@ char *ngx_http_api_page(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     /* These take no body, and the answer to one that is too large must not be refused for its size again. */
     clcf->client_max_body_size = 0;
     alcf->enable = 0;
-    return NGX_CONF_OK;
+    return cf->args->nelts > 1 ? ngx_http_api_health_kind(cf, alcf) : NGX_CONF_OK;
 }

@@ -70,6 +70,7 @@ setting('a Redis that nobody knows', qr/host not found/, http => 'api_redis nowh
 setting('a Redis with a path behind it', qr/invalid host/, http => 'api_redis localhost:6379/1;');
 setting('a zone that nobody knows', qr/knows the zones/, http => 'api_zone other 1m;');
 setting('a zone that is too small', qr/64k or more/, http => 'api_zone limits 1k;');
+setting('a health of another kind', qr/takes "live" or "ready"/, server => 'location /h { api_health well; }');
 setting('a breaker of nonsense', qr/"share=200%" is not of off/, http => 'api_breaker share=200%;');
 setting('a breaker without a unit', qr/"share=50" is not of/, http => 'api_breaker min=10 share=50;');
 setting('a breaker twice', qr/is duplicate/, http => 'api_breaker off; api_breaker off;');

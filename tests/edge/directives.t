@@ -21,8 +21,11 @@ my %PLACE = (MAIN => 'http', SRV => 'server', LOC => 'location', UPS => 'upstrea
 my %TAKES = (NOARGS => [0, 0], FLAG => [1, 1], (map { ("TAKE$_" => [$_, $_]) } 1 .. 7), TAKE12 => [1, 2], TAKE13 => [1, 3], TAKE23 => [2, 3],
     TAKE123 => [1, 3], TAKE1234 => [1, 4], '1MORE' => [1, 99], '2MORE' => [2, 99], ANY => [0, 99]);
 my %coded;
-while ($code =~ /\{\s*ngx_string\("(api(?:_\w+)?)"\),\s*((?:\s*\|?\s*NGX_\w+_CONF|\s*\|?\s*NGX_CONF_\w+)+)\s*,/g) {
+my %macros = $code =~ /^(?:#define (?=\w)|enum \{ )(\w+)\s+=?\s*\(?(NGX_HTTP_\w+_CONF[^\n)}]*)/mg;
+while ($code =~ /\{\s*ngx_string\("(api(?:_\w+)?)"\),\s*([A-Z][A-Z0-9_|\s]+),/g) {
     my ($name, $flags) = ($1, $2);
+    $flags =~ s/\b(\w+)\b/$macros{$1} \/\/ $1/ge;
+    next if $flags !~ /_CONF\b/;    # a variable, a zone
     my @places = map { $PLACE{$_} // die "$name: $_" } $flags =~ /NGX_HTTP_(\w+?)_CONF/g;
     my @takes  = map { $TAKES{$_} // die "$name: $_" } $flags =~ /NGX_CONF_(\w+)/g;
     $coded{$name} = {places => join(', ', sort @places), least => (sort { $a <=> $b } map { $_->[0] } @takes)[0], most => (sort { $b <=> $a } map { $_->[1] } @takes)[0],

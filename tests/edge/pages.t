@@ -23,11 +23,26 @@ is $r->{status}, 405, 'POST is refused';
 is $r->{headers}{allow}, 'GET, HEAD', 'with the methods there are';
 is json($r->{body})->{code}, 'method_not_allowed', 'as a problem';
 
-# --- /health without Redis and services ---
+# --- /health without Redis: nobody reports, so a service is well until it fails ---
 $r = $edge->get('/health');
-is $r->{status}, 503, 'no service: unhealthy';
-is_deeply [sort keys %{json($r->{body})}], [qw(dependencies status version)], 'in the shape of the document';
+is $r->{status}, 200, 'no service has failed: healthy';
+is_deeply json($r->{body}), {status => 'healthy', version => '0.1.0', dependencies => {map { $_ => 'healthy' } qw(dead echo slow)}}, 'in the shape of the document';
 is $r->{headers}{'cache-control'}, 'no-store', 'nobody keeps it';
+$edge->get('/v1/dead') for 1 .. 20;
+$r = json($edge->get('/health')->{body});
+is $r->{status}, 'degraded', 'a service whose breaker is open';
+is $r->{dependencies}{dead}, 'unhealthy', 'is not well';
+is_deeply json($edge->get('/health/live')->{body}), {status => 'healthy', version => '0.1.0', dependencies => {}}, 'the edge lives';
+$r = $edge->get('/health/ready');
+is $r->{status}, 200, 'and is ready';
+is_deeply json($r->{body})->{dependencies}, {permissions => 'healthy'}, 'because it knows who may what';
+{
+    my $other = Storytelling::Edge->nginx(no_state => 1);
+    $other->start or die $other->error_log;
+    is $other->get('/health/ready')->{status}, 503, 'an edge that knows nothing is not ready';
+    is $other->get('/health/live')->{status}, 200, 'but lives';
+    is $other->get('/health')->{status}, 503, 'and is of no use';
+}
 
 # --- /metrics ---
 $edge->get('/v1/nothing');

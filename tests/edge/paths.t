@@ -94,7 +94,7 @@ GET /v1/free?/../me
 --- request eval
 ['GET /health', 'GET //health', 'GET /%68ealth', 'GET /health/', 'GET /v1/../health']
 --- error_code eval
-[503, 400, 400, 404, 400]
+[200, 400, 400, 404, 400]
 
 === inner locations are not for clients
 --- request eval

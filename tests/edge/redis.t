@@ -96,6 +96,8 @@ Storytelling::Edge::stop_child($redis, 'KILL');
 ok wait_for(sub { (health()->{dependencies}{eventBus} // '') eq 'unhealthy' }, 15), 'health tells that Redis is away';
 is health()->{status}, 'degraded', 'degraded, not down';
 is $edge->get('/health')->{status}, 200, 'and 200';
+is_deeply json($edge->get('/health/ready')->{body}), {status => 'degraded', version => '0.1.0', dependencies => {permissions => 'healthy', eventBus => 'unhealthy'}},
+    'the edge itself is ready all the same';
 is status(GET => '/v1/things'), 200, 'requests go on with the last known state';
 is status(GET => '/v1/me', sid => 's1', sub => 'u3'), 401, 'revoked stays revoked';
 is status(GET => '/v1/things', sub => 'u1'), 403, 'overrides stay';

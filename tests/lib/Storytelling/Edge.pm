@@ -174,6 +174,8 @@ sub server_config {
         error_page 494 =431 /_problem;
         location = /_problem { internal; api_problem; }
         location = /health { api_health; }
+        location = /health/live { api_health live; }
+        location = /health/ready { api_health ready; }
         location = /metrics { api_metrics; }
         location = /openapi.json { api_openapi; }
         location / { client_max_body_size 256k; proxy_pass http://$api_service; }
