@@ -51,6 +51,7 @@ typedef struct {
     ngx_http_api_operation_t *operations;
     ngx_http_api_service_t *services; /* as api->services */
     ngx_http_api_slot_t *unmatched;   /* counters of what is no operation */
+    ngx_str_t title;                  /* of the merged contracts */
     ngx_str_t openapi, openapi_etag;
 
     ngx_str_t redis;      /* path of the unix socket, or the address, NUL-terminated */

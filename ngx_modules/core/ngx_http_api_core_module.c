@@ -38,6 +38,8 @@ static ngx_command_t commands[] = {
      ngx_conf_set_flag_slot, NGX_HTTP_LOC_CONF_OFFSET, offsetof(ngx_http_api_loc_conf_t, enable), NULL},
     {ngx_string("api_contracts"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, set_contracts, NGX_HTTP_MAIN_CONF_OFFSET, 0,
      NULL},
+    {ngx_string("api_title"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_str_slot, NGX_HTTP_MAIN_CONF_OFFSET,
+     offsetof(ngx_http_api_main_conf_t, title), NULL},
     {ngx_string("api_redis"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, set_redis, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
     {ngx_string("api_zone"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE2, set_zone, NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
     {ngx_string("api_state_file"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, set_state_file, NGX_HTTP_MAIN_CONF_OFFSET, 0,
@@ -328,6 +330,13 @@ static char *load_contracts(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf)
         return NGX_CONF_ERROR;
     }
     init_operations(amcf);
+    if (amcf->title.len && !st_utf8_valid((char *)amcf->title.data, amcf->title.len)) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"api_title\" is not UTF-8");
+        return NGX_CONF_ERROR;
+    }
+    if (amcf->title.len)
+        json_object_set_new(json_object_get(amcf->api->document, "info"), "title",
+                            json_stringn((char *)amcf->title.data, amcf->title.len));
     char *text = st_json_text(&amcf->arena, amcf->api->document);
     amcf->openapi = ngx_http_api_str(text);
     const char *hash = st_sha256_hex(&amcf->arena, text, strlen(text));

@@ -102,6 +102,7 @@ like $docs->{head}, qr{^content-security-policy: default-src 'self'; img-src 'se
 is curl('/docs/../../secrets/edge.key', '--path-as-is')->{status}, 400, 'and no way out of its folder';
 is curl('/docs/%2e%2e/%2e%2e/secrets/edge.key', '--path-as-is')->{status}, 400, 'in no spelling';
 is json(curl('/openapi.json')->{body})->{paths}{'/v1/auth/login'}{post}{operationId}, 'login', '/openapi.json has all contracts';
+is json(curl('/openapi.json')->{body})->{info}{title}, 'Storytelling API', 'under one title';
 like curl('/openapi.json', '--compressed')->{head}, qr/^content-encoding: gzip/mi, 'compressed for who asks';
 like curl('/metrics')->{body}, qr/api_edge_requests_total\{operation="login",status="200"\} 1/, '/metrics for this machine';
 is curl('/metrics/story')->{status}, 200, "the daemon's own";

@@ -5,7 +5,7 @@ use Test::More;
 use Storytelling::Edge;
 
 Storytelling::Edge::echo('echo');
-my $edge = Storytelling::Edge->nginx;
+my $edge = Storytelling::Edge->nginx(http => 'api_title "All Things";');
 $edge->start or die $edge->error_log;
 
 # --- /openapi.json ---
@@ -14,6 +14,7 @@ is $r->{status}, 200, 'the contract';
 is $r->{headers}{'content-type'}, 'application/json', 'is JSON';
 my $api = json($r->{body});
 is $api->{openapi}, '3.1.0', 'OpenAPI';
+is $api->{info}{title}, 'All Things', 'under the title that was configured';
 is $api->{paths}{'/v1/things'}{post}{operationId}, 'createThing', 'with its operations';
 like $r->{headers}{etag}, qr/^"[0-9a-f]{32}"$/, 'it has an entity tag';
 is $edge->get('/openapi.json', "If-None-Match: $r->{headers}{etag}")->{status}, 304, 'and is not sent twice';

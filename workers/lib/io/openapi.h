@@ -4,8 +4,10 @@
  * OpenAPI 3.1 contracts, read and compiled once; the edge routes, authorises, limits and validates from them, and each
  * service binds its handlers to their operationIds.
  *
- * Several files make one API: paths must not clash, operationIds are unique. What the reader does not support is
- * refused with file, line and reason. A loaded API is immutable and may be shared by threads and forked processes.
+ * Several files make one API: paths must not clash, operationIds are unique. A `$ref` may name a component of another
+ * file, `common.yaml#/components/schemas/Story`, relative to its own and within the contracts' folders; that file need
+ * not be a contract itself. The path of `servers` is part of every route. What the reader does not support is refused
+ * with file, line and reason. A loaded API is immutable and may be shared by threads and forked processes.
  *
  * Stricter than OpenAPI: every operation has `security` (its own or the file's; [] is public), a name may be given to
  * one parameter of an operation only, a parameter's type is said in its schema and is a scalar, a list of scalars, an
@@ -177,7 +179,7 @@ struct st_api {
     int n_services;
     const char *const *permissions; /* distinct permissions, sorted */
     int n_permissions;
-    const json_t *document; /* all contracts merged into one OpenAPI document, for /openapi.json */
+    json_t *document; /* all contracts merged into one OpenAPI document, for /openapi.json; its owner may add to it */
     struct st_api_node *root;
 };
 

@@ -3,10 +3,12 @@
 /*
  * Inside of the contract reader; only openapi*.c include this.
  *
- * openapi.c loads and merges, openapi_shape.c knows which members OpenAPI has, openapi_operation.c and openapi_ext.c
- * read one operation and its x- members, openapi_transform.c those that serve one version of the API by another,
- * openapi_path.c and openapi_route.c check a request's path and find its operation, openapi_request.c checks its
- * parameters and body.
+ * Reading: openapi.c loads, openapi_files.c brings several files together, openapi_shape.c knows which members OpenAPI
+ * has, openapi_operation.c reads one operation, openapi_param.c its parameters, openapi_media.c its bodies,
+ * openapi_ext.c its x- members, openapi_transform.c those that serve one version of the API by another,
+ * openapi_merge.c makes one document of all.
+ * Requests: openapi_path.c and openapi_route.c check the path and find the operation, openapi_values.c makes values of
+ * text, openapi_request.c checks parameters and body, openapi_stream.c bodies that pass by.
  */
 #include "io/openapi.h"
 #include "io/yaml.h"
@@ -19,6 +21,11 @@ struct st_api_reader {
     struct st_buf why; /* one line for each mistake */
     json_t *told;      /* the lines, to tell each once */
     int mistakes;
+    struct st_contract **files; /* the contracts, then what they refer to */
+    int n_files;
+    json_t *file_index;             /* real name of a file -> its index */
+    json_t *folders;                /* of the contracts */
+    bool outside;                   /* there are references into other files */
     json_t *ids;                    /* operationId -> "file:line" */
     json_t *paths;                  /* path -> "file:line" */
     json_t *limits;                 /* name of a limit -> its definition */
@@ -34,6 +41,9 @@ struct st_api_reader {
 struct st_contract {
     struct st_api_reader *r;
     struct st_yaml yaml;
+    const char *base; /* path of its servers, before every path of it; "" for none */
+    json_t *pulled;   /* pointers of components that are from other files -> index of the file */
+    const char **queue;
 };
 
 /* An x-operation-of, to be linked when all operations are known. */
@@ -47,6 +57,11 @@ struct st_api_link {
 /* Notes a mistake at a JSON pointer of the file. */
 void st_contract_mistake(struct st_contract *c, const char *pointer, const char *fmt, ...) ST_PRINTF(3, 4);
 const char *st_contract_place(struct st_contract *c, const char *pointer); /* "file:line" */
+
+/* A contract's file. NULL: it cannot be read, *ret_why says so. */
+struct st_contract *st_contract_open(struct st_api_reader *r, const char *path, const char **ret_why);
+/* Makes every reference into another file one within the document. */
+void st_contract_bundle(struct st_api_reader *r);
 
 /* Notes every unknown, missing or wrongly typed member, every broken $ref and every schema that does not compile. */
 void st_contract_check_shape(struct st_contract *c);
@@ -76,8 +91,8 @@ void st_contract_read_params(struct st_contract *c, const json_t *item, const ch
 /* requestBody and x-body-max of the operation. */
 void st_contract_read_body(struct st_contract *c, const json_t *json, const char *at, struct st_api_operation *op);
 
-/* Reads all operations of a path of a file whose shape is right. */
-void st_contract_read_path(struct st_contract *c, const char *path, const json_t *item);
+/* Reads all operations of a path of a file whose shape is right; the path with that of the servers. */
+void st_contract_read_path(struct st_contract *c, const char *path, const json_t *item, const char *at);
 
 /* Bytes of an x-body-max, `otherwise` when json is NULL. */
 int64_t st_contract_body_max(struct st_contract *c, const json_t *json, const char *at, int64_t otherwise);
@@ -106,7 +121,7 @@ void st_values_add_pairs(struct st_values *v, enum st_api_in in, const char *s, 
 /* Checks what was found, fills in defaults, notes what is missing; v->values has the result. */
 void st_values_finish(struct st_values *v);
 /* A scalar of its text; NULL: it is not of the type, *ret_message says so. */
-json_t *st_value_of(char type, const char *text, const char **ret_message);
+json_t *st_values_scalar(char type, const char *text, const char **ret_message);
 void st_values_error(struct st_schema_errors *errors, const char *pointer, const char *message);
 /* x-operation-of, x-request-transform, x-response-transform; parameters and limits must be read before. */
 void st_contract_read_transforms(struct st_contract *c, const json_t *json, const char *pointer,
@@ -138,6 +153,16 @@ const char *st_media_param(const struct st_media *m, const char *name);
 /* Does a media type fall under a range? "audio/mpeg" does under itself, "audio/" and a star, or a star for both. */
 bool st_media_matches(const char *range, const char *type);
 
+/* The document of all contracts. */
+json_t *st_contract_merge(struct st_api_reader *r, int n_contracts);
+/* The path of a contract's servers; "" for none and after a mistake. And a path of the contract with it. */
+const char *st_contract_base(struct st_contract *c);
+const char *st_contract_full_path(const struct st_contract *c, const char *path);
+/* Is a path segment spelt as a canonical path spells it: nothing that a server or a proxy would rewrite? */
+bool st_contract_is_segment(const char *s, size_t len);
+
+/* A path of the tree that also matches what this path matches, and neither is the more literal everywhere; or NULL. */
+const char *st_api_route_clash(const struct st_api_node *root, const char *path);
 /* Adds an operation to the tree; the path was checked by st_contract_read_path. */
 void st_api_route_add(struct st_arena *a, struct st_api_node **root, const struct st_api_operation *op);
 

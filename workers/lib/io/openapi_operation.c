@@ -5,11 +5,56 @@ enum { MAX_PERMISSIONS = 16, MAX_SERVICE = 32 };
 
 const char *const st_api_method_names[ST_METHODS] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
 
-/* A segment as a canonical path spells it: nothing that a server or a proxy would rewrite. */
-static bool is_literal(const char *s, size_t len)
+bool st_contract_is_segment(const char *s, size_t len)
 {
     static const char characters[] = ST_LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ" ST_DIGITS "-._~";
     return len && strspn(s, characters) >= len && !(s[0] == '.' && (len == 1 || (len == 2 && s[1] == '.')));
+}
+
+/* The path of "https://host/path" or "/path"; NULL for what is neither. */
+static const char *url_path(const char *url)
+{
+    const char *scheme = strstr(url, "://");
+    if (*url == '/' && url[1] != '/')
+        return url;
+    return scheme && scheme > url ? strchrnul(scheme + 3, '/') : NULL;
+}
+
+static bool is_base(const char *path)
+{
+    for (const char *s = path; *s;) {
+        size_t len = strcspn(++s, "/");
+        if (!st_contract_is_segment(s, len))
+            return false;
+        s += len;
+    }
+    return true;
+}
+
+const char *st_contract_base(struct st_contract *c)
+{
+    const char *base = NULL;
+    size_t i;
+    json_t *server;
+    json_array_foreach (json_object_get(c->yaml.root, "servers"), i, server) {
+        const char *at = st_printf(c->r->arena, "/servers/%zu", i);
+        const char *path = url_path(st_json_str(server, "url", ""));
+        size_t n = path ? strlen(path) : 0;
+        if (n && path[n - 1] == '/')
+            path = st_strndup(c->r->arena, path, n - 1);
+        if (!path || !is_base(path))
+            st_contract_mistake(c, at, "url must be https://host or a path, with segments of letters, digits and -._~");
+        else if (base && !st_streq(base, path))
+            st_contract_mistake(c, at, "all servers must have the same path, for it is part of every route");
+        else
+            base = path;
+    }
+    return base ? base : "";
+}
+
+const char *st_contract_full_path(const struct st_contract *c, const char *path)
+{
+    return *c->base ? st_printf(c->r->arena, "%s%s", c->base, st_streq(path, "/") ? "" : path) : path;
 }
 
 static bool read_template(struct st_contract *c, const char *path, const char *at, struct st_template *t)
@@ -24,7 +69,7 @@ static bool read_template(struct st_contract *c, const char *path, const char *a
         const char *segment = st_strndup(c->r->arena, s, len);
         s += len;
         if (*segment != '{') {
-            if (is_literal(segment, len))
+            if (st_contract_is_segment(segment, len))
                 continue;
             st_contract_mistake(c, at, "the segment '%.80s' must be {name}, or letters, digits and -._~", segment);
             return false;
@@ -145,11 +190,11 @@ static void add_operation(struct st_api_reader *r, const struct st_api_operation
     r->operations[r->n_operations++] = *op;
 }
 
-void st_contract_read_path(struct st_contract *c, const char *path, const json_t *item)
+void st_contract_read_path(struct st_contract *c, const char *path, const json_t *item, const char *item_at)
 {
     static const char *const members[ST_METHODS] = {"get", "post", "put", "patch", "delete"};
     struct st_template t = {.n = 0};
-    const char *item_at = st_json_pointer(c->r->arena, "/paths", path);
+    item = st_contract_deref(c, item, &item_at);
     if (!read_template(c, path, item_at, &t))
         return;
     int found = 0;

@@ -4,36 +4,36 @@
 struct st_api_node {
     const char *segment; /* literal; NULL for the root and for a template */
     size_t len;
-    struct st_api_node **literals; /* sorted by length, then bytes */
-    int n_literals;
+    struct st_api_node **literals; /* hashed by segment, open addressing; cap is 0 or a power of two */
+    size_t n_literals, cap;
     struct st_api_node *template;
     const struct st_api_operation *operations[ST_METHODS];
-    unsigned allow; /* not 0: a path ends here */
+    const char *path; /* of the operations */
+    unsigned allow;   /* not 0: a path ends here */
 };
 
-static int compare(const struct st_api_node *node, const char *s, size_t len)
+/* FNV-1a. Contracts are ours, so nobody can choose segments that collide. */
+static size_t hash(const char *s, size_t len)
 {
-    return node->len != len ? (node->len < len ? -1 : 1) : memcmp(node->segment, s, len);
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ (unsigned char)s[i]) * UINT64_C(0x100000001b3);
+    return (size_t)(h ^ h >> 32);
 }
 
-/* Index of the first literal that is not below s. */
-static int literal_index(const struct st_api_node *node, const char *s, size_t len)
+/* The slot of a segment: its node, or NULL where it would stand. */
+static struct st_api_node **slot(struct st_api_node **literals, size_t cap, const char *s, size_t len)
 {
-    int low = 0, high = node->n_literals;
-    while (low < high) {
-        int middle = (low + high) / 2;
-        if (compare(node->literals[middle], s, len) < 0)
-            low = middle + 1;
-        else
-            high = middle;
+    for (size_t i = hash(s, len);; i++) {
+        struct st_api_node **at = &literals[i & (cap - 1)];
+        if (!*at || ((*at)->len == len && memcmp((*at)->segment, s, len) == 0))
+            return at;
     }
-    return low;
 }
 
 static struct st_api_node *find_literal(const struct st_api_node *node, const char *s, size_t len)
 {
-    int i = literal_index(node, s, len);
-    return i < node->n_literals && compare(node->literals[i], s, len) == 0 ? node->literals[i] : NULL;
+    return node->cap ? *slot(node->literals, node->cap, s, len) : NULL;
 }
 
 static struct st_api_node *add_literal(struct st_arena *a, struct st_api_node *node, const char *s, size_t len)
@@ -41,17 +41,48 @@ static struct st_api_node *add_literal(struct st_arena *a, struct st_api_node *n
     struct st_api_node *child = find_literal(node, s, len);
     if (child)
         return child;
-    int at = literal_index(node, s, len);
-    struct st_api_node **literals = st_new_n(a, struct st_api_node *, (size_t)node->n_literals + 1);
+    if (2 * node->n_literals >= node->cap) {
+        size_t cap = node->cap ? 2 * node->cap : 4;
+        struct st_api_node **literals = st_new_n(a, struct st_api_node *, cap);
+        for (size_t i = 0; i < node->cap; i++)
+            if (node->literals[i])
+                *slot(literals, cap, node->literals[i]->segment, node->literals[i]->len) = node->literals[i];
+        node->literals = literals;
+        node->cap = cap;
+    }
     child = st_new(a, struct st_api_node);
     child->segment = s;
     child->len = len;
-    for (int i = 0; i < node->n_literals; i++)
-        literals[i < at ? i : i + 1] = node->literals[i];
-    literals[at] = child;
-    node->literals = literals;
+    *slot(node->literals, node->cap, s, len) = child;
     node->n_literals++;
     return child;
+}
+
+/*
+ * Two different templates for one path are an error unless one of them is the more literal at every segment where they
+ * differ, for then it wins everywhere. path_wins: it is literal where the tree has a template; tree_wins: the reverse.
+ */
+static const char *clash(const struct st_api_node *node, const char *path, bool path_wins, bool tree_wins)
+{
+    if (!*path || !path[1])
+        return node->allow && path_wins == tree_wins ? node->path : NULL;
+    const char *segment = path + 1, *rest = segment + strcspn(segment, "/"), *found = NULL;
+    bool literal = *segment != '{';
+    if (node->template)
+        found = clash(node->template, rest, path_wins || literal, tree_wins);
+    if (!found && literal) {
+        const struct st_api_node *child = find_literal(node, segment, (size_t)(rest - segment));
+        return child ? clash(child, rest, path_wins, tree_wins) : NULL;
+    }
+    for (size_t i = 0; !found && i < node->cap; i++)
+        if (node->literals[i])
+            found = clash(node->literals[i], rest, path_wins, true);
+    return found;
+}
+
+const char *st_api_route_clash(const struct st_api_node *root, const char *path)
+{
+    return root ? clash(root, path, false, false) : NULL;
 }
 
 void st_api_route_add(struct st_arena *a, struct st_api_node **root, const struct st_api_operation *op)
@@ -70,6 +101,7 @@ void st_api_route_add(struct st_arena *a, struct st_api_node **root, const struc
         }
         s += len;
     }
+    node->path = op->path;
     node->operations[op->method] = op;
     node->allow |= 1u << op->method;
 }

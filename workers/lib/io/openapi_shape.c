@@ -1,7 +1,7 @@
 /* Which members OpenAPI's objects have: whatever a contract says beyond that is refused. */
 #include "io/openapi_impl.h"
 
-enum kind { TEXT, FLAG, ANY, OBJECT, LIST, MAP, SCHEMA, SCHEMAS };
+enum kind { TEXT, FLAG, ANY, OBJECT, LIST, MAP, SCHEMA, SCHEMAS, REFUSED };
 
 struct shape {
     const char *what;    /* "a parameter" */
@@ -14,7 +14,10 @@ struct member {
     enum kind kind;
     const struct shape *shape; /* of the object, the list's items, the map's values */
     bool required;
+    const char *why; /* it is refused */
 };
+
+static const char NO_SERVERS[] = "servers stand in the whole file only; x-service says who answers";
 
 static const struct shape media = {
     "a media type",
@@ -64,6 +67,7 @@ static const struct shape response = {
     (const struct member[]){{.name = "description", .kind = TEXT, .required = true},
                             {.name = "headers", .kind = MAP, .shape = &header},
                             {.name = "content", .kind = MAP, .shape = &media},
+                            {.name = "links", .kind = ANY},
                             {.name = NULL}},
 };
 
@@ -107,6 +111,8 @@ static const struct shape operation = {
                             {.name = "parameters", .kind = LIST, .shape = &parameter},
                             {.name = "requestBody", .kind = OBJECT, .shape = &request_body},
                             {.name = "responses", .kind = MAP, .shape = &response, .required = true},
+                            {.name = "callbacks", .kind = ANY},
+                            {.name = "servers", .kind = REFUSED, .why = NO_SERVERS},
                             {.name = "security", .kind = ANY},
                             {.name = "x-service", .kind = TEXT},
                             {.name = "x-rate-limit", .kind = ANY},
@@ -125,7 +131,7 @@ static const struct shape operation = {
 
 static const struct shape path_item = {
     "a path",
-    NULL,
+    "#/components/pathItems/",
     (const struct member[]){{.name = "summary", .kind = TEXT},
                             {.name = "description", .kind = TEXT},
                             {.name = "parameters", .kind = LIST, .shape = &parameter},
@@ -134,6 +140,10 @@ static const struct shape path_item = {
                             {.name = "put", .kind = OBJECT, .shape = &operation},
                             {.name = "patch", .kind = OBJECT, .shape = &operation},
                             {.name = "delete", .kind = OBJECT, .shape = &operation},
+                            {.name = "head", .kind = REFUSED, .why = "HEAD is answered as GET is, without the body"},
+                            {.name = "options", .kind = REFUSED, .why = "OPTIONS is answered by the edge"},
+                            {.name = "trace", .kind = REFUSED, .why = "TRACE shows headers that are not for clients"},
+                            {.name = "servers", .kind = REFUSED, .why = NO_SERVERS},
                             {.name = NULL}},
 };
 
@@ -145,8 +155,11 @@ static const struct shape components = {
                             {.name = "responses", .kind = MAP, .shape = &response},
                             {.name = "requestBodies", .kind = MAP, .shape = &request_body},
                             {.name = "headers", .kind = MAP, .shape = &header},
+                            {.name = "pathItems", .kind = MAP, .shape = &path_item},
                             {.name = "securitySchemes", .kind = ANY},
                             {.name = "examples", .kind = ANY},
+                            {.name = "links", .kind = ANY},
+                            {.name = "callbacks", .kind = ANY},
                             {.name = NULL}},
 };
 
@@ -163,13 +176,24 @@ static const struct shape info = {
                             {.name = NULL}},
 };
 
+static const struct shape server = {
+    "a server",
+    NULL,
+    (const struct member[]){{.name = "url", .kind = TEXT, .required = true},
+                            {.name = "description", .kind = TEXT},
+                            {.name = "variables", .kind = REFUSED, .why = "a server has no variables here"},
+                            {.name = NULL}},
+};
+
 static const struct shape document = {
     "a contract",
     NULL,
     (const struct member[]){{.name = "openapi", .kind = TEXT, .required = true},
                             {.name = "info", .kind = OBJECT, .shape = &info, .required = true},
-                            {.name = "servers", .kind = ANY},
-                            {.name = "paths", .kind = MAP, .shape = &path_item, .required = true},
+                            {.name = "jsonSchemaDialect", .kind = TEXT},
+                            {.name = "servers", .kind = LIST, .shape = &server},
+                            {.name = "paths", .kind = MAP, .shape = &path_item},
+                            {.name = "webhooks", .kind = ANY},
                             {.name = "components", .kind = OBJECT, .shape = &components},
                             {.name = "security", .kind = ANY},
                             {.name = "tags", .kind = ANY},
@@ -233,6 +257,7 @@ static void check_member(struct st_contract *c, const json_t *json, const char *
     case MAP:
     case SCHEMAS: check_map(c, json, pointer, m); break;
     case SCHEMA: check_schema(c, pointer); break;
+    case REFUSED: st_contract_mistake(c, pointer, "%s", m->why); break;
     }
 }
 
@@ -287,6 +312,11 @@ void st_contract_check_shape(struct st_contract *c)
     const char *version = st_json_str(c->yaml.root, "openapi", NULL);
     if (version && !st_starts(version, "3.1."))
         st_contract_mistake(c, "/openapi", "openapi must be 3.1.x");
+    static const char dialect[] = "https://json-schema.org/draft/2020-12/schema";
+    static const char oas[] = "https://spec.openapis.org/oas/3.1/dialect/base";
+    const char *given = st_json_str(c->yaml.root, "jsonSchemaDialect", oas);
+    if (!st_streq(given, dialect) && !st_streq(given, oas))
+        st_contract_mistake(c, "/jsonSchemaDialect", "schemas are of JSON Schema 2020-12, as OpenAPI 3.1 uses it");
 }
 
 const json_t *st_contract_deref(struct st_contract *c, const json_t *json, const char **pointer)

@@ -186,7 +186,7 @@ static json_t *part_value(struct st_api_stream *s, struct st_arena *a, const cha
     if (s->part->type == 'j')
         return st_json_parse(a, text, s->text.len, ST_JSON_DEPTH, &value, ret_why) < 0 ? NULL : value;
     *ret_why = "is not UTF-8 text";
-    if (st_utf8_valid(text, s->text.len) && (value = st_value_of(s->part->type, text, ret_why)))
+    if (st_utf8_valid(text, s->text.len) && (value = st_values_scalar(s->part->type, text, ret_why)))
         st_json_keep(a, value);
     return value;
 }

@@ -61,7 +61,7 @@ static const char *decode(struct st_values *v, enum st_api_in in, const char *s,
     return text;
 }
 
-json_t *st_value_of(char type, const char *text, const char **ret_message)
+json_t *st_values_scalar(char type, const char *text, const char **ret_message)
 {
     int64_t i;
     double d;
@@ -86,7 +86,7 @@ static json_t *scalar(struct st_values *v, const struct st_api_param *p, char ty
                       const char *pointer)
 {
     const char *message = NOT_TEXT, *text = decode(v, p->in, s, len);
-    json_t *value = text ? st_value_of(type, text, &message) : NULL;
+    json_t *value = text ? st_values_scalar(type, text, &message) : NULL;
     if (!value)
         complain(v, p, pointer, message);
     return value ? value : json_null();
