@@ -77,6 +77,7 @@ typedef struct {
 /* Who asks. Strings are "" when there is none; they live in the request's pool, with a NUL behind them. */
 typedef struct {
     ngx_str_t user, session, roles, tier; /* roles: comma separated */
+    ngx_str_t key;                        /* id of the API key */
     uint64_t permissions[NGX_HTTP_API_WORDS];
 } ngx_http_api_identity_t;
 
@@ -88,6 +89,9 @@ typedef struct {
 
 typedef struct ngx_http_api_stream_s ngx_http_api_stream_t;
 
+/* What a request has been charged: of the limit module. */
+typedef struct ngx_http_api_bill_s ngx_http_api_bill_t;
+
 /* The record that goes with a request; it outlives internal redirects. */
 typedef struct {
     struct st_api_match match; /* operation NULL: none */
@@ -97,6 +101,7 @@ typedef struct {
     ngx_http_api_identity_t identity;
     ngx_http_api_charge_t charges[NGX_HTTP_API_LIMITS];
     ngx_uint_t n_charges;
+    ngx_http_api_bill_t *bill; /* NULL: no limit has been looked at */
     ngx_str_t limit_status;
     enum ngx_http_api_cause_e cause; /* why it was refused */
     const char *decision;            /* of rbac: allow, deny, deny_dry_run; NULL: not asked */
@@ -108,7 +113,7 @@ typedef struct {
     ngx_http_request_t *request;
     unsigned identified : 1;
     unsigned address_charged : 1;
-    unsigned user_charged : 1;
+    unsigned identity_charged : 1;
     unsigned passed : 1; /* every step before the body */
     unsigned body_asked : 1;
     unsigned body_read : 1;
@@ -215,8 +220,8 @@ ngx_int_t ngx_http_api_init_filter(ngx_conf_t *cf);
 ngx_int_t ngx_http_api_log_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_api_wrap_upstreams(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf);
 
-/* The limits of an operation that the limit module refuses to work with, at configuration time. */
-ngx_int_t ngx_http_api_limit_check(ngx_conf_t *cf, const struct st_api *api);
+/* The counters of all limits, for /metrics. */
+void ngx_http_api_limit_metrics(const ngx_http_api_main_conf_t *amcf, struct st_buf *b);
 
 /* rbac: the permissions of comma-separated roles. NGX_DECLINED while no roles are known. */
 ngx_int_t ngx_http_api_permissions(ngx_http_api_main_conf_t *amcf, const ngx_str_t *roles,

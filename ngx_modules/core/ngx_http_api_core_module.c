@@ -353,7 +353,7 @@ static char *init_main_conf(ngx_conf_t *cf, void *conf)
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"api_contracts\" needs \"api_signing_key_file\"");
         return NGX_CONF_ERROR;
     }
-    if (load_contracts(cf, amcf) != NGX_CONF_OK || ngx_http_api_limit_check(cf, amcf->api) != NGX_OK)
+    if (load_contracts(cf, amcf) != NGX_CONF_OK)
         return NGX_CONF_ERROR;
     for (int i = 0; i < NGX_HTTP_API_ZONES; i++) {
         ngx_conf_init_size_value(amcf->zone_sizes[i], DEFAULT_ZONE);

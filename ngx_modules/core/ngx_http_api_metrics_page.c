@@ -183,6 +183,7 @@ ngx_int_t ngx_http_api_metrics_handler(ngx_http_request_t *r)
     add_counters(&b, s);
     add_breakers(&b, amcf);
     add_redis(&b, s);
+    ngx_http_api_limit_metrics(amcf, &b);
     add_zones(&b, amcf);
     add_process(&b);
     return ngx_http_api_send_buf(r, NGX_HTTP_OK, "text/plain; version=0.0.4", &b);

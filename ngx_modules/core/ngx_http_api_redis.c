@@ -13,7 +13,7 @@
 
 enum {
     WAITING_MAX = 1024, /* commands without an answer yet */
-    ARGS_MAX = 18,
+    ARGS_MAX = 52,
     TICK_MS = 1000,
     PING_MS = 500, /* an answer to PING that takes longer: Redis is away */
     HANDSHAKE_MS = 1000,
@@ -356,6 +356,23 @@ void ngx_http_api_redis_forget(const void *data)
         if (call->data == data)
             call->answer = NULL;
     }
+}
+
+ngx_int_t ngx_http_api_suspend(ngx_http_request_t *r)
+{
+    r->read_event_handler = ngx_http_test_reading; /* notices a client that hangs up */
+    r->write_event_handler = ngx_http_request_empty_handler;
+    return NGX_AGAIN;
+}
+
+void ngx_http_api_resume(ngx_http_request_t *r)
+{
+    ngx_connection_t *c = r->connection;
+    ngx_http_set_log_request(c->log, r);
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_http_core_run_phases;
+    ngx_http_core_run_phases(r);
+    ngx_http_run_posted_requests(c);
 }
 
 ngx_int_t ngx_http_api_redis_integers(const struct redisReply *reply, int64_t *ret, size_t n)

@@ -32,7 +32,7 @@ typedef struct {
     char sha[41];
 } ngx_http_api_script_t;
 
-/* The same for a script; argv: the number of keys, the keys, the arguments; at most 16. */
+/* The same for a script; argv: the number of keys, the keys, the arguments; at most 50. */
 ngx_int_t ngx_http_api_redis_eval(ngx_msec_t timeout, ngx_http_api_redis_pt *answer, void *data,
                                   ngx_http_api_script_t *script, int argc, const char **argv, const size_t *lens);
 
@@ -41,6 +41,10 @@ ngx_int_t ngx_http_api_redis_eval(ngx_msec_t timeout, ngx_http_api_redis_pt *ans
  * be finalised while it waits.
  */
 void ngx_http_api_redis_forget(const void *data);
+
+/* A step or phase handler that has asked returns what suspend gives (NGX_AGAIN); it runs again after resume. */
+ngx_int_t ngx_http_api_suspend(ngx_http_request_t *r);
+void ngx_http_api_resume(ngx_http_request_t *r);
 
 /* Would a call be sent? */
 bool ngx_http_api_redis_up(void);

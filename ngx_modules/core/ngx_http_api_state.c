@@ -42,6 +42,7 @@ ngx_int_t ngx_http_api_state_init(ngx_http_api_zone_t *z)
         ngx_http_api_table_init(&s->tables[i]);
     ngx_queue_init(&s->slots);
     ngx_queue_init(&s->breakers);
+    ngx_queue_init(&s->limits);
     u_char id[8];
     st_random(id, sizeof(id));
     (void)ngx_hex_dump((u_char *)s->node, id, sizeof(id));

@@ -57,7 +57,8 @@ typedef struct {
     ngx_uint_t n_health;
     ngx_http_api_health_t health[NGX_HTTP_API_SERVICES];
     ngx_queue_t slots, breakers;
-    char node[17]; /* of this node, told to the others */
+    ngx_queue_t limits; /* counters of the limit module */
+    char node[17];      /* of this node, told to the others */
 } ngx_http_api_state_t;
 
 typedef struct {

@@ -1,239 +1,356 @@
 /*
- * The limit module: how often? GCRA for each (limit, key) in shared memory; this node counts for itself.
+ * The limit module: how often? GCRA for each (limit, key).
  *
- * A limit by address is charged in PREACCESS, before anything costs more than that; a limit by user in ACCESS, when
- * the identity has been verified. All limits of one kind are looked at first and charged only if none refuses.
+ * Limits by address are charged in PREACCESS, before anything costs more than that; all others in ACCESS, when the
+ * identity has been verified. They are charged in order; when one refuses, the request gives back what it has been
+ * charged before, so a refused request costs nothing elsewhere.
  */
-#include "../core/ngx_http_api.h"
-
-enum {
-    NAME_MAX_LEN = 64, /* names are cut there */
-    KEY_MAX = 2 * (NAME_MAX_LEN + 1) + NGX_HTTP_API_ID_MAX,
-};
+#include "ngx_http_api_limit.h"
 
 typedef struct {
     ngx_flag_t dry_run;
 } loc_conf_t;
 
-/* What one limit says: times in microseconds of the monotonic clock. */
-typedef struct {
-    const struct st_api_limit *limit;
-    const struct st_api_rate *rate;
-    u_char key_buf[KEY_MAX];
-    ngx_str_t key;
-    int64_t interval; /* between two requests at the steady rate */
-    int64_t tat;      /* theoretical arrival time, if this request is charged */
-} verdict_t;
-
+static void *create_main_conf(ngx_conf_t *cf);
+static char *init_main_conf(ngx_conf_t *cf, void *data);
 static void *create_loc_conf(ngx_conf_t *cf);
 static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
-static ngx_int_t init(ngx_conf_t *cf);
+static ngx_int_t post_configuration(ngx_conf_t *cf);
+static ngx_int_t init_module(ngx_cycle_t *cycle);
 static ngx_int_t preaccess_handler(ngx_http_request_t *r);
 
 static ngx_command_t commands[] = {
+    {ngx_string("api_limit_share"), NGX_HTTP_MAIN_CONF | NGX_CONF_FLAG, ngx_conf_set_flag_slot,
+     NGX_HTTP_MAIN_CONF_OFFSET, offsetof(ngx_http_api_limit_conf_t, share), NULL},
+    {ngx_string("api_limit_timeout"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_msec_slot,
+     NGX_HTTP_MAIN_CONF_OFFSET, offsetof(ngx_http_api_limit_conf_t, timeout), NULL},
     {ngx_string("api_limit_dry_run"), NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_CONF_FLAG,
      ngx_conf_set_flag_slot, NGX_HTTP_LOC_CONF_OFFSET, offsetof(loc_conf_t, dry_run), NULL},
     ngx_null_command,
 };
 
-static ngx_http_module_t module_ctx = {NULL, init, NULL, NULL, NULL, NULL, create_loc_conf, merge_loc_conf};
+static ngx_http_module_t module_ctx = {NULL, post_configuration, create_main_conf, init_main_conf, NULL,
+                                       NULL, create_loc_conf,    merge_loc_conf};
 
 ngx_module_t ngx_http_api_limit_module = {
-    NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE,       NULL, NULL, NULL, NULL,
+    NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE,       NULL, init_module, NULL, NULL,
     NULL,          NULL,        NULL,     NGX_MODULE_V1_PADDING,
 };
 
 /* --- keys --- */
 
 /* An IPv6 site has 2^64 addresses at hand: its /64 counts as one. */
-static size_t address_key(const ngx_http_request_t *r, u_char *out)
+static ngx_str_t address_key(const ngx_http_request_t *r)
 {
-    const struct sockaddr *sa = r->connection->sockaddr;
-    const u_char *from = (const u_char *)"";
-    size_t len = 0;
-    if (sa->sa_family == AF_INET) {
-        from = (const u_char *)&((const struct sockaddr_in *)sa)->sin_addr;
-        len = 4;
-    } else if (sa->sa_family == AF_INET6) {
-        from = ((const struct sockaddr_in6 *)sa)->sin6_addr.s6_addr;
-        len = 8;
+    struct sockaddr *sa = r->connection->sockaddr;
+    if (sa->sa_family == AF_INET)
+        return (ngx_str_t){4, (u_char *)&((struct sockaddr_in *)sa)->sin_addr};
+    if (sa->sa_family != AF_INET6)
+        return (ngx_str_t)ngx_null_string;
+    u_char *bytes = ((struct sockaddr_in6 *)sa)->sin6_addr.s6_addr;
+    if (IN6_IS_ADDR_V4MAPPED(&((struct sockaddr_in6 *)sa)->sin6_addr))
+        return (ngx_str_t){4, bytes + 12};
+    return (ngx_str_t){8, bytes};
+}
+
+/* The address and who shares it. */
+static ngx_str_t fair_key(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx)
+{
+    ngx_str_t address = address_key(r), key = {address.len + ctx->identity.user.len, NULL};
+    key.data = ngx_pnalloc(r->pool, key.len);
+    if (!key.data)
+        return ctx->identity.user;
+    ngx_memcpy(ngx_cpymem(key.data, address.data, address.len), ctx->identity.user.data, ctx->identity.user.len);
+    return key;
+}
+
+/* What is missing has a bucket of its own: it is one more value, not a way around the limit. */
+static ngx_str_t variable_key(ngx_http_request_t *r, const ngx_http_api_limit_t *l)
+{
+    const ngx_http_variable_value_t *v = ngx_http_get_indexed_variable(r, (ngx_uint_t)l->variable);
+    return v && !v->not_found ? (ngx_str_t){v->len, v->data} : (ngx_str_t)ngx_null_string;
+}
+
+static ngx_str_t key_of(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, const ngx_http_api_limit_t *l)
+{
+    if (l->fair)
+        return fair_key(r, ctx);
+    switch (l->limit->by) {
+    case ST_BY_USER: return ctx->identity.user;
+    case ST_BY_ADDRESS: return address_key(r);
+    case ST_BY_KEY: return ctx->identity.key;
+    case ST_BY_TIER: return ctx->identity.tier;
+    default: return variable_key(r, l);
     }
-    ngx_memcpy(out, from, len);
-    return len;
 }
 
-static u_char *add_name(u_char *p, const char *name)
+static const ngx_http_api_rule_t *rule_for(const ngx_http_api_limit_t *l, const ngx_str_t *tier)
 {
-    p = ngx_cpymem(p, name, ngx_min(strlen(name), NAME_MAX_LEN));
-    *p++ = '\0';
-    return p;
-}
-
-/* With the tier whose rate holds: who changes the tier starts anew, and does not carry a debt into another scale. */
-static void make_key(const ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, verdict_t *v)
-{
-    u_char *p = add_name(v->key_buf, v->limit->name);
-    p = add_name(p, v->rate->tier ? v->rate->tier : "");
-    if (v->limit->by == ST_BY_ADDRESS)
-        p += address_key(r, p);
-    else
-        p = ngx_cpymem(p, ctx->identity.user.data, ngx_min(ctx->identity.user.len, NGX_HTTP_API_ID_MAX));
-    v->key.data = v->key_buf;
-    v->key.len = (size_t)(p - v->key_buf);
-}
-
-static const struct st_api_rate *rate_for(const struct st_api_limit *limit, const ngx_str_t *tier)
-{
+    const struct st_api_limit *limit = l->limit;
     for (int i = 1; i < limit->n_rates; i++)
         if (strlen(limit->rates[i].tier) == tier->len && memcmp(limit->rates[i].tier, tier->data, tier->len) == 0)
-            return &limit->rates[i];
-    return &limit->rates[0];
+            return &l->rules[i];
+    return &l->rules[0];
 }
 
-/* --- GCRA --- */
+/* --- the bill --- */
 
-static int64_t wait_us(const verdict_t *v, int64_t now)
+static ngx_http_api_bill_t *bill_of(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx,
+                                    const ngx_http_api_limit_list_t *list)
 {
-    return v->tat - v->rate->burst * v->interval - now;
+    ngx_http_api_bill_t *bill = ctx->bill;
+    if (bill)
+        return bill;
+    bill = ngx_palloc(r->pool, sizeof(*bill) + list->n * sizeof(ngx_http_api_debit_t));
+    if (!bill)
+        return NULL;
+    *bill = (ngx_http_api_bill_t){
+        .request = r,
+        .conf = ngx_http_get_module_main_conf(r, ngx_http_api_limit_module),
+    };
+    return ctx->bill = bill;
 }
 
-static void look_locked(ngx_http_api_table_t *t, verdict_t *v, int64_t now)
+/* The time left, and what could be asked for now, as the headers tell it. */
+static ngx_http_api_charge_t charge_of(const ngx_http_api_debit_t *d, int64_t now)
 {
-    const ngx_http_api_entry_t *e = ngx_http_api_table_find_locked(t, v->key.data, v->key.len);
-    int64_t tat = now;
-    if (e && e->expires > now)
-        tat = e->expires;
-    v->interval = ngx_max(v->rate->period_us / v->rate->count, 1);
-    /* A rate that was lowered meanwhile must not look at a debt made under the old one for longer than its own. */
-    tat = ngx_min(tat, now + v->rate->burst * v->interval);
-    v->tat = tat + v->interval;
-}
-
-/* An entry is its expiry: the TAT. One that has expired says nothing, so it may go at any time. */
-static void charge_locked(const ngx_http_api_dict_t *d, const verdict_t *v, int64_t now)
-{
-    ngx_str_t nothing = ngx_null_string;
-    (void)ngx_http_api_table_put_locked(d, &v->key, &nothing, v->tat, now);
-}
-
-static void note(ngx_http_api_ctx_t *ctx, const verdict_t *v, int64_t now, bool charged)
-{
-    if (ctx->n_charges == NGX_HTTP_API_LIMITS)
-        return;
-    int64_t tat = charged ? v->tat : v->tat - v->interval, left = v->rate->burst * v->interval - (tat - now);
-    ctx->charges[ctx->n_charges++] = (ngx_http_api_charge_t){
-        .name = v->limit->name,
-        .quota = v->rate->count,
-        .window_s = v->rate->period_us / ST_SECOND,
-        .remaining = ngx_max(left, 0) / v->interval,
-        .reset_s = (ngx_max(tat - now, 0) + ST_SECOND - 1) / ST_SECOND,
+    const ngx_http_api_rule_t *rule = d->rule;
+    int64_t left = rule->gcra.tolerance - (d->tat - now);
+    return (ngx_http_api_charge_t){
+        .name = d->limit->name,
+        .quota = rule->count,
+        .window_s = rule->window_s,
+        .remaining = ngx_max(left, 0) / rule->gcra.interval,
+        .reset_s = (ngx_max(d->tat - now, 0) + ST_SECOND - 1) / ST_SECOND,
     };
 }
 
-static ngx_int_t refuse(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const verdict_t *v, int64_t now)
+/* For the RateLimit headers, the tightest first. */
+static void note(ngx_http_api_ctx_t *ctx, const ngx_http_api_bill_t *bill, int64_t now)
+{
+    ctx->n_charges = 0;
+    for (ngx_uint_t i = 0; i < bill->n; i++) {
+        ngx_http_api_charge_t c = charge_of(&bill->debits[i], now);
+        ngx_uint_t at = ctx->n_charges++;
+        for (; at > 0 && ctx->charges[at - 1].remaining > c.remaining; at--)
+            ctx->charges[at] = ctx->charges[at - 1];
+        ctx->charges[at] = c;
+    }
+}
+
+static ngx_int_t refuse(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_http_api_debit_t *d)
 {
     const loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_api_limit_module);
     (void)ngx_atomic_fetch_add(&ctx->operation->slot->limited, 1);
     if (conf->dry_run) {
-        ngx_str_set(&ctx->limit_status, "REJECTED_DRY_RUN");
-        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0, "api: dry run: over the limit %s", v->limit->name);
+        ngx_http_api_limit_count(d->limit, NGX_HTTP_API_LIMIT_DRY_RUN);
+        ctx->limit_status = ngx_http_api_str("REJECTED_DRY_RUN");
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0, "api: dry run: over the limit %s", d->limit->name);
         return NGX_OK;
     }
-    ngx_str_set(&ctx->limit_status, "REJECTED");
-    int64_t seconds = (wait_us(v, now) + ST_SECOND - 1) / ST_SECOND;
-    ngx_http_api_retry_after(r, seconds);
+    ngx_http_api_limit_count(d->limit, NGX_HTTP_API_LIMIT_REJECTED);
+    ctx->limit_status = ngx_http_api_str("REJECTED");
+    ngx_http_api_retry_after(r, ngx_max((d->wait + ST_SECOND - 1) / ST_SECOND, 1));
     return ngx_http_api_refuse(r, ST_E_LIMITED, NULL, "The limit %s of %lld requests in %lld seconds is used up.",
-                               v->limit->name, (long long)v->rate->count, (long long)(v->rate->period_us / ST_SECOND));
+                               d->limit->name, (long long)d->rule->count, (long long)d->rule->window_s);
 }
 
-static ngx_int_t charge(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, int by)
+/* Every limit of this phase has decided. */
+static ngx_int_t conclude(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, ngx_http_api_bill_t *bill)
 {
-    ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
-    const ngx_http_api_zone_t *z = &amcf->zones[NGX_HTTP_API_ZONE_LIMITS];
-    const ngx_http_api_dict_t d = {.shpool = z->shpool, .table = z->sh, .evict = 1};
-    const struct st_api_operation *op = ctx->match.operation;
-    verdict_t verdicts[NGX_HTTP_API_LIMITS], *over = NULL;
-    int n = 0;
-    for (int i = 0; i < op->n_limits; i++) {
-        if ((int)op->limits[i].by != by)
-            continue;
-        verdict_t *v = &verdicts[n++];
-        v->limit = &op->limits[i];
-        v->rate = rate_for(v->limit, &ctx->identity.tier);
-        make_key(r, ctx, v);
-    }
-    if (!n)
-        return NGX_OK;
+    ngx_http_api_debit_t *over = bill->over;
     int64_t now = st_mono();
-    ngx_shmtx_lock(&z->shpool->mutex);
-    for (int i = 0; i < n; i++) {
-        look_locked(d.table, &verdicts[i], now);
-        if (wait_us(&verdicts[i], now) > 0 && (!over || wait_us(&verdicts[i], now) > wait_us(over, now)))
-            over = &verdicts[i];
-    }
-    for (int i = 0; !over && i < n; i++)
-        charge_locked(&d, &verdicts[i], now);
-    ngx_shmtx_unlock(&z->shpool->mutex);
-    for (int i = 0; i < n; i++)
-        note(ctx, &verdicts[i], now, !over);
+    for (ngx_uint_t i = 0; over && i < bill->n; i++)
+        ngx_http_api_share_refund(bill->conf, &bill->debits[i], now);
+    note(ctx, bill, now);
+    bill->over = NULL;
     if (over)
-        return refuse(r, ctx, over, now);
+        return refuse(r, ctx, over);
+    for (ngx_uint_t i = bill->n_before; i < bill->n; i++)
+        ngx_http_api_limit_count(bill->debits[i].limit, NGX_HTTP_API_LIMIT_PASSED);
     if (!ctx->limit_status.len)
-        ngx_str_set(&ctx->limit_status, "PASSED");
+        ctx->limit_status = ngx_http_api_str("PASSED");
     return NGX_OK;
+}
+
+/* Charges one limit here, and of what this node holds. NGX_AGAIN: Redis must be asked. NGX_BUSY: it refuses. */
+static ngx_int_t charge(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, const ngx_http_api_bill_t *bill,
+                        const ngx_http_api_limit_t *limit, ngx_http_api_debit_t *d)
+{
+    struct st_gcra *table = bill->conf->table;
+    struct st_gcra_verdict v;
+    int64_t now = st_mono();
+    *d = (ngx_http_api_debit_t){.limit = limit, .rule = rule_for(limit, &ctx->identity.tier)};
+    d->key = key_of(r, ctx, limit);
+    if (!d->key.data)
+        d->key = ngx_http_api_str("");
+    d->hash = st_gcra_hash(table, d->rule->id, d->key.data, d->key.len);
+    st_gcra_charge(table, d->hash, &d->rule->gcra, limit->limit->cost, now, &v);
+    d->tat = v.tat;
+    d->wait = v.wait;
+    if (v.wait > 0)
+        return NGX_BUSY;
+    d->paid = NGX_HTTP_API_PAID_HERE;
+    return bill->conf->share ? ngx_http_api_share_pay(bill->conf, d, now) : NGX_OK;
+}
+
+static ngx_int_t charge_all(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, ngx_uint_t from, ngx_uint_t to)
+{
+    const ngx_http_api_limit_conf_t *conf = ngx_http_get_module_main_conf(r, ngx_http_api_limit_module);
+    const ngx_http_api_limit_list_t *list = &conf->operations[ctx->match.operation->index];
+    ngx_http_api_bill_t *bill = bill_of(r, ctx, list);
+    bool ask = false;
+    if (!bill)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (bill->waiting && !bill->answered)
+        return NGX_AGAIN;
+    if (!bill->waiting) {
+        bill->n_before = bill->n;
+        for (ngx_uint_t i = from; i < to && !bill->over; i++) {
+            if (list->list[i].fair && !ctx->identity.user.len)
+                continue;
+            ngx_http_api_debit_t *d = &bill->debits[bill->n++];
+            ngx_int_t rc = charge(r, ctx, bill, &list->list[i], d);
+            ask = ask || rc == NGX_AGAIN;
+            if (rc == NGX_BUSY)
+                bill->over = d;
+        }
+        if (ask && !bill->over && ngx_http_api_share_ask(bill) == NGX_AGAIN) {
+            bill->waiting = 1;
+            return NGX_AGAIN;
+        }
+    }
+    bill->waiting = 0;
+    return conclude(r, ctx, bill);
 }
 
 static ngx_int_t preaccess_handler(ngx_http_request_t *r)
 {
     const ngx_http_api_loc_conf_t *alcf = ngx_http_get_module_loc_conf(r, ngx_http_api_core_module);
+    const ngx_http_api_limit_conf_t *conf = ngx_http_get_module_main_conf(r, ngx_http_api_limit_module);
     ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
     if (r != r->main || !alcf->enable || !ctx || !ctx->operation || ctx->address_charged)
         return NGX_DECLINED;
-    ctx->address_charged = 1;
-    ngx_int_t rc = charge(r, ctx, ST_BY_ADDRESS);
+    ngx_uint_t n = conf->operations[ctx->match.operation->index].n_by_address;
+    ctx->address_charged = 1; /* now: a request that is refused is gone when this comes back */
+    ngx_int_t rc = n ? charge_all(r, ctx, 0, n) : NGX_OK;
+    if (rc == NGX_AGAIN)
+        ctx->address_charged = 0;
     return rc == NGX_OK ? NGX_DECLINED : rc;
 }
 
 ngx_int_t ngx_http_api_limit_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
-    if (ctx->user_charged)
+    const ngx_http_api_limit_conf_t *conf = ngx_http_get_module_main_conf(r, ngx_http_api_limit_module);
+    const ngx_http_api_limit_list_t *list = &conf->operations[ctx->match.operation->index];
+    if (ctx->identity_charged || list->n == list->n_by_address)
         return NGX_OK;
-    ctx->user_charged = 1;
-    return charge(r, ctx, ST_BY_USER);
+    ctx->identity_charged = 1;
+    ngx_int_t rc = charge_all(r, ctx, list->n_by_address, list->n);
+    if (rc == NGX_AGAIN)
+        ctx->identity_charged = 0;
+    return rc;
 }
 
-/* --- the zone --- */
+/* --- the zone, and what is counted --- */
 
-static ngx_int_t init_limits(ngx_http_api_zone_t *z)
+/* The whole zone, but for what the slab allocator itself needs. */
+static ngx_int_t init_zone(ngx_http_api_zone_t *z)
 {
-    z->shpool->log_nomem = 0; /* full is normal: the oldest entry goes */
-    if (!(z->sh = ngx_slab_alloc(z->shpool, sizeof(ngx_http_api_table_t))))
-        return NGX_ERROR;
-    ngx_http_api_table_init(z->sh);
-    return NGX_OK;
+    size_t room = z->shpool->pfree * ngx_pagesize;
+    void *memory = ngx_slab_alloc(z->shpool, room);
+    z->sh = memory ? st_gcra_init(memory, room) : NULL;
+    return z->sh ? NGX_OK : NGX_ERROR;
 }
 
-static void limits_use(const ngx_http_api_zone_t *z, ngx_http_api_zone_use_t *ret)
+static void zone_use(const ngx_http_api_zone_t *z, ngx_http_api_zone_use_t *ret)
 {
-    const ngx_http_api_table_t *t = z->sh;
-    *ret = (ngx_http_api_zone_use_t){.entries = t->count, .evicted = t->evicted};
+    *ret = (ngx_http_api_zone_use_t){
+        .entries = st_gcra_used(z->sh, st_mono()),
+        .evicted = st_gcra_evicted(z->sh),
+    };
 }
 
-const ngx_http_api_zone_kind_t ngx_http_api_limits = {init_limits, limits_use};
+const ngx_http_api_zone_kind_t ngx_http_api_limits = {init_zone, zone_use};
+
+/* The counters of a limit, made when they are not there yet; NULL when the zone is full. */
+static ngx_http_api_limit_counts_t *counts_of(const ngx_http_api_zone_t *z, const char *name, ngx_uint_t n_cells)
+{
+    ngx_queue_t *all = &ngx_http_api_state(z)->limits;
+    ngx_http_api_limit_counts_t *found = NULL;
+    ngx_shmtx_lock(&z->shpool->mutex);
+    for (ngx_queue_t *q = ngx_queue_head(all); !found && q != ngx_queue_sentinel(all); q = ngx_queue_next(q)) {
+        ngx_http_api_limit_counts_t *c = ngx_queue_data(q, ngx_http_api_limit_counts_t, queue);
+        if (strcmp(c->name, name) == 0)
+            found = c;
+    }
+    if (!found &&
+        (found = ngx_slab_calloc_locked(z->shpool, sizeof(*found) + n_cells * sizeof(found->cells[0]))) != NULL) {
+        found->n_cells = n_cells;
+        ngx_cpystrn((u_char *)found->name, (u_char *)name, sizeof(found->name));
+        ngx_queue_insert_tail(all, &found->queue);
+    }
+    ngx_shmtx_unlock(&z->shpool->mutex);
+    return found;
+}
+
+static uint64_t counted(const ngx_http_api_limit_counts_t *c, enum ngx_http_api_limit_count_e what)
+{
+    uint64_t sum = 0;
+    for (ngx_uint_t i = 0; i < c->n_cells; i++)
+        sum += c->cells[i].n[what];
+    return sum;
+}
+
+void ngx_http_api_limit_metrics(const ngx_http_api_main_conf_t *amcf, struct st_buf *b)
+{
+    static const struct {
+        const char *name, *help;
+    } families[NGX_HTTP_API_LIMIT_COUNTS] = {
+        [NGX_HTTP_API_LIMIT_PASSED] = {"passed", "Requests that a limit has let pass."},
+        [NGX_HTTP_API_LIMIT_REJECTED] = {"rejected", "Requests that a limit has refused."},
+        [NGX_HTTP_API_LIMIT_DRY_RUN] = {"rejected_dry_run", "Requests that a limit would have refused."},
+        [NGX_HTTP_API_LIMIT_EXACT] = {"exact", "Requests that waited for Redis to decide."},
+        [NGX_HTTP_API_LIMIT_LEASES] = {"leases", "Questions to Redis while no request waited."},
+        [NGX_HTTP_API_LIMIT_FALLBACK] = {"fallback", "Requests for which this node decided alone."},
+    };
+    ngx_queue_t *all = &ngx_http_api_state(&amcf->zones[NGX_HTTP_API_ZONE_STATE])->limits;
+    for (int what = 0; what < NGX_HTTP_API_LIMIT_COUNTS; what++) {
+        const char *name = families[what].name;
+        st_buf_printf(b, "# HELP api_edge_limit_%s_total %s\n# TYPE api_edge_limit_%s_total counter\n", name,
+                      families[what].help, name);
+        for (ngx_queue_t *q = ngx_queue_head(all); q != ngx_queue_sentinel(all); q = ngx_queue_next(q)) {
+            const ngx_http_api_limit_counts_t *c = ngx_queue_data(q, ngx_http_api_limit_counts_t, queue);
+            st_buf_printf(b, "api_edge_limit_%s_total{limit=\"%s\"} %llu\n", name, c->name,
+                          (unsigned long long)counted(c, what));
+        }
+    }
+}
 
 /* --- configuration --- */
 
-ngx_int_t ngx_http_api_limit_check(ngx_conf_t *cf, const struct st_api *api)
+static void *create_main_conf(ngx_conf_t *cf)
 {
-    for (int i = 0; i < api->n_operations; i++) {
-        const struct st_api_operation *op = &api->operations[i];
-        if (op->n_limits <= NGX_HTTP_API_LIMITS)
-            continue;
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s:%d: %s has more than %d limits", op->file, op->line, op->id,
-                      NGX_HTTP_API_LIMITS);
-        return NGX_ERROR;
+    ngx_http_api_limit_conf_t *conf = ngx_pcalloc(cf->pool, sizeof(*conf));
+    if (!conf)
+        return NULL;
+    conf->share = NGX_CONF_UNSET;
+    conf->timeout = NGX_CONF_UNSET_MSEC;
+    return conf;
+}
+
+static char *init_main_conf(ngx_conf_t *cf, void *data)
+{
+    ngx_http_api_limit_conf_t *conf = data;
+    const ngx_http_api_main_conf_t *amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_api_core_module);
+    if (conf->share == 1 && !amcf->redis.len) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"api_limit_share\" needs \"api_redis\"");
+        return NGX_CONF_ERROR;
     }
-    return NGX_OK;
+    ngx_conf_init_value(conf->share, amcf->redis.len > 0);
+    ngx_conf_init_msec_value(conf->timeout, 100);
+    conf->secret = amcf->signing_key;
+    return NGX_CONF_OK;
 }
 
 static void *create_loc_conf(ngx_conf_t *cf)
@@ -252,12 +369,41 @@ static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     return NGX_CONF_OK;
 }
 
-static ngx_int_t init(ngx_conf_t *cf)
+static ngx_int_t post_configuration(ngx_conf_t *cf)
 {
     ngx_http_core_main_conf_t *cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
-    ngx_http_handler_pt *h = ngx_array_push(&cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers);
+    ngx_http_api_main_conf_t *amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_api_core_module);
+    ngx_http_handler_pt *h = amcf->api ? ngx_array_push(&cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers) : NULL;
+    if (!amcf->api)
+        return NGX_OK;
     if (!h)
         return NGX_ERROR;
     *h = preaccess_handler;
+    return ngx_http_api_limit_compile(cf, amcf, ngx_http_conf_get_module_main_conf(cf, ngx_http_api_limit_module));
+}
+
+/* The shared memory is there: the counters of every limit are found or made. */
+static ngx_int_t init_module(ngx_cycle_t *cycle)
+{
+    if (!cycle->conf_ctx[ngx_http_module.index])
+        return NGX_OK;
+    const ngx_http_api_main_conf_t *amcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_api_core_module);
+    ngx_http_api_limit_conf_t *conf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_api_limit_module);
+    const ngx_core_conf_t *ccf = (const ngx_core_conf_t *)ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+    ngx_uint_t n_cells = ngx_min(ngx_max((ngx_uint_t)ccf->worker_processes, 1), NGX_HTTP_API_SHARDS);
+    if (!amcf->api)
+        return NGX_OK;
+    conf->table = amcf->zones[NGX_HTTP_API_ZONE_LIMITS].sh;
+    for (int i = 0; i < amcf->api->n_operations; i++) {
+        for (ngx_uint_t k = 0; k < conf->operations[i].n; k++) {
+            ngx_http_api_limit_t *l = &conf->operations[i].list[k];
+            l->counts = counts_of(&amcf->zones[NGX_HTTP_API_ZONE_STATE], l->name, n_cells);
+            if (!l->counts) {
+                ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                              "\"api_zone state\" has no room for the counters of limits");
+                return NGX_ERROR;
+            }
+        }
+    }
     return NGX_OK;
 }

@@ -109,7 +109,7 @@ Storytelling::Edge::http_config(state => Storytelling::Edge::state_file(tiers =>
 --- error_code eval
 [200, 200, 200, 429, 200]
 --- response_headers eval
-['RateLimit-Policy: "burst.address";q=120;w=3600, "burst.user";q=60;w=3600', '', '', 'Retry-After: 60', '']
+["RateLimit-Policy: \"burst.user\";q=60;w=3600, \"burst.address\";q=120;w=3600\nRateLimit: \"burst.user\";r=2;t=60, \"burst.address\";r=5;t=30", '', '', 'Retry-After: 60', '']
 
 === an internal redirect does not charge again
 --- config eval

@@ -227,6 +227,37 @@ static void test_limits(void **state)
     assert_int_equal(l->rates[1].count, 100);
     assert_int_equal(l->rates[1].burst, 100);
     assert_int_equal(op->limits[1].by, ST_BY_ADDRESS);
+    assert_int_equal(op->limits[1].cost, 1);
+}
+
+/* What the limit of createStory by user can be besides. */
+static void test_limits_by_other_things(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *of;
+        int by;
+        int64_t cost;
+        double share;
+    } cases[] = {
+        {"by: key, cost: 3", NULL, ST_BY_KEY, 3, 0},
+        {"by: tier", NULL, ST_BY_TIER, 1, 0},
+        {"by: 'header:x-tenant'", "x-tenant", ST_BY_HEADER, 1, 0},
+        {"by: 'variable:binary_remote_addr'", "binary_remote_addr", ST_BY_VARIABLE, 1, 0},
+        {"by: 'variable:api_session', cost: 2", "api_session", ST_BY_VARIABLE, 2, 0},
+        {"by: address, share: 0.5", NULL, ST_BY_ADDRESS, 1, 0.5},
+    };
+    for (size_t i = 0; i < ST_COUNT(cases); i++) {
+        const struct st_api_limit *l =
+            &operation(load(edit(STORY, "by: user", cases[i].text)), "createStory")->limits[0];
+        assert_int_equal(l->by, cases[i].by);
+        assert_int_equal(l->cost, cases[i].cost);
+        assert_true(l->share == cases[i].share);
+        if (cases[i].of)
+            assert_string_equal(l->of, cases[i].of);
+        else
+            assert_null(l->of);
+    }
 }
 
 /* One change to the contract, and what is said of it. */
@@ -277,12 +308,33 @@ static const struct {
     {"burst: 3", "burst: 11", "11: burst must be"},
     {"burst: 3", "burst: 1.5", "11: burst must be"},
     {"burst: 3", "brust: 3", "11: brust is not a known member of a rate limit"},
-    {"by: user", "by: everyone", "11: by must be user or address"},
+    {"by: user", "by: everyone", "11: by must be user, address,"},
+    {"by: user", "by: 'header:'", "11: by: header: wants the header's name"},
+    {"by: user", "by: 'header:X-Tenant'", "11: by: header: wants the header's name in lower case"},
+    {"by: user", "by: 'header:authorization'", "11: by: header:authorization would count what nobody has verified"},
+    {"by: user", "by: 'header:cookie'", "11: by: header:cookie would count"},
+    {"by: user", "by: 'variable:$host'", "11: by: variable: wants the name"},
+    {"by: user", "by: 'variable:cookie_user'", "11: by: variable:cookie_user would count"},
+    {"by: user", "by: 'variable:http_authorization'", "11: by: variable:http_authorization would count"},
+    {"by: user", "by: [user]", "11: by must be user, address,"},
+    {"by: user", "by: user, cost: 4", "11: cost 4 is more than a burst of the limit"},
+    {"by: user", "by: user, cost: 0", "11: cost must be an integer of 1 or more"},
+    {"by: user", "by: user, cost: lots", "11: cost must be an integer of 1 or more"},
+    {"by: user", "by: user, share: 0.5", "11: share divides the budget of an address"},
+    {"burst: 3, by: user", "by: address, share: 1", "11: share must be a number between 0 and 1"},
+    {"burst: 3, by: user", "by: address, share: 0.01", "11: cost 1 is more than a burst of the limit, or one user's"},
     {"{premium: 100/1h}", "{premium: lots}", "11: the rate of tier premium must be"},
     {"{premium: 100/1h}", "premium", "11: tiers must be a map"},
     {"name: address,", "name: story.create,", "is there twice"},
     {"      security: []\n", "      security: []\n      x-rate-limit: [{name: x, rate: 1/1s, by: user}]\n",
      "would count nobody"},
+    {"      security: []\n", "      security: []\n      x-rate-limit: [{name: x, rate: 1/1s, by: key}]\n",
+     "a limit by key on an operation without security would count nobody"},
+    {"      security: []\n", "      security: []\n      x-rate-limit: [{name: x, rate: 1/1s, by: tier}]\n",
+     "a limit by tier on an operation without security would count nobody"},
+    {"      security: []\n",
+     "      security: []\n      x-rate-limit: [{name: x, rate: 1/1s, by: 'variable:api_user'}]\n",
+     "a limit by variable:api_user on an operation without security would count nobody"},
     {"      security: []\n", "      x-rate-limit: [{name: address, rate: 1/1s, by: address}]\n",
      "the rate limit address is defined otherwise"},
     {"/v1/stories/mine:", "v1/stories/mine:", "a path must begin with /"},
@@ -384,7 +436,9 @@ static void test_exact_place(void **state)
 {
     (void)state;
     const char *path = file("story.v1.yaml", edit(STORY, "by: user,", "by: nobody,"));
-    assert_string_equal(refusal(&path, 1), st_printf(&arena, "%s:11: by must be user or address", path));
+    assert_string_equal(
+        refusal(&path, 1),
+        st_printf(&arena, "%s:11: by must be user, address, key, tier, header:<name> or variable:<name>", path));
 }
 
 static void test_all_mistakes_at_once(void **state)
@@ -726,6 +780,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_operations, teardown),
         cmocka_unit_test_teardown(test_limits, teardown),
+        cmocka_unit_test_teardown(test_limits_by_other_things, teardown),
         cmocka_unit_test_teardown(test_refuses, teardown),
         cmocka_unit_test_teardown(test_exact_place, teardown),
         cmocka_unit_test_teardown(test_all_mistakes_at_once, teardown),

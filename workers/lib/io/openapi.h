@@ -11,9 +11,9 @@
  *
  * Stricter than OpenAPI: every operation has `security` (its own or the file's; [] is public), a name may be given to
  * one parameter of an operation only, a parameter's type is said in its schema and is a scalar, a list of scalars, an
- * object of scalars or JSON (`content`), a limit of one name is the same everywhere, a limit by user needs security,
- * and response schemas must compile although answers are not checked with them. The style `matrix` is refused, for ";"
- * never passes the edge.
+ * object of scalars or JSON (`content`), a limit of one name is the same everywhere, a limit by user, key or tier needs
+ * security, and response schemas must compile although answers are not checked with them. The style `matrix` is
+ * refused, for ";" never passes the edge.
  */
 #include "io/json_patch.h"
 #include "io/schema.h"
@@ -74,13 +74,20 @@ struct st_api_part {
     int64_t min, max;               /* how many bytes there are to be */
 };
 
-/* One entry of x-rate-limit: {name, rate: "10/1h", burst?, by: user|address, tiers: {premium: "100/1h"}}. */
+/*
+ * One entry of x-rate-limit: {name, rate: "10/1h", burst?, by, tiers: {premium: "100/1h"}, cost?, share?}. Operations
+ * that name the same limit draw on one budget; only `cost` may differ between them.
+ */
 struct st_api_limit {
     const char *name;
-    enum { ST_BY_USER, ST_BY_ADDRESS } by;
+    /* by: user | address | key | tier | header:<name> | variable:<nginx variable> */
+    enum { ST_BY_USER, ST_BY_ADDRESS, ST_BY_KEY, ST_BY_TIER, ST_BY_HEADER, ST_BY_VARIABLE } by;
+    const char *of; /* the header (lower case) or the variable; NULL for the others */
+    int64_t cost;   /* units that a request takes, 1 … the smallest burst; default 1 */
+    double share;   /* by address: of its budget, what one verified user may take; 0: all */
     struct st_api_rate {
         const char *tier; /* NULL for the default, which is first */
-        int64_t count;    /* requests per period, 1 … 1,000,000 */
+        int64_t count;    /* units per period, 1 … 1,000,000 */
         int64_t period_us;
         int64_t burst; /* 1 … count; default count */
     } * rates;

@@ -82,13 +82,105 @@ static void read_rates(struct st_contract *c, const json_t *json, const char *at
     }
 }
 
-static void read_limit(struct st_contract *c, const json_t *json, const char *at, const struct st_api_operation *op,
+/* What a client may send unproved is no identity, and what is secret is no key. */
+static bool is_credential(const char *name)
+{
+    static const char *const names[] = {"authorization", "proxy-authorization", "cookie", "x-api-key"};
+    for (size_t i = 0; i < ST_COUNT(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+static void read_header(struct st_contract *c, const char *at, struct st_api_limit *limit)
+{
+    if (!st_contract_is_name(limit->of, ST_LOWER ST_DIGITS "-", 64))
+        st_contract_mistake(c, at, "by: header: wants the header's name in lower case");
+    else if (is_credential(limit->of))
+        st_contract_mistake(c, at, "by: header:%s would count what nobody has verified; limit by user or key",
+                            limit->of);
+}
+
+static void read_variable(struct st_contract *c, const char *at, const struct st_api_operation *op,
+                          struct st_api_limit *limit)
+{
+    static const char *const credentials[] = {
+        "http_authorization", "http_proxy_authorization", "http_cookie", "http_x_api_key", "remote_user", "cookie_"};
+    if (!st_contract_is_name(limit->of, ST_LOWER ST_DIGITS "_", 64)) {
+        st_contract_mistake(c, at, "by: variable: wants the name of an nginx variable, without $");
+        return;
+    }
+    for (size_t i = 0; i < ST_COUNT(credentials); i++)
+        if (strncmp(limit->of, credentials[i], strlen(credentials[i])) == 0)
+            st_contract_mistake(c, at, "by: variable:%s would count what nobody has verified; limit by user or key",
+                                limit->of);
+    if (strncmp(limit->of, "api_", 4) == 0 && !op->authenticated)
+        st_contract_mistake(c, at, "a limit by variable:%s on an operation without security would count nobody",
+                            limit->of);
+}
+
+static void read_by(struct st_contract *c, const json_t *json, const char *at, const struct st_api_operation *op,
+                    struct st_api_limit *limit)
+{
+    static const char *const names[] = {"user", "address", "key", "tier", "header:", "variable:"};
+    const char *by = st_json_str(json, "by", "");
+    size_t i = 0;
+    while (i < ST_COUNT(names) && (i < ST_BY_HEADER ? strcmp(by, names[i]) : strncmp(by, names[i], strlen(names[i]))))
+        i++;
+    if (i == ST_COUNT(names)) {
+        st_contract_mistake(c, at, "by must be user, address, key, tier, header:<name> or variable:<name>");
+        return;
+    }
+    limit->by = i;
+    if (i >= ST_BY_HEADER)
+        limit->of = by + strlen(names[i]);
+    if (i == ST_BY_HEADER)
+        read_header(c, at, limit);
+    else if (i == ST_BY_VARIABLE)
+        read_variable(c, at, op, limit);
+    else if (i != ST_BY_ADDRESS && !op->authenticated)
+        st_contract_mistake(c, at, "a limit by %s on an operation without security would count nobody", names[i]);
+}
+
+static void read_cost(struct st_contract *c, const json_t *json, const char *at, struct st_api_limit *limit)
+{
+    const json_t *cost = json_object_get(json, "cost"), *share = json_object_get(json, "share");
+    limit->cost = cost ? json_integer_value(cost) : 1;
+    limit->share = json_number_value(share);
+    if (limit->cost < 1)
+        st_contract_mistake(c, at, "cost must be an integer of 1 or more");
+    if (share && (!json_is_number(share) || !(limit->share > 0 && limit->share < 1)))
+        st_contract_mistake(c, at, "share must be a number between 0 and 1");
+    if (share && limit->by != ST_BY_ADDRESS)
+        st_contract_mistake(c, at, "share divides the budget of an address: by must be address");
+    for (int i = 0; i < limit->n_rates; i++) {
+        double most = (double)limit->rates[i].burst * (share ? limit->share : 1);
+        if (limit->rates[i].burst && (double)limit->cost > most) {
+            st_contract_mistake(c, at, "cost %lld is more than a burst of the limit%s: it would never pass",
+                                (long long)limit->cost, share ? ", or one user's share of it," : "");
+            return;
+        }
+    }
+}
+
+/* One budget, one rule: everything but the cost. */
+static void check_same(struct st_contract *c, json_t *json, const char *at, const char *name)
+{
+    json_t *rule = json_copy(json);
+    json_object_del(rule, "cost");
+    const json_t *before = json_object_get(c->r->limits, name);
+    if (before && !json_equal(before, rule))
+        st_contract_mistake(c, at, "the rate limit %s is defined otherwise elsewhere", name);
+    json_object_set_new(c->r->limits, name, rule);
+}
+
+static void read_limit(struct st_contract *c, json_t *json, const char *at, const struct st_api_operation *op,
                        struct st_api_limit *limit)
 {
-    static const char *const known[] = {"name", "rate", "burst", "by", "tiers"};
-    const char *member, *by = st_json_str(json, "by", "");
+    static const char *const known[] = {"name", "rate", "burst", "by", "tiers", "cost", "share"};
+    const char *member;
     json_t *value;
-    json_object_foreach ((json_t *)json, member, value) {
+    json_object_foreach (json, member, value) {
         bool found = false;
         for (size_t i = 0; i < ST_COUNT(known); i++)
             found = found || strcmp(member, known[i]) == 0;
@@ -96,20 +188,13 @@ static void read_limit(struct st_contract *c, const json_t *json, const char *at
             st_contract_mistake(c, at, "%.80s is not a known member of a rate limit", member);
     }
     limit->name = st_json_str(json, "name", NULL);
-    if (!st_contract_is_name(limit->name, NAME_CHARACTERS, 64)) {
+    if (!st_contract_is_name(limit->name, NAME_CHARACTERS, 64))
         st_contract_mistake(c, at, "a rate limit needs a name of a-z, 0-9, '.', '_', '-'");
-    } else {
-        const json_t *before = json_object_get(c->r->limits, limit->name);
-        if (before && !json_equal(before, json))
-            st_contract_mistake(c, at, "the rate limit %s is defined otherwise elsewhere", limit->name);
-        json_object_set(c->r->limits, limit->name, (json_t *)json);
-    }
-    limit->by = st_streq(by, "user") ? ST_BY_USER : ST_BY_ADDRESS;
-    if (!st_streq(by, "user") && !st_streq(by, "address"))
-        st_contract_mistake(c, at, "by must be user or address");
-    else if (limit->by == ST_BY_USER && !op->authenticated)
-        st_contract_mistake(c, at, "a limit by user on an operation without security would count nobody");
+    else
+        check_same(c, json, at, limit->name);
+    read_by(c, json, at, op, limit);
     read_rates(c, json, at, limit);
+    read_cost(c, json, at, limit);
 }
 
 static void read_limits(struct st_contract *c, const json_t *list, const char *at, struct st_api_operation *op)
