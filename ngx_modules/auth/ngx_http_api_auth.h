@@ -1,21 +1,40 @@
 #ifndef NGX_HTTP_API_AUTH_H
 #define NGX_HTTP_API_AUTH_H
-/* The auth module's configuration, and its caches of tokens. */
+/* The auth module's configuration, its keys, and its caches of tokens. */
 #include "../core/ngx_http_api.h"
+
+enum { NGX_HTTP_API_CLAIM_VARIABLES = 16, NGX_HTTP_API_CLAIMS_MAX = 1024 };
+
+/* Keys that are fetched: api_jwt_jwks. */
+typedef struct {
+    ngx_str_t url; /* as the configuration has it */
+    char source[2 * ST_SHA256_LEN + 1];
+    const char *target, *unix_socket, *ca_file; /* what the HTTP client is told; NULL for none */
+    int alg;                                    /* enum st_alg; -1: each key's own */
+    time_t interval;
+    ngx_msec_t timeout;
+} ngx_http_api_key_source_t;
 
 typedef struct {
     struct st_arena arena; /* lives as long as the cycle */
-    ngx_array_t keys;      /* struct st_key * */
-    ngx_str_t issuer, audience;
+    ngx_array_t keys;      /* const struct st_key *: of files */
+    ngx_array_t sources;   /* ngx_http_api_key_source_t */
+    ngx_array_t variables; /* const char *: the claim behind each variable of api_jwt_claim */
+    ngx_str_t issuer, audience, type, realm;
     time_t leeway;
+
+    /* This worker's: the keys of files and the fetched ones, as they are known under keys_generation. */
     struct st_token_rule rule;
     unsigned char rule_digest[ST_SHA256_LEN];
+    struct st_arena fetched;
+    ngx_atomic_uint_t keys_generation;
 } ngx_http_api_auth_conf_t;
 
 /* What a verified token says. */
 typedef struct {
     ngx_str_t user, session, roles, tier;
-    int64_t expires; /* unix seconds, leeway included */
+    ngx_str_t values; /* of api_jwt_claim's variables, each ended by NUL */
+    int64_t expires;  /* unix seconds, leeway included */
 } ngx_http_api_claims_t;
 
 /*
@@ -36,6 +55,34 @@ typedef struct {
     size_t room;            /* for the texts behind this structure */
 } ngx_http_api_cached_t;
 
+/* --- keys: ngx_http_api_auth_keys.c --- */
+
+char *ngx_http_api_auth_set_key_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_api_auth_set_secret_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_api_auth_set_jwks(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* Brings the worker's keys up to date, which costs a comparison while nothing has changed. */
+void ngx_http_api_auth_learn_keys(const ngx_http_api_main_conf_t *amcf, ngx_http_api_auth_conf_t *conf);
+
+/*
+ * A token names a key that is not known: asks for newer ones. Gives a ticket, or 0 when that is in vain: nothing is
+ * fetched, or it was lately. answered: what was asked for with the ticket has been done, with or without success.
+ */
+ngx_atomic_uint_t ngx_http_api_auth_want_keys(const ngx_http_api_main_conf_t *amcf,
+                                              const ngx_http_api_auth_conf_t *conf);
+bool ngx_http_api_auth_answered(const ngx_http_api_main_conf_t *amcf, ngx_atomic_uint_t ticket);
+
+/* --- claims: ngx_http_api_auth_claims.c --- */
+char *ngx_http_api_auth_set_claim(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_str_t ngx_http_api_auth_claim_values(const ngx_http_api_auth_conf_t *conf, const json_t *claims,
+                                         struct st_arena *a);
+
+/* --- fetching, by worker 0: ngx_http_api_auth_fetch.c --- */
+void ngx_http_api_auth_fetch_start(const ngx_http_api_main_conf_t *amcf, const ngx_http_api_auth_conf_t *conf);
+void ngx_http_api_auth_fetch_stop(void);
+
+/* --- caches --- */
+
 /* The key of the shared cache and of the refused tokens: SHA-256 over the rule and the token. */
 void ngx_http_api_auth_digest(const ngx_http_api_auth_conf_t *conf, const ngx_str_t *token,
                               unsigned char out[ST_SHA256_LEN]);
@@ -43,6 +90,7 @@ void ngx_http_api_auth_digest(const ngx_http_api_auth_conf_t *conf, const ngx_st
 /* This worker's cache. An entry is good until the next put. put gives NULL when memory is out. */
 ngx_http_api_cached_t *ngx_http_api_auth_l1_find(const ngx_str_t *token);
 ngx_http_api_cached_t *ngx_http_api_auth_l1_put(const ngx_str_t *token, const ngx_http_api_claims_t *claims);
+void ngx_http_api_auth_l1_clear(void);
 
 /*
  * The cache that all workers share, made in a zone that is all its own. *ret_marks are the marks under which the claims
@@ -56,7 +104,7 @@ void ngx_http_api_auth_l2_put(const ngx_http_api_zone_t *z, const unsigned char 
                               const ngx_http_api_claims_t *claims, ngx_atomic_uint_t marks, int64_t join_again);
 
 /* The texts of claims that the caches keep, in the order in which they lie in memory. */
-enum { NGX_HTTP_API_CLAIM_TEXTS = 4 };
+enum { NGX_HTTP_API_CLAIM_TEXTS = 5 };
 ngx_str_t *ngx_http_api_claim_text(ngx_http_api_claims_t *claims, ngx_uint_t i);
 
 /* Why this worker refused the token lately; NULL when it did not. `why` is static text. */

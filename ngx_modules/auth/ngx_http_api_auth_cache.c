@@ -20,7 +20,8 @@ void ngx_http_api_auth_digest(const ngx_http_api_auth_conf_t *conf, const ngx_st
 
 ngx_str_t *ngx_http_api_claim_text(ngx_http_api_claims_t *claims, ngx_uint_t i)
 {
-    ngx_str_t *const texts[NGX_HTTP_API_CLAIM_TEXTS] = {&claims->user, &claims->session, &claims->roles, &claims->tier};
+    ngx_str_t *const texts[NGX_HTTP_API_CLAIM_TEXTS] = {&claims->user, &claims->session, &claims->roles, &claims->tier,
+                                                        &claims->values};
     return texts[i];
 }
 
@@ -30,13 +31,14 @@ ngx_str_t *ngx_http_api_claim_text(ngx_http_api_claims_t *claims, ngx_uint_t i)
  * Sets of two, so that a few thousand tokens in use do not push each other out. What tells tokens apart best is their
  * end, a part of the signature. Long tokens share one entry: memory stays below ENTRIES times LONG.
  */
+static ngx_http_api_cached_t *l1_entries[L1_ENTRIES], *l1_large[2];
+
 static ngx_http_api_cached_t **l1_set(const ngx_str_t *token)
 {
-    static ngx_http_api_cached_t *entries[L1_ENTRIES], *large[2];
     size_t n = ngx_min(token->len, L1_HASHED);
     if (token->len > L1_LONG)
-        return large;
-    return &entries[ngx_murmur_hash2(token->data + token->len - n, n) % (L1_ENTRIES / 2) * 2];
+        return l1_large;
+    return &l1_entries[ngx_murmur_hash2(token->data + token->len - n, n) % (L1_ENTRIES / 2) * 2];
 }
 
 static bool holds(const ngx_http_api_cached_t *c, const ngx_str_t *token)
@@ -48,6 +50,23 @@ ngx_http_api_cached_t *ngx_http_api_auth_l1_find(const ngx_str_t *token)
 {
     ngx_http_api_cached_t **set = l1_set(token);
     return holds(set[0], token) ? set[0] : holds(set[1], token) ? set[1] : NULL;
+}
+
+static void drop(ngx_http_api_cached_t **slot)
+{
+    if (*slot)
+        free((*slot)->override);
+    free(*slot);
+    *slot = NULL;
+}
+
+/* For a change of the rule: what was verified under another is worth nothing. */
+void ngx_http_api_auth_l1_clear(void)
+{
+    for (size_t i = 0; i < ST_COUNT(l1_entries); i++)
+        drop(&l1_entries[i]);
+    for (size_t i = 0; i < ST_COUNT(l1_large); i++)
+        drop(&l1_large[i]);
 }
 
 static ngx_str_t place(u_char **p, const ngx_str_t *s)

@@ -7,15 +7,31 @@
  */
 #include "ngx_http_api_auth.h"
 
-enum { LEEWAY_MAX_S = 60 };
+enum {
+    LEEWAY_MAX_S = 60,
+    WAIT_MS = 5000, /* for keys that are being fetched: a request whose token names a new one */
+    WAIT_TICK_MS = 10,
+    WAITING_MAX = 256, /* requests of this worker */
+};
 
 static void *create_main_conf(ngx_conf_t *cf);
 static char *init_main_conf(ngx_conf_t *cf, void *conf);
-static char *set_key_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static ngx_int_t init_process(ngx_cycle_t *cycle);
+static void exit_process(ngx_cycle_t *cycle);
 
 static ngx_command_t commands[] = {
-    {ngx_string("api_jwt_key_file"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, set_key_file, NGX_HTTP_MAIN_CONF_OFFSET, 0,
-     NULL},
+    {ngx_string("api_jwt_key_file"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE12, ngx_http_api_auth_set_key_file,
+     NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+    {ngx_string("api_jwt_secret_file"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE12, ngx_http_api_auth_set_secret_file,
+     NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+    {ngx_string("api_jwt_jwks"), NGX_HTTP_MAIN_CONF | NGX_CONF_1MORE, ngx_http_api_auth_set_jwks,
+     NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+    {ngx_string("api_jwt_claim"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE2, ngx_http_api_auth_set_claim,
+     NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+    {ngx_string("api_jwt_type"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_str_slot, NGX_HTTP_MAIN_CONF_OFFSET,
+     offsetof(ngx_http_api_auth_conf_t, type), NULL},
+    {ngx_string("api_realm"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_str_slot, NGX_HTTP_MAIN_CONF_OFFSET,
+     offsetof(ngx_http_api_auth_conf_t, realm), NULL},
     {ngx_string("api_jwt_issuer"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_str_slot,
      NGX_HTTP_MAIN_CONF_OFFSET, offsetof(ngx_http_api_auth_conf_t, issuer), NULL},
     {ngx_string("api_jwt_audience"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_str_slot,
@@ -28,8 +44,8 @@ static ngx_command_t commands[] = {
 static ngx_http_module_t module_ctx = {NULL, NULL, create_main_conf, init_main_conf, NULL, NULL, NULL, NULL};
 
 ngx_module_t ngx_http_api_auth_module = {
-    NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE,       NULL, NULL, NULL, NULL,
-    NULL,          NULL,        NULL,     NGX_MODULE_V1_PADDING,
+    NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE, NULL, NULL,
+    init_process,  NULL,        NULL,     exit_process,    NULL, NGX_MODULE_V1_PADDING,
 };
 
 /* --- refusing --- */
@@ -37,8 +53,9 @@ ngx_module_t ngx_http_api_auth_module = {
 /* RFC 6750: no error code when no token was sent. description is a literal without quotes, or NULL. */
 static ngx_int_t unauthenticated(ngx_http_request_t *r, const char *description)
 {
+    const ngx_http_api_auth_conf_t *conf = ngx_http_get_module_main_conf(r, ngx_http_api_auth_module);
     struct st_arena a = {0};
-    const char *text = "Bearer realm=\"storytelling\"";
+    const char *text = st_printf(&a, "Bearer realm=\"%s\"", conf->realm.data);
     if (description)
         text = st_printf(&a, "%s, error=\"invalid_token\", error_description=\"%s\"", text, description);
     ngx_str_t value = ngx_http_api_str(text);
@@ -97,6 +114,7 @@ static ngx_int_t verify(const ngx_http_api_auth_conf_t *conf, const ngx_str_t *t
         .session = ngx_http_api_str(claims.session),
         .roles = ngx_http_api_str(claims.roles),
         .tier = ngx_http_api_str(claims.tier),
+        .values = ngx_http_api_auth_claim_values(conf, claims.all, a),
         .expires = claims.expires + conf->rule.leeway_s,
     };
     return NGX_OK;
@@ -189,7 +207,8 @@ static ngx_int_t find(ngx_http_api_main_conf_t *amcf, const ngx_http_api_auth_co
         *ret_why = NULL;
     } else {
         ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_REFUSED);
-        ngx_http_api_auth_refuse_again(digest, *ret_why);
+        if (!st_streq(*ret_why, ST_TOKEN_UNKNOWN_KEY)) /* that may change at any time, and is found out at once */
+            ngx_http_api_auth_refuse_again(digest, *ret_why);
         return NGX_DECLINED;
     }
     if (!(*ret = c = ngx_http_api_auth_l1_put(token, &claims)))
@@ -206,8 +225,9 @@ static ngx_int_t find(ngx_http_api_main_conf_t *amcf, const ngx_http_api_auth_co
 /* The cache may be overwritten while the request waits for its body, so the request keeps a copy. */
 static ngx_int_t remember(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_http_api_cached_t *c)
 {
-    const ngx_str_t *from[] = {&c->claims.user, &c->claims.session, &c->roles, &c->tier};
-    ngx_str_t *to[] = {&ctx->identity.user, &ctx->identity.session, &ctx->identity.roles, &ctx->identity.tier};
+    const ngx_str_t *from[] = {&c->claims.user, &c->claims.session, &c->roles, &c->tier, &c->claims.values};
+    ngx_http_api_identity_t *id = &ctx->identity;
+    ngx_str_t *to[] = {&id->user, &id->session, &id->roles, &id->tier, &id->values};
     size_t total = 0;
     for (size_t i = 0; i < ST_COUNT(from); i++)
         total += from[i]->len + 1;
@@ -220,15 +240,67 @@ static ngx_int_t remember(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const 
         p = ngx_cpymem(p, from[i]->data, from[i]->len);
         *p++ = '\0';
     }
-    ngx_memcpy(ctx->identity.permissions, c->permissions, sizeof(c->permissions));
+    ngx_memcpy(id->permissions, c->permissions, sizeof(c->permissions));
     ctx->identified = 1;
     return NGX_OK;
 }
 
+/* --- waiting for keys --- */
+
+static ngx_uint_t waiting;
+
+static void stop_waiting(void *data)
+{
+    ngx_http_api_ctx_t *ctx = data;
+    waiting--;
+    if (ctx->keys_timer.timer_set)
+        ngx_del_timer(&ctx->keys_timer);
+}
+
+static void look_again(ngx_event_t *ev)
+{
+    ngx_http_request_t *r = ev->data;
+    ngx_connection_t *c = r->connection;
+    r->read_event_handler = ngx_http_block_reading;
+    ngx_http_core_run_phases(r);
+    ngx_http_run_posted_requests(c);
+}
+
+/*
+ * The token names a key that is not known. When newer keys can be had, the request waits until they are here: a key
+ * that has just been published fails nobody. NGX_DECLINED: there is nothing to wait for, or not any more.
+ */
+static ngx_int_t wait_for_keys(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_http_api_main_conf_t *amcf,
+                               const ngx_http_api_auth_conf_t *conf)
+{
+    if (!ctx->keys_ticket) {
+        ngx_pool_cleanup_t *cln;
+        if (waiting == WAITING_MAX || !(ctx->keys_ticket = ngx_http_api_auth_want_keys(amcf, conf)))
+            return NGX_DECLINED;
+        if (!(cln = ngx_pool_cleanup_add(r->pool, 0)))
+            return NGX_DECLINED;
+        cln->handler = stop_waiting;
+        cln->data = ctx;
+        waiting++;
+        ctx->keys_until = ngx_current_msec + WAIT_MS;
+        ctx->keys_timer.handler = look_again;
+        ctx->keys_timer.data = r;
+        ctx->keys_timer.log = r->connection->log;
+    }
+    if (ngx_http_api_auth_answered(amcf, ctx->keys_ticket) || (ngx_msec_int_t)(ngx_current_msec - ctx->keys_until) >= 0)
+        return NGX_DECLINED;
+    r->read_event_handler = ngx_http_test_reading; /* who hangs up does not wait on */
+    if (!ctx->keys_timer.timer_set)
+        ngx_add_timer(&ctx->keys_timer, WAIT_TICK_MS);
+    return NGX_AGAIN;
+}
+
+/* --- the step --- */
+
 ngx_int_t ngx_http_api_auth_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
     ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
-    const ngx_http_api_auth_conf_t *conf = ngx_http_get_module_main_conf(r, ngx_http_api_auth_module);
+    ngx_http_api_auth_conf_t *conf = ngx_http_get_module_main_conf(r, ngx_http_api_auth_module);
     const char *why = NULL;
     ngx_str_t token;
     if (!ctx->match.operation->authenticated || ctx->identified)
@@ -238,7 +310,10 @@ ngx_int_t ngx_http_api_auth_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
         return unauthenticated(r, NULL);
     }
     ngx_http_api_cached_t *c;
+    ngx_http_api_auth_learn_keys(amcf, conf);
     ngx_int_t rc = find(amcf, conf, &token, &c, &why);
+    if (rc == NGX_DECLINED && st_streq(why, ST_TOKEN_UNKNOWN_KEY) && wait_for_keys(r, ctx, amcf, conf) == NGX_AGAIN)
+        return NGX_AGAIN;
     if (rc == NGX_DECLINED)
         return why ? unauthenticated(r, why) : unavailable(r);
     if (rc != NGX_OK)
@@ -252,82 +327,77 @@ ngx_int_t ngx_http_api_auth_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 
 /* --- configuration --- */
 
-static void release_arena(void *data)
+static void release_arenas(void *data)
 {
-    st_arena_release(data);
+    ngx_http_api_auth_conf_t *conf = data;
+    st_arena_release(&conf->fetched);
+    st_arena_release(&conf->arena);
 }
 
 static void *create_main_conf(ngx_conf_t *cf)
 {
     ngx_http_api_auth_conf_t *conf = ngx_pcalloc(cf->pool, sizeof(*conf));
     ngx_pool_cleanup_t *cln = ngx_pool_cleanup_add(cf->pool, 0);
-    if (!conf || !cln || ngx_array_init(&conf->keys, cf->pool, 4, sizeof(struct st_key *)) != NGX_OK)
+    if (!conf || !cln || ngx_array_init(&conf->keys, cf->pool, 4, sizeof(struct st_key *)) != NGX_OK ||
+        ngx_array_init(&conf->sources, cf->pool, 2, sizeof(ngx_http_api_key_source_t)) != NGX_OK ||
+        ngx_array_init(&conf->variables, cf->pool, 4, sizeof(const char *)) != NGX_OK)
         return NULL;
-    cln->handler = release_arena;
-    cln->data = &conf->arena;
+    cln->handler = release_arenas;
+    cln->data = conf;
     conf->leeway = NGX_CONF_UNSET;
     return conf;
 }
 
-/* What a token is verified under: in the key of every cache, so that no other rule's verdict is ever taken. */
-static void name_rule(ngx_http_api_auth_conf_t *conf)
+/* What an operation needs that is protected by tokens; NULL when it is all there. */
+static const char *missing(const ngx_http_api_auth_conf_t *conf)
 {
-    const char *text = st_printf(&conf->arena, "%s\n%s\n%d", conf->rule.issuer ? conf->rule.issuer : "",
-                                 conf->rule.audience ? conf->rule.audience : "", conf->rule.leeway_s);
-    for (int i = 0; i < conf->rule.n_keys; i++)
-        text = st_printf(&conf->arena, "%s\n%s %s", text, st_alg_names[st_key_alg(conf->rule.keys[i])],
-                         st_key_id(conf->rule.keys[i]));
-    st_sha256(text, strlen(text), conf->rule_digest);
+    if (!conf->keys.nelts && !conf->sources.nelts)
+        return "\"api_jwt_key_file\", \"api_jwt_secret_file\" or \"api_jwt_jwks\"";
+    return !conf->issuer.len ? "\"api_jwt_issuer\"" : !conf->audience.len ? "\"api_jwt_audience\"" : NULL;
 }
 
 static char *init_main_conf(ngx_conf_t *cf, void *data)
 {
     ngx_http_api_auth_conf_t *conf = data;
-    ngx_http_api_main_conf_t *amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_api_core_module);
+    const ngx_http_api_main_conf_t *amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_api_core_module);
     ngx_conf_init_value(conf->leeway, 0);
+    if (!conf->realm.data)
+        conf->realm = ngx_http_api_str("api");
     if (conf->leeway > LEEWAY_MAX_S) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"api_jwt_leeway\" is more than %d seconds", LEEWAY_MAX_S);
         return NGX_CONF_ERROR;
     }
-    conf->rule = (struct st_token_rule){
-        .keys = conf->keys.elts,
-        .n_keys = (int)conf->keys.nelts,
-        .issuer = conf->issuer.len ? (const char *)conf->issuer.data : NULL,
-        .audience = conf->audience.len ? (const char *)conf->audience.data : NULL,
-        .leeway_s = (int)conf->leeway,
-    };
-    for (int i = 0; amcf->api && i < amcf->api->n_operations; i++) {
-        const struct st_api_operation *op = &amcf->api->operations[i];
-        if (!op->authenticated || (conf->rule.n_keys && conf->rule.issuer && conf->rule.audience))
-            continue;
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "%s:%d: %s needs \"api_jwt_key_file\", \"api_jwt_issuer\" and \"api_jwt_audience\"", op->file,
-                      op->line, op->id);
+    if (strpbrk((const char *)conf->realm.data, "\"\\\r\n")) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"api_realm\" stands in a header, in quotes: it may not have any");
         return NGX_CONF_ERROR;
     }
-    name_rule(conf);
+    conf->rule.issuer = conf->issuer.len ? (const char *)conf->issuer.data : NULL;
+    conf->rule.audience = conf->audience.len ? (const char *)conf->audience.data : NULL;
+    conf->rule.type = conf->type.len ? (const char *)conf->type.data : NULL;
+    conf->rule.leeway_s = (int)conf->leeway;
+    for (int i = 0; amcf->api && i < amcf->api->n_operations && missing(conf); i++) {
+        const struct st_api_operation *op = &amcf->api->operations[i];
+        if (!op->authenticated)
+            continue;
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s:%d: %s needs %s", op->file, op->line, op->id, missing(conf));
+        return NGX_CONF_ERROR;
+    }
     return NGX_CONF_OK;
 }
 
-static char *set_key_file(ngx_conf_t *cf, ngx_command_t *cmd, void *data)
+static ngx_int_t init_process(ngx_cycle_t *cycle)
 {
-    ngx_http_api_auth_conf_t *conf = data;
-    ngx_str_t *value = cf->args->elts;
-    const char *why = NULL;
-    struct st_key *key, **slot;
-    if (ngx_conf_full_name(cf->cycle, &value[1], 1) != NGX_OK)
-        return NGX_CONF_ERROR;
-    if (st_key_load(&conf->arena, (char *)value[1].data, &key, &why) < 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", why);
-        return NGX_CONF_ERROR;
-    }
-    if (st_key_is_private(key)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" is a private key: the edge only needs the public one",
-                           &value[1]);
-        return NGX_CONF_ERROR;
-    }
-    if (!(slot = ngx_array_push(&conf->keys)))
-        return NGX_CONF_ERROR;
-    *slot = key;
-    return NGX_CONF_OK;
+    if (!cycle->conf_ctx[ngx_http_module.index] ||
+        (ngx_process != NGX_PROCESS_SINGLE && ngx_process != NGX_PROCESS_WORKER))
+        return NGX_OK;
+    const ngx_http_api_main_conf_t *amcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_api_core_module);
+    const ngx_http_api_auth_conf_t *conf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_api_auth_module);
+    if (amcf->api && (ngx_process == NGX_PROCESS_SINGLE || ngx_worker == 0))
+        ngx_http_api_auth_fetch_start(amcf, conf);
+    return NGX_OK;
+}
+
+static void exit_process(ngx_cycle_t *cycle)
+{
+    ngx_http_api_auth_fetch_stop();
 }

@@ -78,6 +78,7 @@ typedef struct {
 typedef struct {
     ngx_str_t user, session, roles, tier; /* roles: comma separated */
     ngx_str_t key;                        /* id of the API key */
+    ngx_str_t values;                     /* of api_jwt_claim's variables, each ended by NUL */
     uint64_t permissions[NGX_HTTP_API_WORDS];
 } ngx_http_api_identity_t;
 
@@ -111,6 +112,9 @@ typedef struct {
     int64_t body_max;              /* of its media type */
     ngx_http_api_stream_t *stream; /* of a body that is checked while it passes, else NULL */
     ngx_http_request_t *request;
+    ngx_atomic_uint_t keys_ticket; /* it waits, or has waited, for keys that were asked for with this; 0: it has not */
+    ngx_msec_t keys_until;
+    ngx_event_t keys_timer;
     unsigned identified : 1;
     unsigned address_charged : 1;
     unsigned identity_charged : 1;

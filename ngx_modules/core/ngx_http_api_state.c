@@ -1,6 +1,7 @@
 /* What the edge knows, in shared memory, and the file that keeps it over a restart. */
 #include "ngx_http_api_state.h"
 
+#include "io/crypto.h"
 #include "io/json.h"
 
 #include <fcntl.h>
@@ -37,7 +38,7 @@ ngx_int_t ngx_http_api_state_init(ngx_http_api_zone_t *z)
     ngx_http_api_state_t *s = ngx_slab_calloc(z->shpool, sizeof(*s));
     if (!s)
         return NGX_ERROR;
-    s->generation = s->roles_generation = 1;
+    s->generation = s->roles_generation = s->keys_generation = 1;
     for (int i = 0; i < NGX_HTTP_API_KINDS; i++)
         ngx_http_api_table_init(&s->tables[i]);
     ngx_queue_init(&s->slots);
@@ -162,30 +163,88 @@ void ngx_http_api_state_sweep(const ngx_http_api_zone_t *z, enum ngx_http_api_ki
     ngx_shmtx_unlock(&z->shpool->mutex);
 }
 
+/* Replaces a text. NGX_DECLINED: it is the same already. */
+static ngx_int_t set_text_locked(const ngx_http_api_zone_t *z, u_char **text, size_t *text_len, const char *to,
+                                 size_t len)
+{
+    if (*text && *text_len == len && ngx_memcmp(*text, to, len) == 0)
+        return NGX_DECLINED;
+    u_char *copy = ngx_slab_alloc_locked(z->shpool, ngx_max(len, 1));
+    if (!copy)
+        return NGX_ERROR;
+    if (*text)
+        ngx_slab_free_locked(z->shpool, *text);
+    ngx_memcpy(copy, to, len);
+    *text = copy;
+    *text_len = len;
+    return NGX_OK;
+}
+
 ngx_int_t ngx_http_api_state_set_roles(const ngx_http_api_zone_t *z, const char *text, size_t len)
 {
     ngx_http_api_state_t *s = ngx_http_api_state(z);
     if (len > ROLES_TEXT_MAX)
         return NGX_ERROR;
-    ngx_int_t rc = NGX_OK;
     ngx_shmtx_lock(&z->shpool->mutex);
-    if (!s->roles || s->roles_len != len || ngx_memcmp(s->roles, text, len) != 0) {
-        u_char *copy = ngx_slab_alloc_locked(z->shpool, ngx_max(len, 1));
-        if (copy) {
-            if (s->roles)
-                ngx_slab_free_locked(z->shpool, s->roles);
-            ngx_memcpy(copy, text, len);
-            s->roles = copy;
-            s->roles_len = len;
-            s->ready = 1;
-            (void)ngx_atomic_fetch_add(&s->roles_generation, 1);
-            changed_locked(s, NULL);
-        } else {
-            rc = NGX_ERROR;
-        }
+    ngx_int_t rc = set_text_locked(z, &s->roles, &s->roles_len, text, len);
+    if (rc == NGX_OK) {
+        s->ready = 1;
+        (void)ngx_atomic_fetch_add(&s->roles_generation, 1);
+        changed_locked(s, NULL);
+    }
+    ngx_shmtx_unlock(&z->shpool->mutex);
+    return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+static ngx_http_api_key_set_t *key_set_locked(const ngx_http_api_zone_t *z, const char *source, bool make)
+{
+    ngx_http_api_state_t *s = ngx_http_api_state(z);
+    ngx_http_api_key_set_t *oldest = s->key_sets;
+    for (int i = 0; i < NGX_HTTP_API_KEY_SETS; i++) {
+        ngx_http_api_key_set_t *set = &s->key_sets[i];
+        if (strcmp(set->source, source) == 0)
+            return set;
+        if (!*set->source || (*oldest->source && set->fetched < oldest->fetched))
+            oldest = set;
+    }
+    if (!make)
+        return NULL;
+    if (oldest->text)
+        ngx_slab_free_locked(z->shpool, oldest->text);
+    ngx_memzero(oldest, sizeof(*oldest));
+    ngx_cpystrn((u_char *)oldest->source, (u_char *)source, sizeof(oldest->source));
+    return oldest;
+}
+
+ngx_http_api_key_set_t *ngx_http_api_state_key_set(const ngx_http_api_zone_t *z, const char *source)
+{
+    ngx_shmtx_lock(&z->shpool->mutex);
+    ngx_http_api_key_set_t *set = key_set_locked(z, source, true);
+    ngx_shmtx_unlock(&z->shpool->mutex);
+    return set;
+}
+
+ngx_int_t ngx_http_api_state_set_keys(const ngx_http_api_zone_t *z, const char *source, const char *text, size_t len)
+{
+    ngx_http_api_state_t *s = ngx_http_api_state(z);
+    ngx_shmtx_lock(&z->shpool->mutex);
+    ngx_http_api_key_set_t *set = key_set_locked(z, source, true);
+    ngx_int_t rc = set_text_locked(z, &set->text, &set->len, text, len);
+    if (rc == NGX_OK) {
+        s->dirty = 1;
+        (void)ngx_atomic_fetch_add(&s->keys_generation, 1);
     }
     ngx_shmtx_unlock(&z->shpool->mutex);
     return rc;
+}
+
+const char *ngx_http_api_state_keys(const ngx_http_api_zone_t *z, const char *source, struct st_arena *a)
+{
+    ngx_shmtx_lock(&z->shpool->mutex);
+    const ngx_http_api_key_set_t *set = key_set_locked(z, source, false);
+    const char *copy = set && set->text ? st_strndup(a, (const char *)set->text, set->len) : "";
+    ngx_shmtx_unlock(&z->shpool->mutex);
+    return copy;
 }
 
 void ngx_http_api_state_set_health(const ngx_http_api_zone_t *z, const ngx_http_api_health_t *health)
@@ -259,6 +318,21 @@ static void add_table_locked(struct st_buf *b, ngx_http_api_table_t *t, const ch
     st_buf_char(b, '}');
 }
 
+static void add_keys_locked(struct st_buf *b, const ngx_http_api_state_t *s)
+{
+    const char *comma = "";
+    st_buf_str(b, ",\n\"keys\":{");
+    for (int i = 0; i < NGX_HTTP_API_KEY_SETS; i++) {
+        const ngx_http_api_key_set_t *set = &s->key_sets[i];
+        if (!set->text)
+            continue;
+        st_buf_printf(b, "%s\n\"%s\":", comma, set->source);
+        st_buf_json(b, (const char *)set->text, set->len);
+        comma = ",";
+    }
+    st_buf_char(b, '}');
+}
+
 static const char *write_file(const char *path, const struct st_buf *b, struct st_arena *a)
 {
     char *temp = st_printf(a, "%s.%d", path, (int)ngx_pid);
@@ -286,6 +360,7 @@ const char *ngx_http_api_state_save(const ngx_http_api_zone_t *z, const char *pa
     st_buf_add(&b, s->roles, s->roles_len);
     for (int i = 0; i < NGX_HTTP_API_KINDS; i++)
         add_table_locked(&b, &s->tables[i], ngx_http_api_kind_names[i]);
+    add_keys_locked(&b, s);
     ngx_shmtx_unlock(&z->shpool->mutex);
     st_buf_str(&b, "}\n");
     const char *why = b.failed ? "the state is larger than 16 MiB" : write_file(path, &b, a);
@@ -306,6 +381,10 @@ const char *ngx_http_api_state_load(const ngx_http_api_zone_t *z, const char *pa
             if (ngx_http_api_state_put(z, i, &key, &value, st_json_int(one, "until", 0), 0) == NGX_ERROR)
                 return st_printf(a, "%s: no room for all of %s", path, ngx_http_api_kind_names[i]);
         }
+    }
+    json_object_foreach (json_object_get(doc, "keys"), name, one) {
+        if (strlen(name) == 2 * ST_SHA256_LEN && json_is_string(one))
+            (void)ngx_http_api_state_set_keys(z, name, json_string_value(one), json_string_length(one));
     }
     const json_t *roles = json_object_get(doc, "roles");
     if (!json_is_object(json_object_get(roles, "roles")))

@@ -32,6 +32,7 @@ enum {
     NGX_HTTP_API_TIER_MAX = 64,
     NGX_HTTP_API_SERVICES = 64,
     NGX_HTTP_API_MARKS = 1024,
+    NGX_HTTP_API_KEY_SETS = 4,
 };
 
 enum ngx_http_api_health_e { NGX_HTTP_API_UNHEALTHY, NGX_HTTP_API_DEGRADED, NGX_HTTP_API_HEALTHY };
@@ -42,6 +43,14 @@ typedef struct {
     enum ngx_http_api_health_e status, database, bus;
 } ngx_http_api_health_t;
 
+/* Keys that were fetched from a URL. */
+typedef struct {
+    char source[65]; /* SHA-256 of the URL, as hex; "": free */
+    u_char *text;    /* JWKS, as it came; NULL: none yet */
+    size_t len;
+    time_t fetched, forced; /* the last success, and the last fetch that an unknown key had caused; unix seconds */
+} ngx_http_api_key_set_t;
+
 typedef struct {
     ngx_http_api_counts_t counts[NGX_HTTP_API_SHARDS];
     ngx_atomic_t generation, roles_generation;
@@ -49,7 +58,11 @@ typedef struct {
     ngx_atomic_t ready;                   /* roles are known */
     ngx_atomic_t redis_up, heard, synced; /* heard, synced: unix seconds of the last answer, the last resync */
     ngx_atomic_t round_trip_us;           /* of Redis, as measured last */
-    u_char *roles;                        /* the JSON text of st:edge:roles */
+    ngx_http_api_key_set_t key_sets[NGX_HTTP_API_KEY_SETS];
+    ngx_atomic_t keys_generation; /* grows when a set of keys changes */
+    ngx_atomic_t keys_wanted;     /* grows when a token names a key that nobody knows */
+    ngx_atomic_t keys_answered;   /* what of that has been dealt with */
+    u_char *roles;                /* the JSON text of st:edge:roles */
     size_t roles_len;
     uint64_t stamp;   /* of the newest resync */
     ngx_uint_t dirty; /* not in the file yet */
@@ -143,6 +156,15 @@ ngx_int_t ngx_http_api_state_put(const ngx_http_api_zone_t *z, enum ngx_http_api
 void ngx_http_api_state_sweep(const ngx_http_api_zone_t *z, enum ngx_http_api_kind_e kind, uint64_t stamp);
 ngx_int_t ngx_http_api_state_set_roles(const ngx_http_api_zone_t *z, const char *text, size_t len);
 void ngx_http_api_state_set_health(const ngx_http_api_zone_t *z, const ngx_http_api_health_t *health);
+
+/*
+ * The set of keys of a URL, by the URL's digest: its place, made when there is none, in that of the set that was
+ * fetched longest ago. set_keys gives NGX_DECLINED when the text is the same already. keys copies the text of a set, ""
+ * when there is none.
+ */
+ngx_http_api_key_set_t *ngx_http_api_state_key_set(const ngx_http_api_zone_t *z, const char *source);
+ngx_int_t ngx_http_api_state_set_keys(const ngx_http_api_zone_t *z, const char *source, const char *text, size_t len);
+const char *ngx_http_api_state_keys(const ngx_http_api_zone_t *z, const char *source, struct st_arena *a);
 
 /* Text fit for a header value sent to a service: printable ASCII without spaces. */
 bool ngx_http_api_plain(const u_char *s, size_t len);

@@ -15,7 +15,7 @@ sub refused {
     my ($what, $description, @headers) = @_;
     my $r = me(@headers);
     is $r->{status}, 401, "$what: 401" or diag $r->{body};
-    my $wanted = 'Bearer realm="storytelling"';
+    my $wanted = 'Bearer realm="api"';
     $wanted .= qq{, error="invalid_token", error_description="$description"} if defined $description;
     is $r->{headers}{'www-authenticate'}, $wanted, "$what: what the header says";
     is json($r->{body})->{code}, 'unauthenticated', "$what: a problem";

@@ -85,7 +85,7 @@ GET /v1/me
 --- more_headers eval: bearer()
 --- error_code: 401
 --- response_headers
-WWW-Authenticate: Bearer realm="storytelling", error="invalid_token", error_description="the session has ended"
+WWW-Authenticate: Bearer realm="api", error="invalid_token", error_description="the session has ended"
 
 === no state at all: nobody is let in, but what is public goes on
 --- http_config eval

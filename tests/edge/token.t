@@ -26,29 +26,11 @@ sub says {
     like $r->{said}, $wanted, "$what: what it says";
 }
 
-# The public key as a JWK with these members besides.
-sub jwk {
-    my ($name, %more) = @_;
-    my $text = `openssl pkey -pubin -in @{[Storytelling::Edge::public_key($name)]} -noout -text`;
-    my $hex  = sub { pack 'H*', join '', $_[0] =~ /([0-9a-f]{2})/g };
-    my %jwk;
-    if ($name =~ /^rsa/) {
-        my ($n) = $text =~ /Modulus:\s*([0-9a-f:\s]+?)Exponent/s;
-        %jwk = (kty => 'RSA', n => encode_base64url($hex->($n) =~ s/\A\0//r), e => 'AQAB');
-    } elsif ($name =~ /^ed/) {
-        %jwk = (kty => 'OKP', crv => 'Ed25519', x => encode_base64url($hex->($text =~ s/.*pub://sr)));
-    } else {
-        my ($point) = $text =~ /pub:\s*([0-9a-f:\s]+)ASN1/s;
-        my $bytes = $hex->($point);
-        %jwk = (kty => 'EC', crv => 'P-256', x => encode_base64url(substr $bytes, 1, 32), y => encode_base64url(substr $bytes, 33));
-    }
-    return {%jwk, %more};
-}
 sub jwks { my ($name, @keys) = @_; return file($name, JSON::PP->new->encode({keys => \@keys})) }
 
 my $pem = Storytelling::Edge::public_key('identity');
-my $set = jwks('set.json', jwk('identity', kid => 'ec'), jwk('rsa', kid => 'rsa'), jwk('rsa', kid => 'pss', alg => 'PS256'),
-    jwk('ed', kid => 'ed'), {kty => 'unheard of', kid => 'x'});
+my $set = jwks('set.json', Storytelling::Edge::jwk('identity', kid => 'ec'), Storytelling::Edge::jwk('rsa', kid => 'rsa'), Storytelling::Edge::jwk('rsa', kid => 'pss', alg => 'PS256'),
+    Storytelling::Edge::jwk('ed', kid => 'ed'), {kty => 'unheard of', kid => 'x'});
 
 # --- keys ---
 says(0, qr/^accepted: user user-1, session session-1, roles author$/, 'a PEM', token(), '--pem', $pem, @claims);
@@ -59,7 +41,7 @@ says(0, qr/^accepted/, "a JWKS: $_->[0]", token(-key => $_->[1], -header => {kid
 says(0, qr/^accepted/, 'no kid, and one key of its algorithm', token(), '--jwks', $set, @claims);
 says(1, qr/^refused: unknown key \(key 5: /, 'a kid that is not in the set', token(-header => {kid => 'x'}), '--jwks', $set, @claims);
 says(1, qr/^refused: the algorithm is not the key's/, "another key's kid", token(-header => {kid => 'rsa'}), '--jwks', $set, @claims);
-says(0, qr/^accepted/, 'a single JWK', token(), '--jwks', file('one.json', JSON::PP->new->encode(jwk('identity'))), @claims);
+says(0, qr/^accepted/, 'a single JWK', token(), '--jwks', file('one.json', JSON::PP->new->encode(Storytelling::Edge::jwk('identity'))), @claims);
 says(1, qr/^refused: the algorithm is not the key's/, 'HS256 by the public key',
     token(-alg => 'HS256', -sign => sub { Digest::SHA::hmac_sha256($_[0], Storytelling::Nginx::slurp($pem)) }), '--pem', $pem, @claims);
 {
@@ -68,7 +50,7 @@ says(1, qr/^refused: the algorithm is not the key's/, 'HS256 by the public key',
     says(0, qr/^accepted/, 'a secret', $token, '--secret', $secret, @claims);
     says(1, qr/^refused: .*32 to 1024 bytes/, 'a secret that is too short', $token, '--secret', file('short', 'x' x 31), @claims);
     says(1, qr/^refused: .*a secret among public keys/, 'a secret among public keys', $token, '--jwks',
-        jwks('mixed.json', jwk('identity', kid => 'ec'), {kty => 'oct', kid => 'h', k => encode_base64url('x' x 32)}), @claims);
+        jwks('mixed.json', Storytelling::Edge::jwk('identity', kid => 'ec'), {kty => 'oct', kid => 'h', k => encode_base64url('x' x 32)}), @claims);
 }
 
 # --- the algorithm ---
@@ -107,7 +89,7 @@ says(1, qr/^refused: not a token/, '8 KB', \file('t', 'x' x 8192 . "\n"), '--pem
 # --- what is no verdict ---
 says(2, qr/No such file/, 'no token file', \"$dir/none", '--pem', $pem);
 says(2, qr/No such file/, 'no key file', $token, '--pem', "$dir/none");
-says(2, qr/neither a PEM key nor a JWK/, 'no key in the file', $token, '--pem', file('junk', 'hello'));
+says(2, qr/not a PEM key, JWK/, 'no key in the file', $token, '--pem', file('junk', 'hello'));
 says(2, qr/not valid JSON/, 'broken JSON', $token, '--jwks', file('junk', '{"keys":['));
 says(2, qr/not a JWK or JWKS/, 'a PEM as a JWKS', $token, '--jwks', $pem);
 says(2, qr/see --help/, 'no key', $token);

@@ -78,6 +78,24 @@ sub key {
 
 sub public_key { my ($name) = @_; key($name); return "$DIR/secrets/$name.pub.pem" }
 
+# The public key as a JWK with these members besides.
+sub jwk {
+    my ($name, %more) = @_;
+    my $text = `openssl pkey -pubin -in @{[public_key($name)]} -noout -text`;
+    my $hex  = sub { pack 'H*', join '', $_[0] =~ /([0-9a-f]{2})/g };
+    my %jwk;
+    if ($name =~ /^rsa/) {
+        my ($n) = $text =~ /Modulus:\s*([0-9a-f:\s]+?)Exponent/s;
+        %jwk = (kty => 'RSA', n => encode_base64url($hex->($n) =~ s/\A\0//r), e => 'AQAB');
+    } elsif ($name =~ /^ed/) {
+        %jwk = (kty => 'OKP', crv => 'Ed25519', x => encode_base64url($hex->($text =~ s/.*pub://sr)));
+    } else {
+        my ($point) = $text =~ /pub:\s*([0-9a-f:\s]+)ASN1/s;
+        my $bytes = $hex->($point);
+        %jwk = (kty => 'EC', crv => 'P-256', x => encode_base64url(substr $bytes, 1, 32), y => encode_base64url(substr $bytes, 33));
+    }
+    return {%jwk, %more};
+}
 # A raw signature by a key file; ES256 as r || s.
 sub sign {
     my ($alg, $key, $data) = @_;
@@ -274,6 +292,37 @@ sub revoke {
     my ($session) = @_;
     redis('ZADD', 'st:edge:revoked', int(time + 600), $session);
     redis('PUBLISH', 'st:edge', $JSON->encode({kind => 'session', sessionId => $session, until => int(time + 600)}));
+}
+
+# --- another HTTP server ---
+
+# Answers every request with the file's bytes: a whole HTTP answer, read each time; "-" hangs up, "" never answers. The
+# requests are counted in "$file.count". $listen is a socket that listens, or makes one of TLS.
+sub serve_file {
+    my ($listen, $file) = @_;
+    return start_child(sub {
+        local $SIG{PIPE} = 'IGNORE';
+        while (1) {
+            my $socket = $listen->accept or next;
+            my $head = '';
+            while ($head !~ /\r\n\r\n/) { sysread $socket, $head, 4096, length $head or last }
+            next if $head !~ /\r\n\r\n/;
+            open my $count, '>>', "$file.count";
+            print $count substr($head, 0, index $head, "\r\n"), "\n";
+            close $count;
+            my $answer = Storytelling::Nginx::slurp($file);
+            if ($answer eq '') { push @children, $socket; next }
+            syswrite $socket, $answer if $answer ne '-';
+            close $socket;
+        }
+    });
+}
+
+sub served { my ($file) = @_; return scalar(() = Storytelling::Nginx::slurp("$file.count") =~ /\n/g) }
+
+sub http_answer {
+    my ($body, $status) = @_;
+    return "HTTP/1.1 @{[$status // '200 OK']}\r\nContent-Type: application/json\r\nContent-Length: @{[length $body]}\r\nConnection: close\r\n\r\n$body";
 }
 
 # --- the services ---

@@ -51,6 +51,8 @@ const char *st_key_id(const struct st_key *k);  /* kid of its JWK, else the RFC 
 const char *st_key_jwk(const struct st_key *k); /* of a PEM: the public part as a JWK (JSON text) with kid, alg, use */
 bool st_key_is_private(const struct st_key *k); /* the text it was read from held more than a public key */
 bool st_key_is_secret(const struct st_key *k);  /* HS*: who can verify can sign */
+/* SHA-256 over all that decides what the key accepts: its kind, numbers, algorithm and id. */
+void st_key_digest(const struct st_key *k, unsigned char out[ST_SHA256_LEN]);
 
 /*
  * Keys to verify with, from a text of any of these kinds: PEM (public or private key, certificate), JWK, JWKS.

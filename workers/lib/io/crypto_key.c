@@ -240,6 +240,17 @@ bool st_key_is_secret(const struct st_key *k)
     return k->secret != NULL;
 }
 
+void st_key_digest(const struct st_key *k, unsigned char out[ST_SHA256_LEN])
+{
+    struct st_arena a = {0};
+    unsigned char secret[ST_SHA256_LEN];
+    st_hmac_sha256(k->secret, k->secret_len, "digest", strlen("digest"), secret);
+    const char *text = st_printf(&a, "%s\n%s\n%s\n%s", st_alg_names[k->alg], k->id, k->jwk ? k->jwk : "",
+                                 k->secret ? st_hex(&a, secret, sizeof(secret)) : "");
+    st_sha256(text, strlen(text), out);
+    st_arena_release(&a);
+}
+
 /* --- PEM ------------------------------------------------------------------------------------------------------------
  */
 
@@ -337,7 +348,7 @@ int st_keys_parse(struct st_arena *a, const char *text, size_t len, int alg, str
         return st_jwks_parse(a, text, len, alg, ret, ret_why);
     EVP_PKEY *pkey = len <= ST_KEYS_TEXT_MAX ? read_pem(text, len, &is_private) : NULL;
     if (!pkey) {
-        *ret_why = "neither a PEM key nor a JWK or JWKS";
+        *ret_why = "not a PEM key, JWK or JWKS";
         return ST_E_INVALID;
     }
     const struct st_key *k = st_key_adopt(a, pkey, alg, is_private, &why);

@@ -90,6 +90,12 @@ static size_t on_header(char *data, size_t size, size_t n, void *ctx)
     return len;
 }
 
+static int on_progress(void *ctx, curl_off_t a ST_UNUSED, curl_off_t b ST_UNUSED, curl_off_t c ST_UNUSED,
+                       curl_off_t d ST_UNUSED)
+{
+    return __atomic_load_n((const int *)ctx, __ATOMIC_RELAXED);
+}
+
 static CURLcode perform(struct st_http_client *c, const struct st_http_call *call, struct sink *s)
 {
     struct curl_slist *headers = NULL;
@@ -110,6 +116,11 @@ static CURLcode perform(struct st_http_client *c, const struct st_http_call *cal
     if (call->body) {
         curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_len);
         curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, call->body);
+    }
+    if (call->stop) {
+        curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+        curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, call->stop);
     }
     curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, call->method);
     if (st_streq(call->method, "HEAD"))

@@ -16,6 +16,7 @@ struct st_http_call {
     int timeout_ms;
     size_t answer_max;   /* a longer answer fails with ST_E_TOO_LARGE */
     const char *save_to; /* write the answer's body to this file instead of memory, or NULL */
+    const int *stop;     /* another thread sets it (atomically) to end the call within about a second, or NULL */
 };
 struct st_http_answer {
     int status;

@@ -113,8 +113,6 @@ static int check_claims(const struct st_token_rule *rule, const json_t *claims, 
         return refuse("unknown issuer", ret_why);
     if (rule->audience && !audience_has(json_object_get(claims, "aud"), rule->audience))
         return refuse("the token is for somebody else", ret_why);
-    if (!*st_json_str(claims, "sub", "") || !*st_json_str(claims, "sid", ""))
-        return refuse("sub or sid is missing", ret_why);
     *ret_expires = exp;
     return 0;
 }
@@ -134,6 +132,40 @@ static const char *join(struct st_arena *a, const json_t *list)
     char *out = st_strndup(a, b.len ? b.data : "", b.len);
     st_buf_release(&b);
     return out;
+}
+
+static const json_t *claim_at(const json_t *claims, const char *path)
+{
+    return *path == '/' ? st_json_at(claims, path) : json_object_get(claims, path);
+}
+
+const char *st_token_claim(struct st_arena *a, const json_t *claims, const char *path)
+{
+    const json_t *j = claim_at(claims, path);
+    if (json_is_string(j))
+        return json_string_value(j);
+    if (json_is_array(j))
+        return join(a, j);
+    return json_is_number(j) || json_is_boolean(j) ? st_json_text(a, j) : "";
+}
+
+/* A text that is not a string is none: who somebody is, is not guessed. */
+static const char *text_at(const json_t *claims, const char *path, const char *usual)
+{
+    const char *s = json_string_value(claim_at(claims, path ? path : usual));
+    return s ? s : "";
+}
+
+static struct st_token_claims read_claims(const struct st_token_rule *rule, const json_t *claims, struct st_arena *a)
+{
+    return (struct st_token_claims){
+        .user = text_at(claims, rule->user, "sub"),
+        .session = text_at(claims, rule->session, "sid"),
+        .token_id = text_at(claims, "jti", NULL),
+        .roles = join(a, claim_at(claims, rule->roles ? rule->roles : "roles")),
+        .tier = text_at(claims, rule->tier, "tier"),
+        .all = claims,
+    };
 }
 
 /* The three parts of a compact token. */
@@ -181,15 +213,11 @@ int st_token_verify(const struct st_token_rule *rule, const char *token, size_t 
         return refuse("the signature is not right", ret_why);
     if (!rule->signature_only && (r = check_claims(rule, claims, now_s, &expires, ret_why)) < 0)
         return r;
-    *ret = (struct st_token_claims){
-        .user = st_json_str(claims, "sub", ""),
-        .session = st_json_str(claims, "sid", ""),
-        .token_id = st_json_str(claims, "jti", ""),
-        .roles = join(a, json_object_get(claims, "roles")),
-        .tier = st_json_str(claims, "tier", ""),
-        .expires = expires,
-        .all = claims,
-    };
+    struct st_token_claims seen = read_claims(rule, claims, a);
+    if (!rule->signature_only && (!*seen.user || !*seen.session))
+        return refuse("sub or sid is missing", ret_why);
+    seen.expires = expires;
+    *ret = seen;
     return 0;
 }
 

@@ -26,12 +26,14 @@ struct st_token_rule {
     const char *type;              /* of the header, "application/" may stand before it; NULL: at+jwt, "*": any */
     const char *issuer, *audience; /* NULL: not checked */
     int leeway_s;                  /* for exp and nbf */
-    bool signature_only;           /* claims and typ are not looked at */
+    const char *user, *session, *roles,
+        *tier;           /* where the claims are, as for st_token_claim; NULL: sub, sid, roles, tier */
+    bool signature_only; /* claims and typ are not looked at */
 };
 
 struct st_token_claims {
-    const char *user, *session, *token_id; /* sub, sid, jti */
-    const char *roles;                     /* comma-separated, from the array `roles` */
+    const char *user, *session, *token_id; /* usually sub, sid, jti */
+    const char *roles;                     /* comma-separated */
     const char *tier;
     int64_t expires;   /* seconds since 1970 */
     const json_t *all; /* NULL: they are not JSON, under signature_only */
@@ -40,6 +42,12 @@ struct st_token_claims {
 /* 0, or ST_E_UNAUTHENTICATED and *ret_why (static, fit for WWW-Authenticate's error_description). */
 ST_MUSTCHECK int st_token_verify(const struct st_token_rule *rule, const char *token, size_t len, int64_t now_s,
                                  struct st_arena *a, struct st_token_claims *ret, const char **ret_why);
+
+/*
+ * A claim as text: a string, a number, a boolean, or strings of an array joined by commas; "" for everything else.
+ * path: the claim's name, or a JSON pointer ("/realm_access/roles").
+ */
+const char *st_token_claim(struct st_arena *a, const json_t *claims, const char *path);
 
 /*
  * Signs claims with a private key. By OpenSSL too: libjwt 1.10 overwrites `typ`, so it cannot write an at+jwt; the unit
