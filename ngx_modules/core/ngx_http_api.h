@@ -216,6 +216,11 @@ ngx_int_t ngx_http_api_only_get(ngx_http_request_t *r);
 /* The buffer's text as the answer; releases the buffer. */
 ngx_int_t ngx_http_api_send_buf(ngx_http_request_t *r, ngx_uint_t status, const char *type, struct st_buf *b);
 ngx_int_t ngx_http_api_metrics_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_api_status_handler(ngx_http_request_t *r);
+extern const char *const ngx_http_api_health_names[];
+/* The whole, as members of a JSON object; and service by service, as api->services (may be NULL). */
+enum ngx_http_api_health_e ngx_http_api_health(const ngx_http_api_main_conf_t *amcf, struct st_buf *ret_dependencies,
+                                               enum ngx_http_api_health_e *ret_services);
 ngx_int_t ngx_http_api_health_handler(ngx_http_request_t *r);
 char *ngx_http_api_health_kind(ngx_conf_t *cf, ngx_http_api_loc_conf_t *alcf); /* the argument of api_health */
 char *ngx_http_api_page(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);

@@ -54,6 +54,8 @@ static ngx_command_t commands[] = {
      NULL},
     {ngx_string("api_openapi"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, ngx_http_api_page, NGX_HTTP_LOC_CONF_OFFSET, 0,
      NULL},
+    {ngx_string("api_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, ngx_http_api_page, NGX_HTTP_LOC_CONF_OFFSET, 0,
+     NULL},
     {ngx_string("api_problem"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, ngx_http_api_page, NGX_HTTP_LOC_CONF_OFFSET, 0,
      NULL},
     ngx_null_command,

@@ -8,7 +8,7 @@ enum { HEARD_S = 10 /* Redis is away when nothing was heard for so long; it is a
 
 typedef enum ngx_http_api_health_e health_t;
 
-static const char *const health_names[] = {
+const char *const ngx_http_api_health_names[] = {
     [NGX_HTTP_API_UNHEALTHY] = "unhealthy", [NGX_HTTP_API_DEGRADED] = "degraded", [NGX_HTTP_API_HEALTHY] = "healthy"};
 
 static health_t worse(health_t a, health_t b)
@@ -18,7 +18,7 @@ static health_t worse(health_t a, health_t b)
 
 static void dependency(struct st_buf *b, const char *name, health_t health)
 {
-    st_buf_printf(b, "%s\"%s\":\"%s\"", b->len ? "," : "", name, health_names[health]);
+    st_buf_printf(b, "%s\"%s\":\"%s\"", b->len ? "," : "", name, ngx_http_api_health_names[health]);
 }
 
 static health_t redis(const ngx_http_api_state_t *s)
@@ -66,13 +66,16 @@ static health_t health_of(const ngx_http_api_service_t *service, reports_t *repo
  * Unhealthy when it can serve nobody: no service is well enough to answer, or nobody's permissions are known. Degraded
  * when a part of it is not well. A service that should be heard of and is not is unhealthy.
  */
-static health_t whole(const ngx_http_api_main_conf_t *amcf, struct st_buf *ret_dependencies)
+health_t ngx_http_api_health(const ngx_http_api_main_conf_t *amcf, struct st_buf *ret_dependencies,
+                             health_t *ret_services)
 {
     health_t best = NGX_HTTP_API_UNHEALTHY, worst = NGX_HTTP_API_HEALTHY;
     reports_t reports;
     read_reports(amcf, &reports);
     for (int i = 0; i < amcf->api->n_services; i++) {
         health_t health = health_of(&amcf->services[i], &reports);
+        if (ret_services)
+            ret_services[i] = health;
         dependency(ret_dependencies, amcf->services[i].name, health);
         best = ngx_max(best, health);
         worst = worse(worst, health);
@@ -112,11 +115,11 @@ ngx_int_t ngx_http_api_health_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     health_t health = alcf->health == NGX_HTTP_API_LIVE    ? NGX_HTTP_API_HEALTHY
                       : alcf->health == NGX_HTTP_API_READY ? ready(amcf, &dependencies)
-                                                           : whole(amcf, &dependencies);
+                                                           : ngx_http_api_health(amcf, &dependencies, NULL);
     if (health == NGX_HTTP_API_UNHEALTHY)
         ngx_http_api_retry_after(r, NGX_HTTP_API_RETRY_AFTER_S);
     st_buf_printf(&b, "{\"status\":\"%s\",\"version\":\"" ST_VERSION "\",\"dependencies\":{%s}}\n",
-                  health_names[health], dependencies.len ? dependencies.data : "");
+                  ngx_http_api_health_names[health], dependencies.len ? dependencies.data : "");
     st_buf_release(&dependencies);
     return ngx_http_api_send_buf(r, health == NGX_HTTP_API_UNHEALTHY ? NGX_HTTP_SERVICE_UNAVAILABLE : NGX_HTTP_OK,
                                  "application/json", &b);

@@ -94,6 +94,7 @@ char *ngx_http_api_page(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         {"api_metrics", ngx_http_api_metrics_handler},
         {"api_openapi", openapi_handler},
         {"api_problem", problem_handler},
+        {"api_status", ngx_http_api_status_handler},
     };
     ngx_http_api_main_conf_t *amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_api_core_module);
     ngx_http_core_loc_conf_t *clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);

@@ -195,6 +195,7 @@ sub server_config {
         location = /health/live { api_health live; }
         location = /health/ready { api_health ready; }
         location = /metrics { api_metrics; }
+        location = /status { api_status; }
         location = /openapi.json { api_openapi; }
         location / { client_max_body_size 256k; proxy_pass http://$api_service; }
 CONF
