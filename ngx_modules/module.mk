@@ -7,7 +7,7 @@ NGX_CONFIG := $(NGX_DIR)/ngx_auto_config.h
 NGX_OBJ := $(BUILD)/pic
 
 NGX_SOURCES := $(wildcard ngx_modules/*/*.c) $(wildcard workers/lib/base/*.c) \
-	$(wildcard $(addsuffix *.c,$(addprefix workers/lib/io/,json yaml schema openapi crypto))) workers/lib/io/token.c workers/lib/io/http_client.c
+	$(wildcard $(addsuffix *.c,$(addprefix workers/lib/io/,json value idn yaml schema openapi crypto))) workers/lib/io/token.c workers/lib/io/http_client.c
 NGX_OBJECTS := $(NGX_SOURCES:%.c=$(NGX_OBJ)/%.o)
 
 # nginx's own headers are not held to our warnings; its callbacks have parameters that nobody needs.
@@ -15,7 +15,7 @@ NGX_CPPFLAGS := $(addprefix -isystem $(NGX_SRC)/src/,core event event/modules os
 	-isystem $(NGX_DIR)
 NGX_CFLAGS := -fPIC -fvisibility=hidden
 NGX_LDFLAGS := -shared -Wl,--version-script=ngx_modules/module.map
-NGX_LDLIBS := -lhiredis -ljansson -lyaml -lpcre2-8 -lcurl -lcrypto -lm
+NGX_LDLIBS := -lhiredis -ljansson -lyaml -lpcre2-8 -lidn2 -lcurl -lcrypto -lm
 
 # Debian's flags decide what nginx's structures look like, so its headers are configured with exactly these, once.
 $(NGX_CONFIG): $(NGX_SRC)/conf_flags $(NGX_SRC)/src/core/nginx.h

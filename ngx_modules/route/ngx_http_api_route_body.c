@@ -115,7 +115,7 @@ static const char *content_type(const ngx_http_request_t *r)
 static ngx_int_t begin(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
     const struct st_api_operation *op = ctx->match.operation;
-    struct st_schema_errors unwanted = {{{"", "this operation takes no request body"}}, 1};
+    struct st_schema_errors unwanted = {.list = {{"", "this operation takes no request body"}}, .count = 1};
     const struct st_api_body *body = st_api_body_of(op, content_type(r));
     if (!op->n_bodies)
         return refuse(r, ST_E_INVALID, 0, &unwanted);

@@ -106,6 +106,9 @@ static void test_numbers(void **state)
          {"9007199254740992", "9223372036854775806"},
          {"9007199254740993", "9223372036854775807"}},
         {"{\"multipleOf\":1e-8}", {"12391239123"}, {NULL}},
+        {"{\"multipleOf\":0.01}", {"123456789012.34", "1e300", "0.0"}, {"123456789012.345", "1e-300"}},
+        {"{\"multipleOf\":2.5e3}", {"5000", "2.5e3", "1e10"}, {"2501", "2500.5"}},
+        {"{\"enum\":[0.1,-0.0]}", {"0.1", "0.10", "1e-1", "0"}, {"0.11", "-0.1"}},
         {"{\"multipleOf\":0.123456789}", {NULL}, {"1e308"}},
     };
     RUN(cases);
@@ -124,6 +127,18 @@ static void test_strings(void **state)
         {"{\"pattern\":\"^\\\\d\\\\w$\"}", {"\"1a\""}, {"\"٣a\"", "\"1é\""}}, /* ASCII, as in ECMA */
         {"{\"pattern\":\"^\\\\p{L}+$\"}", {"\"éא漢\""}, {"\"1\""}},
         {"{\"pattern\":\"^\\\\u0041\\\\u{1F600}$\"}", {"\"A😀\""}, {"\"A\""}},
+        {"{\"pattern\":\"^\\\\s$\"}",
+         {"\"\\u00a0\"", "\"\\ufeff\"", "\"\\u2028\"", "\"\\u000b\""},
+         {"\"\\u0085\"", "\"a\""}},
+        {"{\"pattern\":\"^[\\\\S]$\"}", {"\"a\"", "\"\\u0085\"", "\"😀\""}, {"\"\\u00a0\"", "\" \""}},
+        {"{\"pattern\":\"^.$\"}", {"\"\\u0085\"", "\"\\u000b\""}, {"\"\\u2028\"", "\"\\u2029\""}},
+        {"{\"pattern\":\"^\\\\v$\"}", {"\"\\u000b\""}, {"\"\\n\""}},
+        {"{\"pattern\":\"^\\\\p{Letter}\\\\p{digit}\\\\p{Script=Greek}\\\\P{gc=Lu}$\"}",
+         {"\"é1αa\""},
+         {"\"é1aa\"", "\"é1αA\""}},
+        {"{\"pattern\":\"^\\\\ud83d\\\\ude00\\\\x41\\\\cJ\\\\0?$\"}", {"\"😀A\\n\""}, {"\"A\""}},
+        {"{\"pattern\":\"^[[:alpha:]$\"}", {"\":\"", "\"[\"", "\"h\""}, {"\"b\"", "\"h]\""}},
+        {"{\"pattern\":\"^(?<y>a)\\\\k<y>{2,}?(?<=a)(?!b)x{,2}$\"}", {"\"aaax{,2}\""}, {"\"aax\""}},
         {"{\"pattern\":\"^[^]$\"}", {"\"\\n\""}, {"\"\""}},
     };
     RUN(cases);
@@ -146,6 +161,41 @@ static void test_formats(void **state)
         {"{\"format\":\"email\"}",
          {"\"a@b.example\"", "\"first.last+tag@sub.example.org\"", "\"x@localhost\""},
          {"\"a\"", "\"@b\"", "\"a@\"", "\".a@b\"", "\"a..b@c\"", "\"a@b@c\"", "\"a b@c\"", "\"a@-b.c\""}},
+        {"{\"format\":\"date-time\"}",
+         {"\"1998-12-31T23:59:60Z\"", "\"1998-12-31T15:59:60.123-08:00\"", "\"1985-04-12T00:59:59.999999999999999Z\""},
+         {"\"1998-12-31T23:58:60Z\"", "\"1998-12-31T23:59:60+01:00\"", "\"1998-12-31T23:59:61Z\"",
+          "\"1998-13-01T00:00:00Z\"", "\"1998-12-31T23:59:59+24:00\"", "\"1998-12-31T23:59:59.Z\""}},
+        {"{\"format\":\"duration\"}",
+         {"\"P4DT12H30M5S\"", "\"P1Y2M\"", "\"PT36H\"", "\"P2W\"", "\"P0D\""},
+         {"\"P\"", "\"PT\"", "\"P1Y2D\"", "\"PT1H2S\"", "\"P1Y2W\"", "\"P1D2H\"", "\"4D\"", "\"P1\""}},
+        {"{\"format\":\"email\"}",
+         {"\"\\\"joe bloggs\\\"@example.com\"", "\"\\\"a\\\\\\\"@b\\\"@example.com\"", "\"joe@[127.0.0.1]\"",
+          "\"joe@[IPv6:::1]\""},
+         {"\"\\\"a\\\"b\\\"@example.com\"", "\"joe@[127.0.0.300]\"", "\"joe@[\"", "\"\\\"\\n\\\"@b.c\"",
+          "\"\\\"@b.c\""}},
+        {"{\"format\":\"hostname\"}",
+         {"\"xn--9n2bp8q.xn--9t4b11yi5a\"", "\"xn--ll-0ea\""},
+         {"\"xn--X\"", "\"xn--l-fda\"", "\"xn--hello-txk\"", "\"example．com\""}},
+        {"{\"format\":\"uri-reference\"}",
+         {"\"\"", "\"../a?b#c\"", "\"//h/x\"", "\"a/b:c\"", "\"http://h\""},
+         {"\"\\\\a\"", "\"1:b\"", "\"#a#b\"", "\"é\"", "\"%z\""}},
+        {"{\"format\":\"uri\"}",
+         {"\"http://[v1.a:b]/\""},
+         {"\"http://[v1.]/\"", "\"http://[v.a]/\"", "\"http://[::1]x/\""}},
+        {"{\"format\":\"iri\"}", {"\"http://ƒøø.ßår/?∂éœ=πîx#πîüx\""}, {"\"/é\"", "\"http://h h\""}},
+        {"{\"format\":\"iri-reference\"}", {"\"/é\"", "\"\""}, {"\"\\\\é\""}},
+        {"{\"format\":\"uri-template\"}",
+         {"\"/a/{b:3}/{+c*,d.e}\"", "\"a'b\"", "\"{?x,%41}\"", "\"\""},
+         {"\"/a/{b\"", "\"a}\"", "\"{}\"", "\"{a,}\"", "\"{a:0}\"", "\"{a:10000}\"", "\"{a..b}\"", "\"a b\""}},
+        {"{\"format\":\"json-pointer\"}",
+         {"\"\"", "\"/\"", "\"/a~0~1/é/\\t\""},
+         {"\"a\"", "\"/~\"", "\"/~2\"", "\"#/a\""}},
+        {"{\"format\":\"relative-json-pointer\"}",
+         {"\"0#\"", "\"12/a\"", "\"1\""},
+         {"\"\"", "\"/a\"", "\"01\"", "\"0##\"", "\"-1\""}},
+        {"{\"format\":\"regex\"}",
+         {"\"^(a|b)*?$\"", "\"(?<=a+)b\"", "\"\""},
+         {"\"(\"", "\"\\\\Z\"", "\"\\\\a\"", "\"a**\"", "\"[b-a]\"", "\"(?>a)\"", "\"\\\\u12\"", "\"[a\""}},
         {"{\"format\":\"email\"}",
          {NULL},
          {"\"a.@b\"", "\"é@b.c\"", "\"a@b..c\"", "\"a@b.c\\n\"", "\"a\\r\\nBcc: x@y\"", "\"\""}},
@@ -276,6 +326,111 @@ static void test_references(void **state)
     RUN(cases);
 }
 
+static void test_resources(void **state)
+{
+    (void)state;
+    static const struct keyword_case cases[] = {
+        {"{\"$id\":\"http://x.example/"
+         "root\",\"$ref\":\"item\",\"$defs\":{\"i\":{\"$id\":\"item\",\"type\":\"integer\"}}}",
+         {"1"},
+         {"\"x\""}},
+        {"{\"$id\":\"http://x.example/a/b/root?q\",\"$ref\":\"../c/./item#n\",\"$defs\":{\"i\":{\"$id\":"
+         "\"/a/c/item\",\"$defs\":{\"n\":{\"$anchor\":\"n\",\"const\":2}}}}}",
+         {"2"},
+         {"1"}},
+        /* inside a resource, # is that resource */
+        {"{\"$ref\":\"urn:x:y\",\"$defs\":{\"a\":{\"$id\":\"urn:x:y\",\"properties\":{\"k\":{\"$ref\":\"#/$defs/s\"}},"
+         "\"$defs\":{\"s\":{\"type\":\"string\"}}},\"s\":{\"type\":\"integer\"}}}",
+         {"{\"k\":\"x\"}"},
+         {"{\"k\":1}"}},
+        /* also when it is entered by a pointer from outside */
+        {"{\"$id\":\"http://x.example/\",\"$ref\":\"#/$defs/a/properties/k\",\"$defs\":{\"a\":{\"$id\":\"a/\","
+         "\"properties\":{\"k\":{\"$ref\":\"b\"}},\"$defs\":{\"b\":{\"$id\":\"b\",\"const\":1}}}}}",
+         {"1"},
+         {"2"}},
+        /* the same anchor in two resources; names of members and data are no anchors */
+        {"{\"$ref\":\"#x\",\"$defs\":{\"a\":{\"$anchor\":\"x\",\"const\":1},\"b\":{\"$id\":\"b\",\"$anchor\":\"x\"},"
+         "\"c\":{\"const\":{\"$anchor\":\"x\"}}},\"properties\":{\"$id\":{},\"$anchor\":{}}}",
+         {"1"},
+         {"2"}},
+        {"{\"$ref\":\"https://json-schema.org/draft/2020-12/schema\"}",
+         {"{\"minLength\":1}", "true", "{\"not\":{\"items\":{\"enum\":[]}}}",
+          "{\"$defs\":{\"a\":{\"type\":[\"null\"]}}}"},
+         {"{\"minLength\":-1}", "1", "{\"not\":{\"items\":{\"enum\":1}}}", "{\"$defs\":{\"a\":{\"type\":\"any\"}}}"}},
+        {"{\"$dynamicRef\":\"#n\",\"$defs\":{\"a\":{\"$anchor\":\"n\",\"const\":1}}}", {"1"}, {"2"}},
+        /* a tree that stays open, and one that is strict all the way down */
+        {"{\"$id\":\"strict\",\"$dynamicAnchor\":\"node\",\"$ref\":\"tree\",\"unevaluatedProperties\":false,\"$defs\":"
+         "{\"t\":{\"$id\":\"tree\",\"$dynamicAnchor\":\"node\",\"properties\":{\"data\":true,\"kids\":{\"items\":"
+         "{\"$dynamicRef\":\"#node\"}}}}}}",
+         {"{\"kids\":[{\"data\":1}]}"},
+         {"{\"x\":1}", "{\"kids\":[{\"daat\":1}]}"}},
+        {"{\"$ref\":\"tree\",\"$defs\":{\"t\":{\"$id\":\"tree\",\"$dynamicAnchor\":\"node\",\"properties\":{\"kids\":"
+         "{\"items\":{\"$dynamicRef\":\"#node\"}}},\"required\":[\"n\"]},\"u\":{\"$id\":\"u\",\"$dynamicAnchor\":"
+         "\"node\","
+         "\"const\":0}}}",
+         {"{\"n\":1,\"kids\":[{\"n\":2,\"daat\":1}]}"},
+         {"{\"n\":1,\"kids\":[{\"daat\":1}]}"}},
+    };
+    RUN(cases);
+}
+
+static void test_unevaluated(void **state)
+{
+    (void)state;
+    static const struct keyword_case cases[] = {
+        {"{\"unevaluatedProperties\":false}", {"{}", "1"}, {"{\"a\":1}"}},
+        {"{\"properties\":{\"a\":true},\"patternProperties\":{\"^b\":true},\"unevaluatedProperties\":{\"type\":"
+         "\"null\"}}",
+         {"{\"a\":1,\"b2\":1,\"c\":null}"},
+         {"{\"c\":1}"}},
+        {"{\"allOf\":[{\"properties\":{\"a\":true}},{\"$ref\":\"#/$defs/b\"}],\"unevaluatedProperties\":false,"
+         "\"$defs\":{\"b\":{\"properties\":{\"b\":true}}}}",
+         {"{\"a\":1,\"b\":2}"},
+         {"{\"a\":1,\"c\":2}"}},
+        /* a form that fails evaluates nothing; every form that holds does */
+        {"{\"anyOf\":[{\"properties\":{\"a\":{\"const\":1}},\"required\":[\"a\"]},{\"properties\":{\"b\":{\"const\":1}}"
+         ","
+         "\"required\":[\"b\"]}],\"unevaluatedProperties\":false}",
+         {"{\"a\":1}", "{\"b\":1}", "{\"a\":1,\"b\":1}"},
+         {"{\"a\":1,\"b\":2}", "{\"a\":1,\"c\":1}"}},
+        {"{\"oneOf\":[{\"required\":[\"a\"],\"properties\":{\"a\":true}},{\"required\":[\"b\"],\"properties\":{\"b\":"
+         "true}}],\"unevaluatedProperties\":false}",
+         {"{\"a\":1}", "{\"b\":1}"},
+         {"{\"a\":1,\"b\":1}", "{\"a\":1,\"c\":1}"}},
+        {"{\"if\":{\"properties\":{\"k\":{\"const\":1}},\"required\":[\"k\"]},\"then\":{\"properties\":{\"t\":true}},"
+         "\"else\":{\"properties\":{\"e\":true}},\"unevaluatedProperties\":false}",
+         {"{\"k\":1,\"t\":1}", "{\"e\":1}", "{}"},
+         {"{\"k\":2,\"t\":1}", "{\"k\":1,\"e\":1}", "{\"t\":1}"}},
+        {"{\"not\":{\"not\":{\"properties\":{\"a\":true}}},\"unevaluatedProperties\":false}", {"{}"}, {"{\"a\":1}"}},
+        {"{\"dependentSchemas\":{\"a\":{\"properties\":{\"a\":true,\"b\":true}}},\"unevaluatedProperties\":false}",
+         {"{\"a\":1,\"b\":1}"},
+         {"{\"b\":1}"}},
+        {"{\"allOf\":[{\"additionalProperties\":true}],\"unevaluatedProperties\":false}", {"{\"a\":1}"}, {NULL}},
+        {"{\"allOf\":[{\"unevaluatedProperties\":true}],\"unevaluatedProperties\":false}", {"{\"a\":1}"}, {NULL}},
+        /* cousins do not see each other; members of members count for themselves */
+        {"{\"allOf\":[{\"properties\":{\"a\":true}},{\"unevaluatedProperties\":false}]}", {"{}"}, {"{\"a\":1}"}},
+        {"{\"properties\":{\"a\":{\"properties\":{\"b\":true}}},\"unevaluatedProperties\":false}",
+         {"{\"a\":{\"b\":1,\"c\":1}}"},
+         {"{\"b\":1}"}},
+        {"{\"prefixItems\":[true],\"unevaluatedItems\":false}", {"[1]", "{}"}, {"[1,2]"}},
+        {"{\"contains\":{\"const\":1},\"unevaluatedItems\":{\"type\":\"string\"}}", {"[1,\"a\",1]"}, {"[1,2]"}},
+        {"{\"anyOf\":[{\"prefixItems\":[true,true]},{\"prefixItems\":[true,true,{\"const\":3}]}],"
+         "\"unevaluatedItems\":false}",
+         {"[1,2]", "[1,2,3]"},
+         {"[1,2,4]", "[1,2,3,4]"}},
+        {"{\"allOf\":[{\"items\":true}],\"unevaluatedItems\":false}", {"[1,2]"}, {NULL}},
+    };
+    RUN(cases);
+    struct st_buf b = ST_BUF(1 << 20); /* more members than fit into a few words */
+    for (int i = 0; i < 1000; i++)
+        st_buf_printf(&b, "%s\"a%d\":%d", i ? "," : "{", i, i);
+    const struct st_schema *s =
+        compile("{\"anyOf\":[{\"patternProperties\":{\"^a\":true}}],\"unevaluatedProperties\":false}");
+    assert_string_equal(check(s, parse(st_printf(&arena, "%s}", b.data))), "");
+    assert_string_equal(check(s, parse(st_printf(&arena, "%s,\"x\":1}", b.data))), "/x is not allowed here");
+    st_buf_release(&b);
+}
+
 static void test_part_of_a_document(void **state)
 {
     (void)state;
@@ -349,14 +504,27 @@ static void test_compile_refuses(void **state)
         {"{\"minlength\":1}", "/minlength", "minlength is not a known keyword"},
         {"{\"properties\":{\"a\":{\"typ\":1}}}", "/properties/a/typ", "not a known keyword"},
         {"{\"nullable\":true}", "/nullable", "write type: [string, 'null']"},
-        {"{\"unevaluatedProperties\":false}", "/unevaluatedProperties", "not supported"},
-        {"{\"unevaluatedItems\":false}", "/unevaluatedItems", "not supported"},
-        {"{\"$dynamicRef\":\"#x\"}", "/$dynamicRef", "not a known keyword"},
+        {"{\"$dynamicRef\":\"#x\"}", "/$dynamicRef", "there is no #x"},
+        {"{\"$dynamicRef\":1}", "/$dynamicRef", "must be a string"},
+        {"{\"$recursiveRef\":\"#\"}", "/$recursiveRef", "not a known keyword"},
+        {"{\"dependencies\":{}}", "/dependencies", "write dependentRequired"},
+        {"{\"$schema\":\"http://json-schema.org/draft-07/schema#\"}", "/$schema", "must be https://json-schema.org"},
+        {"{\"$vocabulary\":{\"https://x.example/v\":true}}", "/$vocabulary", "is not supported"},
+        {"{\"$id\":\"http://x.example/#frag\"}", "/$id", "without a fragment"},
+        {"{\"$defs\":{\"a\":{\"$id\":\"#x\"}}}", "/$defs/a/$id", "without a fragment"},
+        {"{\"$defs\":{\"a\":{\"$id\":\"b\"},\"b\":{\"$id\":\"b\"}}}", "/$defs/b/$id", "twice"},
+        {"{\"$ref\":\"https://json-schema.org/draft/2020-12/meta/core\"}", "/$ref", "there is no https://json"},
+        {"{\"$id\":\"http://x.example/a\",\"$ref\":\"b#/c\"}", "/$ref", "there is no b#/c"},
+        {"{\"pattern\":\"a++\"}", "/pattern", "nothing to repeat"},
+        {"{\"pattern\":\"\\\\Aa\"}", "/pattern", "no such escape"},
+        {"{\"pattern\":\"(?i)a\"}", "/pattern", "no such group"},
+        {"{\"pattern\":\"(*ACCEPT)\"}", "/pattern", "nothing to repeat"},
+        {"{\"pattern\":\"\\\\p{Greek}\"}", "/pattern", "property is not known"},
         {"{\"discriminator\":{}}", "/discriminator", "not a known keyword"},
         {"{\"type\":\"float\"}", "/type", "type must be"},
         {"{\"type\":[]}", "/type", "empty"},
         {"{\"type\":1}", "/type", "type must be"},
-        {"{\"enum\":[]}", "/enum", "not empty"},
+        {"{\"enum\":1}", "/enum", "must be a list"},
         {"{\"minLength\":-1}", "/minLength", "integer from 0"},
         {"{\"minLength\":1.5}", "/minLength", "integer from 0"},
         {"{\"maxItems\":\"1\"}", "/maxItems", "integer from 0"},
@@ -383,7 +551,7 @@ static void test_compile_refuses(void **state)
         {"{\"$defs\":{\"unused\":{\"x\":1}}}", "/$defs/unused/x", "not a known keyword"},
         {"{\"$ref\":\"#/nowhere\"}", "/$ref", "there is no #/nowhere"},
         {"{\"$ref\":\"#nowhere\"}", "/$ref", "there is no #nowhere"},
-        {"{\"$ref\":\"other.json#/x\"}", "/$ref", "within the document"},
+        {"{\"$ref\":\"other.json#/x\"}", "/$ref", "there is no other.json#/x"},
         {"{\"$ref\":\"#/%zz\"}", "/$ref", "there is no"},
         {"{\"$ref\":1}", "/$ref", "must be a string"},
         {"{\"$defs\":{\"a\":{\"$anchor\":\"x\"},\"b\":{\"$anchor\":\"x\"}},\"$ref\":\"#x\"}", "/$defs/b", "twice"},
@@ -508,6 +676,8 @@ int main(void)
         cmocka_unit_test_teardown(test_arrays, teardown),
         cmocka_unit_test_teardown(test_combinations, teardown),
         cmocka_unit_test_teardown(test_references, teardown),
+        cmocka_unit_test_teardown(test_resources, teardown),
+        cmocka_unit_test_teardown(test_unevaluated, teardown),
         cmocka_unit_test_teardown(test_part_of_a_document, teardown),
         cmocka_unit_test_teardown(test_messages, teardown),
         cmocka_unit_test_teardown(test_compile_refuses, teardown),

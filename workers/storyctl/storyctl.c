@@ -37,6 +37,13 @@ static const struct command {
      "  --iss I --aud A    what the token must say of itself\n"
      "  --typ T            its type (default at+jwt; * for any)\n"
      "  --signature-only   look at header and signature, not at type and claims\n"},
+    {"schema", ctl_schema, "check a JSON document against a schema",
+     "Usage: storyctl schema validate SCHEMA FILE\n"
+     "Checks FILE (- for standard input) as the edge checks bodies. SCHEMA is JSON or YAML; SCHEMA#/pointer takes the\n"
+     "schema at a place in it, such as api.yaml#/components/schemas/Story. Prints each mistake as \"pointer: "
+     "message\",\n"
+     "with --json all as a list. Exit code 0 valid, 1 invalid, 2 no verdict: the schema is not supported, or a file\n"
+     "cannot be read.\n"},
     {"tell", ctl_tell, "take a story through the whole platform, as a client",
      "Usage: storyctl tell [--url URL] [--ca FILE] [--outbox DIR] FILE\n"
      "Registers a writer, confirms the address from the mail, posts the story and follows it to narration and video.\n"

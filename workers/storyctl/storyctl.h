@@ -23,6 +23,7 @@ int ctl_events(struct ctl *c);
 int ctl_dead(struct ctl *c);
 int ctl_user(struct ctl *c);
 int ctl_token(struct ctl *c);
+int ctl_schema(struct ctl *c);
 int ctl_tell(struct ctl *c);
 
 /* --- ctl_env.c: the running instance, from its env files --- */

@@ -1,9 +1,6 @@
 /* Checks instances against compiled schemas: the walk, the errors, and the operations on any value and on scalars. */
 #include "io/schema_impl.h"
 
-#include <float.h>
-#include <math.h>
-
 enum {
     MAX_DEPTH = 500,        /* of evaluations into each other */
     BUDGET = 100000,        /* evaluations for any instance … */
@@ -68,17 +65,13 @@ bool st_check_give_up(struct st_check *c, const struct st_path *at, const char *
     return false;
 }
 
-static uint64_t count_values(const json_t *j)
+static uint64_t count_values(const struct st_value *v)
 {
-    uint64_t n = 1;
-    size_t i;
-    const char *key;
-    const json_t *value;
-    json_array_foreach ((json_t *)j, i, value)
-        n += count_values(value);
-    json_object_foreach ((json_t *)j, key, value)
-        n += count_values(value);
-    return n + json_string_length(j) / 64;
+    uint64_t n = 1 + (v->type == JSON_STRING ? v->len / 64 : 0);
+    if (v->type == JSON_OBJECT || v->type == JSON_ARRAY)
+        for (const struct st_value *i = v->first; i; i = i->next)
+            n += count_values(i);
+    return n;
 }
 
 bool st_check_step(struct st_check *c, const struct st_path *at, uint64_t work)
@@ -94,8 +87,41 @@ bool st_check_step(struct st_check *c, const struct st_path *at, uint64_t work)
     return st_check_give_up(c, at, "is too complex to be checked");
 }
 
-bool st_check_eval(struct st_check *c, const struct st_schema *s, const json_t *j, const struct st_path *at)
+static bool run(struct st_check *c, const struct st_schema *s, const struct st_value *v, const struct st_path *at)
 {
+    unsigned type = 1u << v->type;
+    bool ok = true;
+    for (int i = 0; i < s->n_ops; i++) {
+        const struct st_op *op = &s->ops[i];
+        /* Once something failed it is not known what is left unevaluated. */
+        if (!(op->applies & type) || (!ok && op->check == st_check_unevaluated) || op->check(c, op, v, at))
+            continue;
+        ok = false;
+        if (op->decides || st_check_done(c))
+            break;
+    }
+    return ok;
+}
+
+/* For unevaluated...: the keywords mark what they look at. Who asks around this schema gets to know it, too. */
+static bool run_marking(struct st_check *c, const struct st_schema *s, const struct st_value *v,
+                        const struct st_path *at)
+{
+    struct st_marks own, *outer = c->marks;
+    struct st_arena scratch = {0};
+    st_marks_init(&own, &scratch, v->count);
+    c->marks = &own;
+    bool ok = st_check_step(c, at, own.n_words) && run(c, s, v, at);
+    c->marks = outer;
+    if (ok && outer)
+        st_marks_add(outer, &own);
+    st_arena_release(&scratch);
+    return ok;
+}
+
+bool st_check_eval(struct st_check *c, const struct st_schema *s, const struct st_value *v, const struct st_path *at)
+{
+    const struct st_scope *outer = c->scope, scope = {outer, s->resource};
     if (c->gave_up)
         return false;
     if (s->never)
@@ -104,32 +130,55 @@ bool st_check_eval(struct st_check *c, const struct st_schema *s, const json_t *
         return st_check_give_up(c, at, "is nested too deep");
     if (!st_check_step(c, at, 1))
         return false;
+    if (!outer || outer->resource != s->resource)
+        c->scope = &scope;
     c->depth++;
-    unsigned type = 1u << json_typeof(j);
-    bool ok = true;
-    for (int i = 0; i < s->n_ops; i++) {
-        const struct st_op *op = &s->ops[i];
-        if (!(op->applies & type) || op->check(c, op, j, at))
-            continue;
-        ok = false;
-        if (op->decides || st_check_done(c))
-            break;
-    }
+    bool ok = s->collects & 1u << v->type ? run_marking(c, s, v, at) : run(c, s, v, at);
     c->depth--;
+    c->scope = outer;
     return ok && !c->gave_up;
 }
 
-bool st_check_probe(struct st_check *c, const struct st_schema *s, const json_t *j, const struct st_path *at)
+bool st_check_child(struct st_check *c, const struct st_schema *s, const struct st_value *v, const struct st_path *at)
+{
+    struct st_marks *marks = c->marks;
+    c->marks = NULL; /* of the parent */
+    bool ok = st_check_eval(c, s, v, at);
+    c->marks = marks;
+    return ok;
+}
+
+bool st_check_probe(struct st_check *c, const struct st_schema *s, const struct st_value *v, const struct st_path *at)
 {
     struct st_schema_errors *errors = c->errors;
     c->errors = NULL;
-    bool ok = st_check_eval(c, s, j, at);
+    bool ok = st_check_child(c, s, v, at);
     c->errors = errors;
     return ok;
 }
 
-int st_schema_check(const struct st_schema *s, const json_t *instance, struct st_arena *a,
-                    struct st_schema_errors *ret_errors)
+/* A subschema that may fail without harm: what it marked counts only when it holds. */
+static bool try(struct st_check *c, const struct st_schema *s, const struct st_value *v, const struct st_path *at)
+{
+    struct st_marks own, *outer = c->marks;
+    struct st_schema_errors *errors = c->errors;
+    struct st_arena scratch = {0};
+    if (!outer)
+        return st_check_probe(c, s, v, at);
+    st_marks_init(&own, &scratch, v->count);
+    c->marks = &own;
+    c->errors = NULL;
+    bool ok = st_check_step(c, at, own.n_words) && st_check_eval(c, s, v, at);
+    c->marks = outer;
+    c->errors = errors;
+    if (ok)
+        st_marks_add(outer, &own);
+    st_arena_release(&scratch);
+    return ok;
+}
+
+int st_schema_check_value(const struct st_schema *s, const struct st_value *instance, struct st_arena *a,
+                          struct st_schema_errors *ret_errors)
 {
     struct st_check c = {.arena = a, .errors = ret_errors, .root = instance, .budget = BUDGET};
     struct st_path root = {0};
@@ -139,94 +188,71 @@ int st_schema_check(const struct st_schema *s, const json_t *instance, struct st
         ret_errors->list[0] = c.reason;
         ret_errors->count = 1;
     }
+    ret_errors->undecided = c.gave_up;
     return ok ? 0 : ST_E_INVALID;
+}
+
+int st_schema_check(const struct st_schema *s, const json_t *instance, struct st_arena *a,
+                    struct st_schema_errors *ret_errors)
+{
+    return st_schema_check_value(s, st_value_from_json(a, instance), a, ret_errors);
 }
 
 /* Any value. */
 
-static bool is_integral(const json_t *j)
+static bool has_type(unsigned types, const struct st_value *v)
 {
-    return json_is_real(j) && json_real_value(j) == rint(json_real_value(j));
+    return types & 1u << v->type || (types & ST_T_INTEGRAL && v->type == JSON_REAL && st_number_integral(v));
 }
 
-static bool has_type(const struct st_op *op, const json_t *j)
+bool st_check_type(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    return op->types & 1u << json_typeof(j) || (op->types & ST_T_INTEGRAL && is_integral(j));
+    return has_type(op->types, v) || st_check_report(c, at, op->message);
 }
 
-bool st_check_type(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_enum(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    return has_type(op, j) || st_check_report(c, at, op->message);
-}
-
-/* Wide enough for every int64 and every double, exactly. */
-static long double number_of(const json_t *j)
-{
-    return json_is_integer(j) ? (long double)json_integer_value(j) : (long double)json_real_value(j);
-}
-
-/* As JSON Schema sees it: 1 and 1.0 are the same. Depth is the schema's, which is bounded. */
-static bool equal(const json_t *a, const json_t *b)
-{
-    size_t i;
-    const char *key;
-    const json_t *value;
-    if (json_is_number(a) && json_is_number(b))
-        return number_of(a) == number_of(b);
-    if (json_typeof(a) != json_typeof(b))
-        return false;
-    if (json_is_array(a)) {
-        if (json_array_size(a) != json_array_size(b))
-            return false;
-        json_array_foreach ((json_t *)a, i, value)
-            if (!equal(value, json_array_get(b, i)))
-                return false;
-        return true;
-    }
-    if (json_is_object(a)) {
-        if (json_object_size(a) != json_object_size(b))
-            return false;
-        json_object_foreach ((json_t *)a, key, value) {
-            const json_t *other = json_object_get(b, key);
-            if (!other || !equal(value, other))
-                return false;
-        }
-        return true;
-    }
-    return json_equal(a, b);
-}
-
-bool st_check_enum(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
-{
-    size_t i;
-    const json_t *value;
-    json_array_foreach ((json_t *)op->value, i, value)
-        if (equal(value, j))
+    for (const struct st_value *value = op->value->first; value; value = value->next)
+        if (st_value_equal(value, v))
             return true;
     return st_check_report(c, at, op->message);
 }
 
-bool st_check_const(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_const(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    return equal(op->value, j) || st_check_report(c, at, op->message);
+    return st_value_equal(op->value, v) || st_check_report(c, at, op->message);
 }
 
-bool st_check_ref(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_ref(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    return st_check_eval(c, op->subs[0], j, at);
+    return st_check_eval(c, op->subs[0], v, at);
 }
 
-bool st_check_all(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_all(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
     bool ok = true;
     for (int i = 0; i < op->n_subs; i++) {
-        if (st_check_eval(c, op->subs[i], j, at))
+        if (st_check_eval(c, op->subs[i], v, at))
             continue;
         ok = false;
         if (st_check_done(c))
             break;
     }
     return ok;
+}
+
+bool st_check_dynamic_ref(struct st_check *c, const struct st_op *op, const struct st_value *v,
+                          const struct st_path *at)
+{
+    const struct st_schema *target = op->subs[0];
+    for (const struct st_scope *scope = c->scope; scope; scope = scope->up) {
+        if (!st_check_step(c, at, 1))
+            return false;
+        for (int i = 1; i < op->n_subs; i++)
+            if (op->subs[i]->resource == scope->resource)
+                target = op->subs[i];
+    }
+    return st_check_eval(c, target, v, at);
 }
 
 /* The types that a schema's type keyword leaves, its own or the one behind $ref. */
@@ -253,23 +279,20 @@ static bool is_fixed(const struct st_schema *s)
 }
 
 /* Is this the form that was meant? Right type, and no member that a const or enum of the form rules out. */
-static bool is_candidate(struct st_check *c, const struct st_schema *s, const json_t *j, const struct st_path *at)
+static bool is_candidate(struct st_check *c, const struct st_schema *s, const struct st_value *v,
+                         const struct st_path *at)
 {
-    unsigned types = types_of(s);
-    if (!(types & 1u << json_typeof(j)) && !(types & ST_T_INTEGRAL && is_integral(j)))
+    if (!has_type(types_of(s), v))
         return false;
     for (int i = 0; i < s->n_ops; i++) {
         const struct st_op *op = &s->ops[i];
-        const char *name;
-        const json_t *index;
-        if (op->check == st_check_ref && !is_candidate(c, op->subs[0], j, at))
+        if (op->check == st_check_ref && !is_candidate(c, op->subs[0], v, at))
             return false;
-        if (op->check != st_check_members || !op->names || !json_is_object(j))
+        if (op->check != st_check_members || !op->names || v->type != JSON_OBJECT)
             continue;
-        json_object_foreach (op->names, name, index) {
-            const struct st_schema *sub = op->subs[json_integer_value(index)];
-            const json_t *member = json_object_get(j, name);
-            if (member && is_fixed(sub) && !st_check_probe(c, sub, member, at))
+        for (const struct st_value *m = v->first; m; m = m->next) {
+            int index = st_names_find(op->names, m->key, m->key_len, m->hash);
+            if (index >= 0 && is_fixed(op->subs[index]) && !st_check_probe(c, op->subs[index], m, at))
                 return false;
         }
     }
@@ -277,7 +300,7 @@ static bool is_candidate(struct st_check *c, const struct st_schema *s, const js
 }
 
 /* None of the forms matched. When one of them was meant, its errors say more than "none of them". */
-static bool explain(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+static bool explain(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
     const struct st_schema *meant = NULL;
     int candidates = 0;
@@ -286,110 +309,100 @@ static bool explain(struct st_check *c, const struct st_op *op, const json_t *j,
         return false;
     for (int i = 0; i < op->n_subs; i++) {
         types |= types_of(op->subs[i]);
-        if (is_candidate(c, op->subs[i], j, at)) {
+        if (is_candidate(c, op->subs[i], v, at)) {
             candidates++;
             meant = op->subs[i];
         }
     }
     if (candidates == 1)
-        return st_check_eval(c, meant, j, at);
-    bool wrong_type = !(types & 1u << json_typeof(j));
+        return st_check_eval(c, meant, v, at);
+    bool wrong_type = !(types & 1u << v->type);
     const char *message = wrong_type ? st_type_message(c->arena, types)
                                      : st_printf(c->arena, "must match one of the %d allowed forms", op->n_subs);
     return st_check_report(c, at, message);
 }
 
-bool st_check_any(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_any(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    for (int i = 0; i < op->n_subs; i++)
-        if (st_check_probe(c, op->subs[i], j, at))
-            return true;
-    return explain(c, op, j, at);
+    bool ok = false;
+    for (int i = 0; i < op->n_subs && (!ok || c->marks); i++)
+        ok = try(c, op->subs[i], v, at) || ok;
+    return ok || explain(c, op, v, at);
 }
 
-bool st_check_one(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_one(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
     int matches = 0;
     for (int i = 0; i < op->n_subs && matches < 2; i++)
-        matches += st_check_probe(c, op->subs[i], j, at);
+        matches += try(c, op->subs[i], v, at);
     if (matches == 0)
-        return explain(c, op, j, at);
+        return explain(c, op, v, at);
     return matches == 1 || st_check_report(c, at, op->message);
 }
 
-bool st_check_not(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_not(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    return !st_check_probe(c, op->subs[0], j, at) || st_check_report(c, at, op->message);
+    return !st_check_probe(c, op->subs[0], v, at) || st_check_report(c, at, op->message);
 }
 
-bool st_check_if(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_if(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    bool holds = st_check_probe(c, op->subs[0], j, at);
-    return st_check_eval(c, op->subs[holds ? 1 : 2], j, at);
+    bool holds = try(c, op->subs[0], v, at);
+    return st_check_eval(c, op->subs[holds ? 1 : 2], v, at);
 }
 
 /* Numbers. */
 
-bool st_check_minimum(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_minimum(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    return number_of(j) >= op->number || st_check_report(c, at, op->message);
+    return st_number_compare(v, op->value) >= 0 || st_check_report(c, at, op->message);
 }
 
-bool st_check_maximum(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_maximum(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    return number_of(j) <= op->number || st_check_report(c, at, op->message);
+    return st_number_compare(v, op->value) <= 0 || st_check_report(c, at, op->message);
 }
 
-bool st_check_above(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_above(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    return number_of(j) > op->number || st_check_report(c, at, op->message);
+    return st_number_compare(v, op->value) > 0 || st_check_report(c, at, op->message);
 }
 
-bool st_check_below(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_below(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    return number_of(j) < op->number || st_check_report(c, at, op->message);
+    return st_number_compare(v, op->value) < 0 || st_check_report(c, at, op->message);
 }
 
-/*
- * Integers exactly. Decimal fractions have no exact double: 19.99 counts as a multiple of 0.01 because it misses by
- * less than its own rounding, as long as that is small against the divisor; and so does every integer, however large.
- */
-bool st_check_multiple(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_multiple(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    long double value = number_of(j), rest = fabsl(remainderl(value, op->number));
-    long double rounding = fabsl(value) * 4 * (long double)DBL_EPSILON;
-    bool fraction = op->number != rintl(op->number) || value != rintl(value);
-    bool part_of_one = value == rintl(value) && (double)(1 / op->number) == rint((double)(1 / op->number));
-    bool ok = rest == 0 || part_of_one || (fraction && rest <= rounding && rounding < op->number / 4);
-    return ok || st_check_report(c, at, op->message);
+    return st_number_multiple(v, op->value) || st_check_report(c, at, op->message);
 }
 
 /* Strings. */
 
-bool st_check_min_length(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_min_length(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    size_t bytes = json_string_length(j), min = (size_t)op->min; /* a code point has 1 to 4 bytes */
-    bool ok = bytes >= 4 * min || (bytes >= min && st_utf8_length(json_string_value(j), bytes) >= min);
+    size_t bytes = v->len, min = (size_t)op->min; /* a code point has 1 to 4 bytes */
+    bool ok = bytes >= 4 * min || (bytes >= min && st_utf8_length(v->text, bytes) >= min);
     return ok || st_check_report(c, at, op->message);
 }
 
-bool st_check_max_length(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_max_length(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    size_t bytes = json_string_length(j), max = (size_t)op->min;
-    bool ok = bytes <= max || (bytes <= 4 * max && st_utf8_length(json_string_value(j), bytes) <= max);
+    size_t bytes = v->len, max = (size_t)op->min;
+    bool ok = bytes <= max || (bytes <= 4 * max && st_utf8_length(v->text, bytes) <= max);
     return ok || st_check_report(c, at, op->message);
 }
 
-bool st_check_pattern(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_pattern(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    int r = st_pattern_match(op->patterns[0], json_string_value(j), json_string_length(j));
+    int r = st_pattern_match(op->patterns[0], v->text, v->len);
     if (r < 0)
         return st_check_give_up(c, at, "is too long to be matched with its pattern");
     return r || st_check_report(c, at, op->message);
 }
 
-bool st_check_format(struct st_check *c, const struct st_op *op, const json_t *j, const struct st_path *at)
+bool st_check_format(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    return st_format_check(op->format, json_string_value(j), json_string_length(j)) ||
-           st_check_report(c, at, op->message);
+    return st_format_check(op->format, v->text, v->len) || st_check_report(c, at, op->message);
 }

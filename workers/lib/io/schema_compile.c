@@ -16,10 +16,11 @@ int st_compile_fail(struct st_compiler *c, const char *pointer, const char *fmt,
     return ST_E_INVALID;
 }
 
-static struct st_memo *memo_slot(struct st_memo *memo, size_t cap, const json_t *json)
+static struct st_memo *memo_slot(struct st_memo *memo, size_t cap, const json_t *json,
+                                 const struct st_resource *resource)
 {
     size_t i = (size_t)((uintptr_t)json * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (cap - 1);
-    while (memo[i].json && memo[i].json != json)
+    while (memo[i].json && (memo[i].json != json || memo[i].resource != resource))
         i = (i + 1) & (cap - 1);
     return &memo[i];
 }
@@ -31,11 +32,11 @@ static void memo_add(struct st_compiler *c, const json_t *json, struct st_schema
         struct st_memo *memo = st_new_n(c->arena, struct st_memo, cap);
         for (size_t i = 0; i < c->cap_memo; i++)
             if (c->memo[i].json)
-                *memo_slot(memo, cap, c->memo[i].json) = c->memo[i];
+                *memo_slot(memo, cap, c->memo[i].json, c->memo[i].resource) = c->memo[i];
         c->memo = memo;
         c->cap_memo = cap;
     }
-    *memo_slot(c->memo, c->cap_memo, json) = (struct st_memo){json, s};
+    *memo_slot(c->memo, c->cap_memo, json, s->resource) = (struct st_memo){json, s->resource, s};
     c->n_memo++;
 }
 
@@ -51,20 +52,13 @@ static struct st_schema *new_node(struct st_compiler *c, const char *pointer)
     }
     struct st_schema *s = st_new(c->arena, struct st_schema);
     s->pointer = pointer;
+    s->resource = c->resource;
     return c->nodes[c->n_nodes++] = s;
 }
 
-int st_compile_schema(struct st_compiler *c, const json_t *json, const char *pointer, const struct st_schema **ret)
+static int compile_object(struct st_compiler *c, const json_t *json, const char *pointer, const struct st_schema **ret)
 {
-    if (json_is_boolean(json)) { /* jansson has one `true`: no memo */
-        struct st_schema *s = new_node(c, pointer);
-        s->never = json_is_false(json);
-        *ret = s;
-        return 0;
-    }
-    if (!json_is_object(json))
-        return st_compile_fail(c, pointer, "a schema must be an object, true or false");
-    const struct st_memo *known = c->cap_memo ? memo_slot(c->memo, c->cap_memo, json) : NULL;
+    const struct st_memo *known = c->cap_memo ? memo_slot(c->memo, c->cap_memo, json, c->resource) : NULL;
     if (known && known->json) {
         *ret = known->schema;
         return 0;
@@ -81,52 +75,22 @@ int st_compile_schema(struct st_compiler *c, const json_t *json, const char *poi
     return r;
 }
 
-/* Anchors anywhere in the document, but not inside of data. */
-static int find_anchors(struct st_compiler *c, json_t *json, const char *pointer)
+int st_compile_schema(struct st_compiler *c, const json_t *json, const char *pointer, const struct st_schema **ret)
 {
-    static const char *const data[] = {"enum", "const", "default", "example", "examples"};
-    const char *key;
-    json_t *value;
-    size_t i;
-    int r = 0;
-    const char *anchor = json_string_value(json_object_get(json, "$anchor"));
-    if (anchor && json_object_get(c->anchors, anchor))
-        return st_compile_fail(c, pointer, "the $anchor %s is there twice", anchor);
-    if (anchor)
-        json_object_set_new(c->anchors, anchor, json_string(pointer));
-    json_object_foreach (json, key, value) {
-        bool skip = !json_is_object(value) && !json_is_array(value);
-        for (i = 0; i < ST_COUNT(data); i++)
-            skip = skip || strcmp(key, data[i]) == 0;
-        if (!skip && (r = find_anchors(c, value, st_json_pointer(c->arena, pointer, key))) < 0)
-            return r;
+    if (json_is_boolean(json)) { /* jansson has one `true`: no memo */
+        struct st_schema *s = new_node(c, pointer);
+        s->never = json_is_false(json);
+        *ret = s;
+        return 0;
     }
-    json_array_foreach (json, i, value) {
-        if ((json_is_object(value) || json_is_array(value)) &&
-            (r = find_anchors(c, value, st_printf(c->arena, "%s/%zu", pointer, i))) < 0)
-            return r;
-    }
-    return 0;
-}
-
-int st_compile_ref(struct st_compiler *c, const char *ref, const char *pointer, const struct st_schema **ret)
-{
-    if (*ref != '#')
-        return st_compile_fail(c, pointer, "$ref: only references within the document (#/…) are supported: %s", ref);
-    const char *target = st_url_decode(c->arena, ref + 1, strlen(ref + 1), false);
-    if (target && *target && *target != '/') {
-        if (!c->anchors) {
-            c->anchors = st_json_keep(c->arena, json_object());
-            int r = find_anchors(c, (json_t *)c->document, "");
-            if (r < 0)
-                return r;
-        }
-        target = json_string_value(json_object_get(c->anchors, target));
-    }
-    const json_t *json = target ? st_json_at(c->document, target) : NULL;
-    if (!json)
-        return st_compile_fail(c, pointer, "$ref: there is no %s in the document", ref);
-    return st_compile_schema(c, json, target, ret);
+    if (!json_is_object(json))
+        return st_compile_fail(c, pointer, "a schema must be an object, true or false");
+    struct st_resource *outer = c->resource;
+    int r = st_resource_enter(c, json, pointer);
+    if (!r)
+        r = compile_object(c, json, pointer, ret);
+    c->resource = outer;
+    return r;
 }
 
 typedef void visit_fn(struct st_schema *sub, const struct st_schema *s, struct st_schema ***queue_end);
@@ -180,10 +144,10 @@ int st_schema_compile(struct st_arena *a, const json_t *document, const char *po
                       const char **ret_pointer, const char **ret_why)
 {
     struct st_compiler c = {.arena = a, .document = document};
-    const json_t *json = st_json_at(document, pointer);
     const struct st_schema *s;
-    int r = json ? st_compile_schema(&c, json, st_strdup(a, pointer), &s)
-                 : st_compile_fail(&c, st_strdup(a, pointer), "there is no such schema");
+    int r = st_resource_begin(&c);
+    if (!r)
+        r = st_compile_at(&c, c.resource, pointer, &s);
     if (!r)
         r = refuse_loops(&c);
     if (r < 0) {

@@ -1,16 +1,18 @@
 /* The formats of JSON Schema that are asserted. */
+#include "io/idn.h"
 #include "io/schema_impl.h"
 
 #include <arpa/inet.h>
+#include <strings.h>
 
+/* A NUL stands behind each text, and none in it (but in a JSON pointer). */
 struct st_format {
     const char *name;
     bool (*check)(const char *s, size_t len);
     const char *message;
 };
 
-/* Longest text that any of the fixed formats has a use for. */
-enum { MAX_TIME = 64, MAX_HOST = 253, MAX_LOCAL = 64, MAX_EMAIL = 254 };
+enum { MAX_HOST = 253, MAX_LABEL = 63, MAX_LOCAL = 64, MAX_EMAIL = 254 };
 
 static bool in(char c, const char *set)
 {
@@ -32,66 +34,153 @@ static bool is_alnum(char c)
     return is_alpha(c) || is_digit(c);
 }
 
+static bool is_hex(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+static bool is_beyond_ascii(char c)
+{
+    return c & 0x80;
+}
+
+/* Times (RFC 3339). Each reader moves *s, or gives false. */
+
+static bool read_number(const char **s, int n_digits, int max, int *ret)
+{
+    int n = 0;
+    for (int i = 0; i < n_digits; i++, (*s)++) {
+        if (!is_digit(**s))
+            return false;
+        n = 10 * n + (**s - '0');
+    }
+    *ret = n;
+    return n <= max;
+}
+
+static bool read_char(const char **s, const char *set)
+{
+    bool ok = in(**s, set);
+    *s += ok;
+    return ok;
+}
+
+static bool read_date(const char **s)
+{
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int year, month, day;
+    if (!read_number(s, 4, 9999, &year) || !read_char(s, "-") || !read_number(s, 2, 12, &month) || !read_char(s, "-") ||
+        !read_number(s, 2, 31, &day) || !month || !day)
+        return false;
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    return day <= days[month - 1] + (month == 2 && leap);
+}
+
+/* Second 60 is there only at the end of a day, of UTC. */
+static bool read_time(const char **s)
+{
+    int hour, minute, second, offset_hour = 0, offset_minute = 0, sign = 0;
+    if (!read_number(s, 2, 23, &hour) || !read_char(s, ":") || !read_number(s, 2, 59, &minute) || !read_char(s, ":") ||
+        !read_number(s, 2, 60, &second))
+        return false;
+    if (**s == '.') {
+        ++*s;
+        if (!is_digit(**s))
+            return false;
+        while (is_digit(**s))
+            ++*s;
+    }
+    if (!read_char(s, "Zz")) {
+        sign = **s == '-' ? -1 : 1;
+        if (!read_char(s, "+-") || !read_number(s, 2, 23, &offset_hour) || !read_char(s, ":") ||
+            !read_number(s, 2, 59, &offset_minute))
+            return false;
+    }
+    const int day = 24 * 60;
+    int utc = (day + hour * 60 + minute - sign * (offset_hour * 60 + offset_minute)) % day;
+    return second < 60 || utc == day - 1;
+}
+
 static bool is_date_time(const char *s, size_t len)
 {
-    int64_t us;
-    return len > 10 && len < MAX_TIME && in(s[10], "Tt") && st_time_parse(s, &us);
+    const char *end = s + len;
+    return read_date(&s) && read_char(&s, "Tt") && read_time(&s) && s == end;
 }
 
 static bool is_date(const char *s, size_t len)
 {
-    char text[MAX_TIME];
-    if (len != 10)
-        return false;
-    snprintf(text, sizeof(text), "%sT00:00:00Z", s);
-    return is_date_time(text, strlen(text));
+    const char *end = s + len;
+    return read_date(&s) && s == end;
 }
 
 static bool is_time(const char *s, size_t len)
 {
-    char text[2 * MAX_TIME];
-    if (len >= MAX_TIME)
+    const char *end = s + len;
+    return read_time(&s) && s == end;
+}
+
+/* Numbers with units in their order, none left out between the first and the last. Gives how many; -1: broken. */
+static int read_units(const char **s, const char *units)
+{
+    int n = 0;
+    const char *expected = NULL;
+    while (is_digit(**s)) {
+        while (is_digit(**s))
+            ++*s;
+        const char *unit = **s ? strchr(units, **s) : NULL;
+        if (!unit || (expected && unit != expected))
+            return -1;
+        expected = unit + 1;
+        ++*s;
+        n++;
+    }
+    return n;
+}
+
+/* P3Y6M4DT12H30M5S or P2W (RFC 3339, appendix A) */
+static bool is_duration(const char *s, size_t len)
+{
+    const char *end = s + len, *week = s + 1;
+    if (*s++ != 'P')
         return false;
-    snprintf(text, sizeof(text), "2000-01-01T%s", s);
-    return is_date_time(text, strlen(text));
+    if (read_units(&week, "W") == 1)
+        return week == end;
+    int date = read_units(&s, "YMD"), time = 0;
+    if (*s == 'T') {
+        s++;
+        time = read_units(&s, "HMS");
+        if (time == 0)
+            return false;
+    }
+    return date >= 0 && time >= 0 && date + time > 0 && s == end;
+}
+
+/* Hosts and addresses. */
+
+static bool is_label(const char *s, size_t len)
+{
+    if (len < 1 || len > MAX_LABEL || s[0] == '-' || s[len - 1] == '-')
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (!is_alnum(s[i]) && s[i] != '-')
+            return false;
+    return len < 4 || strncasecmp(s, "xn--", 4) != 0 || st_is_alabel(s, len);
 }
 
 static bool is_host(const char *s, size_t len)
 {
-    size_t label = 0;
-    if (len < 1 || len > MAX_HOST)
+    const char *end = s + len;
+    if (len > MAX_HOST)
         return false;
-    for (size_t i = 0; i < len; i++) {
-        if (s[i] == '.') {
-            if (label == 0 || s[i - 1] == '-')
-                return false;
-            label = 0;
-        } else if (++label > 63 || !(is_alnum(s[i]) || (s[i] == '-' && label > 1))) {
+    for (;;) {
+        size_t n = strcspn(s, ".");
+        if (!is_label(s, n))
             return false;
-        }
+        s += n;
+        if (s == end)
+            return true;
+        s++;
     }
-    return label > 0 && s[len - 1] != '-';
-}
-
-/* local@host. No quoted local parts, no comments: legal once, and only trouble now. */
-static bool is_email(const char *s, size_t len)
-{
-    const char *at = strchr(s, '@');
-    if (!at || len > MAX_EMAIL || at == s || at - s > MAX_LOCAL)
-        return false;
-    for (const char *p = s; p < at; p++) {
-        bool dot = *p == '.';
-        if (dot && (p == s || p + 1 == at || p[1] == '.'))
-            return false;
-        if (!dot && !is_alnum(*p) && !in(*p, "!#$%&'*+/=?^_`{|}~-"))
-            return false;
-    }
-    return is_host(at + 1, len - (size_t)(at + 1 - s));
-}
-
-static bool is_uuid(const char *s, size_t len)
-{
-    return len == 36 && st_is_uuid(s);
 }
 
 static bool is_ipv4(const char *s, size_t len)
@@ -106,45 +195,117 @@ static bool is_ipv6(const char *s, size_t len)
     return len < INET6_ADDRSTRLEN && inet_pton(AF_INET6, s, &a) == 1;
 }
 
-/* Only characters of RFC 3986 (and `also`), with whole percent escapes. */
-static bool uri_text(const char *s, size_t len, const char *also)
+/* The words of a local part, between single dots. */
+static bool is_dotted(const char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        bool dot = s[i] == '.', word = is_alnum(s[i]) || in(s[i], "!#$%&'*+/=?^_`{|}~-");
+        if (dot ? i == 0 || i + 1 == len || s[i + 1] == '.' : !word)
+            return false;
+    }
+    return len > 0;
+}
+
+/* "any text", with \" and \\ */
+static bool is_quoted(const char *s, size_t len)
+{
+    if (len < 2 || s[0] != '"' || s[len - 1] != '"')
+        return false;
+    for (size_t i = 1; i < len - 1; i++) {
+        if (s[i] == '\\')
+            i++;
+        else if (s[i] == '"')
+            return false;
+        if (i >= len - 1 || s[i] < ' ' || s[i] > '~')
+            return false;
+    }
+    return true;
+}
+
+/* [192.0.2.1], [IPv6:2001:db8::1] */
+static bool is_address_literal(const char *s, size_t len)
+{
+    char address[INET6_ADDRSTRLEN];
+    bool v6 = strncasecmp(s, "[IPv6:", 6) == 0;
+    size_t head = v6 ? 6 : 1;
+    if (s[0] != '[' || s[len - 1] != ']' || len - head > sizeof(address))
+        return false;
+    snprintf(address, sizeof(address), "%.*s", (int)(len - head - 1), s + head);
+    return v6 ? is_ipv6(address, strlen(address)) : is_ipv4(address, strlen(address));
+}
+
+/* local@host (RFC 5321), without comments. */
+static bool is_email(const char *s, size_t len)
+{
+    const char *at = memrchr(s, '@', len), *host = at + 1;
+    if (!at || len > MAX_EMAIL || at - s > MAX_LOCAL)
+        return false;
+    size_t local_len = (size_t)(at - s), host_len = len - local_len - 1;
+    if (!is_dotted(s, local_len) && !is_quoted(s, local_len))
+        return false;
+    return host_len && *host == '[' ? is_address_literal(host, host_len) : is_host(host, host_len);
+}
+
+static bool is_uuid(const char *s, size_t len)
+{
+    return len == 36 && st_is_uuid(s);
+}
+
+/* URIs (RFC 3986), IRIs (RFC 3987) where `iri` allows what is beyond ASCII. */
+
+static bool is_escape(const char *s)
+{
+    return s[0] == '%' && is_hex(s[1]) && is_hex(s[2]);
+}
+
+/* Only characters that URIs are made of (and `also`), with whole percent escapes. */
+static bool uri_text(const char *s, size_t len, const char *also, bool iri)
 {
     for (size_t i = 0; i < len; i++) {
         if (s[i] == '%') {
-            if (len - i < 3 || !in(s[i + 1], "0123456789abcdefABCDEF") || !in(s[i + 2], "0123456789abcdefABCDEF"))
+            if (len - i < 3 || !is_escape(s + i))
                 return false;
             i += 2;
-        } else if (!is_alnum(s[i]) && !in(s[i], "-._~!$&'()*+,;=") && !in(s[i], also)) {
+        } else if (!is_alnum(s[i]) && !in(s[i], "-._~!$&'()*+,;=") && !in(s[i], also) &&
+                   !(iri && is_beyond_ascii(s[i]))) {
             return false;
         }
     }
     return true;
 }
 
-/* [userinfo@]host[:port] */
-static bool uri_authority(const char *s, size_t len)
+/* [v1.fe80::a+en1]: an address of a version to come */
+static bool is_future_address(const char *s, size_t len)
 {
-    const char *at = memrchr(s, '@', len);
-    if (at) {
-        if (!uri_text(s, (size_t)(at - s), ":"))
-            return false;
-        len -= (size_t)(at + 1 - s);
+    size_t i = 1;
+    if (len < 4 || !in(s[0], "vV"))
+        return false;
+    while (i < len && is_hex(s[i]))
+        i++;
+    return i > 1 && i + 1 < len && s[i] == '.' && !memchr(s, '%', len) && uri_text(s + i + 1, len - i - 1, ":", false);
+}
+
+/* [userinfo@]host[:port] */
+static bool uri_authority(const char *s, size_t len, bool iri)
+{
+    const char *at = memrchr(s, '@', len), *end = s + len;
+    if (at && !uri_text(s, (size_t)(at - s), ":", iri))
+        return false;
+    if (at)
         s = at + 1;
-    }
-    const char *end = s + len;
-    if (len && *s == '[') {
-        const char *close = memchr(s, ']', len);
+    if (s < end && *s == '[') {
+        const char *close = memchr(s, ']', (size_t)(end - s));
         char address[INET6_ADDRSTRLEN];
-        if (!close || (size_t)(close - s) > sizeof(address))
+        if (!close)
             return false;
-        snprintf(address, sizeof(address), "%.*s", (int)(close - s - 1), s + 1);
-        if (!is_ipv6(address, strlen(address)))
+        size_t n = (size_t)(close - s - 1);
+        snprintf(address, sizeof(address), "%.*s", n < sizeof(address) ? (int)n : 0, s + 1);
+        if (!is_ipv6(address, strlen(address)) && !is_future_address(s + 1, n))
             return false;
         s = close + 1;
     } else {
-        const char *colon = memchr(s, ':', len);
-        const char *host_end = colon ? colon : end;
-        if (!uri_text(s, (size_t)(host_end - s), ""))
+        const char *colon = memchr(s, ':', (size_t)(end - s)), *host_end = colon ? colon : end;
+        if (!uri_text(s, (size_t)(host_end - s), "", iri))
             return false;
         s = host_end;
     }
@@ -155,38 +316,148 @@ static bool uri_authority(const char *s, size_t len)
     return s == end;
 }
 
-/* An absolute URI of RFC 3986: scheme ":" ["//" authority] path ["?" query] ["#" fragment] */
-static bool is_uri(const char *s, size_t len)
+/* The text behind "scheme:", or s itself when there is no scheme. */
+static const char *behind_scheme(const char *s)
 {
-    const char *end = s + len;
-    if (!is_alpha(*s))
+    const char *p = s;
+    if (!is_alpha(*p))
+        return s;
+    while (is_alnum(*p) || in(*p, "+-."))
+        p++;
+    return *p == ':' ? p + 1 : s;
+}
+
+/* [scheme ":"] ["//" authority] path ["?" query] ["#" fragment] */
+static bool uri_reference(const char *s, size_t len, bool needs_scheme, bool iri)
+{
+    const char *end = s + len, *rest = behind_scheme(s);
+    bool has_scheme = rest != s;
+    if (needs_scheme && !has_scheme)
         return false;
-    while (is_alnum(*s) || in(*s, "+-."))
-        s++;
-    if (*s++ != ':')
-        return false;
+    s = rest;
     if (s[0] == '/' && s[1] == '/') {
         size_t n = strcspn(s + 2, "/?#");
-        if (!uri_authority(s + 2, n))
+        if (!uri_authority(s + 2, n, iri))
             return false;
         s += 2 + n;
+    } else if (!has_scheme && s[strcspn(s, ":/?#")] == ':') {
+        return false; /* what looks like a scheme is none */
     }
-    const char *fragment = strchr(s, '#');
-    const char *body_end = fragment ? fragment : end;
-    return uri_text(s, (size_t)(body_end - s), ":@/?") &&
-           (!fragment || uri_text(fragment + 1, (size_t)(end - fragment - 1), ":@/?"));
+    const char *query = s + strcspn(s, "?#"), *fragment = s + strcspn(s, "#");
+    return uri_text(s, (size_t)(query - s), ":@/", iri) && uri_text(query, (size_t)(fragment - query), ":@/?", iri) &&
+           (fragment == end || uri_text(fragment + 1, (size_t)(end - fragment - 1), ":@/?", iri));
+}
+
+static bool is_uri(const char *s, size_t len)
+{
+    return uri_reference(s, len, true, false);
+}
+
+static bool is_uri_reference(const char *s, size_t len)
+{
+    return uri_reference(s, len, false, false);
+}
+
+static bool is_iri(const char *s, size_t len)
+{
+    return uri_reference(s, len, true, true);
+}
+
+static bool is_iri_reference(const char *s, size_t len)
+{
+    return uri_reference(s, len, false, true);
+}
+
+/* name[.name...] with :n or * behind (RFC 6570) */
+static bool read_variable(const char **s)
+{
+    const char *start = *s;
+    for (;;) {
+        size_t n = is_escape(*s) ? 3 : is_alnum(**s) || **s == '_' || (**s == '.' && *s > start && (*s)[-1] != '.');
+        if (!n)
+            break;
+        *s += n;
+    }
+    if (*s == start || (*s)[-1] == '.')
+        return false;
+    if (**s == '*')
+        ++*s;
+    if (**s != ':')
+        return true;
+    const char *digits = ++*s;
+    while (is_digit(**s))
+        ++*s;
+    return *digits != '0' && *s > digits && *s - digits <= 4;
+}
+
+/* {+name,name} */
+static bool read_expression(const char **s)
+{
+    ++*s;
+    *s += in(**s, "+#./;?&");
+    do {
+        if (!read_variable(s))
+            return false;
+    } while (read_char(s, ","));
+    return read_char(s, "}");
+}
+
+static bool is_uri_template(const char *s, size_t len)
+{
+    const char *end = s + len;
+    while (s < end) {
+        if (*s == '{') {
+            if (!read_expression(&s))
+                return false;
+        } else if (is_escape(s)) {
+            s += 3;
+        } else if ((unsigned char)*s <= ' ' || *s == 0x7f || in(*s, "\"<>\\^`|}%")) {
+            return false;
+        } else {
+            s++;
+        }
+    }
+    return true;
+}
+
+static bool is_pointer(const char *s, size_t len)
+{
+    const char *end = s + len;
+    if (s < end && *s != '/')
+        return false;
+    for (; s < end; s++)
+        if (*s == '~' && s[1] != '0' && s[1] != '1')
+            return false;
+    return true;
+}
+
+/* 1/member, 0# */
+static bool is_relative_pointer(const char *s, size_t len)
+{
+    size_t n = strspn(s, "0123456789");
+    if (n == 0 || (n > 1 && *s == '0'))
+        return false;
+    return (len == n + 1 && s[n] == '#') || is_pointer(s + n, len - n);
 }
 
 static const struct st_format formats[] = {
     {"date-time", is_date_time, "must be a date and time such as 2026-01-31T09:30:00Z"},
     {"date", is_date, "must be a date such as 2026-01-31"},
     {"time", is_time, "must be a time such as 09:30:00Z"},
+    {"duration", is_duration, "must be a duration such as P1DT12H"},
     {"email", is_email, "must be an e-mail address"},
-    {"uri", is_uri, "must be an absolute URI"},
-    {"uuid", is_uuid, "must be a UUID"},
     {"hostname", is_host, "must be a host name"},
     {"ipv4", is_ipv4, "must be an IPv4 address"},
     {"ipv6", is_ipv6, "must be an IPv6 address"},
+    {"uri", is_uri, "must be an absolute URI"},
+    {"uri-reference", is_uri_reference, "must be a URI or a relative reference"},
+    {"iri", is_iri, "must be an absolute IRI"},
+    {"iri-reference", is_iri_reference, "must be an IRI or a relative reference"},
+    {"uri-template", is_uri_template, "must be a URI template"},
+    {"uuid", is_uuid, "must be a UUID"},
+    {"json-pointer", is_pointer, "must be a JSON pointer"},
+    {"relative-json-pointer", is_relative_pointer, "must be a relative JSON pointer"},
+    {"regex", st_pattern_valid, "must be a regular expression"},
 };
 
 const struct st_format *st_format_find(const char *name)
@@ -199,7 +470,7 @@ const struct st_format *st_format_find(const char *name)
 
 bool st_format_check(const struct st_format *f, const char *s, size_t len)
 {
-    return f->check(s, len);
+    return f->check(s, len) && (f->check == is_pointer || strlen(s) == len);
 }
 
 const char *st_format_message(const struct st_format *f)

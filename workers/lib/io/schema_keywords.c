@@ -79,13 +79,16 @@ static int compile_enum(struct st_compiler *c, const struct keyword_source *src,
     size_t i;
     const json_t *value;
     struct st_buf text = ST_BUF(LONGEST);
+    if (!json_is_array(src->value))
+        return st_compile_fail(c, src->at, "enum must be a list");
     if (!json_array_size(src->value))
-        return st_compile_fail(c, src->at, "enum must be a list that is not empty");
+        st_buf_str(&text, "is not allowed here");
     json_array_foreach ((json_t *)src->value, i, value) {
         st_buf_str(&text, i ? ", " : "must be one of: ");
         st_buf_str(&text, json_is_string(value) ? json_string_value(value) : st_json_text(c->arena, value));
     }
     bool listed = !text.failed && json_array_size(src->value) <= NAMED;
+    op->value = st_value_from_json(c->arena, src->value);
     op->message = listed ? st_strndup(c->arena, text.data, text.len) : "must be one of the allowed values";
     op->decides = true;
     st_buf_release(&text);
@@ -95,6 +98,7 @@ static int compile_enum(struct st_compiler *c, const struct keyword_source *src,
 static int compile_const(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
 {
     const char *text = st_json_text(c->arena, src->value);
+    op->value = st_value_from_json(c->arena, src->value);
     op->message = strlen(text) <= 200 ? st_printf(c->arena, "must be %s", text) : "must be the one allowed value";
     op->decides = true;
     return 0;
@@ -108,6 +112,14 @@ static int compile_ref(struct st_compiler *c, const struct keyword_source *src, 
     op->subs = st_new(c->arena, const struct st_schema *);
     op->n_subs = 1;
     return st_compile_ref(c, json_string_value(src->value), src->at, &op->subs[0]);
+}
+
+static int compile_dynamic_ref(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
+{
+    if (!json_is_string(src->value))
+        return st_compile_fail(c, src->at, "$dynamicRef must be a string");
+    op->in_place = true;
+    return st_compile_dynamic_ref(c, json_string_value(src->value), src->at, op);
 }
 
 /* allOf, anyOf, oneOf */
@@ -191,11 +203,6 @@ static int compile_count(struct st_compiler *c, const struct keyword_source *src
     return 0;
 }
 
-static long double number_of(const json_t *j)
-{
-    return json_is_integer(j) ? (long double)json_integer_value(j) : (long double)json_real_value(j);
-}
-
 /* minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf */
 static int compile_number(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
 {
@@ -208,8 +215,8 @@ static int compile_number(struct st_compiler *c, const struct keyword_source *sr
                  {"multipleOf", "a multiple of"}};
     if (!json_is_number(src->value))
         return st_compile_fail(c, src->at, "%s must be a number", src->name);
-    op->number = number_of(src->value);
-    if (st_streq(src->name, "multipleOf") && op->number <= 0)
+    op->value = st_value_from_json(c->arena, src->value);
+    if (st_streq(src->name, "multipleOf") && json_number_value(src->value) <= 0)
         return st_compile_fail(c, src->at, "multipleOf must be greater than 0");
     for (size_t i = 0; i < ST_COUNT(texts); i++)
         if (strcmp(src->name, texts[i].name) == 0)
@@ -230,6 +237,8 @@ static int add_pattern(struct st_compiler *c, const char *text, const char *at, 
 static int compile_pattern(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
 {
     const char *text = json_string_value(src->value);
+    if (text && strlen(text) != json_string_length(src->value))
+        return st_compile_fail(c, src->at, "a pattern with \\u0000 is not supported: write \\0");
     const struct st_pattern **pattern = st_new(c->arena, const struct st_pattern *);
     int r = add_pattern(c, text, src->at, pattern);
     if (r < 0)
@@ -309,6 +318,8 @@ static int read_strings(struct st_compiler *c, const json_t *list, const char *a
         strings[i] = json_string_value(json_array_get(list, i));
         if (!strings[i] || json_object_get(seen, strings[i]))
             return st_compile_fail(c, at, "must be a list of distinct names");
+        if (strlen(strings[i]) != json_string_length(json_array_get(list, i)))
+            return st_compile_fail(c, at, "names with \\u0000 are not supported");
         json_object_set_new(seen, strings[i], json_true());
     }
     if (!json_is_array(list))
@@ -320,19 +331,24 @@ static int read_strings(struct st_compiler *c, const json_t *list, const char *a
 
 static int compile_required(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
 {
-    return read_strings(c, src->value, src->at, &op->strings, &op->n_strings);
+    int r = read_strings(c, src->value, src->at, &op->strings, &op->n_strings);
+    struct st_names *names = st_names_new(c->arena, (size_t)op->n_strings);
+    for (int i = 0; i < op->n_strings; i++)
+        st_names_add(names, op->strings[i], i);
+    op->names = names;
+    return r;
 }
 
-/* Adds the members of a map of schemas to subs, and their indexes to names (when there are names). */
-static int add_map(struct st_compiler *c, const json_t *map, const char *at, struct st_op *op)
+/* Adds the members of a map of schemas to subs, and their indexes to names (unless NULL). */
+static int add_map(struct st_compiler *c, const json_t *map, const char *at, struct st_op *op, struct st_names *names)
 {
     const char *name;
     json_t *json;
     if (!json_is_object(map))
         return st_compile_fail(c, at, "must be a map of schemas");
     json_object_foreach ((json_t *)map, name, json) {
-        if (op->names)
-            json_object_set_new(op->names, name, json_integer(op->n_subs));
+        if (names)
+            st_names_add(names, name, op->n_subs);
         int r = compile_sub(c, json, st_json_pointer(c->arena, at, name), op);
         if (r < 0)
             return r;
@@ -367,20 +383,13 @@ static int compile_members(struct st_compiler *c, const struct keyword_source *s
     }
     if ((part[0] || part[1]) && !st_streq(src->name, part[0] ? group[0] : group[1]))
         return SKIP;
-    size_t n = json_object_size(part[0]) + json_object_size(part[1]);
-    op->subs = st_new_n(c->arena, const struct st_schema *, n);
-    int r = 0;
-    if (part[0]) {
-        op->names = st_json_keep(c->arena, json_object());
-        r = add_map(c, part[0], at[0], op);
-        op->n_names = op->n_subs;
-    }
-    json_t *names = op->names;
-    if (!r && part[1]) {
-        op->names = NULL; /* patterns are not looked up by name */
-        r = add_map(c, part[1], at[1], op);
-        op->names = names;
-    }
+    struct st_names *names = part[0] ? st_names_new(c->arena, json_object_size(part[0])) : NULL;
+    op->subs = st_new_n(c->arena, const struct st_schema *, json_object_size(part[0]) + json_object_size(part[1]));
+    op->names = names;
+    int r = part[0] ? add_map(c, part[0], at[0], op, names) : 0;
+    op->n_names = op->n_subs;
+    if (!r && part[1])
+        r = add_map(c, part[1], at[1], op, NULL); /* patterns are not looked up by name */
     if (!r && part[1])
         r = compile_patterns(c, part[1], at[1], op);
     if (!r && part[2])
@@ -397,9 +406,19 @@ static int compile_member_names(struct st_compiler *c, const struct keyword_sour
 static int compile_dependent_schemas(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
 {
     op->in_place = true;
-    op->names = st_json_keep(c->arena, json_object());
-    op->subs = st_new_n(c->arena, const struct st_schema *, json_object_size(src->value));
-    return add_map(c, src->value, src->at, op);
+    size_t n = json_object_size(src->value);
+    const char **names = st_new_n(c->arena, const char *, n), *name;
+    json_t *sub;
+    json_object_foreach ((json_t *)src->value, name, sub)
+        names[op->n_strings++] = name;
+    op->strings = names;
+    op->subs = st_new_n(c->arena, const struct st_schema *, n);
+    return add_map(c, src->value, src->at, op, NULL);
+}
+
+static int compile_unevaluated(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
+{
+    return st_compile_schema(c, src->value, src->at, &op->rest);
 }
 
 static int compile_dependent_required(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
@@ -407,9 +426,9 @@ static int compile_dependent_required(struct st_compiler *c, const struct keywor
     const char *name, *const *strings;
     json_t *list;
     int n;
-    (void)op; /* the check reads the value, which is known to be sound from here on */
     if (!json_is_object(src->value))
         return st_compile_fail(c, src->at, "must be a map of lists of names");
+    op->value = st_value_from_json(c->arena, src->value);
     json_object_foreach ((json_t *)src->value, name, list) {
         int r = read_strings(c, list, st_json_pointer(c->arena, src->at, name), &strings, &n);
         if (r < 0)
@@ -422,7 +441,7 @@ static int compile_dependent_required(struct st_compiler *c, const struct keywor
 static int compile_defs(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
 {
     op->subs = st_new_n(c->arena, const struct st_schema *, json_object_size(src->value));
-    int r = add_map(c, src->value, src->at, op);
+    int r = add_map(c, src->value, src->at, op, NULL);
     return r < 0 ? r : SKIP;
 }
 
@@ -432,11 +451,30 @@ static int compile_annotation(struct st_compiler *c, const struct keyword_source
     return SKIP;
 }
 
-static int compile_id(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
+/* The draft that a schema names must be the one that is implemented. */
+static int compile_dialect(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
 {
+    static const char *const dialects[] = {ST_META_URI, ST_META_URI "#",
+                                           "https://spec.openapis.org/oas/3.1/dialect/base"};
     (void)op;
-    if (src->schema != c->document)
-        return st_compile_fail(c, src->at, "$id is supported at the root of a document only");
+    for (size_t i = 0; i < ST_COUNT(dialects); i++)
+        if (st_streq(json_string_value(src->value), dialects[i]))
+            return SKIP;
+    return st_compile_fail(c, src->at, "$schema must be " ST_META_URI);
+}
+
+/* Vocabularies say what a schema written in this dialect may use; here it is one schema among others. */
+static int compile_vocabulary(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
+{
+    static const char known[] = "https://json-schema.org/draft/2020-12/vocab/";
+    const char *uri;
+    json_t *required;
+    (void)op;
+    if (!json_is_object(src->value))
+        return st_compile_fail(c, src->at, "$vocabulary must be a map");
+    json_object_foreach ((json_t *)src->value, uri, required)
+        if (!json_is_false(required) && !st_starts(uri, known))
+            return st_compile_fail(c, src->at, "the vocabulary %.200s is not supported", uri);
     return SKIP;
 }
 
@@ -446,10 +484,11 @@ static int compile_text(struct st_compiler *c, const struct keyword_source *src,
     return json_is_string(src->value) ? SKIP : st_compile_fail(c, src->at, "%s must be a string", src->name);
 }
 
-static int compile_refused(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
+static int compile_dependencies(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
 {
     (void)op;
-    return st_compile_fail(c, src->at, "%s is not supported", src->name);
+    return st_compile_fail(c, src->at,
+                           "dependencies is not part of draft 2020-12: write dependentRequired or dependentSchemas");
 }
 
 static int compile_nullable(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
@@ -502,6 +541,7 @@ static const struct keyword {
     {"minContains", compile_partner, NULL, 0},
     {"maxContains", compile_partner, NULL, 0},
     {"$ref", compile_ref, st_check_ref, ANY},
+    {"$dynamicRef", compile_dynamic_ref, st_check_dynamic_ref, ANY},
     {"allOf", compile_list, st_check_all, ANY},
     {"anyOf", compile_list, st_check_any, ANY},
     {"oneOf", compile_list, st_check_one, ANY},
@@ -510,10 +550,14 @@ static const struct keyword {
     {"then", compile_partner, NULL, 0},
     {"else", compile_partner, NULL, 0},
     {"dependentSchemas", compile_dependent_schemas, st_check_dependent_schemas, OBJECT},
+    {"unevaluatedProperties", compile_unevaluated, st_check_unevaluated, OBJECT},
+    {"unevaluatedItems", compile_unevaluated, st_check_unevaluated, ARRAY},
     {"$defs", compile_defs, NULL, 0},
     {"$anchor", compile_text, NULL, 0},
-    {"$id", compile_id, NULL, 0},
-    {"$schema", compile_text, NULL, 0},
+    {"$dynamicAnchor", compile_text, NULL, 0},
+    {"$id", compile_text, NULL, 0},
+    {"$schema", compile_dialect, NULL, 0},
+    {"$vocabulary", compile_vocabulary, NULL, 0},
     {"$comment", compile_text, NULL, 0},
     {"contentMediaType", compile_text, NULL, 0},
     {"description", compile_text, NULL, 0},
@@ -524,8 +568,10 @@ static const struct keyword {
     {"deprecated", compile_annotation, NULL, 0},
     {"readOnly", compile_annotation, NULL, 0},
     {"writeOnly", compile_annotation, NULL, 0},
-    {"unevaluatedProperties", compile_refused, NULL, 0},
-    {"unevaluatedItems", compile_refused, NULL, 0},
+    {"contentMediaType", compile_text, NULL, 0},
+    {"contentEncoding", compile_text, NULL, 0},
+    {"contentSchema", compile_annotation, NULL, 0},
+    {"dependencies", compile_dependencies, NULL, 0},
     {"nullable", compile_nullable, NULL, 0},
 };
 
@@ -555,12 +601,14 @@ int st_compile_keywords(struct st_compiler *c, const json_t *json, struct st_sch
         if (!value)
             continue;
         struct keyword_source src = {json, value, k->name, st_json_pointer(c->arena, s->pointer, k->name)};
-        struct st_op op = {.check = k->check, .applies = k->applies, .value = value};
+        struct st_op op = {.check = k->check, .applies = k->applies};
         r = k->compile(c, &src, &op);
         if (r < 0)
             return r;
         if (r != SKIP)
             ops[n++] = op;
+        if (k->check == st_check_unevaluated)
+            s->collects |= k->applies;
     }
     s->ops = ops; /* only now: while compiling, a recursive reference sees the schema, not its operations */
     s->n_ops = n;

@@ -24,28 +24,55 @@ static void free_pattern(void *ptr)
     pcre2_code_free(p->code);
 }
 
+/* NULL: *ret_why says why not, in the arena; *ret_error is PCRE2's. */
+static pcre2_code *compile(struct st_arena *a, const char *text, size_t len, int *ret_error, const char **ret_why)
+{
+    /* As in ECMA: $ is the very end, [] never matches, an unset group refers to nothing. */
+    const uint32_t options = PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_ALLOW_EMPTY_CLASS | PCRE2_MATCH_UNSET_BACKREF |
+                             PCRE2_NEVER_BACKSLASH_C;
+    struct st_buf translated = ST_BUF((size_t)MAX_PATTERN * 100);
+    const char *why = "it is longer than 2000 bytes";
+    char message[128];
+    size_t at = 0;
+    int error = 0;
+    pcre2_code *code = NULL;
+    if (len <= MAX_PATTERN && st_ecma_translate(text, len, &translated, &at, &why)) {
+        pcre2_compile_context *context = pcre2_compile_context_create(NULL);
+        if (!context)
+            abort();
+        pcre2_set_parens_nest_limit(context, NEST_LIMIT);
+        const char *source = translated.len ? translated.data : "";
+        code = pcre2_compile((PCRE2_SPTR)source, translated.len, options, &error, &at, context);
+        pcre2_compile_context_free(context);
+        if (!code)
+            pcre2_get_error_message(error, (PCRE2_UCHAR *)message, sizeof(message));
+        why = message;
+    }
+    st_buf_release(&translated);
+    *ret_error = error;
+    if (!code)
+        *ret_why = st_printf(a, "is not a pattern: %s at character %zu", why, at);
+    return code;
+}
+
+bool st_pattern_valid(const char *text, size_t len)
+{
+    struct st_arena scratch = {0};
+    const char *why;
+    int error;
+    pcre2_code *code = compile(&scratch, text, len, &error, &why);
+    bool ok = code || error == PCRE2_ERROR_LOOKBEHIND_NOT_FIXED_LENGTH; /* right, but beyond PCRE2 */
+    pcre2_code_free(code);
+    st_arena_release(&scratch);
+    return ok;
+}
+
 int st_pattern_compile(struct st_arena *a, const char *text, const struct st_pattern **ret, const char **ret_why)
 {
-    /* ECMA: $ is the very end, \u0041 is a code point, [] never matches, an unset group refers to nothing. */
-    const uint32_t options = PCRE2_UTF | PCRE2_DOLLAR_ENDONLY | PCRE2_ALT_BSUX | PCRE2_ALLOW_EMPTY_CLASS |
-                             PCRE2_MATCH_UNSET_BACKREF | PCRE2_NEVER_BACKSLASH_C;
-    pcre2_compile_context *context = pcre2_compile_context_create(NULL);
-    if (!context)
-        abort();
-    pcre2_set_newline(context, PCRE2_NEWLINE_ANYCRLF);
-    pcre2_set_max_pattern_length(context, MAX_PATTERN);
-    pcre2_set_parens_nest_limit(context, NEST_LIMIT);
-    pcre2_set_compile_extra_options(context, PCRE2_EXTRA_ALT_BSUX);
     int error;
-    PCRE2_SIZE at;
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, options, &error, &at, context);
-    pcre2_compile_context_free(context);
-    if (!code) {
-        char message[128];
-        pcre2_get_error_message(error, (PCRE2_UCHAR *)message, sizeof(message));
-        *ret_why = st_printf(a, "is not a pattern: %s at character %zu", message, at);
+    pcre2_code *code = compile(a, text, strlen(text), &error, ret_why);
+    if (!code)
         return ST_E_INVALID;
-    }
     pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); /* where memory may not be executable, it is interpreted instead */
     struct st_pattern *p = st_new(a, struct st_pattern);
     p->code = code;
