@@ -2,8 +2,7 @@
 #include "ngx_http_api_limit.h"
 
 enum {
-    EXACT_BELOW = 20, /* a burst below it is exact between nodes */
-    SLACK_PART = 20,  /* of the burst */
+    SLACK_PART = 40, /* of the burst; a burst below it is exact between nodes */
     CHUNK_PART = 10,
     CHUNK_MIN = 4, /* what comes back in a second; below it a lease would be lost more often than used */
 };
@@ -12,9 +11,9 @@ enum {
 static void share_rule(ngx_http_api_rule_t *rule)
 {
     int64_t a_second = ST_SECOND / rule->gcra.interval;
-    if (rule->burst < EXACT_BELOW)
-        return;
     rule->slack = rule->burst / SLACK_PART;
+    if (!rule->slack)
+        return;
     rule->chunk = ngx_min(rule->burst / CHUNK_PART, a_second);
     if (rule->chunk < CHUNK_MIN)
         rule->chunk = 0;

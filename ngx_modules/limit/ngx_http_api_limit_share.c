@@ -4,7 +4,8 @@
  * Redis holds the TAT of each (limit, key) that it has heard of. A limit with a small budget is exact: each request
  * asks. A larger one spends a little slack first, which Redis is told later, so that a key that is used rarely never
  * costs a round trip; a fast one leases units ahead, and asks for more before they run out. Redis debits a lease when
- * it grants it, so the nodes together never admit more than the limit and one slack each.
+ * it grants it, so the nodes together never admit more than the limit and two slacks each: one that
+ * Redis is being told, and one that it will be.
  *
  * In this node's table two words stand beside the TAT of a key: the lease and the debt, which is what has been spent
  * and not been told. The TAT follows Redis (less what is leased), so a key that has used up its budget is refused here
