@@ -89,6 +89,7 @@ typedef struct {
 } ngx_http_api_charge_t;
 
 typedef struct ngx_http_api_stream_s ngx_http_api_stream_t;
+typedef struct ngx_http_api_cache_s ngx_http_api_cache_t;
 
 /* What a request has been charged: of the limit module. */
 typedef struct ngx_http_api_bill_s ngx_http_api_bill_t;
@@ -107,6 +108,7 @@ typedef struct {
     enum ngx_http_api_cause_e cause; /* why it was refused */
     const char *decision;            /* of rbac: allow, deny, deny_dry_run; NULL: not asked */
     const char *breaker;             /* the state of its service's breaker when it was asked, or NULL */
+    ngx_http_api_cache_t *cache;     /* of an operation with x-cache, once it has been looked for */
     ngx_str_t served_path;           /* of an x-operation-of: the path that the service is asked for */
     ngx_event_t body_timer;
     int64_t body_max;              /* of its media type */
@@ -139,7 +141,10 @@ ngx_http_api_ctx_t *ngx_http_api_new_ctx(ngx_http_request_t *r);
 typedef ngx_int_t ngx_http_api_step_pt(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx);
 ngx_http_api_step_pt ngx_http_api_breaker_step, ngx_http_api_probe_step;
 ngx_http_api_step_pt ngx_http_api_route_step, ngx_http_api_auth_step, ngx_http_api_params_step, ngx_http_api_limit_step,
-    ngx_http_api_rbac_step, ngx_http_api_body_step, ngx_http_api_shape_step;
+    ngx_http_api_rbac_step, ngx_http_api_body_step, ngx_http_api_shape_step, ngx_http_api_cache_step;
+
+/* shape: HIT, MISS, BYPASS, or "" where nothing is cached. */
+ngx_str_t ngx_http_api_cache_verdict(const ngx_http_api_ctx_t *ctx);
 
 /* shape: adds to the answer to OPTIONS what a browser's preflight wants to know; methods: the value of Allow. */
 ngx_int_t ngx_http_api_preflight(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, const ngx_str_t *methods);

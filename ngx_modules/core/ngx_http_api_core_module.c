@@ -79,10 +79,8 @@ static ngx_http_api_step_pt *const steps[] = {
 
 /* What is left once all of them have passed, and the body has come. Who is refused here is no probe of the service. */
 static ngx_http_api_step_pt *const last_steps[] = {
-    ngx_http_api_body_step,
-    ngx_http_api_shape_step,
-    ngx_http_api_probe_step,
-    ngx_http_api_identity_step,
+    ngx_http_api_cache_step, ngx_http_api_body_step,     ngx_http_api_shape_step,
+    ngx_http_api_probe_step, ngx_http_api_identity_step,
 };
 
 static ngx_int_t run(ngx_http_api_step_pt *const *list, size_t n, ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)

@@ -23,6 +23,9 @@ enum ngx_http_api_counter_e {
     NGX_HTTP_API_N_DROPPED, /* state that found no room */
     NGX_HTTP_API_N_REDIS_UNANSWERED,
     NGX_HTTP_API_N_RETRIES,
+    NGX_HTTP_API_N_CACHE_HIT,
+    NGX_HTTP_API_N_CACHE_MISS,
+    NGX_HTTP_API_N_CACHE_BYPASS,
     NGX_HTTP_API_COUNTERS
 };
 

@@ -38,6 +38,10 @@ static const struct {
     [NGX_HTTP_API_N_DELTAS] = {"redis_deltas_total", "", "Changes of the state received from Redis."},
     [NGX_HTTP_API_N_REDIS_UNANSWERED] = {"redis_unanswered_total", "", "Questions that Redis answered late or never."},
     [NGX_HTTP_API_N_RETRIES] = {"retries_total", "", "Attempts that failed and may be made again (x-retry)."},
+    [NGX_HTTP_API_N_CACHE_HIT] = {"cache_total", "result=\"hit\"",
+                                  "Requests that a cached answer may serve (x-cache)."},
+    [NGX_HTTP_API_N_CACHE_MISS] = {"cache_total", "result=\"miss\"", NULL},
+    [NGX_HTTP_API_N_CACHE_BYPASS] = {"cache_total", "result=\"bypass\"", NULL},
     [NGX_HTTP_API_N_DROPPED] = {"state_dropped_total", "", "State from Redis that made no sense or found no room."},
 };
 

@@ -60,6 +60,7 @@ enum variable_e {
     VAR_DURATION_MS,
     VAR_REFUSED,
     VAR_BREAKER,
+    VAR_CACHE,
     VAR_DECISION,
 };
 
@@ -84,6 +85,7 @@ static const struct {
     {ngx_string("api_duration_ms"), VAR_DURATION_MS},
     {ngx_string("api_refused"), VAR_REFUSED},
     {ngx_string("api_breaker"), VAR_BREAKER},
+    {ngx_string("api_cache"), VAR_CACHE},
     {ngx_string("api_decision"), VAR_DECISION},
 };
 
@@ -128,6 +130,7 @@ static ngx_str_t value_of(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, 
     case VAR_TIER: return ctx->identity.tier;
     case VAR_LIMIT_STATUS: return ctx->limit_status;
     case VAR_DECISION: return ngx_http_api_str(ctx->decision ? ctx->decision : "");
+    case VAR_CACHE: return ngx_http_api_cache_verdict(ctx);
     case VAR_BREAKER: return ngx_http_api_str(ctx->breaker ? ctx->breaker : "");
     case VAR_REFUSED: return ngx_http_api_str(ngx_http_api_cause_names[ctx->cause]);
     case VAR_CORRELATION_ID: return ctx->correlation_id;

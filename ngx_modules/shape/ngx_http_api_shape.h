@@ -14,6 +14,10 @@ typedef struct {
 /* Each adds a filter of answers. */
 void ngx_http_api_transform_filter(void);
 void ngx_http_api_cors_filter(void);
+void ngx_http_api_cache_filter(void);
+
+/* Removes headers of the request, by names in lower case. */
+ngx_int_t ngx_http_api_without_headers(ngx_http_request_t *r, const char *const *names, size_t n);
 
 char *ngx_http_api_cors_origin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 

@@ -90,6 +90,7 @@ static ngx_int_t init(ngx_conf_t *cf)
     if (!amcf->api)
         return NGX_OK;
     ngx_http_api_cors_filter();
+    ngx_http_api_cache_filter(); /* what is kept has been transformed: this one runs later */
     ngx_http_api_transform_filter();
     return NGX_OK;
 }

@@ -103,10 +103,23 @@ static bool stays(const void *data, const ngx_str_t *key)
     return !goes(data, key);
 }
 
-/* A part of the service's answer is of no use to a patch. */
-static bool is_no_range(const void *data, const ngx_str_t *key)
+typedef struct {
+    const char *const *names;
+    size_t n;
+} names_t;
+
+static bool is_no_name(const void *data, const ngx_str_t *key)
 {
-    return !is_named(key, "range") && !is_named(key, "if-range");
+    const names_t *names = data;
+    for (size_t i = 0; i < names->n; i++)
+        if (is_named(key, names->names[i]))
+            return false;
+    return true;
+}
+
+ngx_int_t ngx_http_api_without_headers(ngx_http_request_t *r, const char *const *names, size_t n)
+{
+    return keep_request_headers(r, is_no_name, &(names_t){names, n});
 }
 
 static ngx_int_t request_headers(ngx_http_request_t *r, shape_ctx_t *sc, const struct st_api_transform *t)
@@ -199,6 +212,7 @@ static ngx_int_t patch_request(ngx_http_request_t *r, shape_ctx_t *sc, const str
 ngx_int_t ngx_http_api_shape_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
     const struct st_api_operation *op = ctx->match.operation;
+    static const char *const range[] = {"range", "if-range"}; /* a part of an answer is of no use to a patch */
     struct st_schema_errors errors = {.count = 0};
     if (!op->of && !op->request && !op->response)
         return NGX_OK;
@@ -209,7 +223,7 @@ ngx_int_t ngx_http_api_shape_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx
         return ngx_http_api_refuse(r, ST_E_INVALID, &errors, "The parameters are not as this operation wants them.");
     if (op->request && request_headers(r, sc, op->request) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    if (op->response && op->response->patch && keep_request_headers(r, is_no_range, NULL) != NGX_OK)
+    if (op->response && op->response->patch && ngx_http_api_without_headers(r, range, ST_COUNT(range)) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (op->request && op->request->patch) {
         ngx_int_t rc = patch_request(r, sc, op->request->patch);

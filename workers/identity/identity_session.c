@@ -23,12 +23,13 @@ int identity_start(struct st_call *call)
         return st_fail(call, r, "token_key_file: %s", why);
     if (!st_key_is_private(signing_key))
         return st_fail(call, ST_E_INVALID, "token_key_file: %s holds no private key", st_option("token_key_file"));
+    if (st_cache_drop(call, "jwks") < 0)
+        st_log(ST_LOG_WARNING, "The edge may tell an older key for a minute"); /* for Redis is away */
     return 0;
 }
 
 int identity_get_jwks(struct st_call *call)
 {
-    st_header(call, "Cache-Control", "public, max-age=300");
     return st_reply(call, 200, json_pack("{s:[o]}", "keys", json_loads(st_key_jwk(signing_key), 0, NULL)));
 }
 

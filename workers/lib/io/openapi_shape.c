@@ -124,6 +124,7 @@ static const struct shape operation = {
                             {.name = "x-sunset", .kind = TEXT},
                             {.name = "x-operation-of", .kind = TEXT},
                             {.name = "x-cors", .kind = ANY},
+                            {.name = "x-cache", .kind = ANY},
                             {.name = "x-request-transform", .kind = ANY},
                             {.name = "x-response-transform", .kind = ANY},
                             {.name = NULL}},

@@ -203,6 +203,13 @@ struct st_redis *st_call_redis(struct st_call *call)
     return call->p->worker->redis;
 }
 
+int st_cache_drop(struct st_call *call, const char *tag)
+{
+    struct st_reply reply;
+    return st_redis_cmd(st_call_redis(call), call->arena, &reply, "UNLINK", st_printf(call->arena, "st:cache:%s", tag),
+                        NULL);
+}
+
 /* --- what a call was given --- */
 
 const char *st_param(struct st_call *call, const char *name)

@@ -198,6 +198,13 @@ int64_t st_option_int(const char *name);
  */
 struct st_redis *st_call_redis(struct st_call *call);
 
+/*
+ * The edge forgets the answers that it keeps under a tag (x-cache of the contract). For a job that the handler of the
+ * change has enqueued, so that it happens after the commit and is tried until it has; else the answers go by themselves
+ * after the time that x-cache gives them.
+ */
+ST_MUSTCHECK int st_cache_drop(struct st_call *call, const char *tag);
+
 int st_service_main(const struct st_service *service, int argc, char **argv);
 #define ST_SERVICE_MAIN(service_)                                                                                      \
     int main(int argc, char **argv)                                                                                    \

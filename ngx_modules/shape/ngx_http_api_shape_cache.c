@@ -1,0 +1,469 @@
+/*
+ * Answers to public GETs, kept in Redis for all nodes (x-cache): hash st:cache:<tag>, one field for each request,
+ * dropped as a whole by whoever knows that the thing has changed (UNLINK), else after its time.
+ *
+ * An answer is kept when it is a 200 of at most ANSWER_MAX bytes whose length is known, not encoded, and neither
+ * private nor with a cookie. Of requests of one worker for one thing that is not there, the first asks the service; the
+ * others wait for its answer. With Redis away all go to the service.
+ */
+#include "../core/ngx_http_api_redis.h"
+#include "../route/ngx_http_api_route.h"
+#include "ngx_http_api_shape.h"
+
+enum {
+    ASK_MS = 200,            /* for Redis; then the service is asked */
+    ANSWER_MAX = 128 * 1024, /* bytes of a body */
+    FIELDS_MAX = 64,         /* of one tag */
+    ENTRY_LINE_MAX = 256,    /* bytes of a header of an entry */
+    SHA_LEN = 64,
+};
+
+static const char MARK[] = "st1\n"; /* the form of an entry: MARK, lines of `line_e`, the body */
+enum line_e { STORED, EXPIRES, TYPE, ETAG, MODIFIED, LINES };
+
+enum state_e { NEW, ASKING, WAITING, LEADING, ALONE, HOLDING, DONE };
+
+struct ngx_http_api_cache_s {
+    ngx_http_request_t *request;
+    enum state_e state;
+    const char *verdict; /* HIT, MISS, BYPASS */
+    const struct st_api_cache *rule;
+    char field[SHA_LEN + 1];
+    const char *key;     /* st:cache:<tag> */
+    ngx_str_t entry;     /* what was found */
+    ngx_queue_t flights; /* of a leader: in `flights`; of a waiter: in its leader's `waiters` */
+    ngx_queue_t waiters;
+    ngx_event_t wake;
+    ngx_http_api_held_t held;
+    bool settled; /* the service is asked */
+};
+typedef ngx_http_api_cache_t cache_t;
+
+typedef struct {
+    ngx_str_t lines[LINES], body;
+    time_t stored, expires;
+} entry_t;
+
+static ngx_http_output_header_filter_pt next_header_filter;
+static ngx_http_output_body_filter_pt next_body_filter;
+static ngx_queue_t flights = {&flights, &flights}; /* leaders of this worker */
+
+/* --- entries --- */
+
+static bool parse_time(const ngx_str_t *line, time_t *ret)
+{
+    *ret = ngx_atotm(line->data, line->len);
+    return *ret != NGX_ERROR;
+}
+
+static bool parse_entry(const ngx_str_t *text, entry_t *ret)
+{
+    u_char *p = text->data, *end = text->data + text->len;
+    if (text->len < sizeof(MARK) - 1 || ngx_strncmp(p, MARK, sizeof(MARK) - 1) != 0)
+        return false;
+    p += sizeof(MARK) - 1;
+    for (int i = 0; i < LINES; i++) {
+        u_char *eol = ngx_strlchr(p, end, '\n');
+        if (!eol || eol - p > ENTRY_LINE_MAX)
+            return false;
+        ret->lines[i] = (ngx_str_t){(size_t)(eol - p), p};
+        p = eol + 1;
+    }
+    ret->body = (ngx_str_t){(size_t)(end - p), p};
+    return parse_time(&ret->lines[STORED], &ret->stored) && parse_time(&ret->lines[EXPIRES], &ret->expires);
+}
+
+static bool is_line(const ngx_str_t *s)
+{
+    for (size_t i = 0; i < s->len; i++)
+        if (s->data[i] < 0x20 || s->data[i] == 0x7f)
+            return false;
+    return s->len <= ENTRY_LINE_MAX;
+}
+
+/* Drops the tag's other answers before there are too many: an answer for each query is anybody's to ask for. */
+static ngx_http_api_script_t store_script = {
+    .text = "if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) then redis.call('UNLINK', KEYS[1]) end "
+            "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) "
+            "return redis.call('PEXPIRE', KEYS[1], ARGV[3])",
+};
+
+static void ignore(void *data, const struct redisReply *reply)
+{
+}
+
+static void store(const cache_t *cache)
+{
+    struct st_arena *a = ngx_http_api_scratch();
+    const char *argv[] = {"1",
+                          cache->key,
+                          cache->field,
+                          (const char *)cache->entry.data,
+                          st_printf(a, "%lld", (long long)cache->rule->for_s * 1000),
+                          st_i64(a, FIELDS_MAX)};
+    const size_t lens[] = {1, strlen(argv[1]), SHA_LEN, cache->entry.len, strlen(argv[4]), strlen(argv[5])};
+    (void)ngx_http_api_redis_eval(ASK_MS, ignore, NULL, &store_script, ST_COUNT(argv), argv, lens);
+}
+
+/* --- one of many asks the service --- */
+
+static void on_wake(ngx_event_t *ev)
+{
+    cache_t *cache = ev->data;
+    ngx_http_api_resume(cache->request);
+}
+
+/* The leader's answer, or none, goes to those who wait for it. */
+static void land(cache_t *leader)
+{
+    if (leader->state != LEADING && leader->state != HOLDING)
+        return;
+    ngx_queue_remove(&leader->flights);
+    while (!ngx_queue_empty(&leader->waiters)) {
+        ngx_queue_t *q = ngx_queue_head(&leader->waiters);
+        cache_t *waiter = ngx_queue_data(q, cache_t, flights);
+        ngx_queue_remove(q);
+        waiter->state = ALONE;
+        if (leader->entry.len)
+            waiter->entry.data = ngx_pstrdup(waiter->request->pool, &leader->entry);
+        waiter->entry.len = waiter->entry.data ? leader->entry.len : 0;
+        ngx_post_event(&waiter->wake, &ngx_posted_events);
+    }
+    leader->state = DONE;
+}
+
+static void on_cleanup(void *data)
+{
+    cache_t *cache = data;
+    ngx_http_api_redis_forget(cache);
+    land(cache);
+    if (cache->state == WAITING) { /* nginx's macros are several statements */
+        ngx_queue_remove(&cache->flights);
+    }
+    if (cache->wake.posted) {
+        ngx_delete_posted_event(&cache->wake);
+    }
+}
+
+/* true: this request waits for another. */
+static bool join(cache_t *cache)
+{
+    for (ngx_queue_t *q = ngx_queue_head(&flights); q != ngx_queue_sentinel(&flights); q = ngx_queue_next(q)) {
+        cache_t *leader = ngx_queue_data(q, cache_t, flights);
+        if (memcmp(leader->field, cache->field, SHA_LEN) != 0)
+            continue;
+        ngx_queue_insert_tail(&leader->waiters, &cache->flights);
+        cache->state = WAITING;
+        return true;
+    }
+    ngx_queue_insert_tail(&flights, &cache->flights);
+    cache->state = LEADING;
+    return false;
+}
+
+/* --- the step --- */
+
+static void on_answer(void *data, const struct redisReply *reply)
+{
+    cache_t *cache = data;
+    ngx_str_t found;
+    cache->state = NEW;
+    cache->verdict = reply ? "MISS" : "BYPASS";
+    if (ngx_http_api_redis_string(reply, &found) == NGX_OK &&
+        (cache->entry.data = ngx_pstrdup(cache->request->pool, &found)) != NULL)
+        cache->entry.len = found.len;
+    ngx_http_api_resume(cache->request);
+}
+
+/* What makes two requests one: the contracts, the operation, the target as it came, the headers that matter. */
+static void make_field(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, cache_t *cache, struct st_arena *a)
+{
+    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
+    struct st_buf b = ST_BUF(128 * 1024);
+    st_buf_add(&b, amcf->openapi_etag.data, amcf->openapi_etag.len);
+    st_buf_printf(&b, "\n%s\n", ctx->match.operation->id);
+    st_buf_add(&b, r->unparsed_uri.data, r->unparsed_uri.len);
+    for (int i = 0; i < cache->rule->n_vary; i++) {
+        const ngx_str_t *value = ngx_http_api_header(r, cache->rule->vary[i], NULL);
+        st_buf_char(&b, '\n');
+        if (value)
+            st_buf_add(&b, value->data, value->len);
+    }
+    memcpy(cache->field, st_sha256_hex(a, b.failed ? "" : b.data, b.failed ? 0 : b.len), SHA_LEN + 1);
+    st_buf_release(&b);
+}
+
+static cache_t *new_cache(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
+{
+    struct st_arena *a = ngx_http_api_scratch();
+    ngx_http_cleanup_t *cln = ngx_http_cleanup_add(r, 0); /* when the request ends, before its pool goes */
+    cache_t *cache = ngx_pcalloc(r->pool, sizeof(*cache));
+    if (!cln || !cache)
+        return NULL;
+    ngx_str_t key = ngx_http_api_str(st_printf(a, "st:cache:%s", st_api_cache_tag(&ctx->match, a)));
+    u_char *copy = ngx_pnalloc(r->pool, key.len + 1);
+    if (!copy)
+        return NULL;
+    ngx_memcpy(copy, key.data, key.len + 1);
+    cache->key = (const char *)copy;
+    cache->request = r;
+    cache->rule = ctx->match.operation->cache;
+    cache->wake.handler = on_wake;
+    cache->wake.data = cache;
+    cache->wake.log = r->connection->log;
+    ngx_queue_init(&cache->waiters);
+    make_field(r, ctx, cache, a);
+    cln->handler = on_cleanup;
+    cln->data = cache;
+    return ctx->cache = cache;
+}
+
+static ngx_int_t add_line(ngx_http_request_t *r, const char *name, const ngx_str_t *value, ngx_table_elt_t **ret)
+{
+    if (!value->len)
+        return NGX_OK;
+    ngx_table_elt_t *h = ngx_list_push(&r->headers_out.headers);
+    if (!h)
+        return NGX_ERROR;
+    *h = (ngx_table_elt_t){.hash = 1, .key = ngx_http_api_str(name), .value = *value};
+    *ret = h;
+    return NGX_OK;
+}
+
+/* What a browser or a CDN may keep, and how old this is. */
+static ngx_int_t public_headers(ngx_http_request_t *r, const cache_t *cache, time_t age)
+{
+    struct st_arena *a = ngx_http_api_scratch();
+    long long s = (long long)cache->rule->for_s;
+    const char *vary = "";
+    for (int i = 0; i < cache->rule->n_vary; i++)
+        vary = st_printf(a, "%s%s%s", vary, i ? ", " : "", cache->rule->vary[i]);
+    const struct {
+        const char *name, *value;
+    } all[] = {
+        {"Cache-Control", st_printf(a, "public, max-age=%lld, s-maxage=%lld, stale-while-revalidate=%lld", s, s, s)},
+        {"Age", age > 0 ? st_i64(a, age) : ""},
+        {"Vary", vary},
+    };
+    for (size_t i = 0; i < ST_COUNT(all); i++) {
+        ngx_str_t value = ngx_http_api_str(all[i].value);
+        if (!value.len)
+            continue;
+        if (!(value.data = ngx_pstrdup(r->pool, &value)) || ngx_http_api_add_header(r, all[i].name, &value) != NGX_OK)
+            return NGX_ERROR;
+    }
+    return NGX_OK;
+}
+
+static void count(ngx_http_request_t *r, enum ngx_http_api_counter_e what)
+{
+    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
+    ngx_http_api_count(&amcf->zones[NGX_HTTP_API_ZONE_STATE], what);
+}
+
+/* NGX_DECLINED: the entry is none, or too old. */
+static ngx_int_t serve(ngx_http_request_t *r, cache_t *cache)
+{
+    entry_t e;
+    if (!parse_entry(&cache->entry, &e) || e.expires <= ngx_time())
+        return NGX_DECLINED;
+    ngx_table_elt_t *modified = NULL;
+    cache->verdict = "HIT";
+    cache->state = DONE;
+    count(r, NGX_HTTP_API_N_CACHE_HIT);
+    if (add_line(r, "ETag", &e.lines[ETAG], &r->headers_out.etag) != NGX_OK ||
+        add_line(r, "Last-Modified", &e.lines[MODIFIED], &modified) != NGX_OK ||
+        public_headers(r, cache, ngx_time() - e.stored) != NGX_OK)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (modified) {
+        r->headers_out.last_modified = modified;
+        r->headers_out.last_modified_time = ngx_parse_http_time(modified->value.data, modified->value.len);
+    }
+    u_char *type = ngx_pnalloc(r->pool, e.lines[TYPE].len + 1);
+    if (!type)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    ngx_cpystrn(type, e.lines[TYPE].data, e.lines[TYPE].len + 1);
+    ngx_http_finalize_request(r, ngx_http_api_send(r, NGX_HTTP_OK, (const char *)type, &e.body));
+    return NGX_DONE;
+}
+
+/* What is asked of the service is the whole answer: conditions and ranges are for the client's copy. */
+static ngx_int_t ask_for_all(ngx_http_request_t *r)
+{
+    static const char *const conditions[] = {"if-none-match", "if-modified-since", "if-match", "if-unmodified-since",
+                                             "range",         "if-range"};
+    return ngx_http_api_without_headers(r, conditions, ST_COUNT(conditions));
+}
+
+ngx_int_t ngx_http_api_cache_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
+{
+    cache_t *cache = ctx->cache;
+    if (!ctx->match.operation->cache || (cache && cache->settled))
+        return NGX_OK;
+    if (!cache) {
+        if (!(cache = new_cache(r, ctx)))
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        const char *argv[] = {"HGET", cache->key, cache->field};
+        cache->verdict = "BYPASS";
+        if (ngx_http_api_redis_call(ASK_MS, on_answer, cache, ST_COUNT(argv), argv, NULL) == NGX_OK) {
+            cache->state = ASKING;
+            return ngx_http_api_suspend(r);
+        }
+    }
+    if (cache->state == ASKING || cache->state == WAITING)
+        return NGX_AGAIN; /* woken by something else */
+    ngx_int_t rc = cache->state == DONE || !cache->entry.len ? NGX_DECLINED : serve(r, cache);
+    if (rc != NGX_DECLINED)
+        return rc;
+    if (cache->state == NEW && cache->verdict[0] == 'M' && r->method == NGX_HTTP_GET && join(cache))
+        return ngx_http_api_suspend(r);
+    count(r, cache->verdict[0] == 'M' ? NGX_HTTP_API_N_CACHE_MISS : NGX_HTTP_API_N_CACHE_BYPASS);
+    cache->settled = true;
+    if (cache->state == LEADING && ask_for_all(r) != NGX_OK)
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    return NGX_OK;
+}
+
+ngx_str_t ngx_http_api_cache_verdict(const ngx_http_api_ctx_t *ctx)
+{
+    return ngx_http_api_str(ctx->cache && ctx->cache->verdict ? ctx->cache->verdict : "");
+}
+
+/* --- the service's answer --- */
+
+/* A header of the answer that is on its way out; several of one name count as the first. */
+static const ngx_table_elt_t *find_out(const ngx_http_request_t *r, const char *name)
+{
+    for (const ngx_list_part_t *part = &r->headers_out.headers.part; part; part = part->next) {
+        const ngx_table_elt_t *h = part->elts;
+        for (ngx_uint_t i = 0; i < part->nelts; i++)
+            if (h[i].hash && h[i].key.len == strlen(name) &&
+                ngx_strncasecmp(h[i].key.data, (u_char *)name, h[i].key.len) == 0)
+                return &h[i];
+    }
+    return NULL;
+}
+
+static bool may_be_kept(const ngx_http_request_t *r)
+{
+    static const char *const words[] = {"no-store", "private"};
+    const ngx_table_elt_t *control = find_out(r, "cache-control");
+    if (r->headers_out.status != NGX_HTTP_OK || r->internal || !r->upstream || find_out(r, "set-cookie") ||
+        find_out(r, "content-encoding") || r->headers_out.content_length_n < 0 ||
+        r->headers_out.content_length_n > ANSWER_MAX)
+        return false;
+    for (size_t i = 0; control && i < ST_COUNT(words); i++)
+        if (ngx_strcasestrn(control->value.data, (char *)words[i], strlen(words[i]) - 1))
+            return false;
+    return true;
+}
+
+static ngx_int_t header_filter(ngx_http_request_t *r)
+{
+    ngx_http_api_ctx_t *ctx = r == r->main ? ngx_http_api_get_ctx(r) : NULL;
+    cache_t *cache = ctx ? ctx->cache : NULL;
+    if (!cache || cache->state != LEADING)
+        return next_header_filter(r);
+    if (!may_be_kept(r)) {
+        land(cache);
+        return next_header_filter(r);
+    }
+    r->upstream->buffering = 0; /* every byte is taken at once: nothing may go to a file meanwhile */
+    r->disable_not_modified = 0;
+    cache->state = HOLDING;
+    return NGX_OK;
+}
+
+static ngx_int_t set_etag(ngx_http_request_t *r, const ngx_http_api_held_t *held)
+{
+    if (r->headers_out.etag)
+        return NGX_OK;
+    const char *hash = st_sha256_hex(ngx_http_api_scratch(), held->len ? (char *)held->data : "", held->len);
+    ngx_str_t value = {34, ngx_pnalloc(r->pool, 34)};
+    if (!value.data)
+        return NGX_ERROR;
+    (void)ngx_sprintf(value.data, "\"%*s\"", (size_t)32, hash);
+    return add_line(r, "ETag", &value, &r->headers_out.etag);
+}
+
+static void make_entry(ngx_http_request_t *r, cache_t *cache)
+{
+    const ngx_table_elt_t *modified = find_out(r, "last-modified");
+    const ngx_str_t none = ngx_null_string;
+    const ngx_str_t type = r->headers_out.content_type, etag = r->headers_out.etag->value;
+    const ngx_str_t last = modified ? modified->value : none;
+    if (!is_line(&type) || !is_line(&etag) || !is_line(&last))
+        return;
+    size_t room = sizeof(MARK) + 2 * NGX_TIME_T_LEN + type.len + etag.len + last.len + LINES + cache->held.len;
+    u_char *p = ngx_pnalloc(r->pool, room);
+    if (!p)
+        return;
+    cache->entry.data = p;
+    p = ngx_sprintf(p, "%s%T\n%T\n%V\n%V\n%V\n", MARK, ngx_time(), ngx_time() + (time_t)cache->rule->for_s, &type,
+                    &etag, &last);
+    if (cache->held.len)
+        p = ngx_cpymem(p, cache->held.data, cache->held.len);
+    cache->entry.len = (size_t)(p - cache->entry.data);
+}
+
+/* Header and body go on, as they were held. */
+static ngx_int_t release(ngx_http_request_t *r, const cache_t *cache, bool last)
+{
+    ngx_int_t rc = next_header_filter(r);
+    ngx_buf_t *b = ngx_calloc_buf(r->pool);
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only)
+        return rc;
+    if (!b)
+        return NGX_ERROR;
+    b->pos = b->start = cache->held.data;
+    b->last = b->end = cache->held.data + cache->held.len;
+    b->memory = cache->held.len > 0;
+    b->last_buf = last;
+    b->last_in_chain = 1;
+    b->flush = !last;
+    ngx_chain_t out = {.buf = b, .next = NULL};
+    return next_body_filter(r, &out);
+}
+
+static ngx_int_t finish(ngx_http_request_t *r, cache_t *cache)
+{
+    ngx_table_elt_t *control = (ngx_table_elt_t *)find_out(r, "cache-control");
+    if (control)
+        control->hash = 0;
+    if (set_etag(r, &cache->held) != NGX_OK || public_headers(r, cache, 0) != NGX_OK)
+        return NGX_ERROR;
+    make_entry(r, cache);
+    if (cache->entry.len)
+        store(cache);
+    land(cache);
+    return release(r, cache, true);
+}
+
+static ngx_int_t body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_http_api_ctx_t *ctx = r == r->main ? ngx_http_api_get_ctx(r) : NULL;
+    cache_t *cache = ctx ? ctx->cache : NULL;
+    bool last = false;
+    if (!cache || cache->state != HOLDING)
+        return next_body_filter(r, in);
+    if (ngx_http_api_hold(r, &cache->held, in) != NGX_OK)
+        return NGX_ERROR;
+    for (ngx_chain_t *cl = in; cl; cl = cl->next) {
+        last = last || cl->buf->last_buf;
+        cl->buf->pos = cl->buf->last;
+    }
+    if (last && (off_t)cache->held.len == r->headers_out.content_length_n)
+        return finish(r, cache);
+    if (!last && (!r->upstream || r->upstream->peer.connection))
+        return NGX_OK;
+    land(cache); /* it broke off: the client sees what there is */
+    return release(r, cache, last);
+}
+
+void ngx_http_api_cache_filter(void)
+{
+    next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = header_filter;
+    next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = body_filter;
+}
