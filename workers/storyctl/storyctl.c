@@ -44,6 +44,13 @@ static const struct command {
      "message\",\n"
      "with --json all as a list. Exit code 0 valid, 1 invalid, 2 no verdict: the schema is not supported, or a file\n"
      "cannot be read.\n"},
+    {"api", ctl_api, "check contracts, and compare them with older ones",
+     "Usage: storyctl api lint FILE...\n"
+     "       storyctl api diff OLD NEW\n"
+     "FILE, OLD and NEW are contracts, or folders of contracts (.yaml, .yml, .json); all of a side make one API.\n"
+     "lint prints file:line: reason for each mistake, as nginx -t does. Exit code 0 nothing is wrong, 1 mistakes.\n"
+     "diff prints what breaks those who call the API, and what does not. Exit code 0 nothing breaks, 1 it does, 2 a\n"
+     "contract cannot be read.\n"},
     {"tell", ctl_tell, "take a story through the whole platform, as a client",
      "Usage: storyctl tell [--url URL] [--ca FILE] [--outbox DIR] FILE\n"
      "Registers a writer, confirms the address from the mail, posts the story and follows it to narration and video.\n"

@@ -25,6 +25,7 @@ int ctl_user(struct ctl *c);
 int ctl_token(struct ctl *c);
 int ctl_schema(struct ctl *c);
 int ctl_tell(struct ctl *c);
+int ctl_api(struct ctl *c);
 
 /* --- ctl_env.c: the running instance, from its env files --- */
 enum { CTL_SERVICES_MAX = 64 };
