@@ -123,6 +123,7 @@ typedef struct {
     unsigned passed : 1; /* every step before the body */
     unsigned body_asked : 1;
     unsigned body_read : 1;
+    unsigned unusable : 1; /* what the service sent */
     unsigned probing : 1;  /* lets the breaker see whether the service is well again */
     unsigned admitted : 1; /* may go to the service; $api_service is empty before */
 } ngx_http_api_ctx_t;
@@ -174,6 +175,8 @@ int ngx_http_api_stream_refusal(ngx_http_request_t *r, const char **ret_detail,
                                 const struct st_schema_errors **ret_errors);
 /* Can a location take the bodies of all operations? */
 ngx_int_t ngx_http_api_body_check(ngx_conf_t *cf, const struct st_api *api);
+/* What a service sent is no answer to be passed on: not HTTP, or a protocol that nobody asked for. */
+bool ngx_http_api_unusable_answer(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx);
 
 /* Problems (RFC 9457). */
 

@@ -101,6 +101,10 @@ static ngx_int_t access_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (ctx->admitted)
         return NGX_DECLINED;
+    if (!ctx->passed && ctx->operation && !r->valid_unparsed_uri) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "api: the target was rewritten after it was matched");
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
     ngx_int_t rc = ctx->passed ? NGX_OK : run(steps, ST_COUNT(steps), r, ctx);
     if (rc != NGX_OK)
         return rc;
@@ -157,6 +161,14 @@ static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_OK;
     if (!amcf->api)
         return "is on but there are no \"api_contracts\"";
+    const ngx_http_core_srv_conf_t *cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+    const ngx_http_api_loc_conf_t *server = cscf->ctx->loc_conf[ngx_http_api_core_module.ctx_index];
+    if (server->enable != 1) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"api on\" of a location needs it in the server: requests are matched "
+                           "before they have a location");
+        return NGX_CONF_ERROR;
+    }
     if (clcf->satisfy != NGX_HTTP_SATISFY_ALL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"satisfy any\" would let people past \"api on\"");
         return NGX_CONF_ERROR;

@@ -59,7 +59,7 @@ static enum ngx_http_api_result_e result_of(const peer_t *p, ngx_uint_t state)
 {
     const ngx_http_upstream_t *u = p->request->upstream;
     ngx_uint_t status = u->headers_in.status_n;
-    if (state & NGX_PEER_FAILED || cut(u->pipe) || status == NGX_HTTP_BAD_GATEWAY ||
+    if (state & NGX_PEER_FAILED || cut(u->pipe) || p->ctx->unusable || status == NGX_HTTP_BAD_GATEWAY ||
         status == NGX_HTTP_SERVICE_UNAVAILABLE || status == NGX_HTTP_GATEWAY_TIME_OUT)
         return NGX_HTTP_API_FAILURE;
     return status ? NGX_HTTP_API_SUCCESS : NGX_HTTP_API_UNKNOWN;
@@ -135,6 +135,23 @@ static ngx_int_t allow_retries(peer_t *p, ngx_http_upstream_t *u)
     u->conf = p->conf;
     u->peer.tries = p->left;
     return NGX_OK;
+}
+
+/* nginx takes what is not HTTP for HTTP/0.9 and hands it on byte by byte, and any status below 200 as it is. */
+bool ngx_http_api_unusable_answer(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
+{
+    const ngx_http_upstream_t *u = r->upstream;
+    bool raw = u && r->http_version == NGX_HTTP_VERSION_9;
+    bool interim = u && r->headers_out.status < NGX_HTTP_OK && !u->upgrade;
+    if (!raw && !interim)
+        return false;
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "api: the service of %s sent what is no answer",
+                  ctx->match.operation->id);
+    if (raw)
+        r->http_version = NGX_HTTP_VERSION_11; /* the route module lets nothing older in than HTTP/1.0 */
+    r->keepalive = 0;
+    ctx->unusable = 1;
+    return true;
 }
 
 ngx_int_t ngx_http_api_peer_init(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_http_api_service_t *service)

@@ -98,6 +98,7 @@ ngx_int_t ngx_http_api_send(ngx_http_request_t *r, ngx_uint_t status, const char
         r->keepalive = 0;
     r->err_status = 0;
     r->headers_out.status = status;
+    r->headers_out.status_line.len = 0; /* of a service whose answer this takes the place of */
     r->headers_out.content_length_n = (off_t)body->len;
     r->headers_out.content_type = ngx_http_api_str(type);
     r->headers_out.content_type_len = r->headers_out.content_type.len;

@@ -135,7 +135,7 @@ static ngx_str_t value_of(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, 
     case VAR_REFUSED: return ngx_http_api_str(ngx_http_api_cause_names[ctx->cause]);
     case VAR_CORRELATION_ID: return ctx->correlation_id;
     case VAR_TRACEPARENT: return ctx->traceparent;
-    case VAR_SERVICE: return ngx_http_api_str(ctx->admitted ? op->service : "");
+    case VAR_SERVICE: return ngx_http_api_str(ctx->admitted && r == r->main ? op->service : "");
     default: return (ngx_str_t)ngx_null_string;
     }
 }
@@ -237,9 +237,11 @@ static void drop_inner_headers(ngx_http_request_t *r)
 
 static ngx_int_t header_filter(ngx_http_request_t *r)
 {
-    const ngx_http_api_ctx_t *ctx = r == r->main ? ngx_http_api_get_ctx(r) : NULL;
+    ngx_http_api_ctx_t *ctx = r == r->main ? ngx_http_api_get_ctx(r) : NULL;
     if (!ctx)
         return next_header_filter(r);
+    if (ctx->admitted && ngx_http_api_unusable_answer(r, ctx))
+        return NGX_HTTP_BAD_GATEWAY;
     drop_inner_headers(r);
     if (ctx->correlation_id.len && ngx_http_api_add_header(r, "X-Correlation-Id", &ctx->correlation_id) != NGX_OK)
         return NGX_ERROR;
