@@ -134,10 +134,9 @@ static ngx_int_t check_body(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
     struct st_arena *a = ngx_http_api_scratch();
     struct st_schema_errors errors = {.count = 0};
-    json_t *body;
     size_t len = 0;
     const char *data = collect(r, a, &len);
-    int err = data ? st_api_body(ctx->match.operation, content_type(r), data, len, a, &body, &errors) : ST_E_TOO_LARGE;
+    int err = data ? st_api_body(ctx->match.operation, content_type(r), data, len, a, NULL, &errors) : ST_E_TOO_LARGE;
     return err < 0 ? refuse(r, err, ctx->body_max, &errors) : NGX_OK;
 }
 

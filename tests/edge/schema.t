@@ -36,6 +36,8 @@ says 2, qr{at #/minlength: minlength is not a known keyword}, 'an unknown keywor
 says 2, qr{at #/items/\$ref: \$ref: there is no b.json}, 'another document', '{"items": {"$ref": "b.json"}}', '[]';
 says 2, qr{schema\.json: is not valid JSON \(line 1, column 10}, 'a schema that is not JSON', '{"type": }', '1';
 says 2, qr{has a number that is too big}, 'a schema with a number beyond int64', '{"maximum": 18446744073709551616}', '1';
+says 2, qr{has a number with more digits}, 'a schema with too many digits', '{"maximum": 1.00000000000000000000001}', '1';
+says 2, qr{at #/\$ref: \\u0000 is not supported here}, 'a reference with U+0000', '{"$ref": "#\u0000/x"}', '1';
 says 2, qr{doc\.json: is not valid JSON \(line 2, column 2}, 'a document that is not JSON', '{}', "{\n}}";
 says 2, qr{duplicate object key}, 'a member that is there twice', '{}', '{"a": 1, "a": 2}';
 says 2, qr{is nested more than 512 levels deep}, 'a document nested too deep', '{}', '[' x 600 . ']' x 600;

@@ -761,6 +761,14 @@ static void test_body(void **state)
             assert_true(st_starts(st_printf(&arena, "%s %s", e.list[0].pointer, e.list[0].message), cases[i].error));
         if (!r && !*cases[i].body)
             assert_null(body);
+        /* checked without being read, it gets the same verdict */
+        struct st_schema_errors only;
+        r = st_api_body(cases[i].op, cases[i].type, cases[i].body, strlen(cases[i].body), &arena, NULL, &only);
+        assert_int_equal(r, cases[i].result);
+        assert_int_equal(only.count, e.count);
+        if (cases[i].error)
+            assert_true(
+                st_starts(st_printf(&arena, "%s %s", only.list[0].pointer, only.list[0].message), cases[i].error));
     }
 }
 

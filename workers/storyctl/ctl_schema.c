@@ -44,10 +44,11 @@ static json_t *read_schema(struct ctl *c, const char *path, const char **ret_why
     if (st_value_parse(c->arena, text, len, ST_JSON_DEPTH, true, &value, &why) == 0) {
         json_error_t e;
         json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
-        if (j)
-            return st_json_keep(c->arena, j);
+        if (j && st_value_equal(value, st_value_from_json(c->arena, st_json_keep(c->arena, j))))
+            return j;
         is_json = true;
-        why = st_printf(c->arena, "has a number that is too big, or a name with \\u0000 (line %d)", e.line);
+        why = j ? "has a number with more digits than can be told apart"
+                : st_printf(c->arena, "has a number that is too big, or a name with \\u0000 (line %d)", e.line);
     }
     if (!is_json && st_yaml_parse(c->arena, path, text, len, &yaml, ret_why) == 0)
         return yaml.root;

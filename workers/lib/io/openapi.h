@@ -260,7 +260,8 @@ const struct st_api_body *st_api_body_of(const struct st_api_operation *op, cons
  * Parses and checks a request body. content_type NULL when absent. ST_E_MEDIA_TYPE, ST_E_TOO_LARGE, ST_E_INVALID (not
  * of its media type, or missing: 400) or ST_E_UNPROCESSABLE (not what the schema wants: 422); the errors are filled
  * except for the first two. *ret_body is an object with typed members for a form, and NULL when none came or when the
- * body is of a streamed kind: that one has been checked, and is the caller's to read.
+ * body is of a streamed kind: that one has been checked, and is the caller's to read. With ret_body NULL the body is
+ * only checked, which is several times faster for JSON.
  */
 ST_MUSTCHECK int st_api_body(const struct st_api_operation *op, const char *content_type, const char *data, size_t len,
                              struct st_arena *a, json_t **ret_body, struct st_schema_errors *ret_errors);

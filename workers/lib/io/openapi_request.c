@@ -184,6 +184,17 @@ static int check_stream(const struct st_api_body *b, const char *content_type, c
     return r < 0 ? r : st_api_stream_end(s, errors);
 }
 
+/* A verdict alone needs no json_t. */
+static int check_json(const struct st_api_body *b, const char *data, size_t len, struct st_arena *a,
+                      struct st_schema_errors *errors)
+{
+    const struct st_value *value;
+    const char *why;
+    if (st_value_parse(a, data, len, ST_JSON_DEPTH, false, &value, &why) < 0)
+        return refuse(errors, why);
+    return st_schema_check_value(b->schema, value, a, errors) < 0 ? ST_E_UNPROCESSABLE : 0;
+}
+
 int st_api_body(const struct st_api_operation *op, const char *content_type, const char *data, size_t len,
                 struct st_arena *a, json_t **ret_body, struct st_schema_errors *ret_errors)
 {
@@ -195,7 +206,8 @@ int st_api_body(const struct st_api_operation *op, const char *content_type, con
     if (!len && op->body_required)
         return refuse(ret_errors, "a request body is required");
     if (!len) {
-        *ret_body = NULL;
+        if (ret_body)
+            *ret_body = NULL;
         return 0;
     }
     const struct st_api_body *b = st_api_body_of(op, content_type);
@@ -208,12 +220,13 @@ int st_api_body(const struct st_api_operation *op, const char *content_type, con
         r = check_stream(b, content_type, data, len, a, ret_errors);
     else if (b->kind == ST_BODY_FORM)
         r = read_form(b, data, len, a, &body, ret_errors);
+    else if (!ret_body)
+        r = check_json(b, data, len, a, ret_errors);
     else if (st_json_parse(a, data, len, ST_JSON_DEPTH, &body, &why) < 0)
         r = refuse(ret_errors, why);
-    if (r < 0)
-        return r;
-    if (!b->streamed && st_schema_check(b->schema, body, a, ret_errors) < 0)
-        return ST_E_UNPROCESSABLE;
-    *ret_body = body;
-    return 0;
+    if (!r && body && st_schema_check(b->schema, body, a, ret_errors) < 0)
+        r = ST_E_UNPROCESSABLE;
+    if (!r && ret_body)
+        *ret_body = body;
+    return r;
 }

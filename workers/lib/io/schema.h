@@ -5,8 +5,9 @@
  *
  * A keyword either works or is refused when compiling; none is silently ignored. Annotations assert nothing, as the
  * draft says: description, title, default, examples, example, deprecated, readOnly, writeOnly, contentMediaType,
- * contentEncoding, contentSchema, $comment, and x- members. x-message beside pattern is what a client is told instead
- * of the pattern. then and else without if, minContains and maxContains without contains are refused as mistakes.
+ * contentEncoding, contentSchema, discriminator, externalDocs, xml, $comment, and x- members. x-message beside pattern
+ * is what a client is told instead of the pattern. then and else without if, minContains and maxContains without
+ * contains are refused as mistakes.
  *
  * $ref reaches all of the document: by pointer, $anchor, or the URI of an $id in it, which begins a resource of its
  * own; besides, https://json-schema.org/draft/2020-12/schema is known. Other documents are refused. $dynamicRef works.

@@ -237,8 +237,6 @@ static int add_pattern(struct st_compiler *c, const char *text, const char *at, 
 static int compile_pattern(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
 {
     const char *text = json_string_value(src->value);
-    if (text && strlen(text) != json_string_length(src->value))
-        return st_compile_fail(c, src->at, "a pattern with \\u0000 is not supported: write \\0");
     const struct st_pattern **pattern = st_new(c->arena, const struct st_pattern *);
     int r = add_pattern(c, text, src->at, pattern);
     if (r < 0)
@@ -566,6 +564,9 @@ static const struct keyword {
     {"examples", compile_annotation, NULL, 0},
     {"example", compile_annotation, NULL, 0},
     {"deprecated", compile_annotation, NULL, 0},
+    {"discriminator", compile_annotation, NULL, 0},
+    {"externalDocs", compile_annotation, NULL, 0},
+    {"xml", compile_annotation, NULL, 0},
     {"readOnly", compile_annotation, NULL, 0},
     {"writeOnly", compile_annotation, NULL, 0},
     {"contentMediaType", compile_text, NULL, 0},
@@ -600,6 +601,9 @@ int st_compile_keywords(struct st_compiler *c, const json_t *json, struct st_sch
         const json_t *value = json_object_get(json, k->name);
         if (!value)
             continue;
+        if (json_is_string(value) && k->compile != compile_const && k->compile != compile_annotation &&
+            strlen(json_string_value(value)) != json_string_length(value))
+            return st_compile_fail(c, st_json_pointer(c->arena, s->pointer, k->name), "\\u0000 is not supported here");
         struct keyword_source src = {json, value, k->name, st_json_pointer(c->arena, s->pointer, k->name)};
         struct st_op op = {.check = k->check, .applies = k->applies};
         r = k->compile(c, &src, &op);

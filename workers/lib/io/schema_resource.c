@@ -251,7 +251,8 @@ int st_compile_at(struct st_compiler *c, struct st_resource *resource, const cha
     int r = 0;
     c->resource = resource;
     while (!r && json && *rest) {
-        r = st_resource_enter(c, json, place);
+        if (json_is_string(json_object_get(json, "$id"))) /* else it may be the name of a member */
+            r = st_resource_enter(c, json, place);
         const char *next = st_json_token(c->arena, rest, &token);
         const char *step = next ? st_strndup(c->arena, rest, (size_t)(next - rest)) : "";
         place = st_printf(c->arena, "%s%s", place, step);

@@ -452,10 +452,12 @@ const struct st_value *st_value_get(const struct st_value *object, const char *n
     return NULL;
 }
 
+/* Of as many on both sides; they are mostly in the same order. */
 static bool equal_members(const struct st_value *x, const struct st_value *y)
 {
-    for (const struct st_value *m = x->first; m; m = m->next) {
-        const struct st_value *other = y->first;
+    const struct st_value *expected = y->first;
+    for (const struct st_value *m = x->first; m; m = m->next, expected = expected->next) {
+        const struct st_value *other = by_name(&m, &expected) == 0 ? expected : y->first;
         while (other && by_name(&m, &other) != 0)
             other = other->next;
         if (!other || !st_value_equal(m, other))

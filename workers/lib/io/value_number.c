@@ -27,6 +27,18 @@ static int64_t read_exponent(const char *s, const char *end)
     return negative ? -n : n;
 }
 
+/* Digits that end at `end`; gives where they begin. */
+static char *write_integer(int64_t n, char *end)
+{
+    uint64_t rest = n < 0 ? -(uint64_t)n : (uint64_t)n;
+    do
+        *--end = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (n < 0)
+        *--end = '-';
+    return end;
+}
+
 static void read_decimal(const struct st_value *v, struct decimal *d)
 {
     const char *s = v->text, *end = v->text + v->len;
@@ -34,8 +46,8 @@ static void read_decimal(const struct st_value *v, struct decimal *d)
     bool point = false;
     *d = (struct decimal){0};
     if (v->type == JSON_INTEGER) {
-        s = d->own;
-        end = s + snprintf(d->own, sizeof(d->own), "%lld", (long long)v->integer);
+        end = d->own + sizeof(d->own);
+        s = write_integer(v->integer, d->own + sizeof(d->own));
     }
     d->negative = *s == '-';
     s += d->negative;
