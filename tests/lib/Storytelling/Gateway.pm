@@ -4,8 +4,8 @@
 #   my $gateway = Storytelling::Gateway->start('edge', 2, NAME => $value ...);     kind, workers; NAMEs of its template
 #   $gateway->port; $gateway->port('SIGNED_PORT')                     @PORT@ and each @..._PORT@ of the template is a free one
 #   $gateway->cpu                                                     seconds of CPU that all of its processes have used
-#   $gateway->mapped('64m')                                           bytes in use of its shared memory of that size
-#   $gateway->reload; $gateway->check; $gateway->stop;   nginx: reads its configuration again; nginx -t
+#   $gateway->mapped(64)                                              bytes in use of its shared memory of that many MiB
+#   $gateway->get('/metrics'); $gateway->reload; $gateway->check; $gateway->stop;   nginx: reads its configuration again; nginx -t
 #
 #   Storytelling::Gateway::load($port, $request, name => value ...)   what build/bench/load prints, as a hash
 #
@@ -132,6 +132,13 @@ sub await {
 
 sub log { my ($self) = @_; return join '', map { Storytelling::Nginx::slurp("$self->{dir}/$_") } qw(error.log output.log) }
 
+# The body of a page of its own.
+sub get {
+    my ($self, $path) = @_;
+    my $client = bless {port => $self->port, timeout => 5, owner => 0}, 'Storytelling::Nginx';
+    return $client->get($path)->{body};
+}
+
 # A reload of nginx: all workers of before have gone.
 sub reload {
     my ($self) = @_;
@@ -199,13 +206,13 @@ sub mapped {
     return $most;
 }
 
-# Private memory of all its processes, in bytes.
+# Memory of all its processes that no other has, in bytes.
 sub private {
     my ($self) = @_;
     my $kb = 0;
     for my $pid ($self->pids) {
         my $text = Storytelling::Nginx::slurp("/proc/$pid/smaps_rollup");
-        $kb += $1 while $text =~ /^Private_(?:Clean|Dirty):\s+(\d+)/mg;
+        $kb += $1 while $text =~ /^Anonymous:\s+(\d+)/mg;
     }
     return 1024 * $kb;
 }
