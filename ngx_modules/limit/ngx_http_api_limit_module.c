@@ -156,10 +156,9 @@ static ngx_int_t refuse(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ng
 }
 
 /* Every limit of this phase has decided. */
-static ngx_int_t conclude(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, ngx_http_api_bill_t *bill)
+static ngx_int_t conclude(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, ngx_http_api_bill_t *bill, int64_t now)
 {
     ngx_http_api_debit_t *over = bill->over;
-    int64_t now = st_mono();
     for (ngx_uint_t i = 0; over && i < bill->n; i++)
         ngx_http_api_share_refund(bill->conf, &bill->debits[i], now);
     note(ctx, bill, now);
@@ -175,11 +174,10 @@ static ngx_int_t conclude(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, ngx_ht
 
 /* Charges one limit here, and of what this node holds. NGX_AGAIN: Redis must be asked. NGX_BUSY: it refuses. */
 static ngx_int_t charge(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, const ngx_http_api_bill_t *bill,
-                        const ngx_http_api_limit_t *limit, ngx_http_api_debit_t *d)
+                        const ngx_http_api_limit_t *limit, int64_t now, ngx_http_api_debit_t *d)
 {
     struct st_gcra *table = bill->conf->table;
     struct st_gcra_verdict v;
-    int64_t now = st_mono();
     *d = (ngx_http_api_debit_t){.limit = limit, .rule = rule_for(limit, &ctx->identity.tier)};
     d->key = key_of(r, ctx, limit);
     if (!d->key.data)
@@ -199,6 +197,7 @@ static ngx_int_t charge_all(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, ngx_
     const ngx_http_api_limit_conf_t *conf = ngx_http_get_module_main_conf(r, ngx_http_api_limit_module);
     const ngx_http_api_limit_list_t *list = &conf->operations[ctx->match.operation->index];
     ngx_http_api_bill_t *bill = bill_of(r, ctx, list);
+    int64_t now = st_mono();
     bool ask = false;
     if (!bill)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -210,7 +209,7 @@ static ngx_int_t charge_all(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, ngx_
             if (list->list[i].fair && !ctx->identity.user.len)
                 continue;
             ngx_http_api_debit_t *d = &bill->debits[bill->n++];
-            ngx_int_t rc = charge(r, ctx, bill, &list->list[i], d);
+            ngx_int_t rc = charge(r, ctx, bill, &list->list[i], now, d);
             ask = ask || rc == NGX_AGAIN;
             if (rc == NGX_BUSY)
                 bill->over = d;
@@ -221,7 +220,7 @@ static ngx_int_t charge_all(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, ngx_
         }
     }
     bill->waiting = 0;
-    return conclude(r, ctx, bill);
+    return conclude(r, ctx, bill, now);
 }
 
 static ngx_int_t preaccess_handler(ngx_http_request_t *r)

@@ -11,7 +11,8 @@ my @with = (contract => Storytelling::Edge::root() . '/tests/edge/limits.yaml', 
 Storytelling::Edge::echo('echo');
 my $redis = Storytelling::Edge::start_redis();
 Storytelling::Edge::set_roles();
-my @nodes = map { $E->nginx(@with) } 1, 2;
+my $h2 = Storytelling::Nginx::free_port();
+my @nodes = ($E->nginx(@with, more => "listen 127.0.0.1:$h2 http2;"), $E->nginx(@with));
 for (@nodes) { $_->start or die $_->error_log }
 
 sub metric {
@@ -80,6 +81,15 @@ my @keys = split /\n/, `redis-cli -s @{[Storytelling::Edge::redis_socket()]} --r
 is scalar(grep { !/^st:limit:ten:[0-9a-f]{32}$/ } @keys), 0, 'the names in Redis tell nobody who it is';
 is scalar(@keys), 2, 'one for each key';
 cmp_ok Storytelling::Edge::redis('PTTL', $keys[0]) =~ s/^://r, '<=', 3600000, 'and they end by themselves';
+
+# --- requests that wait go on with all that they brought, over HTTP/2 too ---
+my $text = 'x' x 100_000;
+$r = $nodes[0]->post('/v1/work', qq({"text":"$text"}), bearer(sub => 'body'));
+is $r->{status}, 200, 'a request with a body waits for Redis';
+is length(json($r->{body})->{body}), 100_011, 'and brings it to the service';
+is $nodes[1]->post('/v1/work', '', bearer(sub => 'body'))->{headers}{ratelimit}, '"work";r=2;t=2880', 'eight units are gone';
+my $curl = `curl -sZ --parallel-immediate --http2-prior-knowledge -w '%{http_version} %{http_code}\n' -H '@{[bearer(sub => 'h2')]}' @{[join ' ', map { "-o /dev/null http://127.0.0.1:$h2/v1/ten" } 1 .. 12]} 2>/dev/null`;
+is join(' ', sort split /\n/, $curl), join(' ', ('2 200') x 10, ('2 429') x 2), 'twelve at once over HTTP/2: ten pass';
 
 # --- a reload, and scripts that Redis has forgotten ---
 $nodes[0]->reload;
