@@ -67,7 +67,7 @@ static ngx_str_t fair_key(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx)
 /* What is missing has a bucket of its own: it is one more value, not a way around the limit. */
 static ngx_str_t variable_key(ngx_http_request_t *r, const ngx_http_api_limit_t *l)
 {
-    const ngx_http_variable_value_t *v = ngx_http_get_indexed_variable(r, (ngx_uint_t)l->variable);
+    const ngx_http_variable_value_t *v = ngx_http_get_flushed_variable(r, (ngx_uint_t)l->variable);
     return v && !v->not_found ? (ngx_str_t){v->len, v->data} : (ngx_str_t)ngx_null_string;
 }
 

@@ -7,7 +7,9 @@ use Storytelling::Edge;
 my $E = 'Storytelling::Edge';
 my $contract = Storytelling::Edge::root() . '/tests/edge/limits.yaml';
 # The address of a client is what the test says it is.
-my @with = (contract => $contract, http => 'set_real_ip_from 127.0.0.1; real_ip_header X-Test-Address;', workers => 2);
+# And somebody reads a variable of the identity before there is one, which must not matter.
+my @with = (contract => $contract, http => 'set_real_ip_from 127.0.0.1; real_ip_header X-Test-Address;', workers => 2,
+    more => 'set $early "$api_session$arg_shop";');
 Storytelling::Edge::echo('echo');
 my $edge = $E->nginx(@with);
 $edge->start or die $edge->error_log;
