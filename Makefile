@@ -10,7 +10,7 @@ BUILD ?= build
 VAR ?= var
 PORT ?=
 STORY ?=
-FUZZ_SECONDS ?= 20
+SECONDS ?= 20
 JOBS ?= $(shell nproc)
 
 # Debian packages: to build and run; to test besides; to fuzz besides; the edge's peers in its benchmark.
@@ -99,11 +99,12 @@ bench: $(if $(filter edge,$(or $(SUITE),$(BENCHES))),deps-bench,deps-test) build
 bench-%: ## one suite: platform speech edge
 	@$(MAKE) bench SUITE=$*
 
-fuzz: ## feed each parser hostile bytes: FUZZ_SECONDS=20 for each
+fuzz: ## feed each parser hostile bytes: SECONDS=20 for each, TARGET=route for one
 	@systemd/deps $(PACKAGES) $(FUZZ_PACKAGES)
 	+@$(INNER_MAKE) BUILD='$(BUILD)/fuzz' FUZZ=1 fuzzers
-	@for target in $(FUZZERS:$(BUILD)/%=$(BUILD)/fuzz/%); do echo "== $$target"; mkdir -p $$target.corpus; \
-		$$target -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$$target- $$target.corpus || exit 1; done
+	@for target in $(if $(TARGET),$(BUILD)/fuzz/fuzz_$(TARGET),$(FUZZERS:$(BUILD)/%=$(BUILD)/fuzz/%)); do echo "== $$target"; \
+		mkdir -p $$target.corpus; $$target -max_total_time=$(SECONDS) -artifact_prefix=$$target- $$target.corpus \
+		$$(ls -d tests/fuzz/corpus/$${target##*fuzz_} 2>/dev/null) || exit 1; done
 
 new-service: ## NAME=x: a new service that builds, runs and passes
 	@workers/new-service '$(NAME)'

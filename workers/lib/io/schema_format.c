@@ -237,7 +237,7 @@ static bool is_address_literal(const char *s, size_t len)
 /* local@host (RFC 5321), without comments. */
 static bool is_email(const char *s, size_t len)
 {
-    const char *at = memrchr(s, '@', len), *host = at + 1;
+    const char *at = memrchr(s, '@', len), *host = at ? at + 1 : s;
     if (!at || len > MAX_EMAIL || at - s > MAX_LOCAL)
         return false;
     size_t local_len = (size_t)(at - s), host_len = len - local_len - 1;

@@ -41,13 +41,15 @@ static char *write_integer(int64_t n, char *end)
 
 static void read_decimal(const struct st_value *v, struct decimal *d)
 {
-    const char *s = v->text, *end = v->text + v->len;
+    const char *s = v->text, *end;
     int64_t before = 0;
     bool point = false;
     *d = (struct decimal){0};
     if (v->type == JSON_INTEGER) {
         end = d->own + sizeof(d->own);
         s = write_integer(v->integer, d->own + sizeof(d->own));
+    } else {
+        end = s + v->len;
     }
     d->negative = *s == '-';
     s += d->negative;
