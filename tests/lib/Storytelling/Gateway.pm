@@ -2,7 +2,7 @@
 #
 #   my $service = Storytelling::Gateway->service;                     the trivial service, on a unix socket and on a port
 #   my $gateway = Storytelling::Gateway->start('edge', 2, NAME => $value ...);     kind, workers; NAMEs of its template
-#   $gateway->port; $gateway->port('SIGNED_PORT')                     @PORT@ and each @..._PORT@ of the template is a free one
+#   $gateway->port; $gateway->port('HS256_PORT')                      @PORT@ and each @..._PORT@ of the template is a free one
 #   $gateway->cpu                                                     seconds of CPU that all of its processes have used
 #   $gateway->mapped(64)                                              bytes in use of its shared memory of that many MiB
 #   $gateway->get('/metrics'); $gateway->reload; $gateway->check; $gateway->stop;   nginx: reads its configuration again; nginx -t
