@@ -25,12 +25,15 @@ static bool has_real(const json_t *j)
     return found;
 }
 
-/* Both readers take the same texts. (Only ours keeps all digits of a real.) */
+/* Both readers take the same texts. (Only ours keeps all digits of a real; only jansson takes a NUL behind the text.)
+ */
 static void check_readers(struct st_arena *a, const char *text, size_t len)
 {
     json_t *j;
     const struct st_value *v, *any;
     const char *why;
+    if (memchr(text, 0, len))
+        return;
     int r = st_json_parse(a, text, len, ST_JSON_DEPTH, &j, &why);
     if ((r < 0) != (st_value_parse(a, text, len, ST_JSON_DEPTH, false, &v, &why) < 0))
         abort();

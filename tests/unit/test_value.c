@@ -83,6 +83,16 @@ static void test_refusals(void **state)
     }
 }
 
+static void test_bytes_behind_the_text(void **state)
+{
+    (void)state;
+    const struct st_value *v;
+    const char *why;
+    assert_int_equal(st_value_parse(&arena, "11\0", 3, 1, true, &v, &why), ST_E_INVALID);
+    assert_int_equal(st_value_parse(&arena, "112", 2, 1, true, &v, &why), 0);
+    assert_int_equal(v->integer, 11);
+}
+
 /* Many members take another way than few. */
 static void test_duplicates_among_many(void **state)
 {
@@ -257,6 +267,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_agrees_with_json, teardown),
         cmocka_unit_test_teardown(test_refusals, teardown),
+        cmocka_unit_test_teardown(test_bytes_behind_the_text, teardown),
         cmocka_unit_test_teardown(test_duplicates_among_many, teardown),
         cmocka_unit_test_teardown(test_compare, teardown),
         cmocka_unit_test_teardown(test_integral_and_multiple, teardown),
