@@ -90,6 +90,7 @@ typedef struct {
 
 typedef struct ngx_http_api_stream_s ngx_http_api_stream_t;
 typedef struct ngx_http_api_cache_s ngx_http_api_cache_t;
+typedef struct ngx_http_api_shadow_s ngx_http_api_shadow_t;
 
 /* What a request has been charged: of the limit module. */
 typedef struct ngx_http_api_bill_s ngx_http_api_bill_t;
@@ -108,6 +109,8 @@ typedef struct {
     enum ngx_http_api_cause_e cause; /* why it was refused */
     const char *decision;            /* of rbac: allow, deny, deny_dry_run; NULL: not asked */
     const char *breaker;             /* the state of its service's breaker when it was asked, or NULL */
+    ngx_str_t upstream;              /* the legacy upstream, of a request that goes there; else empty */
+    ngx_http_api_shadow_t *shadow;   /* of an operation in shadow, else NULL */
     ngx_http_api_cache_t *cache;     /* of an operation with x-cache, once it has been looked for */
     ngx_str_t served_path;           /* of an x-operation-of: the path that the service is asked for */
     ngx_event_t body_timer;
@@ -125,6 +128,8 @@ typedef struct {
     unsigned body_read : 1;
     unsigned unusable : 1; /* what the service sent */
     unsigned probing : 1;  /* lets the breaker see whether the service is well again */
+    unsigned fallback : 1; /* no contract names it, and the legacy upstream answers */
+    unsigned placed : 1;   /* it is decided whether it goes to the legacy upstream */
     unsigned admitted : 1; /* may go to the service; $api_service is empty before */
 } ngx_http_api_ctx_t;
 
@@ -143,6 +148,18 @@ typedef ngx_int_t ngx_http_api_step_pt(ngx_http_request_t *r, ngx_http_api_ctx_t
 ngx_http_api_step_pt ngx_http_api_breaker_step, ngx_http_api_probe_step;
 ngx_http_api_step_pt ngx_http_api_route_step, ngx_http_api_auth_step, ngx_http_api_params_step, ngx_http_api_limit_step,
     ngx_http_api_rbac_step, ngx_http_api_body_step, ngx_http_api_shape_step, ngx_http_api_cache_step;
+ngx_http_api_step_pt ngx_http_api_migrate_step, ngx_http_api_shadow_step;
+
+/* shape: what no contract names, where there is an api_fallback; NGX_DECLINED: a contract names it, or there is none.
+ */
+ngx_http_api_step_pt ngx_http_api_fallback_step;
+/* May the request's operation go to the legacy upstream? Its service's breaker is then looked at when it does not. */
+bool ngx_http_api_migrates(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx);
+ngx_http_api_step_pt ngx_http_api_breaker_check;
+/* Is it the request that asks the new service in the background? */
+bool ngx_http_api_is_shadow(const ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx);
+/* JSON that says how the answers of a request in shadow compare, when both are there; "" for other requests. */
+ngx_str_t ngx_http_api_shadow_verdict(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx);
 
 /* shape: HIT, MISS, BYPASS, or "" where nothing is cached. */
 ngx_str_t ngx_http_api_cache_verdict(const ngx_http_api_ctx_t *ctx);
@@ -158,7 +175,7 @@ int ngx_http_api_params(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, st
 static inline const struct st_api_operation *ngx_http_api_served(const ngx_http_api_ctx_t *ctx)
 {
     const struct st_api_operation *op = ctx->match.operation;
-    return op && op->of ? op->of : op;
+    return op && op->of && !ctx->upstream.len ? op->of : op;
 }
 
 /* Breakers. What became of an attempt, or of a request that made none (UNKNOWN): it gives a probe back. */
@@ -235,6 +252,7 @@ char *ngx_http_api_page(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_int_t ngx_http_api_add_variables(ngx_conf_t *cf);
 ngx_int_t ngx_http_api_init_filter(ngx_conf_t *cf);
 ngx_int_t ngx_http_api_log_handler(ngx_http_request_t *r);
+ngx_http_upstream_srv_conf_t *ngx_http_api_find_upstream(ngx_conf_t *cf, const char *name); /* NULL: none */
 ngx_int_t ngx_http_api_wrap_upstreams(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf);
 
 /* The counters of all limits, for /metrics. */

@@ -105,6 +105,11 @@ static ngx_int_t spare(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, ngx_msec_
 
 ngx_int_t ngx_http_api_breaker_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
+    return ngx_http_api_migrates(r, ctx) ? NGX_OK : ngx_http_api_breaker_check(r, ctx);
+}
+
+ngx_int_t ngx_http_api_breaker_check(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
+{
     const ngx_http_api_service_t *s = ctx->operation->service;
     const ngx_http_api_breaker_t *b = s->breaker;
     if (!s->conf->share)
@@ -119,7 +124,7 @@ ngx_int_t ngx_http_api_probe_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx
     const ngx_http_api_service_t *s = ctx->operation->service;
     ngx_http_api_breaker_t *b = s->breaker;
     bool passes = true, turned = false;
-    if (!s->conf->share || b->state == NGX_HTTP_API_CLOSED || ctx->probing)
+    if (!s->conf->share || b->state == NGX_HTTP_API_CLOSED || ctx->probing || ctx->upstream.len)
         return NGX_OK;
     ngx_shmtx_lock(&zone()->shpool->mutex);
     ngx_msec_int_t left = (ngx_msec_int_t)(b->until - ngx_current_msec);

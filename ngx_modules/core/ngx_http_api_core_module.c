@@ -79,8 +79,8 @@ static ngx_http_api_step_pt *const steps[] = {
 
 /* What is left once all of them have passed, and the body has come. Who is refused here is no probe of the service. */
 static ngx_http_api_step_pt *const last_steps[] = {
-    ngx_http_api_cache_step, ngx_http_api_body_step,     ngx_http_api_shape_step,
-    ngx_http_api_probe_step, ngx_http_api_identity_step,
+    ngx_http_api_migrate_step, ngx_http_api_cache_step,    ngx_http_api_body_step,   ngx_http_api_shape_step,
+    ngx_http_api_probe_step,   ngx_http_api_identity_step, ngx_http_api_shadow_step,
 };
 
 static ngx_int_t run(ngx_http_api_step_pt *const *list, size_t n, ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
@@ -105,7 +105,14 @@ static ngx_int_t access_handler(ngx_http_request_t *r)
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "api: the target was rewritten after it was matched");
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-    ngx_int_t rc = ctx->passed ? NGX_OK : run(steps, ST_COUNT(steps), r, ctx);
+    ngx_int_t rc = ngx_http_api_fallback_step(r, ctx);
+    if (rc == NGX_OK) {
+        ctx->admitted = 1;
+        return NGX_DECLINED;
+    }
+    if (rc != NGX_DECLINED)
+        return rc;
+    rc = ctx->passed ? NGX_OK : run(steps, ST_COUNT(steps), r, ctx);
     if (rc != NGX_OK)
         return rc;
     ctx->passed = 1;

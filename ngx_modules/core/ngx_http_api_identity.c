@@ -54,7 +54,8 @@ static ngx_int_t sign(ngx_http_request_t *r, ngx_str_t values[HEADERS])
     *end = '\0';
     values[TIME] = (ngx_str_t){(size_t)(end - time), time};
     const struct st_edge_identity id = {
-        .method = st_api_method_names[ngx_http_api_served(ctx)->method],
+        .method = ctx->fallback && r->method != NGX_HTTP_HEAD ? c_string(a, &ctx->method)
+                                                              : st_api_method_names[ngx_http_api_served(ctx)->method],
         .uri = c_string(a, &r->unparsed_uri),
         .operation = as_is(&values[OPERATION]),
         .user = as_is(&values[USER]),
@@ -77,7 +78,8 @@ static ngx_int_t sign(ngx_http_request_t *r, ngx_str_t values[HEADERS])
 static ngx_int_t keep_headers(ngx_http_request_t *r)
 {
     const ngx_list_part_t first = r->headers_in.headers.part;
-    const ngx_table_elt_t *credentials = r->headers_in.authorization;
+    const ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
+    const ngx_table_elt_t *credentials = ctx->upstream.len ? NULL : r->headers_in.authorization;
     if (ngx_list_init(&r->headers_in.headers, r->pool, 32, sizeof(ngx_table_elt_t)) != NGX_OK)
         return NGX_ERROR;
     for (const ngx_list_part_t *part = &first; part; part = part->next) {

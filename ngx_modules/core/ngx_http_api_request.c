@@ -61,6 +61,7 @@ enum variable_e {
     VAR_REFUSED,
     VAR_BREAKER,
     VAR_CACHE,
+    VAR_SHADOW,
     VAR_DECISION,
 };
 
@@ -86,6 +87,7 @@ static const struct {
     {ngx_string("api_refused"), VAR_REFUSED},
     {ngx_string("api_breaker"), VAR_BREAKER},
     {ngx_string("api_cache"), VAR_CACHE},
+    {ngx_string("api_shadow"), VAR_SHADOW},
     {ngx_string("api_decision"), VAR_DECISION},
 };
 
@@ -135,7 +137,11 @@ static ngx_str_t value_of(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, 
     case VAR_REFUSED: return ngx_http_api_str(ngx_http_api_cause_names[ctx->cause]);
     case VAR_CORRELATION_ID: return ctx->correlation_id;
     case VAR_TRACEPARENT: return ctx->traceparent;
-    case VAR_SERVICE: return ngx_http_api_str(ctx->admitted && r == r->main ? op->service : "");
+    case VAR_SERVICE:
+        if (!ctx->admitted || (r != r->main && !ngx_http_api_is_shadow(r, ctx)))
+            return (ngx_str_t)ngx_null_string;
+        return r == r->main && ctx->upstream.len ? ctx->upstream : ngx_http_api_str(op->service);
+    case VAR_SHADOW: return ngx_http_api_shadow_verdict(r, ctx);
     default: return (ngx_str_t)ngx_null_string;
     }
 }

@@ -19,8 +19,9 @@ static ngx_int_t init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *
     return ctx && ctx->admitted ? ngx_http_api_peer_init(r, ctx, ascf->service) : NGX_OK;
 }
 
-static ngx_http_upstream_srv_conf_t *find_upstream(const ngx_http_upstream_main_conf_t *umcf, const char *name)
+ngx_http_upstream_srv_conf_t *ngx_http_api_find_upstream(ngx_conf_t *cf, const char *name)
 {
+    const ngx_http_upstream_main_conf_t *umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
     ngx_http_upstream_srv_conf_t **all = umcf->upstreams.elts;
     for (ngx_uint_t i = 0; i < umcf->upstreams.nelts; i++)
         if (all[i]->srv_conf && all[i]->host.len == strlen(name) &&
@@ -32,13 +33,12 @@ static ngx_http_upstream_srv_conf_t *find_upstream(const ngx_http_upstream_main_
 ngx_int_t ngx_http_api_wrap_upstreams(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf)
 {
     const struct st_api *api = amcf->api;
-    const ngx_http_upstream_main_conf_t *umcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module);
     ngx_http_api_srv_conf_t *everywhere = ngx_http_conf_get_module_srv_conf(cf, ngx_http_api_core_module);
     if (everywhere->breaker.share == NGX_CONF_UNSET_UINT)
         ngx_http_api_breaker_default(&everywhere->breaker);
     for (int i = 0; i < api->n_operations; i++) {
         const struct st_api_operation *op = &api->operations[i];
-        ngx_http_upstream_srv_conf_t *us = find_upstream(umcf, op->service);
+        ngx_http_upstream_srv_conf_t *us = ngx_http_api_find_upstream(cf, op->service);
         if (!us) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s:%d: there is no upstream for the service \"%s\"", op->file,
                           op->line, op->service);

@@ -9,6 +9,7 @@ typedef struct {
     ngx_array_t *origins; /* const char *: api_cors_origin; NULL: none */
     bool any_origin;      /* it is * */
     ngx_flag_t credentials;
+    ngx_str_t fallback; /* api_fallback: the legacy upstream; empty: none */
 } ngx_http_api_shape_loc_conf_t;
 
 /* Each adds a filter of answers. */
@@ -18,6 +19,15 @@ void ngx_http_api_cache_filter(void);
 
 /* Removes headers of the request, by names in lower case. */
 ngx_int_t ngx_http_api_without_headers(ngx_http_request_t *r, const char *const *names, size_t n);
+
+void ngx_http_api_shadow_filter(void);
+
+/* Migration: its part of the configuration, its directives, and what they mean for the contracts' operations. */
+void *ngx_http_api_migrate_conf(ngx_conf_t *cf);
+char *ngx_http_api_set_fallback(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_api_set_migrate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_api_set_shadow(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_api_plan(ngx_conf_t *cf, const struct st_api *api);
 
 char *ngx_http_api_cors_origin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 

@@ -298,7 +298,7 @@ static ngx_int_t ask_for_all(ngx_http_request_t *r)
 ngx_int_t ngx_http_api_cache_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
     cache_t *cache = ctx->cache;
-    if (!ctx->match.operation->cache || (cache && cache->settled))
+    if (!ctx->match.operation->cache || ctx->upstream.len || (cache && cache->settled))
         return NGX_OK;
     if (!cache) {
         if (!(cache = new_cache(r, ctx)))

@@ -15,10 +15,17 @@ static ngx_command_t commands[] = {
      NULL},
     {ngx_string("api_cors_credentials"), ANYWHERE | NGX_CONF_FLAG, ngx_conf_set_flag_slot, NGX_HTTP_LOC_CONF_OFFSET,
      offsetof(ngx_http_api_shape_loc_conf_t, credentials), NULL},
+    {ngx_string("api_fallback"), ANYWHERE | NGX_CONF_TAKE1, ngx_http_api_set_fallback, NGX_HTTP_LOC_CONF_OFFSET, 0,
+     NULL},
+    {ngx_string("api_migrate"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE2, ngx_http_api_set_migrate,
+     NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
+    {ngx_string("api_shadow"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE12, ngx_http_api_set_shadow, NGX_HTTP_MAIN_CONF_OFFSET,
+     0, NULL},
     ngx_null_command,
 };
 
-static ngx_http_module_t module_ctx = {NULL, init, NULL, NULL, NULL, NULL, create_loc_conf, merge_loc_conf};
+static ngx_http_module_t module_ctx = {NULL, init, ngx_http_api_migrate_conf, NULL,
+                                       NULL, NULL, create_loc_conf,           merge_loc_conf};
 
 ngx_module_t ngx_http_api_shape_module = {
     NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE,       NULL, NULL, NULL, NULL,
@@ -75,6 +82,8 @@ static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     const ngx_http_api_shape_loc_conf_t *prev = parent;
     ngx_http_api_shape_loc_conf_t *conf = child;
     ngx_conf_merge_value(conf->credentials, prev->credentials, 0);
+    if (!conf->fallback.data)
+        conf->fallback = prev->fallback;
     if (!conf->origins) {
         conf->origins = prev->origins;
         conf->any_origin = prev->any_origin;
@@ -89,8 +98,11 @@ static ngx_int_t init(ngx_conf_t *cf)
     const ngx_http_api_main_conf_t *amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_api_core_module);
     if (!amcf->api)
         return NGX_OK;
+    if (ngx_http_api_plan(cf, amcf->api) != NGX_CONF_OK)
+        return NGX_ERROR;
     ngx_http_api_cors_filter();
     ngx_http_api_cache_filter(); /* what is kept has been transformed: this one runs later */
     ngx_http_api_transform_filter();
+    ngx_http_api_shadow_filter();
     return NGX_OK;
 }

@@ -214,7 +214,7 @@ ngx_int_t ngx_http_api_shape_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx
     const struct st_api_operation *op = ctx->match.operation;
     static const char *const range[] = {"range", "if-range"}; /* a part of an answer is of no use to a patch */
     struct st_schema_errors errors = {.count = 0};
-    if (!op->of && !op->request && !op->response)
+    if ((!op->of && !op->request && !op->response) || ctx->upstream.len)
         return NGX_OK;
     shape_ctx_t *sc = new_ctx(r);
     if (!sc)
