@@ -17,7 +17,9 @@ enum {
     LEASE_MS = 1000, /* a lease not used by then is lost */
     ASKED_MS = 500,  /* for a lease: nobody waits */
     REFILL = 4,      /* asked when a quarter of a chunk is left, and again when a quarter has come in */
+    REFUND_MS = 50,  /* before Redis is told that something was given back */
     KEY_LEN = 32,    /* hex digits of a key's name in Redis */
+    NAME_LEN = 128,  /* of that name */
     ARGS_OF_KEY = 5,
     NUMBER_LEN = 24,
 };
@@ -124,12 +126,14 @@ static int64_t take_debt(struct st_gcra *table, uint64_t hash, const ngx_http_ap
     return word ? to_debt(__atomic_exchange_n(word, 0, __ATOMIC_ACQ_REL), rule, now_ms) : 0;
 }
 
-static void owe(const ngx_http_api_limit_conf_t *conf, const ngx_http_api_debit_t *d, int64_t units, int64_t now)
+/* Gives what the debt is then; below 0 it is a credit: Redis counts units that were given back here. */
+static int64_t owe(const ngx_http_api_limit_conf_t *conf, const ngx_http_api_debit_t *d, int64_t units, int64_t now)
 {
     uint64_t *word = st_gcra_word(conf->table, d->hash, DEBT_WORD);
-    int64_t debt;
+    int64_t debt = 0;
     if (word && units)
         (void)add_debt(word, d->rule, units, DEBT_MAX, now / 1000, &debt);
+    return debt;
 }
 
 /* Redis has answered about the key: what was granted, and how far the TAT lay ahead at `asked`. */
@@ -177,20 +181,21 @@ static const char *number(question_t *q, int64_t n)
 }
 
 /* The name in Redis tells nobody who it is. */
-static const char *redis_key(struct st_arena *a, const ngx_http_api_limit_conf_t *conf, const ngx_http_api_debit_t *d)
+static void name_key(char out[NAME_LEN], const ngx_http_api_limit_conf_t *conf, const ngx_http_api_debit_t *d)
 {
+    struct st_arena a = {0};
     unsigned char mac[ST_SHA256_LEN];
     size_t len = sizeof(d->rule->id) + d->key.len;
-    u_char *both = st_alloc(a, len);
+    u_char *both = st_alloc(&a, len);
     ngx_memcpy(ngx_cpymem(both, &d->rule->id, sizeof(d->rule->id)), d->key.data, d->key.len);
     st_hmac_sha256(conf->secret.data, conf->secret.len, both, len, mac);
-    return st_printf(a, "st:limit:%s:%s", d->limit->name, st_hex(a, mac, KEY_LEN / 2));
+    snprintf(out, NAME_LEN, "st:limit:%s:%s", d->limit->name, st_hex(&a, mac, KEY_LEN / 2));
+    st_arena_release(&a);
 }
 
-static void add_key(question_t *q, struct st_arena *a, const ngx_http_api_limit_conf_t *conf,
-                    const ngx_http_api_debit_t *d)
+static void add_key(question_t *q, const char *name)
 {
-    q->argv[1 + q->n_keys++] = redis_key(a, conf, d);
+    q->argv[1 + q->n_keys++] = name;
     q->argc = 1 + q->n_keys;
 }
 
@@ -211,11 +216,14 @@ static ngx_int_t ask(question_t *q, ngx_msec_t timeout, ngx_http_api_redis_pt *a
 
 /* --- while nobody waits --- */
 
+/* It outlives the request, and keeps of the configuration only what it has copied. */
 typedef struct {
+    ngx_event_t timer;
     struct st_gcra *table;
-    ngx_http_api_rule_t rule;
+    ngx_http_api_rule_t rule; /* chunk: what is asked for */
     uint64_t hash;
     int64_t asked;
+    char name[NAME_LEN];
 } report_t;
 
 static void on_report(void *data, const struct redisReply *reply)
@@ -229,25 +237,46 @@ static void on_report(void *data, const struct redisReply *reply)
 }
 
 /* Tells Redis the debt, and asks for a chunk. */
-static void report(const ngx_http_api_limit_conf_t *conf, const ngx_http_api_debit_t *d, int64_t chunk, int64_t now)
+static void send_report(report_t *report)
 {
-    struct st_arena a = {0};
     question_t q = {.n_keys = 0};
-    report_t *report = malloc(sizeof(*report));
+    uint64_t *word = st_gcra_word(report->table, report->hash, DEBT_WORD);
+    report->asked = st_mono();
+    int64_t now_ms = report->asked / 1000, debt = take_debt(report->table, report->hash, &report->rule, now_ms);
+    add_key(&q, report->name);
+    add_args(&q, &report->rule, debt, 0, report->rule.chunk);
+    if ((debt || report->rule.chunk) && ask(&q, ASKED_MS, on_report, report) == NGX_OK)
+        return;
+    if (word && debt)
+        (void)add_debt(word, &report->rule, debt, DEBT_MAX, now_ms, &debt);
+    on_report(report, NULL);
+}
+
+static void on_time(ngx_event_t *ev)
+{
+    send_report(ev->data);
+}
+
+static void report(const ngx_http_api_limit_conf_t *conf, const ngx_http_api_debit_t *d, int64_t chunk,
+                   ngx_msec_t delay)
+{
+    report_t *report = calloc(1, sizeof(*report));
     if (!report)
         return;
-    *report = (report_t){.table = conf->table, .rule = *d->rule, .hash = d->hash, .asked = now};
+    report->table = conf->table;
+    report->rule = *d->rule;
     report->rule.chunk = chunk;
-    int64_t debt = take_debt(conf->table, d->hash, d->rule, now / 1000);
-    add_key(&q, &a, conf, d);
-    add_args(&q, d->rule, debt, 0, chunk);
-    if (ask(&q, ASKED_MS, on_report, report) == NGX_OK) {
-        ngx_http_api_limit_count(d->limit, NGX_HTTP_API_LIMIT_LEASES);
-    } else {
-        owe(conf, d, debt, now);
-        free(report);
+    report->hash = d->hash;
+    name_key(report->name, conf, d);
+    ngx_http_api_limit_count(d->limit, NGX_HTTP_API_LIMIT_LEASES);
+    if (!delay) {
+        send_report(report);
+        return;
     }
-    st_arena_release(&a);
+    report->timer.handler = on_time;
+    report->timer.data = report;
+    report->timer.log = ngx_cycle->log;
+    ngx_add_timer(&report->timer, delay);
 }
 
 /* --- paying --- */
@@ -272,7 +301,7 @@ static ngx_int_t pay_lease(const ngx_http_api_limit_conf_t *conf, ngx_http_api_d
     } while (!swap(word, &seen, from_lease(l)));
     d->paid = NGX_HTTP_API_PAID_LEASE;
     if (refill)
-        report(conf, d, d->rule->chunk, now);
+        report(conf, d, d->rule->chunk, 0);
     return NGX_OK;
 }
 
@@ -309,20 +338,30 @@ ngx_int_t ngx_http_api_share_pay(const ngx_http_api_limit_conf_t *conf, ngx_http
         (void)add_debt(owed, rule, cost, DEBT_MAX, now / 1000, &debt);
         return NGX_OK;
     }
-    /* Little is left: who is near the end of the budget asks. */
-    if (left >= ngx_max(rule->slack, rule->chunk) && add_debt(owed, rule, cost, rule->slack, now / 1000, &debt)) {
+    /* Little is left: who is near the end of the budget asks, unless there is a credit. */
+    if (add_debt(owed, rule, cost, left >= ngx_max(rule->slack, rule->chunk) ? rule->slack : 0, now / 1000, &debt)) {
         d->paid = NGX_HTTP_API_PAID_SLACK;
-        if (debt * 2 > rule->slack && may_ask(lease, now))
-            report(conf, d, rule->chunk, now);
+        if (debt * 2 > rule->slack && debt > 0 && may_ask(lease, now))
+            report(conf, d, rule->chunk, 0);
         return NGX_OK;
     }
     d->paid = NGX_HTTP_API_PAID_ASKING;
     return NGX_AGAIN;
 }
 
+static void return_lease(uint64_t *word, int64_t units, int64_t now)
+{
+    uint64_t seen = load(word);
+    lease_t l;
+    do {
+        l = to_lease(seen, now / 1000);
+        l.units += l.until ? units : 0;
+    } while (!swap(word, &seen, from_lease(l)));
+}
+
 void ngx_http_api_share_refund(const ngx_http_api_limit_conf_t *conf, ngx_http_api_debit_t *d, int64_t now)
 {
-    uint64_t *word = st_gcra_word(conf->table, d->hash, LEASE_WORD), seen;
+    uint64_t *word = st_gcra_word(conf->table, d->hash, LEASE_WORD);
     int64_t cost = d->limit->limit->cost;
     enum ngx_http_api_paid_e paid = d->paid;
     if (paid == NGX_HTTP_API_UNPAID)
@@ -330,18 +369,15 @@ void ngx_http_api_share_refund(const ngx_http_api_limit_conf_t *conf, ngx_http_a
     d->paid = NGX_HTTP_API_UNPAID;
     d->tat -= ngx_http_api_debit_us(d);
     st_gcra_refund(conf->table, d->hash, &d->rule->gcra, cost);
-    if (paid == NGX_HTTP_API_PAID_SLACK || paid == NGX_HTTP_API_PAID_REDIS)
-        owe(conf, d, -cost, now);
-    if (paid == NGX_HTTP_API_PAID_REDIS) /* the other nodes should know */
-        report(conf, d, 0, now);
-    if (paid != NGX_HTTP_API_PAID_LEASE || !word)
+    if (!word || paid == NGX_HTTP_API_PAID_HERE || paid == NGX_HTTP_API_PAID_ASKING)
         return;
-    seen = load(word);
-    lease_t l;
-    do {
-        l = to_lease(seen, now / 1000);
-        l.units += l.until ? cost : 0;
-    } while (!swap(word, &seen, from_lease(l)));
+    if (paid == NGX_HTTP_API_PAID_LEASE) {
+        return_lease(word, cost, now);
+        return;
+    }
+    /* The other nodes should know, but a flood of what is refused need not tell each time. */
+    if (owe(conf, d, -cost, now) < 0 && may_ask(word, now))
+        report(conf, d, 0, REFUND_MS);
 }
 
 /* --- asking while a request waits --- */
@@ -407,21 +443,25 @@ static void decide_here(const ngx_http_api_bill_t *bill, ngx_http_api_debit_t *d
 {
     ngx_http_api_limit_count(d->limit, NGX_HTTP_API_LIMIT_FALLBACK);
     d->paid = NGX_HTTP_API_PAID_SLACK;
-    owe(bill->conf, d, debt + d->limit->limit->cost, bill->asked);
+    (void)owe(bill->conf, d, debt + d->limit->limit->cost, bill->asked);
 }
 
 ngx_int_t ngx_http_api_share_ask(ngx_http_api_bill_t *bill)
 {
-    struct st_arena a = {0};
     question_t q = {.n_keys = 0};
     ngx_http_api_debit_t *asked[NGX_HTTP_API_LIMITS];
+    char names[NGX_HTTP_API_LIMITS][NAME_LEN];
     int64_t debts[NGX_HTTP_API_LIMITS];
     ngx_int_t rc = NGX_OK;
     int n = 0;
     bill->asked = st_mono();
-    for (ngx_uint_t i = 0; i < bill->n; i++)
-        if (bill->debits[i].paid == NGX_HTTP_API_PAID_ASKING)
-            add_key(&q, &a, bill->conf, asked[n++] = &bill->debits[i]);
+    for (ngx_uint_t i = 0; i < bill->n; i++) {
+        if (bill->debits[i].paid != NGX_HTTP_API_PAID_ASKING)
+            continue;
+        asked[n] = &bill->debits[i];
+        name_key(names[n], bill->conf, asked[n]);
+        add_key(&q, names[n++]);
+    }
     for (int i = 0; i < n; i++) {
         int64_t cost = asked[i]->limit->limit->cost;
         debts[i] = take_debt(bill->conf->table, asked[i]->hash, asked[i]->rule, bill->asked / 1000);
@@ -444,6 +484,5 @@ ngx_int_t ngx_http_api_share_ask(ngx_http_api_bill_t *bill)
         for (int i = 0; i < n; i++)
             decide_here(bill, asked[i], debts[i]);
     }
-    st_arena_release(&a);
     return rc;
 }

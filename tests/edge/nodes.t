@@ -107,6 +107,13 @@ is pair(0, 'p1', 'c'), 429, 'what was not has';
 is join(' ', map { pair($_ % 2, 'p2', 'd') } 1 .. 2), '200 200', 'nor of the address';
 is pair(1, 'p2', 'e'), 429, 'which is used up now';
 
+my $questions = sub { both('limit_exact_total{limit="fair"}') + both('limit_leases_total{limit="fair"}') };
+is_deeply many($nodes[0], 3, '/v1/fair', bearer(sub => 'greedy')), {200 => 3}, 'a user takes a share of an address';
+my $asked = $questions->();
+is_deeply many($nodes[0], 400, '/v1/fair', bearer(sub => 'greedy')), {429 => 400}, 'and no more';
+cmp_ok $questions->() - $asked, '<', 400, 'a flood of what one limit refuses does not ask Redis about the other each time';
+is_deeply many($nodes[1], 3, '/v1/fair', bearer(sub => 'other')), {200 => 3}, 'and has cost the address nothing';
+
 # --- leased: 1000/s, burst 1000; each node may be ahead of Redis by two slacks of 25 ---
 my $from = time;
 $got = crowd(8, 500, '/v1/fast', 'X-Tenant: flood');
