@@ -36,6 +36,8 @@ my %bad = (
     'no address'             => [{email => 'ada'}, '/email'],
     'two at signs'           => [{email => 'a@b@example.org'}, '/email'],
     'an address with a line' => [{email => "a\@example.org\nBcc: x\@example.org"}, '/email'],
+    'a quoted local part'    => [{email => '"a b"@example.org'}, '/email'],
+    'a host by its number'   => [{email => 'a@[127.0.0.1]'}, '/email'],
     'a long address'         => [{email => 'a' x 250 . '@example.org'}, '/email'],
     'a short password'       => [{password => 'x' x 14}, '/password'],
     'a long password'        => [{password => 'x' x 129}, '/password'],
