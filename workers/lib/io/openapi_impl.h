@@ -41,6 +41,7 @@ struct st_api_reader {
 struct st_contract {
     struct st_api_reader *r;
     struct st_yaml yaml;
+    struct st_compiler *schemas;
     const char *base; /* path of its servers, before every path of it; "" for none */
     json_t *pulled;   /* pointers of components that are from other files -> index of the file */
     const char **queue;

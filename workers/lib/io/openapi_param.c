@@ -9,7 +9,9 @@ const struct st_schema *st_contract_compile(struct st_contract *c, const char *p
 {
     const struct st_schema *s = NULL;
     const char *at, *why;
-    if (st_schema_compile(c->r->arena, c->yaml.root, pointer, &s, &at, &why) < 0)
+    if (!c->schemas)
+        c->schemas = st_schema_compiler(c->r->arena, c->yaml.root);
+    if (st_schema_compile_with(c->schemas, pointer, &s, &at, &why) < 0)
         st_contract_mistake(c, at, "%s", why);
     return s;
 }

@@ -44,6 +44,14 @@ struct st_schema_errors {
 ST_MUSTCHECK int st_schema_compile(struct st_arena *a, const json_t *document, const char *pointer,
                                    const struct st_schema **ret, const char **ret_pointer, const char **ret_why);
 
+/*
+ * The same for many schemas of one document: what several of them refer to is compiled once. After a failure the
+ * document is wrong, and schemas that refer to the one that failed may compile and be unfit for use.
+ */
+struct st_compiler *st_schema_compiler(struct st_arena *a, const json_t *document);
+ST_MUSTCHECK int st_schema_compile_with(struct st_compiler *c, const char *pointer, const struct st_schema **ret,
+                                        const char **ret_pointer, const char **ret_why);
+
 /* 0 when the instance is valid, else ST_E_INVALID with at least one error (allocated in the arena). */
 ST_MUSTCHECK int st_schema_check(const struct st_schema *s, const json_t *instance, struct st_arena *a,
                                  struct st_schema_errors *ret_errors);

@@ -93,68 +93,61 @@ int st_compile_schema(struct st_compiler *c, const json_t *json, const char *poi
     return r;
 }
 
-typedef void visit_fn(struct st_schema *sub, const struct st_schema *s, struct st_schema ***queue_end);
-
-/* Calls fn for each subschema that sees the same instance as s. */
-static void each_in_place(const struct st_schema *s, visit_fn *fn, struct st_schema ***queue_end)
-{
-    for (int i = 0; i < s->n_ops; i++)
-        for (int k = 0; s->ops[i].in_place && k < s->ops[i].n_subs; k++)
-            fn((struct st_schema *)s->ops[i].subs[k], s, queue_end);
-}
-
-static void count_incoming(struct st_schema *sub, const struct st_schema *s, struct st_schema ***queue_end)
-{
-    (void)s, (void)queue_end;
-    sub->incoming++;
-}
-
-static void settle(struct st_schema *sub, const struct st_schema *s, struct st_schema ***queue_end)
-{
-    if (sub->height <= s->height)
-        sub->height = s->height + 1;
-    if (--sub->incoming == 0)
-        *(*queue_end)++ = sub;
-}
-
 /*
- * A schema that reaches itself without going down into the instance would never end. Sorts the graph of in-place
- * subschemas topologically: what cannot be sorted is such a loop.
+ * A schema that reaches itself without going down into the instance would never end. Measures how many schemas apply to
+ * one value from s on; the depth of this recursion is what is measured.
  */
-static int refuse_loops(struct st_compiler *c)
+static int measure(struct st_compiler *c, struct st_schema *s, int depth)
 {
-    struct st_schema **queue = st_new_n(c->arena, struct st_schema *, (size_t)c->n_nodes), **end = queue;
-    for (int i = 0; i < c->n_nodes; i++)
-        each_in_place(c->nodes[i], count_incoming, NULL);
-    for (int i = 0; i < c->n_nodes; i++)
-        if (c->nodes[i]->incoming == 0)
-            *end++ = c->nodes[i];
-    for (struct st_schema **s = queue; s < end; s++) {
-        if ((*s)->height > MAX_CHAIN)
-            return st_compile_fail(c, (*s)->pointer, "more than %d schemas apply to one value", MAX_CHAIN);
-        each_in_place(*s, settle, &end);
+    if (s->measured)
+        return 0;
+    if (s->measuring)
+        return st_compile_fail(c, s->pointer, "the schema refers to itself for the same value");
+    s->measuring = true;
+    for (int i = 0; i < s->n_ops; i++) {
+        for (int k = 0; s->ops[i].in_place && k < s->ops[i].n_subs; k++) {
+            struct st_schema *sub = (struct st_schema *)s->ops[i].subs[k];
+            int r = depth > MAX_CHAIN ? 0 : measure(c, sub, depth + 1);
+            if (r < 0)
+                return r;
+            s->height = sub->height >= s->height ? sub->height + 1 : s->height;
+        }
     }
-    for (int i = 0; i < c->n_nodes; i++)
-        if (c->nodes[i]->incoming)
-            return st_compile_fail(c, c->nodes[i]->pointer, "the schema refers to itself for the same value");
+    if (depth > MAX_CHAIN || s->height > MAX_CHAIN)
+        return st_compile_fail(c, s->pointer, "more than %d schemas apply to one value", MAX_CHAIN);
+    s->measured = true;
+    return 0;
+}
+
+struct st_compiler *st_schema_compiler(struct st_arena *a, const json_t *document)
+{
+    struct st_compiler *c = st_new(a, struct st_compiler);
+    c->arena = a;
+    c->document = document;
+    return c;
+}
+
+int st_schema_compile_with(struct st_compiler *c, const char *pointer, const struct st_schema **ret,
+                           const char **ret_pointer, const char **ret_why)
+{
+    const struct st_schema *s;
+    int r = c->resource ? 0 : st_resource_begin(c);
+    if (!r)
+        r = st_compile_at(c, c->resource, pointer, &s);
+    for (; !r && c->n_measured < c->n_nodes; c->n_measured++)
+        r = measure(c, c->nodes[c->n_measured], 0);
+    if (r < 0) {
+        c->depth = 0;
+        *ret_pointer = c->pointer;
+        *ret_why = c->why;
+        return r;
+    }
+    *ret = s;
     return 0;
 }
 
 int st_schema_compile(struct st_arena *a, const json_t *document, const char *pointer, const struct st_schema **ret,
                       const char **ret_pointer, const char **ret_why)
 {
-    struct st_compiler c = {.arena = a, .document = document};
-    const struct st_schema *s;
-    int r = st_resource_begin(&c);
-    if (!r)
-        r = st_compile_at(&c, c.resource, pointer, &s);
-    if (!r)
-        r = refuse_loops(&c);
-    if (r < 0) {
-        *ret_pointer = c.pointer;
-        *ret_why = c.why;
-        return r;
-    }
-    *ret = s;
-    return 0;
+    return st_schema_compile_with(st_schema_compiler(a, document), pointer, ret, ret_pointer, ret_why);
 }

@@ -87,7 +87,8 @@ struct st_schema {
     unsigned collects; /* unevaluated... in here: for instances whose 1 << type is in here */
     struct st_op *ops;
     int n_ops;
-    int incoming, height; /* in the graph of in-place references, while compiling */
+    int height; /* of the schemas that apply to the same value */
+    bool measuring, measured;
 };
 
 enum { ST_T_INTEGRAL = 1 << 8 }; /* beside the bits 1 << json_type: a real without a fraction */
@@ -98,7 +99,7 @@ struct st_compiler {
     struct st_arena *arena;
     const json_t *document;
     struct st_schema **nodes; /* all that were compiled */
-    int n_nodes, cap_nodes;
+    int n_nodes, cap_nodes, n_measured;
     struct st_memo {
         const json_t *json;
         const struct st_resource *resource;
