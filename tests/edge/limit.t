@@ -130,6 +130,18 @@ Storytelling::Edge::http_config() . 'api_limit_dry_run on; add_header X-Limit $a
 --- response_headers eval
 [('X-Limit: PASSED') x 5, ('X-Limit: REJECTED_DRY_RUN') x 2]
 
+=== a dry run is told although a later limit lets pass
+--- http_config eval
+Storytelling::Edge::http_config() . 'api_limit_dry_run on; add_header X-Limit $api_limit_status;'
+--- request eval
+[('GET /v1/burst') x 7]
+--- more_headers eval
+[map { bearer(sub => "user-$_") } 1 .. 7]
+--- error_code eval
+[(200) x 7]
+--- response_headers eval
+[('X-Limit: PASSED') x 6, 'X-Limit: REJECTED_DRY_RUN']
+
 === a small zone forgets the oldest, and goes on
 --- http_config eval
 Storytelling::Edge::http_config() . 'api_zone limits 64k; api_zone tokens 64k;'

@@ -18,7 +18,7 @@ enum {
     WAYS = 7,
     LINE = 64,
     STALE_US = 100000, /* a lock older than this is nobody's */
-    SAMPLE = 32768,    /* buckets that are looked at to tell how many keys are in use */
+    SAMPLE = 65536,    /* buckets that are looked at to tell how many keys are in use */
 };
 
 struct bucket {
