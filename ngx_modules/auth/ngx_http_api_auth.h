@@ -77,6 +77,25 @@ char *ngx_http_api_auth_set_claim(ngx_conf_t *cf, ngx_command_t *cmd, void *conf
 ngx_str_t ngx_http_api_auth_claim_values(const ngx_http_api_auth_conf_t *conf, const json_t *claims,
                                          struct st_arena *a);
 
+/* --- credentials: ngx_http_api_auth_scheme.c --- */
+
+/* The token of "Authorization: Bearer <token>"; false when there is none, or another scheme. */
+bool ngx_http_api_auth_bearer(const ngx_http_request_t *r, ngx_str_t *ret);
+/*
+ * The alternative that decides, noted in the record: the first whose schemes were all sent; that for anybody only when
+ * there is no such one. NULL: none.
+ */
+const struct st_api_alternative *ngx_http_api_auth_choose(const ngx_http_request_t *r, ngx_http_api_ctx_t *ctx);
+/* Could another site have made the browser send this, with its cookies? */
+bool ngx_http_api_auth_forged(const ngx_http_request_t *r);
+/* Identifies by the API key that was sent. NGX_DECLINED: refused, and why; without a reason no roles are known. */
+ngx_int_t ngx_http_api_auth_key(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const char **ret_why);
+/* The key's SHA-256 as hex; false when it cannot be a key. */
+bool ngx_http_api_auth_key_hash(const ngx_http_api_ctx_t *ctx, u_char out[2 * ST_SHA256_LEN]);
+
+/* Ends streams with their credentials: ngx_http_api_auth_stream.c. */
+ngx_int_t ngx_http_api_auth_watch_streams(ngx_conf_t *cf);
+
 /* --- fetching, by worker 0: ngx_http_api_auth_fetch.c --- */
 void ngx_http_api_auth_fetch_start(const ngx_http_api_main_conf_t *amcf, const ngx_http_api_auth_conf_t *conf);
 void ngx_http_api_auth_fetch_stop(void);

@@ -41,7 +41,8 @@ static ngx_command_t commands[] = {
     ngx_null_command,
 };
 
-static ngx_http_module_t module_ctx = {NULL, NULL, create_main_conf, init_main_conf, NULL, NULL, NULL, NULL};
+static ngx_http_module_t module_ctx = {
+    NULL, ngx_http_api_auth_watch_streams, create_main_conf, init_main_conf, NULL, NULL, NULL, NULL};
 
 ngx_module_t ngx_http_api_auth_module = {
     NGX_MODULE_V1, &module_ctx, commands, NGX_HTTP_MODULE, NULL, NULL,
@@ -50,21 +51,13 @@ ngx_module_t ngx_http_api_auth_module = {
 
 /* --- refusing --- */
 
-/* RFC 6750: no error code when no token was sent. description is a literal without quotes, or NULL. */
-static ngx_int_t unauthenticated(ngx_http_request_t *r, const char *description)
+/* error: invalid_token or the like, NULL when nothing was sent; description is a literal without quotes. */
+static ngx_int_t refuse(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, int err, const char *error,
+                        const char *description)
 {
-    const ngx_http_api_auth_conf_t *conf = ngx_http_get_module_main_conf(r, ngx_http_api_auth_module);
-    struct st_arena a = {0};
-    const char *text = st_printf(&a, "Bearer realm=\"%s\"", conf->realm.data);
-    if (description)
-        text = st_printf(&a, "%s, error=\"invalid_token\", error_description=\"%s\"", text, description);
-    ngx_str_t value = ngx_http_api_str(text);
-    value.data = ngx_pstrdup(r->pool, &value);
-    st_arena_release(&a);
-    if (!value.data || ngx_http_api_add_header(r, "WWW-Authenticate", &value) != NGX_OK)
+    if (ngx_http_api_challenge(r, ctx, error, description, NULL) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    return ngx_http_api_refuse(r, ST_E_UNAUTHENTICATED, NULL, "%s",
-                               description ? description : "Send an access token: Authorization: Bearer <token>.");
+    return ngx_http_api_refuse(r, err, NULL, "%s", description);
 }
 
 static ngx_int_t unavailable(ngx_http_request_t *r)
@@ -74,22 +67,6 @@ static ngx_int_t unavailable(ngx_http_request_t *r)
 }
 
 /* --- the token --- */
-
-/* The token of "Authorization: Bearer <token>"; false when there is none, or another scheme. */
-static bool bearer(const ngx_http_request_t *r, ngx_str_t *ret)
-{
-    const ngx_table_elt_t *h = r->headers_in.authorization;
-    static const size_t scheme = sizeof("Bearer ") - 1;
-    if (!h || h->value.len < scheme || ngx_strncasecmp(h->value.data, (u_char *)"Bearer ", scheme) != 0)
-        return false;
-    ret->data = h->value.data + scheme;
-    ret->len = h->value.len - scheme;
-    while (ret->len && ret->data[0] == ' ') {
-        ret->data++;
-        ret->len--;
-    }
-    return ret->len > 0;
-}
 
 /* Claims go into header values and keys: what could not be carried there is not accepted. */
 static bool fits(const char *s, size_t max)
@@ -241,7 +218,7 @@ static ngx_int_t remember(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const 
         *p++ = '\0';
     }
     ngx_memcpy(id->permissions, c->permissions, sizeof(c->permissions));
-    ctx->identified = 1;
+    id->expires = c->claims.expires;
     return NGX_OK;
 }
 
@@ -297,32 +274,85 @@ static ngx_int_t wait_for_keys(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, c
 
 /* --- the step --- */
 
-ngx_int_t ngx_http_api_auth_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
+static ngx_int_t by_token(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_str_t *token)
 {
     ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
     ngx_http_api_auth_conf_t *conf = ngx_http_get_module_main_conf(r, ngx_http_api_auth_module);
     const char *why = NULL;
-    ngx_str_t token;
-    if (!ctx->match.operation->authenticated || ctx->identified)
-        return NGX_OK;
-    if (!bearer(r, &token)) {
-        ctx->cause = NGX_HTTP_API_BY_CREDENTIALS;
-        return unauthenticated(r, NULL);
-    }
     ngx_http_api_cached_t *c;
     ngx_http_api_auth_learn_keys(amcf, conf);
-    ngx_int_t rc = find(amcf, conf, &token, &c, &why);
+    ngx_int_t rc = find(amcf, conf, token, &c, &why);
     if (rc == NGX_DECLINED && st_streq(why, ST_TOKEN_UNKNOWN_KEY) && wait_for_keys(r, ctx, amcf, conf) == NGX_AGAIN)
         return NGX_AGAIN;
-    if (rc == NGX_DECLINED)
-        return why ? unauthenticated(r, why) : unavailable(r);
+    if (rc == NGX_DECLINED && !why)
+        return unavailable(r);
+    if (rc == NGX_DECLINED) {
+        ctx->cause = st_streq(why, ST_TOKEN_EXPIRED) ? NGX_HTTP_API_BY_EXPIRED : NGX_HTTP_API_BY_TOKEN;
+        return refuse(r, ctx, ST_E_UNAUTHENTICATED, "invalid_token", why);
+    }
     if (rc != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     if (c->revoked) {
         ctx->cause = NGX_HTTP_API_BY_REVOKED;
-        return unauthenticated(r, "the session has ended");
+        return refuse(r, ctx, ST_E_UNAUTHENTICATED, "invalid_token", "the session has ended");
     }
     return remember(r, ctx, c);
+}
+
+static ngx_int_t by_key(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
+{
+    const char *why;
+    ngx_int_t rc = ngx_http_api_auth_key(r, ctx, &why);
+    if (rc == NGX_DECLINED && !why)
+        return unavailable(r);
+    if (rc == NGX_DECLINED) {
+        ctx->cause = NGX_HTTP_API_BY_KEY;
+        return refuse(r, ctx, ST_E_UNAUTHENTICATED, "invalid_token", why);
+    }
+    return rc == NGX_OK ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static ngx_int_t by_cookie(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
+{
+    if (ctx->cookie.n > 1) {
+        ctx->cause = NGX_HTTP_API_BY_CREDENTIALS;
+        return refuse(r, ctx, ST_E_INVALID, "invalid_request", "the session cookie came more than once");
+    }
+    if (ngx_http_api_auth_forged(r)) {
+        ctx->cause = NGX_HTTP_API_BY_CSRF;
+        return refuse(r, ctx, ST_E_CSRF, "invalid_request", "the request does not come from a page of this site");
+    }
+    return by_token(r, ctx, &ctx->cookie.value);
+}
+
+/* One credential after the other: all that the alternative asks for must be good. */
+ngx_int_t ngx_http_api_auth_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
+{
+    ngx_int_t rc = NGX_OK;
+    ngx_str_t token;
+    if (!ctx->match.operation->n_alternatives || ctx->identified)
+        return NGX_OK;
+    const struct st_api_alternative *alt = ngx_http_api_auth_choose(r, ctx);
+    if (!alt) {
+        ctx->cause = NGX_HTTP_API_BY_CREDENTIALS;
+        return refuse(r, ctx, ST_E_UNAUTHENTICATED, NULL, "Send what this operation asks for: see WWW-Authenticate.");
+    }
+    for (int kind = 0; rc == NGX_OK && kind < ST_SCHEME_KINDS; kind++) { /* a key last: it adds to a token */
+        for (int i = 0; rc == NGX_OK && i < alt->n_schemes; i++) {
+            if ((int)alt->schemes[i]->kind != kind)
+                continue;
+            if (kind == ST_SCHEME_BEARER && ngx_http_api_auth_bearer(r, &token))
+                rc = by_token(r, ctx, &token);
+            else if (kind == ST_SCHEME_COOKIE)
+                rc = by_cookie(r, ctx);
+            else if (kind == ST_SCHEME_KEY && ctx->key.n > 1)
+                rc = refuse(r, ctx, ST_E_INVALID, "invalid_request", "the key came more than once");
+            else
+                rc = by_key(r, ctx);
+        }
+    }
+    ctx->identified = rc == NGX_OK && alt->n_schemes;
+    return rc;
 }
 
 /* --- configuration --- */
@@ -356,6 +386,15 @@ static const char *missing(const ngx_http_api_auth_conf_t *conf)
     return !conf->issuer.len ? "\"api_jwt_issuer\"" : !conf->audience.len ? "\"api_jwt_audience\"" : NULL;
 }
 
+static bool wants_token(const struct st_api_operation *op)
+{
+    for (int i = 0; i < op->n_alternatives; i++)
+        for (int k = 0; k < op->alternatives[i].n_schemes; k++)
+            if (op->alternatives[i].schemes[k]->kind != ST_SCHEME_KEY)
+                return true;
+    return false;
+}
+
 static char *init_main_conf(ngx_conf_t *cf, void *data)
 {
     ngx_http_api_auth_conf_t *conf = data;
@@ -377,7 +416,7 @@ static char *init_main_conf(ngx_conf_t *cf, void *data)
     conf->rule.leeway_s = (int)conf->leeway;
     for (int i = 0; amcf->api && i < amcf->api->n_operations && missing(conf); i++) {
         const struct st_api_operation *op = &amcf->api->operations[i];
-        if (!op->authenticated)
+        if (!wants_token(op))
             continue;
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s:%d: %s needs %s", op->file, op->line, op->id, missing(conf));
         return NGX_CONF_ERROR;

@@ -37,9 +37,9 @@ typedef struct {
 
 /* What the edge adds to an operation of the contracts. */
 typedef struct {
-    uint64_t needed[NGX_HTTP_API_WORDS]; /* permissions, as bits over api->permissions */
-    ngx_str_t deprecation, sunset;       /* header values, empty when there is none */
-    ngx_http_api_slot_t *slot;           /* its counters */
+    uint64_t (*needed)[NGX_HTTP_API_WORDS]; /* permissions of each alternative, as bits over api->permissions */
+    ngx_str_t deprecation, sunset;          /* header values, empty when there is none */
+    ngx_http_api_slot_t *slot;              /* its counters */
     ngx_http_api_service_t *service;
 } ngx_http_api_operation_t;
 
@@ -80,7 +80,14 @@ typedef struct {
     ngx_str_t key;                        /* id of the API key */
     ngx_str_t values;                     /* of api_jwt_claim's variables, each ended by NUL */
     uint64_t permissions[NGX_HTTP_API_WORDS];
+    int64_t expires; /* unix seconds; 0: nobody was identified */
 } ngx_http_api_identity_t;
+
+/* A credential that was taken out of the request's headers: the first of its kind, and how many came. */
+typedef struct {
+    ngx_str_t value;
+    ngx_uint_t n;
+} ngx_http_api_credential_t;
 
 /* One limit that was charged, for the RateLimit headers. */
 typedef struct {
@@ -117,6 +124,8 @@ typedef struct {
     int64_t body_max;              /* of its media type */
     ngx_http_api_stream_t *stream; /* of a body that is checked while it passes, else NULL */
     ngx_http_request_t *request;
+    ngx_http_api_credential_t cookie, key; /* as the operation's schemes name them */
+    ngx_uint_t alternative;                /* of the operation's security, that holds */
     ngx_atomic_uint_t keys_ticket; /* it waits, or has waited, for keys that were asked for with this; 0: it has not */
     ngx_msec_t keys_until;
     ngx_event_t keys_timer;
@@ -261,5 +270,16 @@ void ngx_http_api_limit_metrics(const ngx_http_api_main_conf_t *amcf, struct st_
 /* rbac: the permissions of comma-separated roles. NGX_DECLINED while no roles are known. */
 ngx_int_t ngx_http_api_permissions(ngx_http_api_main_conf_t *amcf, const ngx_str_t *roles,
                                    uint64_t ret[NGX_HTTP_API_WORDS]);
+/* Takes away what none of the comma-separated scopes covers; a scope is a permission, or a pattern of them. */
+void ngx_http_api_scopes(const ngx_http_api_main_conf_t *amcf, const ngx_str_t *scopes,
+                         uint64_t permissions[NGX_HTTP_API_WORDS]);
+
+/*
+ * auth: takes keys and session cookies out of the headers, before those go anywhere (after the operation is known); and
+ * adds WWW-Authenticate (RFC 6750) to a refusal: error NULL when nothing was sent, scope may be NULL.
+ */
+void ngx_http_api_take_credentials(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx);
+ngx_int_t ngx_http_api_challenge(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, const char *error,
+                                 const char *description, const char *scope);
 
 #endif

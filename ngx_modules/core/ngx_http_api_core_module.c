@@ -312,6 +312,19 @@ static void lifetime_headers(ngx_http_api_main_conf_t *amcf, const struct st_api
     }
 }
 
+/* A row for each alternative; one for a public operation. */
+static void init_needed(ngx_http_api_main_conf_t *amcf, const struct st_api_operation *op,
+                        ngx_http_api_operation_t *ret)
+{
+    const struct st_api *api = amcf->api;
+    ret->needed = st_alloc(&amcf->arena, ((size_t)op->n_alternatives + 1) * sizeof(*ret->needed));
+    for (int i = 0; i < op->n_alternatives; i++)
+        for (int p = 0; p < op->alternatives[i].n_permissions; p++)
+            for (int bit = 0; bit < api->n_permissions; bit++)
+                if (st_streq(api->permissions[bit], op->alternatives[i].permissions[p]))
+                    ret->needed[i][bit / 64] |= UINT64_C(1) << (bit % 64);
+}
+
 static void init_operations(ngx_http_api_main_conf_t *amcf)
 {
     const struct st_api *api = amcf->api;
@@ -321,10 +334,7 @@ static void init_operations(ngx_http_api_main_conf_t *amcf)
         amcf->services[i].name = api->services[i];
     for (int i = 0; i < api->n_operations; i++) {
         const struct st_api_operation *op = &api->operations[i];
-        for (int p = 0; p < op->n_permissions; p++)
-            for (int bit = 0; bit < api->n_permissions; bit++)
-                if (st_streq(api->permissions[bit], op->permissions[p]))
-                    amcf->operations[i].needed[bit / 64] |= UINT64_C(1) << (bit % 64);
+        init_needed(amcf, op, &amcf->operations[i]);
         for (int k = 0; k < api->n_services; k++)
             if (st_streq(api->services[k], op->service))
                 amcf->operations[i].service = &amcf->services[k];

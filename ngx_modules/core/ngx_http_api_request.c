@@ -52,6 +52,7 @@ enum variable_e {
     VAR_SESSION,
     VAR_ROLES,
     VAR_TIER,
+    VAR_KEY,
     VAR_LIMIT_STATUS,
     VAR_CORRELATION_ID,
     VAR_TRACEPARENT,
@@ -78,6 +79,7 @@ static const struct {
     {ngx_string("api_session"), VAR_SESSION},
     {ngx_string("api_roles"), VAR_ROLES},
     {ngx_string("api_tier"), VAR_TIER},
+    {ngx_string("api_key"), VAR_KEY},
     {ngx_string("api_limit_status"), VAR_LIMIT_STATUS},
     {ngx_string("api_correlation_id"), VAR_CORRELATION_ID},
     {ngx_string("api_traceparent"), VAR_TRACEPARENT},
@@ -130,6 +132,7 @@ static ngx_str_t value_of(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, 
     case VAR_SESSION: return ctx->identity.session;
     case VAR_ROLES: return ctx->identity.roles;
     case VAR_TIER: return ctx->identity.tier;
+    case VAR_KEY: return ctx->identity.key;
     case VAR_LIMIT_STATUS: return ctx->limit_status;
     case VAR_DECISION: return ngx_http_api_str(ctx->decision ? ctx->decision : "");
     case VAR_CACHE: return ngx_http_api_cache_verdict(ctx);

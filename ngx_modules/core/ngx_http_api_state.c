@@ -19,11 +19,13 @@ const char *const ngx_http_api_kind_names[NGX_HTTP_API_KINDS] = {
     [NGX_HTTP_API_USERS] = "users",
     [NGX_HTTP_API_TIERS] = "tiers",
     [NGX_HTTP_API_REVOKED] = "revoked",
+    [NGX_HTTP_API_KEYS] = "keys",
 };
 
 static const size_t value_max[NGX_HTTP_API_KINDS] = {
     [NGX_HTTP_API_USERS] = NGX_HTTP_API_ROLES_MAX,
     [NGX_HTTP_API_TIERS] = NGX_HTTP_API_TIER_MAX,
+    [NGX_HTTP_API_KEYS] = NGX_HTTP_API_KEY_MAX,
 };
 
 size_t ngx_http_api_zone_used(const ngx_http_api_zone_t *z, size_t *ret_total)
@@ -97,6 +99,16 @@ void ngx_http_api_state_lookup(const ngx_http_api_zone_t *z, const ngx_str_t *se
     ret->has_roles = valid_locked(&s->tables[NGX_HTTP_API_USERS], user, now, &ret->until, ret->roles_buf, &ret->roles);
     ret->has_tier = valid_locked(&s->tables[NGX_HTTP_API_TIERS], user, now, &ret->until, ret->tier_buf, &ret->tier);
     ngx_shmtx_unlock(&z->shpool->mutex);
+}
+
+bool ngx_http_api_state_api_key(const ngx_http_api_zone_t *z, const ngx_str_t *hash, int64_t now,
+                                u_char buf[NGX_HTTP_API_KEY_MAX], ngx_str_t *ret, int64_t *ret_until)
+{
+    *ret_until = INT64_MAX;
+    ngx_shmtx_lock(&z->shpool->mutex);
+    bool known = valid_locked(&ngx_http_api_state(z)->tables[NGX_HTTP_API_KEYS], hash, now, ret_until, buf, ret);
+    ngx_shmtx_unlock(&z->shpool->mutex);
+    return known && ret->len > 1;
 }
 
 char *ngx_http_api_state_roles(const ngx_http_api_zone_t *z, size_t *ret_len, ngx_atomic_uint_t *ret_generation)
@@ -321,7 +333,7 @@ static void add_table_locked(struct st_buf *b, ngx_http_api_table_t *t, const ch
 static void add_keys_locked(struct st_buf *b, const ngx_http_api_state_t *s)
 {
     const char *comma = "";
-    st_buf_str(b, ",\n\"keys\":{");
+    st_buf_str(b, ",\n\"jwks\":{");
     for (int i = 0; i < NGX_HTTP_API_KEY_SETS; i++) {
         const ngx_http_api_key_set_t *set = &s->key_sets[i];
         if (!set->text)
@@ -382,7 +394,7 @@ const char *ngx_http_api_state_load(const ngx_http_api_zone_t *z, const char *pa
                 return st_printf(a, "%s: no room for all of %s", path, ngx_http_api_kind_names[i]);
         }
     }
-    json_object_foreach (json_object_get(doc, "keys"), name, one) {
+    json_object_foreach (json_object_get(doc, "jwks"), name, one) {
         if (strlen(name) == 2 * ST_SHA256_LEN && json_is_string(one))
             (void)ngx_http_api_state_set_keys(z, name, json_string_value(one), json_string_length(one));
     }

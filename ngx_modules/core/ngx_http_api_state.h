@@ -23,6 +23,7 @@ enum ngx_http_api_kind_e {
     NGX_HTTP_API_USERS,   /* user -> roles, comma separated */
     NGX_HTTP_API_TIERS,   /* user -> tier */
     NGX_HTTP_API_REVOKED, /* session -> "" */
+    NGX_HTTP_API_KEYS,    /* SHA-256 of an API key, as hex -> keyId|userId|roles|tier|scopes; "-": it is gone */
     NGX_HTTP_API_KINDS
 };
 
@@ -33,6 +34,7 @@ enum {
     NGX_HTTP_API_SERVICES = 64,
     NGX_HTTP_API_MARKS = 1024,
     NGX_HTTP_API_KEY_SETS = 4,
+    NGX_HTTP_API_KEY_MAX = 2 * NGX_HTTP_API_ID_MAX + 2 * NGX_HTTP_API_ROLES_MAX + NGX_HTTP_API_TIER_MAX + 4,
 };
 
 enum ngx_http_api_health_e { NGX_HTTP_API_UNHEALTHY, NGX_HTTP_API_DEGRADED, NGX_HTTP_API_HEALTHY };
@@ -141,6 +143,10 @@ typedef struct {
 
 void ngx_http_api_state_lookup(const ngx_http_api_zone_t *z, const ngx_str_t *session, const ngx_str_t *user,
                                int64_t now, ngx_http_api_override_t *ret);
+
+/* The value of an API key, in buf, and when it ends; false when nobody has it. */
+bool ngx_http_api_state_api_key(const ngx_http_api_zone_t *z, const ngx_str_t *hash, int64_t now,
+                                u_char buf[NGX_HTTP_API_KEY_MAX], ngx_str_t *ret, int64_t *ret_until);
 
 /* A copy (malloc) of the roles text, NULL when there is none. */
 char *ngx_http_api_state_roles(const ngx_http_api_zone_t *z, size_t *ret_len, ngx_atomic_uint_t *ret_generation);

@@ -16,7 +16,10 @@ enum {
     RESYNC_MS = 30000,
     DELTA_DEPTH = 4,
     STATE_DEPTH = 8,
+    GONE_S = 60, /* so long it is remembered that a key has gone: until a snapshot cannot have it any more */
 };
+
+static const int64_t FAR_AWAY = INT64_C(253402300799); /* the end of the year 9999 */
 
 static struct {
     ngx_http_api_main_conf_t *amcf;
@@ -86,12 +89,26 @@ static const char *join_roles(struct st_arena *a, const json_t *list)
     return all;
 }
 
+/* {"keyId","userId","roles","tier","scopes"} as the text that the state keeps. No scopes: all that the owner may do. */
+static const char *join_key(struct st_arena *a, const json_t *key)
+{
+    const json_t *scopes = json_object_get(key, "scopes");
+    const char *parts[] = {st_json_str(key, "keyId", ""), st_json_str(key, "userId", ""),
+                           join_roles(a, json_object_get(key, "roles")), st_json_str(key, "tier", ""),
+                           json_is_array(scopes) ? join_roles(a, scopes) : "*:*"};
+    for (size_t i = 0; i < ST_COUNT(parts); i++)
+        if (!parts[i] || strchr(parts[i], '|') || (i < 2 && (!*parts[i] || strlen(parts[i]) > NGX_HTTP_API_ID_MAX)))
+            return NULL;
+    return st_printf(a, "%s|%s|%s|%s|%s", parts[0], parts[1], parts[2], parts[3], parts[4]);
+}
+
 static bool put_json(enum ngx_http_api_kind_e kind, const char *key, size_t key_len, const json_t *value,
                      struct st_arena *a, uint64_t stamp)
 {
-    int64_t until = st_json_int(value, "until", 0);
+    int64_t until = st_json_int(value, "until", kind == NGX_HTTP_API_KEYS ? FAR_AWAY : 0);
     const char *text = kind == NGX_HTTP_API_USERS   ? join_roles(a, json_object_get(value, "roles"))
                        : kind == NGX_HTTP_API_TIERS ? st_json_str(value, "tier", "")
+                       : kind == NGX_HTTP_API_KEYS  ? join_key(a, value)
                                                     : "";
     return put(kind, key, key_len, text, until, stamp);
 }
@@ -228,6 +245,7 @@ static void apply_delta(const json_t *delta, struct st_arena *a)
         {"user", "userId", NGX_HTTP_API_USERS},
         {"tier", "userId", NGX_HTTP_API_TIERS},
         {"session", "sessionId", NGX_HTTP_API_REVOKED},
+        {"key", "hash", NGX_HTTP_API_KEYS},
     };
     const char *kind = st_json_str(delta, "kind", "");
     if (st_streq(kind, "roles")) {
@@ -239,6 +257,11 @@ static void apply_delta(const json_t *delta, struct st_arena *a)
         if (!st_streq(st_json_str(delta, "node", ""), ngx_http_api_state(state_zone())->node))
             ngx_http_api_breaker_told(sync_state.amcf, st_json_str(delta, "service", ""),
                                       st_json_str(delta, "state", ""), st_json_int(delta, "until", 0));
+        return;
+    }
+    if (st_streq(kind, "key-gone")) {
+        const char *hash = st_json_str(delta, "hash", "");
+        (void)put(NGX_HTTP_API_KEYS, hash, strlen(hash), "-", ngx_time() + GONE_S, 0);
         return;
     }
     for (size_t i = 0; i < ST_COUNT(kinds); i++) {
@@ -291,7 +314,7 @@ static void resync(void)
     struct st_arena a = {0};
     const char *now = st_i64(&a, ngx_time());
     const char *roles[] = {"GET", "st:edge:roles"}, *users[] = {"HGETALL", "st:edge:users"};
-    const char *tiers[] = {"HGETALL", "st:edge:tiers"};
+    const char *tiers[] = {"HGETALL", "st:edge:tiers"}, *keys[] = {"HGETALL", "st:edge:keys"};
     const char *revoked[] = {"ZRANGEBYSCORE", "st:edge:revoked", now, "+inf", "WITHSCORES"};
     if (sync_state.waiting)
         return;
@@ -301,6 +324,7 @@ static void resync(void)
     ask(on_roles, NULL, 2, roles);
     ask(on_hash, (void *)(uintptr_t)NGX_HTTP_API_USERS, 2, users);
     ask(on_hash, (void *)(uintptr_t)NGX_HTTP_API_TIERS, 2, tiers);
+    ask(on_hash, (void *)(uintptr_t)NGX_HTTP_API_KEYS, 2, keys);
     ask(on_revoked, NULL, 5, revoked);
     st_arena_release(&a);
 }

@@ -26,7 +26,7 @@ ngx_module_t ngx_http_api_rbac_module = {
 /* The first permission that is needed and not given; -1: none. */
 static int missing(const ngx_http_api_main_conf_t *amcf, const ngx_http_api_ctx_t *ctx)
 {
-    const uint64_t *needed = ctx->operation->needed, *given = ctx->identity.permissions;
+    const uint64_t *needed = ctx->operation->needed[ctx->alternative], *given = ctx->identity.permissions;
     for (int w = 0; w * 64 < amcf->api->n_permissions; w++)
         if (needed[w] & ~given[w])
             return w * 64 + __builtin_ctzll(needed[w] & ~given[w]);
@@ -47,9 +47,12 @@ ngx_int_t ngx_http_api_rbac_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
                                           : NGX_HTTP_API_N_DENIED);
     if (bit < 0)
         return NGX_OK;
-    if (!conf->dry_run)
-        return ngx_http_api_refuse(r, ST_E_FORBIDDEN, NULL, "The permission %s is needed.",
-                                   amcf->api->permissions[bit]);
+    if (!conf->dry_run) {
+        const char *permission = amcf->api->permissions[bit];
+        if (ngx_http_api_challenge(r, ctx, "insufficient_scope", "a permission is missing", permission) != NGX_OK)
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return ngx_http_api_refuse(r, ST_E_FORBIDDEN, NULL, "The permission %s is needed.", permission);
+    }
     ngx_log_error(NGX_LOG_WARN, r->connection->log, 0, "api: dry run: %V needs the permission %s", &ctx->identity.user,
                   amcf->api->permissions[bit]);
     return NGX_OK;
@@ -112,6 +115,20 @@ static void add_role(const struct st_api *api, const char *name, const json_t *p
         for (int bit = 0; json_is_string(one) && bit < api->n_permissions; bit++)
             if (covers(json_string_value(one), api->permissions[bit]))
                 role->permissions[bit / 64] |= UINT64_C(1) << (bit % 64);
+}
+
+void ngx_http_api_scopes(const ngx_http_api_main_conf_t *amcf, const ngx_str_t *scopes,
+                         uint64_t permissions[NGX_HTTP_API_WORDS])
+{
+    struct st_arena *a = ngx_http_api_scratch();
+    char *all = st_strndup(a, (const char *)scopes->data, scopes->len), *rest = all;
+    uint64_t within[NGX_HTTP_API_WORDS] = {0};
+    for (const char *scope; (scope = strsep(&rest, ",")) != NULL;)
+        for (int bit = 0; bit < amcf->api->n_permissions; bit++)
+            if (covers(scope, amcf->api->permissions[bit]))
+                within[bit / 64] |= UINT64_C(1) << (bit % 64);
+    for (int w = 0; w < NGX_HTTP_API_WORDS; w++)
+        permissions[w] &= within[w];
 }
 
 /* The text was looked at before it was stored; what still makes no sense in it gives no permission. */

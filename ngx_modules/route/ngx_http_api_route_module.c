@@ -69,9 +69,10 @@ static ngx_int_t server_rewrite_handler(ngx_http_request_t *r)
         return ngx_http_api_refuse(r, ST_E_INVALID, NULL, "HTTP/1.0 or later is needed.");
     if (headers.repeated)
         return ngx_http_api_refuse(r, ST_E_INVALID, NULL, "The header %s came more than once.", headers.repeated);
+    find_operation(r, ctx);
+    ngx_http_api_take_credentials(r, ctx);
     if (ngx_http_api_strengthen(r) != NGX_OK || (headers.reserved && ngx_http_api_strip_headers(r) != NGX_OK))
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    find_operation(r, ctx);
     return NGX_DECLINED;
 }
 

@@ -61,11 +61,15 @@ static ngx_http_output_body_filter_pt next_body_filter;
 static const struct st_api_operation nameless = {
     .id = "", .path = "", .service = "", .version = "", .timeout_ms = TIMEOUT_MS, .attempts = 1, .file = ""};
 /* The same for who sends a token, which must be good then. */
+static const struct st_api_scheme token = {.name = "bearer", .kind = ST_SCHEME_BEARER, .param = ""};
+static const struct st_api_alternative for_users = {.schemes = {&token}, .n_schemes = 1};
 static const struct st_api_operation nameless_for_users = {.id = "",
                                                            .path = "",
                                                            .service = "",
                                                            .version = "",
                                                            .authenticated = true,
+                                                           .alternatives = &for_users,
+                                                           .n_alternatives = 1,
                                                            .timeout_ms = TIMEOUT_MS,
                                                            .attempts = 1,
                                                            .file = ""};

@@ -175,8 +175,9 @@ static void test_operations(void **state)
     assert_string_equal(op->service, "story");
     assert_string_equal(op->version, "v1");
     assert_true(op->authenticated);
-    assert_int_equal(op->n_permissions, 2);
-    assert_string_equal(op->permissions[0], "story:create");
+    assert_int_equal(op->n_alternatives, 1);
+    assert_int_equal(op->alternatives[0].n_permissions, 2);
+    assert_string_equal(op->alternatives[0].permissions[0], "story:create");
     assert_int_equal(op->timeout_ms, 2000);
     assert_int_equal(op->body_max, 2 << 20);
     assert_true(op->idempotency_required && op->body_required);
@@ -190,7 +191,7 @@ static void test_operations(void **state)
 
     op = operation(api, "wellKnown");
     assert_false(op->authenticated);
-    assert_int_equal(op->n_permissions, 0);
+    assert_int_equal(op->n_alternatives, 0);
     assert_string_equal(op->service, "docs");
     assert_string_equal(op->version, "");
     assert_int_equal(op->n_bodies, 0);
@@ -200,7 +201,7 @@ static void test_operations(void **state)
 
     op = operation(api, "getStory"); /* security of the file */
     assert_true(op->authenticated);
-    assert_string_equal(op->permissions[0], "story:read");
+    assert_string_equal(op->alternatives[0].permissions[0], "story:read");
     assert_int_equal(op->n_params, 1); /* of the path */
 
     assert_int_equal(api->n_services, 2);
@@ -271,9 +272,11 @@ static const struct {
     {"x-service: story\n", "", "x-service must name the service"},
     {"x-service: story", "x-service: Story Service", "x-service must name the service"},
     {"security: [{bearer: [story:read]}]\n", "", "security must be"},
-    {"security: [{bearer: [story:read]}]", "security: [{bearer: [story:read]}, {bearer: []}]", "4: security must be"},
+    {"security: [{bearer: [story:read]}]", "security: [{bearer: [story:read]}, {bearer: []}]",
+     "4: security must have alternatives of different kinds"},
     {"security: [{bearer: [story:read]}]", "security: [{}]", "4: security must be"},
-    {"security: [{bearer: [story:read]}]", "security: [{apiKey: []}]", "4: security must be"},
+    {"security: [{bearer: [story:read]}]", "security: [{apiKey: []}]",
+     "4: security must name known schemes; apiKey: there is no such"},
     {"[story:create, story:read]", "[create]", "9: the permission create must have the form resource:action"},
     {"[story:create, story:read]", "['story:']", "9: the permission story: must"},
     {"[story:create, story:read]", "[Story:Create]", "9: the permission Story:Create must"},

@@ -295,6 +295,21 @@ sub revoke {
     redis('PUBLISH', 'st:edge', $JSON->encode({kind => 'session', sessionId => $session, until => int(time + 600)}));
 }
 
+# An API key: what Redis knows of it, by the SHA-256 of its text; and one that has been removed.
+sub set_key {
+    my ($text, %key) = @_;
+    my $hash = Digest::SHA::sha256_hex($text);
+    redis('HSET', 'st:edge:keys', $hash, $JSON->encode(\%key));
+    redis('PUBLISH', 'st:edge', $JSON->encode({kind => 'key', hash => $hash, %key}));
+}
+
+sub remove_key {
+    my ($text) = @_;
+    my $hash = Digest::SHA::sha256_hex($text);
+    redis('HDEL', 'st:edge:keys', $hash);
+    redis('PUBLISH', 'st:edge', $JSON->encode({kind => 'key-gone', hash => $hash}));
+}
+
 # --- another HTTP server ---
 
 # Answers every request with the file's bytes: a whole HTTP answer, read each time; "-" hangs up, "" never answers. The

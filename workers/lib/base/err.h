@@ -12,6 +12,7 @@
     X(CREDENTIALS, 401, "invalid_credentials", "The credentials are not accepted")                                     \
     X(PAYMENT, 402, "payment_required", "A payment is required")                                                       \
     X(FORBIDDEN, 403, "forbidden", "The permission is missing")                                                        \
+    X(CSRF, 403, "csrf", "The request does not come from a page of this site")                                         \
     X(NOT_FOUND, 404, "not_found", "There is no such thing here")                                                      \
     X(METHOD, 405, "method_not_allowed", "The method is not allowed here")                                             \
     X(CONFLICT, 409, "conflict", "The state of the thing does not allow this")                                         \

@@ -97,6 +97,7 @@ static struct st_api *finish(struct st_api_reader *r, json_t *document)
     api->operations = r->operations;
     api->n_operations = r->n_operations;
     api->services = sorted_names(r->arena, r->services, &api->n_services);
+    api->schemes = r->schemes;
     api->permissions = sorted_names(r->arena, r->permissions, &api->n_permissions);
     api->document = document;
     api->root = r->root;

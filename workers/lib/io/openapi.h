@@ -143,16 +143,37 @@ struct st_api_cache {
     int n_vary;
 };
 
+/*
+ * How people are known: `bearer` (http bearer, oauth2, openIdConnect: an access token in Authorization), a cookie that
+ * holds such a token (apiKey in cookie, named __Host-…), a key in a header (apiKey in header).
+ */
+enum st_api_scheme_kind { ST_SCHEME_BEARER, ST_SCHEME_COOKIE, ST_SCHEME_KEY, ST_SCHEME_KINDS };
+struct st_api_scheme {
+    const char *name;
+    enum st_api_scheme_kind kind;
+    const char *param; /* name of the header or cookie, "" for bearer */
+    struct st_api_scheme *next;
+};
+
+/* All of the schemes together (at most a token and a key), and all of the permissions. No scheme: anybody. */
+enum { ST_API_SCHEMES = 2, ST_API_ALTERNATIVES = 8 };
+struct st_api_alternative {
+    const struct st_api_scheme *schemes[ST_API_SCHEMES];
+    int n_schemes;
+    const char **permissions;
+    int n_permissions;
+};
+
 struct st_api_operation {
     int index; /* 0 … n-1 over all contracts */
     const char *id;
     enum st_api_method method;
-    const char *path;               /* template: /v1/stories/{storyId} */
-    const char *service;            /* x-service of the operation, else of the file */
-    const char *version;            /* "v1", from the path, or "" */
-    bool authenticated;             /* security names the scheme `bearer`; `security: []` is public */
-    const char *const *permissions; /* all of them are needed */
-    int n_permissions;
+    const char *path;                              /* template: /v1/stories/{storyId} */
+    const char *service;                           /* x-service of the operation, else of the file */
+    const char *version;                           /* "v1", from the path, or "" */
+    const struct st_api_alternative *alternatives; /* of `security`, in its order; none: public */
+    int n_alternatives;
+    bool authenticated; /* nobody is admitted without credentials */
     const struct st_api_limit *limits;
     int n_limits;
     const struct st_api_param *params; /* path-level parameters included */
@@ -184,7 +205,8 @@ struct st_api {
     int n_operations;
     const char *const *services; /* distinct x-service names, sorted */
     int n_services;
-    const char *const *permissions; /* distinct permissions, sorted */
+    const struct st_api_scheme *schemes; /* those that operations name, as a list */
+    const char *const *permissions;      /* distinct permissions, sorted */
     int n_permissions;
     json_t *document; /* all contracts merged into one OpenAPI document, for /openapi.json; its owner may add to it */
     struct st_api_node *root;

@@ -4,8 +4,8 @@
  * Inside of the contract reader; only openapi*.c include this.
  *
  * Reading: openapi.c loads, openapi_files.c brings several files together, openapi_shape.c knows which members OpenAPI
- * has, openapi_operation.c reads one operation, openapi_param.c its parameters, openapi_media.c its bodies,
- * openapi_ext.c its x- members, openapi_transform.c those that serve one version of the API by another,
+ * has, openapi_operation.c, openapi_security.c reads one operation, openapi_param.c its parameters, openapi_media.c its
+ * bodies, openapi_ext.c its x- members, openapi_transform.c those that serve one version of the API by another,
  * openapi_merge.c makes one document of all.
  * Requests: openapi_path.c and openapi_route.c check the path and find the operation, openapi_values.c makes values of
  * text, openapi_request.c checks parameters and body, openapi_stream.c bodies that pass by.
@@ -30,6 +30,7 @@ struct st_api_reader {
     json_t *paths;                  /* path -> "file:line" */
     json_t *limits;                 /* name of a limit -> its definition */
     json_t *services, *permissions; /* sets: name -> true */
+    struct st_api_scheme *schemes;  /* that operations name */
     json_t *security;               /* operationId -> its security */
     struct st_api_link *links;      /* every x-operation-of */
     struct st_api_operation *operations;
@@ -84,6 +85,9 @@ const json_t *st_contract_schema_member(struct st_contract *c, const json_t *sch
 bool st_contract_read_type(struct st_contract *c, const json_t *schema, struct st_api_type *ret);
 /* style and explode of a parameter, or of a form's encoding, whose place and type are known. json may be NULL. */
 void st_contract_read_style(struct st_contract *c, const json_t *json, const char *at, struct st_api_param *p);
+
+/* security of an operation, or of its file. */
+void st_contract_read_security(struct st_contract *c, const json_t *json, const char *at, struct st_api_operation *op);
 
 /* Parameters of the operation at `at` and of its path at `item_at`. */
 void st_contract_read_params(struct st_contract *c, const json_t *item, const char *item_at, const json_t *json,

@@ -1,7 +1,7 @@
 /* Reads one path of a contract: its template, and each operation. */
 #include "io/openapi_impl.h"
 
-enum { MAX_PERMISSIONS = 16, MAX_SERVICE = 32 };
+enum { MAX_SERVICE = 32 };
 
 const char *const st_api_method_names[ST_METHODS] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
 
@@ -102,45 +102,6 @@ static const char *version_of(struct st_arena *a, const char *path)
     return version ? st_strndup(a, path + 1, n + 1) : "";
 }
 
-/* resource:action */
-static bool is_permission(struct st_arena *a, const char *s)
-{
-    static const char characters[] = ST_LOWER ST_DIGITS "_-";
-    const char *colon = s ? strchr(s, ':') : NULL;
-    return colon && st_contract_is_name(st_strndup(a, s, (size_t)(colon - s)), characters, 64) &&
-           st_contract_is_name(colon + 1, characters, 64);
-}
-
-static void read_security(struct st_contract *c, const json_t *json, const char *at, struct st_api_operation *op)
-{
-    const json_t *security = json_object_get(json, "security");
-    at = security ? st_json_pointer(c->r->arena, at, "security") : "/security";
-    if (!security)
-        security = json_object_get(c->yaml.root, "security");
-    if (json_is_array(security) && json_array_size(security) == 0)
-        return; /* public */
-    const json_t *list = json_object_get(json_array_get(security, 0), "bearer");
-    if (json_array_size(security) != 1 || json_object_size(json_array_get(security, 0)) != 1 || !json_is_array(list) ||
-        json_array_size(list) > MAX_PERMISSIONS) {
-        st_contract_mistake(c, at, "security must be [{bearer: [permission, …]}], or [] for a public operation");
-        return;
-    }
-    const char **permissions = st_new_n(c->r->arena, const char *, json_array_size(list));
-    size_t i;
-    json_t *permission;
-    json_array_foreach ((json_t *)list, i, permission) {
-        permissions[i] = json_string_value(permission);
-        if (!is_permission(c->r->arena, permissions[i]))
-            st_contract_mistake(c, at, "the permission %.80s must have the form resource:action",
-                                permissions[i] ? permissions[i] : "");
-        else
-            json_object_set_new(c->r->permissions, permissions[i], json_true());
-    }
-    op->authenticated = true;
-    op->permissions = permissions;
-    op->n_permissions = (int)i;
-}
-
 static void read_responses(struct st_contract *c, const json_t *json, const char *at)
 {
     const json_t *responses = json_object_get(json, "responses");
@@ -212,7 +173,7 @@ void st_contract_read_path(struct st_contract *c, const char *path, const json_t
         st_contract_read_params(c, item, item_at, json, at, &t, &op);
         st_contract_read_body(c, json, at, &op);
         read_responses(c, json, at);
-        read_security(c, json, at, &op);
+        st_contract_read_security(c, json, at, &op);
         st_contract_read_extensions(c, json, at, &op);
         st_contract_read_transforms(c, json, at, &op);
         st_contract_read_public(c, json, at, &op);

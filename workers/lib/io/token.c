@@ -106,7 +106,7 @@ static int check_claims(const struct st_token_rule *rule, const json_t *claims, 
         !exp)
         return refuse("exp, nbf or iat is not a date", ret_why);
     if (exp + rule->leeway_s <= now)
-        return refuse("the token has expired", ret_why);
+        return refuse(ST_TOKEN_EXPIRED, ret_why);
     if (nbf > now + rule->leeway_s)
         return refuse("the token is not valid yet", ret_why);
     if (rule->issuer && !st_streq(json_string_value(json_object_get(claims, "iss")), rule->issuer))

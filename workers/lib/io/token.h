@@ -14,6 +14,7 @@ enum { ST_TOKEN_MAX = 8 * 1024 };
 
 /* The token names a key that is not there: a newer key set may have it. */
 #define ST_TOKEN_UNKNOWN_KEY "unknown key"
+#define ST_TOKEN_EXPIRED     "the token has expired"
 
 /*
  * The key is the one that has the token's kid and alg. A token without a kid is taken when exactly one key has its alg.
