@@ -403,11 +403,11 @@ static char *init_main_conf(ngx_conf_t *cf, void *data)
     if (!conf->realm.data)
         conf->realm = ngx_http_api_str("api");
     if (conf->leeway > LEEWAY_MAX_S) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"api_jwt_leeway\" is more than %d seconds", LEEWAY_MAX_S);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"api_jwt_leeway\" is more than %d seconds", LEEWAY_MAX_S);
         return NGX_CONF_ERROR;
     }
     if (strpbrk((const char *)conf->realm.data, "\"\\\r\n")) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"api_realm\" stands in a header, in quotes: it may not have any");
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"api_realm\" stands in a header, in quotes: it may not have any");
         return NGX_CONF_ERROR;
     }
     conf->rule.issuer = conf->issuer.len ? (const char *)conf->issuer.data : NULL;

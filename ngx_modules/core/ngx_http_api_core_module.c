@@ -354,13 +354,13 @@ static char *load_contracts(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf)
         return NGX_CONF_ERROR;
     }
     if (amcf->api->n_permissions > NGX_HTTP_API_PERMISSIONS || amcf->api->n_services > NGX_HTTP_API_SERVICES) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "the contracts name more than %d permissions or %d services",
-                      NGX_HTTP_API_PERMISSIONS, NGX_HTTP_API_SERVICES);
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "the contracts name more than %d permissions or %d services",
+                           NGX_HTTP_API_PERMISSIONS, NGX_HTTP_API_SERVICES);
         return NGX_CONF_ERROR;
     }
     init_operations(amcf);
     if (amcf->title.len && !st_utf8_valid((char *)amcf->title.data, amcf->title.len)) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"api_title\" is not UTF-8");
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"api_title\" is not UTF-8");
         return NGX_CONF_ERROR;
     }
     if (amcf->title.len)
@@ -379,7 +379,7 @@ static char *init_main_conf(ngx_conf_t *cf, void *conf)
     if (!amcf->files.nelts)
         return NGX_CONF_OK;
     if (!amcf->signing_key.len) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"api_contracts\" needs \"api_signing_key_file\"");
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"api_contracts\" needs \"api_signing_key_file\"");
         return NGX_CONF_ERROR;
     }
     if (load_contracts(cf, amcf) != NGX_CONF_OK)

@@ -343,7 +343,7 @@ static char *init_main_conf(ngx_conf_t *cf, void *data)
     ngx_http_api_limit_conf_t *conf = data;
     const ngx_http_api_main_conf_t *amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_api_core_module);
     if (conf->share == 1 && !amcf->redis.len) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"api_limit_share\" needs \"api_redis\"");
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"api_limit_share\" needs \"api_redis\"");
         return NGX_CONF_ERROR;
     }
     ngx_conf_init_value(conf->share, amcf->redis.len > 0);

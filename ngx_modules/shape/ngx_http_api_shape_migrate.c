@@ -375,7 +375,7 @@ char *ngx_http_api_set_shadow(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 static char *mistake(ngx_conf_t *cf, const char *directive, const char *name, const char *what)
 {
-    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "\"%s %s\": %s", directive, name, what);
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%s %s\": %s", directive, name, what);
     return NGX_CONF_ERROR;
 }
 

@@ -53,6 +53,7 @@ sub setting {
     my ($fine, $text) = $edge->check;
     ok !$fine, "$what is refused";
     like $text, $says, "$what: the reason" or diag $text;
+    like $text, qr/\.(?:conf|yaml):\d+/, "$what: file and line" or diag $text;
 }
 
 Storytelling::Edge::write_file("$dir/short.key", "short\n");
