@@ -28,6 +28,7 @@ char *ngx_http_api_set_fallback(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_api_set_migrate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_api_set_shadow(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_api_plan(ngx_conf_t *cf, const struct st_api *api);
+bool ngx_http_api_shadows(ngx_conf_t *cf); /* is anything in shadow? */
 
 char *ngx_http_api_cors_origin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 

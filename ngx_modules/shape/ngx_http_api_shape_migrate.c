@@ -439,6 +439,12 @@ char *ngx_http_api_plan(ngx_conf_t *cf, const struct st_api *api)
     return plan_moves(cf, conf, api) == NGX_CONF_OK ? plan_watches(cf, conf, api) : NGX_CONF_ERROR;
 }
 
+bool ngx_http_api_shadows(ngx_conf_t *cf)
+{
+    const main_conf_t *conf = ngx_http_conf_get_module_main_conf(cf, ngx_http_api_shape_module);
+    return conf->watches.nelts > 0;
+}
+
 void ngx_http_api_shadow_filter(void)
 {
     next_header_filter = ngx_http_top_header_filter;

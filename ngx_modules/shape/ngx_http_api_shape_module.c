@@ -96,13 +96,23 @@ static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 static ngx_int_t init(ngx_conf_t *cf)
 {
     const ngx_http_api_main_conf_t *amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_api_core_module);
+    bool caches = false, transforms = false;
     if (!amcf->api)
         return NGX_OK;
     if (ngx_http_api_plan(cf, amcf->api) != NGX_CONF_OK)
         return NGX_ERROR;
+    for (int i = 0; i < amcf->api->n_operations; i++) {
+        const struct st_api_operation *op = &amcf->api->operations[i];
+        caches |= op->cache != NULL;
+        transforms |= op->of || op->request || op->response;
+    }
+    /* The last one that is added runs first, and only what is used is added: they see every answer. */
     ngx_http_api_cors_filter();
-    ngx_http_api_cache_filter(); /* what is kept has been transformed: this one runs later */
-    ngx_http_api_transform_filter();
-    ngx_http_api_shadow_filter();
+    if (caches)
+        ngx_http_api_cache_filter();
+    if (transforms)
+        ngx_http_api_transform_filter();
+    if (ngx_http_api_shadows(cf))
+        ngx_http_api_shadow_filter();
     return NGX_OK;
 }

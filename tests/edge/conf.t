@@ -135,7 +135,7 @@ is $login->{metadata}{uri}, '/v1/auth/login', 'uri';
 is $login->{metadata}{status}, 200, 'status';
 is $login->{metadata}{upstream}, 'identity', 'upstream';
 ok $login->{metadata}{durationMs} >= 0, 'duration';
-my ($listed) = grep { $_->{metadata}{operation} eq 'listStories' } @all;
+my ($listed) = grep { $_->{metadata}{operation} eq 'listStories' && $_->{metadata}{status} == 200 } @all;
 is $listed->{userId}, 'user-1', 'userId';
 my ($large) = grep { $_->{metadata}{status} == 413 } @all;
 is_deeply [@$large{qw(level)}, @{$large->{metadata}}{qw(method uri)}], ['warning', 'POST', '/v1/stories'], 'an error keeps its method and path';
