@@ -667,9 +667,34 @@ static void test_long_names_are_cut(void **state)
     assert_true(st_utf8_valid(errors.list[0].pointer, strlen(errors.list[0].pointer)));
 }
 
+static void test_one_compiler(void **state)
+{
+    (void)state;
+    const char *why = NULL, *at = NULL;
+    const struct st_schema *a = NULL, *b = NULL, *again = NULL;
+    json_t *document;
+    static const char text[] = "{\"a\":{\"items\":{\"$ref\":\"#/b\"}},\"b\":{\"type\":\"integer\"},"
+                               "\"c\":{\"$ref\":\"#/d\"},\"d\":{\"anyOf\":[{\"$ref\":\"#/c\"}]}}";
+    assert_int_equal(st_json_parse(&arena, text, strlen(text), ST_JSON_DEPTH, &document, &why), 0);
+    struct st_compiler *c = st_schema_compiler(&arena, document);
+    assert_int_equal(st_schema_compile_with(c, "/a", &a, &at, &why), 0);
+    assert_int_equal(st_schema_compile_with(c, "/b", &b, &at, &why), 0);
+    assert_int_equal(st_schema_compile_with(c, "/b", &again, &at, &why), 0);
+    assert_ptr_equal(b, again);
+    struct st_schema_errors errors;
+    json_t *list = st_json_keep(&arena, json_pack("[is]", 1, "x"));
+    assert_int_equal(st_schema_check(a, list, &arena, &errors), ST_E_INVALID);
+    assert_string_equal(errors.list[0].pointer, "/1");
+    assert_int_equal(st_schema_compile_with(c, "/c", &again, &at, &why), ST_E_INVALID);
+    assert_non_null(strstr(why, "refers to itself"));
+    assert_int_equal(st_schema_compile_with(c, "/nothing", &again, &at, &why), ST_E_INVALID);
+    assert_int_equal(st_schema_compile_with(c, "/a", &again, &at, &why), 0);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_one_compiler, teardown),
         cmocka_unit_test_teardown(test_any_value, teardown),
         cmocka_unit_test_teardown(test_numbers, teardown),
         cmocka_unit_test_teardown(test_strings, teardown),

@@ -1,7 +1,7 @@
 /* Which members OpenAPI's objects have: whatever a contract says beyond that is refused. */
 #include "io/openapi_impl.h"
 
-enum kind { TEXT, FLAG, ANY, OBJECT, LIST, MAP, SCHEMA, SCHEMAS, REFUSED };
+enum kind { TEXT, TEXTS, FLAG, ANY, OBJECT, LIST, MAP, SCHEMA, SCHEMAS, REFUSED };
 
 struct shape {
     const char *what;    /* "a parameter" */
@@ -19,10 +19,43 @@ struct member {
 
 static const char NO_SERVERS[] = "servers stand in the whole file only; x-service says who answers";
 
+static const struct shape external_docs = {
+    "externalDocs",
+    NULL,
+    (const struct member[]){
+        {.name = "url", .kind = TEXT, .required = true}, {.name = "description", .kind = TEXT}, {.name = NULL}},
+};
+
+static const struct shape tag = {
+    "a tag",
+    NULL,
+    (const struct member[]){{.name = "name", .kind = TEXT, .required = true},
+                            {.name = "description", .kind = TEXT},
+                            {.name = "externalDocs", .kind = OBJECT, .shape = &external_docs},
+                            {.name = NULL}},
+};
+
+static const struct shape contact = {
+    "contact",
+    NULL,
+    (const struct member[]){
+        {.name = "name", .kind = TEXT}, {.name = "url", .kind = TEXT}, {.name = "email", .kind = TEXT}, {.name = NULL}},
+};
+
+static const struct shape license = {
+    "license",
+    NULL,
+    (const struct member[]){{.name = "name", .kind = TEXT, .required = true},
+                            {.name = "identifier", .kind = TEXT},
+                            {.name = "url", .kind = TEXT},
+                            {.name = NULL}},
+};
+
 static const struct shape media = {
     "a media type",
     NULL,
     (const struct member[]){{.name = "schema", .kind = SCHEMA},
+                            {.name = "encoding", .kind = ANY},
                             {.name = "example", .kind = ANY},
                             {.name = "examples", .kind = ANY},
                             {.name = NULL}},
@@ -55,7 +88,10 @@ static const struct shape header = {
     (const struct member[]){{.name = "description", .kind = TEXT},
                             {.name = "required", .kind = FLAG},
                             {.name = "deprecated", .kind = FLAG},
+                            {.name = "style", .kind = TEXT},
+                            {.name = "explode", .kind = FLAG},
                             {.name = "schema", .kind = SCHEMA},
+                            {.name = "content", .kind = MAP, .shape = &media},
                             {.name = "example", .kind = ANY},
                             {.name = "examples", .kind = ANY},
                             {.name = NULL}},
@@ -105,8 +141,8 @@ static const struct shape operation = {
     (const struct member[]){{.name = "operationId", .kind = TEXT, .required = true},
                             {.name = "summary", .kind = TEXT},
                             {.name = "description", .kind = TEXT},
-                            {.name = "tags", .kind = ANY},
-                            {.name = "externalDocs", .kind = ANY},
+                            {.name = "tags", .kind = TEXTS},
+                            {.name = "externalDocs", .kind = OBJECT, .shape = &external_docs},
                             {.name = "deprecated", .kind = FLAG},
                             {.name = "parameters", .kind = LIST, .shape = &parameter},
                             {.name = "requestBody", .kind = OBJECT, .shape = &request_body},
@@ -172,8 +208,8 @@ static const struct shape info = {
                             {.name = "summary", .kind = TEXT},
                             {.name = "description", .kind = TEXT},
                             {.name = "termsOfService", .kind = TEXT},
-                            {.name = "contact", .kind = ANY},
-                            {.name = "license", .kind = ANY},
+                            {.name = "contact", .kind = OBJECT, .shape = &contact},
+                            {.name = "license", .kind = OBJECT, .shape = &license},
                             {.name = NULL}},
 };
 
@@ -197,8 +233,8 @@ static const struct shape document = {
                             {.name = "webhooks", .kind = ANY},
                             {.name = "components", .kind = OBJECT, .shape = &components},
                             {.name = "security", .kind = ANY},
-                            {.name = "tags", .kind = ANY},
-                            {.name = "externalDocs", .kind = ANY},
+                            {.name = "tags", .kind = LIST, .shape = &tag},
+                            {.name = "externalDocs", .kind = OBJECT, .shape = &external_docs},
                             {.name = "x-service", .kind = TEXT},
                             {.name = NULL}},
 };
@@ -230,6 +266,17 @@ static void check_list(struct st_contract *c, const json_t *json, const char *po
         check_object(c, value, st_printf(c->r->arena, "%s/%zu", pointer, i), m->shape);
 }
 
+static void check_texts(struct st_contract *c, const json_t *json, const char *pointer, const struct member *m)
+{
+    size_t i;
+    json_t *value;
+    bool texts = json_is_array(json);
+    json_array_foreach ((json_t *)json, i, value)
+        texts = texts && json_is_string(value);
+    if (!texts)
+        st_contract_mistake(c, pointer, "%s must be a list of strings", m->name);
+}
+
 static void check_member(struct st_contract *c, const json_t *json, const char *pointer, const struct member *m)
 {
     switch (m->kind) {
@@ -237,6 +284,7 @@ static void check_member(struct st_contract *c, const json_t *json, const char *
         if (!json_is_string(json))
             st_contract_mistake(c, pointer, "%s must be a string", m->name);
         break;
+    case TEXTS: check_texts(c, json, pointer, m); break;
     case FLAG:
         if (!json_is_boolean(json))
             st_contract_mistake(c, pointer, "%s must be true or false", m->name);

@@ -137,7 +137,7 @@ int st_schema_compile_with(struct st_compiler *c, const char *pointer, const str
     for (; !r && c->n_measured < c->n_nodes; c->n_measured++)
         r = measure(c, c->nodes[c->n_measured], 0);
     if (r < 0) {
-        c->depth = 0;
+        c->n_measured = c->n_nodes; /* the mistake is told; it is not that of the schemas to come */
         *ret_pointer = c->pointer;
         *ret_why = c->why;
         return r;
