@@ -241,7 +241,7 @@ static void test_limits_by_other_things(void **state)
         int64_t cost;
         double share;
     } cases[] = {
-        {"by: key, cost: 3", NULL, ST_BY_KEY, 3, 0},
+        {"by: user, cost: 3", NULL, ST_BY_USER, 3, 0},
         {"by: tier", NULL, ST_BY_TIER, 1, 0},
         {"by: 'header:x-tenant'", "x-tenant", ST_BY_HEADER, 1, 0},
         {"by: 'variable:binary_remote_addr'", "binary_remote_addr", ST_BY_VARIABLE, 1, 0},
@@ -319,6 +319,7 @@ static const struct {
     {"by: user", "by: 'variable:$host'", "11: by: variable: wants the name"},
     {"by: user", "by: 'variable:cookie_user'", "11: by: variable:cookie_user would count"},
     {"by: user", "by: 'variable:http_authorization'", "11: by: variable:http_authorization would count"},
+    {"by: user", "by: key", "11: a limit by key on an operation that takes no API key would count nobody"},
     {"by: user", "by: [user]", "11: by must be user, address,"},
     {"by: user", "by: user, cost: 4", "11: cost 4 is more than a burst of the limit"},
     {"by: user", "by: user, cost: 0", "11: cost must be an integer of 1 or more"},

@@ -119,6 +119,15 @@ static void read_variable(struct st_contract *c, const char *at, const struct st
                             limit->of);
 }
 
+static bool takes_keys(const struct st_api_operation *op)
+{
+    for (int i = 0; i < op->n_alternatives; i++)
+        for (int k = 0; k < op->alternatives[i].n_schemes; k++)
+            if (op->alternatives[i].schemes[k]->kind == ST_SCHEME_KEY)
+                return true;
+    return false;
+}
+
 static void read_by(struct st_contract *c, const json_t *json, const char *at, const struct st_api_operation *op,
                     struct st_api_limit *limit)
 {
@@ -140,6 +149,8 @@ static void read_by(struct st_contract *c, const json_t *json, const char *at, c
         read_variable(c, at, op, limit);
     else if (i != ST_BY_ADDRESS && !op->authenticated)
         st_contract_mistake(c, at, "a limit by %s on an operation without security would count nobody", names[i]);
+    else if (i == ST_BY_KEY && !takes_keys(op))
+        st_contract_mistake(c, at, "a limit by key on an operation that takes no API key would count nobody");
 }
 
 static void read_cost(struct st_contract *c, const json_t *json, const char *at, struct st_api_limit *limit)
