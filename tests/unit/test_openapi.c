@@ -418,6 +418,7 @@ static const struct {
     {"x-service: story", "servers: [{url: '//host/v1'}]\nx-service: story", "3: url must be https://host or a path"},
     {"x-service: story", "servers: [{url: /a}, {url: /b}]\nx-service: story", "3: all servers must have the same path"},
     {"x-service: story", "servers: [{url: /a, variables: {}}]\nx-service: story", "3: a server has no variables here"},
+    {"x-service: story", "\"x\\nname\": 1\nx-service: story", "3: x?name is not a known member of a contract"},
     {"x-service: story", "tags: [a]\nx-service: story", "3: a tag must be an object"},
     {"x-service: story", "externalDocs: {}\nx-service: story", "3: url is missing in externalDocs"},
     {"operationId: myStories", "operationId: myStories\n      tags: [1]", "tags must be a list of strings"},

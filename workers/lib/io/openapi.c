@@ -3,9 +3,13 @@
 
 enum { WHY_MAX = 64 * 1024 };
 
-/* Each line once: a component that is wrong is met by every operation that uses it. */
-static void tell(struct st_api_reader *r, const char *line)
+/* Each line once: a component that is wrong is met by every operation that uses it. One line, whatever it quotes. */
+static void tell(struct st_api_reader *r, const char *text)
 {
+    char *line = st_strdup(r->arena, text);
+    for (char *p = line; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '?';
     if (json_object_get(r->told, line))
         return;
     json_object_set_new(r->told, line, json_true());
