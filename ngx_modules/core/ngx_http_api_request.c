@@ -64,6 +64,7 @@ enum variable_e {
     VAR_CACHE,
     VAR_SHADOW,
     VAR_DECISION,
+    VAR_SCHEME,
 };
 
 static const struct {
@@ -91,6 +92,7 @@ static const struct {
     {ngx_string("api_cache"), VAR_CACHE},
     {ngx_string("api_shadow"), VAR_SHADOW},
     {ngx_string("api_decision"), VAR_DECISION},
+    {ngx_string("api_scheme"), VAR_SCHEME},
 };
 
 u_char *ngx_http_api_decimal(u_char *p, int64_t n)
@@ -119,6 +121,20 @@ static ngx_str_t timestamp(ngx_http_request_t *r)
     return (ngx_str_t){ST_TIME_LEN - 1, p};
 }
 
+/* The names of the schemes by which somebody was identified, with "+" between them. */
+static ngx_str_t scheme(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx)
+{
+    const struct st_api_operation *op = ctx->match.operation;
+    if (!op || !ctx->identified || (int)ctx->alternative >= op->n_alternatives)
+        return (ngx_str_t)ngx_null_string;
+    const struct st_api_alternative *alt = &op->alternatives[ctx->alternative];
+    if (alt->n_schemes < 2)
+        return ngx_http_api_str(alt->n_schemes ? alt->schemes[0]->name : "");
+    const char *first = alt->schemes[0]->name, *second = alt->schemes[1]->name;
+    u_char *p = ngx_pnalloc(r->pool, strlen(first) + strlen(second) + 1);
+    return (ngx_str_t){p ? (size_t)(ngx_sprintf(p, "%s+%s", first, second) - p) : 0, p};
+}
+
 /* What of the record may be told before the request is admitted: names for the log, nothing a service would trust. */
 static ngx_str_t value_of(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, enum variable_e what)
 {
@@ -134,6 +150,7 @@ static ngx_str_t value_of(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, 
     case VAR_TIER: return ctx->identity.tier;
     case VAR_KEY: return ctx->identity.key;
     case VAR_LIMIT_STATUS: return ctx->limit_status;
+    case VAR_SCHEME: return scheme(r, ctx);
     case VAR_DECISION: return ngx_http_api_str(ctx->decision ? ctx->decision : "");
     case VAR_CACHE: return ngx_http_api_cache_verdict(ctx);
     case VAR_BREAKER: return ngx_http_api_str(ctx->breaker ? ctx->breaker : "");

@@ -124,7 +124,7 @@ is json($r->{body})->{code}, 'too_large', 'a problem says so';
 
 # --- the log ---
 my @lines = ();
-wait_for(sub { @lines = grep { /"status":413/ } split /\n/, Storytelling::Nginx::slurp("$var/log/edge.access.log"); @lines });
+wait_for(sub { @lines = split /\n/, Storytelling::Nginx::slurp("$var/log/edge.access.log"); grep({ /"status":413/ } @lines) && grep { /"userId":"user-1"/ } @lines });
 my @all = map { json($_) // "broken: $_" } split /\n/, Storytelling::Nginx::slurp("$var/log/edge.access.log");
 is_deeply [grep { !ref } @all], [], 'every line of the access log is JSON';
 my ($login) = grep { $_->{metadata}{operation} eq 'login' && $_->{metadata}{method} eq 'POST' } @all;
@@ -135,8 +135,9 @@ is $login->{metadata}{uri}, '/v1/auth/login', 'uri';
 is $login->{metadata}{status}, 200, 'status';
 is $login->{metadata}{upstream}, 'identity', 'upstream';
 ok $login->{metadata}{durationMs} >= 0, 'duration';
-my ($listed) = grep { $_->{metadata}{operation} eq 'listStories' && $_->{metadata}{status} == 200 } @all;
+my ($listed) = grep { $_->{metadata}{operation} eq 'listStories' && $_->{userId} } @all;
 is $listed->{userId}, 'user-1', 'userId';
+is $listed->{metadata}{scheme}, 'bearer', 'and by what';
 my ($large) = grep { $_->{metadata}{status} == 413 } @all;
 is_deeply [@$large{qw(level)}, @{$large->{metadata}}{qw(method uri)}], ['warning', 'POST', '/v1/stories'], 'an error keeps its method and path';
 curl('/v1/nothing?token=secret-in-the-query');

@@ -10,7 +10,7 @@ Storytelling::Edge::echo('echo');
 mkdir Storytelling::Edge::dir() . '/tmp';
 my @with = (workers => 2, server => 'client_header_timeout 300ms; api_body_timeout 300ms; access_log logs/a.log b;' . Storytelling::Edge::server_config(),
     state => Storytelling::Edge::state_file(revoked => {gone => {value => '', until => time + 600}}),
-    http => 'log_format b "$status $api_refused $api_operation $api_decision $request_uri";');
+    http => 'log_format b "$status $api_refused $api_operation $api_scheme $api_decision $request_uri";');
 my $edge = $E->nginx(@with);
 mkdir "$edge->{dir}/nginx/logs";
 $edge->start or die $edge->error_log;
@@ -45,6 +45,7 @@ for my $case (
     ['method',      405, PUT  => '/v1/free', ''],
     ['credentials', 401, GET  => '/v1/me'],
     ['token',       401, GET  => '/v1/me', undef, 'Authorization: Bearer a.b.c'],
+    ['expired',     401, GET  => '/v1/me', undef, bearer(exp => int(time) - 100, jti => 'late')],
     ['revoked',     401, GET  => '/v1/me', undef, bearer(sid => 'gone')],
     ['parameters',  400, GET  => '/v1/things?limit=0', undef, bearer()],
     ['parameters',  400, POST => '/v1/keyed', ''],
@@ -80,8 +81,8 @@ for my $case (
     is_deeply grown_with('rbac_total{decision="allow"}', 3), {'rbac_total{decision="allow"}' => 3}, 'who may, may';
 }
 my $log = Storytelling::Nginx::slurp("$edge->{dir}/nginx/logs/a.log");
-like $log, qr{^403 permission deleteThing deny /v1/things/a$}m, 'the access log has the cause and the decision';
-like $log, qr{^200  getFree  /v1/free$}m, 'or none';
+like $log, qr{^403 permission deleteThing bearer deny /v1/things/a$}m, 'the access log has the cause, the scheme and the decision';
+like $log, qr{^200  getFree   /v1/free$}m, 'or none';
 unlike $log, qr/Bearer|eyJ/, 'and no secret';
 
 # --- requests ---
