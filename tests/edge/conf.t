@@ -124,7 +124,7 @@ is json($r->{body})->{code}, 'too_large', 'a problem says so';
 
 # --- the log ---
 my @lines = ();
-wait_for(sub { @lines = split /\n/, Storytelling::Nginx::slurp("$var/log/edge.access.log"); grep({ /"status":413/ } @lines) && grep { /"userId":"user-1"/ } @lines });
+wait_for(sub { @lines = split /\n/, Storytelling::Nginx::slurp("$var/log/edge.access.log"); grep({ /"status":413/ } @lines) && grep { /"userId":"user-1".*"operation":"listStories"/ } @lines });
 my @all = map { json($_) // "broken: $_" } split /\n/, Storytelling::Nginx::slurp("$var/log/edge.access.log");
 is_deeply [grep { !ref } @all], [], 'every line of the access log is JSON';
 my ($login) = grep { $_->{metadata}{operation} eq 'login' && $_->{metadata}{method} eq 'POST' } @all;
