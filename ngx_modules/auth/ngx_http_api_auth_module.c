@@ -351,7 +351,8 @@ ngx_int_t ngx_http_api_auth_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
                 rc = by_key(r, ctx);
         }
     }
-    ctx->identified = rc == NGX_OK && alt->n_schemes;
+    if (rc == NGX_OK) /* else the request may have gone with its refusal */
+        ctx->identified = alt->n_schemes > 0;
     return rc;
 }
 
