@@ -121,15 +121,6 @@ int64_t ngx_http_api_duration_ms(const ngx_http_request_t *r)
     return ngx_max(ms, 0);
 }
 
-/* PASSED, REJECTED, REJECTED_DRY_RUN: no two have the same length. */
-static void count_limits(const ngx_http_api_zone_t *z, const ngx_str_t *status)
-{
-    if (status->len)
-        ngx_http_api_count(z, status->len == sizeof("PASSED") - 1     ? NGX_HTTP_API_N_LIMIT_PASSED
-                              : status->len == sizeof("REJECTED") - 1 ? NGX_HTTP_API_N_LIMIT_REJECTED
-                                                                      : NGX_HTTP_API_N_LIMIT_DRY_RUN);
-}
-
 ngx_int_t ngx_http_api_log_handler(ngx_http_request_t *r)
 {
     const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
@@ -144,8 +135,6 @@ ngx_int_t ngx_http_api_log_handler(ngx_http_request_t *r)
     (void)ngx_atomic_fetch_add(&cell->statuses[status_index(status)], 1);
     if (ms)
         (void)ngx_atomic_fetch_add(&cell->duration_ms, (ngx_atomic_int_t)ms);
-    if (ctx)
-        count_limits(&amcf->zones[NGX_HTTP_API_ZONE_STATE], &ctx->limit_status);
     if (ctx && ctx->probing)
         ngx_http_api_breaker_result(ctx->operation->service, ctx, NGX_HTTP_API_UNKNOWN);
     enum ngx_http_api_cause_e cause = ctx ? ctx->cause : NGX_HTTP_API_BY_NONE;

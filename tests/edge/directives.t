@@ -1,4 +1,4 @@
-# The tables of directives and variables in ngx_modules/README.md, against the code, both ways.
+# The tables of directives, variables and metrics in ngx_modules/README.md, against the code, both ways.
 use strict;
 use warnings;
 use Test::More;
@@ -87,4 +87,12 @@ my %documented = map { $_ => 1 } map { map { s/^\$//r } @{$_->[0]} } rows('Varia
 is_deeply [sort keys %documented], [sort keys %variables], 'each variable is in the table, and each of the table is in the code';
 my %used = map { $_ => 1 } map { Storytelling::Nginx::slurp($_) =~ /\$(api_\w+)/g } glob "$root/nginx.conf.d/*.conf";
 is_deeply [grep { !$variables{$_} } sort keys %used], [], 'nginx.conf.d uses none that is not there';
+
+# --- metrics ---
+Storytelling::Edge->configure($edge);
+$edge->start or die $edge->error_log;
+my %emitted = map { $_ => 1 } $edge->get('/metrics')->{body} =~ /^# TYPE api_edge_(\w+) /mg;
+my %families = map { $_ => 1 } map { @{$_->[0]} } rows('Metrics');
+is_deeply [sort keys %families], [sort keys %emitted], 'each metric is in the table, and each of the table is there';
+$edge->stop;
 done_testing;

@@ -21,7 +21,7 @@ my %before = %{metrics()};
 # The series that have grown since the last look, but for what looking itself counts.
 sub grown {
     my %now = %{metrics()};
-    my %more = map { $_ => $now{$_} - $before{$_} } grep { $now{$_} != ($before{$_} //= 0) } grep { /^(?:refusals|rbac|limits|retries)_total/ } keys %now;
+    my %more = map { $_ => $now{$_} - $before{$_} } grep { $now{$_} != ($before{$_} //= 0) } grep { /^(?:refusals|rbac|limit_passed|limit_rejected|retries)_total/ } keys %now;
     %before = %now;
     return \%more;
 }
@@ -71,7 +71,7 @@ for my $case (
     my $r;
     $r = $edge->post('/v1/knock', '') for 1 .. 6;
     is $r->{status}, 429, 'the sixth';
-    is_deeply grown_with('refusals_total{cause="limit"}'), {'refusals_total{cause="limit"}' => 1, 'limits_total{decision="passed"}' => 5, 'limits_total{decision="rejected"}' => 1}, 'was over the limit';
+    is_deeply grown_with('refusals_total{cause="limit"}'), {'refusals_total{cause="limit"}' => 1, 'limit_passed_total{limit="knock"}' => 5, 'limit_rejected_total{limit="knock"}' => 1}, 'was over the limit';
     my $socket = $edge->connect;
     print $socket "POST /v1/free HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{";
     ok wait_for(sub { (grown()->{'refusals_total{cause="slow_client"}'} // 0) == 1 }), 'a body that does not come';
