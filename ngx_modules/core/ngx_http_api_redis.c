@@ -44,8 +44,9 @@ static struct {
     ngx_uint_t waiting;
     ngx_msec_t backoff, heard;
     time_t logged;
-    unsigned up : 1;   /* Redis has answered on this connection */
-    unsigned mute : 1; /* and does not any more */
+    unsigned fresh : 1; /* the worker's first attempt: Redis may well be there, a reload should not go around it */
+    unsigned up : 1;    /* Redis has answered on this connection */
+    unsigned mute : 1;  /* and does not any more */
     unsigned broken : 1;
     unsigned stopping : 1;
 } link_state;
@@ -246,7 +247,7 @@ static void on_answer(redisAsyncContext *ac, void *reply, void *privdata)
         link_state.heard = ngx_current_msec;
         link_state.mute = 0;
     } else {
-        link_state.up = 0;
+        link_state.up = link_state.fresh = 0;
     }
     if (r && r->type == REDIS_REPLY_ERROR) {
         if (call->script && strncmp(r->str, "NOSCRIPT", 8) == 0 && send_text(call))
@@ -313,7 +314,7 @@ static ngx_int_t send_call(ngx_msec_t timeout, ngx_http_api_redis_pt *answer, vo
 
 bool ngx_http_api_redis_up(void)
 {
-    return link_state.up && !link_state.mute && !link_state.broken;
+    return link_state.conn.ac && (link_state.up || link_state.fresh) && !link_state.mute && !link_state.broken;
 }
 
 ngx_int_t ngx_http_api_redis_call(ngx_msec_t timeout, ngx_http_api_redis_pt *answer, void *data, int argc,
@@ -400,7 +401,7 @@ ngx_int_t ngx_http_api_redis_string(const struct redisReply *reply, ngx_str_t *r
 
 static void drop_link(void)
 {
-    link_state.up = link_state.mute = 0;
+    link_state.up = link_state.fresh = link_state.mute = 0;
     link_state.broken = 1; /* who is told that no answer comes may not ask again */
     ngx_http_api_redis_close(&link_state.conn);
     link_state.broken = 0;
@@ -413,6 +414,7 @@ static void on_pong(void *data, const redisReply *reply)
     if (!reply || link_state.up)
         return;
     link_state.up = 1;
+    link_state.fresh = 0;
     link_state.backoff = 0;
     wake(&link_state.timer, TICK_MS);
     if (link_state.turned)
@@ -454,7 +456,8 @@ void ngx_http_api_redis_start(ngx_http_api_main_conf_t *amcf, void (*turned)(boo
     link_state.timer.data = &dummy;
     link_state.timer.log = ngx_cycle->log;
     link_state.timer.cancelable = 1; /* a worker that is leaving does not wait for it */
-    ngx_add_timer(&link_state.timer, 1);
+    link_state.fresh = 1;
+    on_timer(&link_state.timer);
 }
 
 void ngx_http_api_redis_stop(void)

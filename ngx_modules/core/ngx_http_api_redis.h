@@ -5,7 +5,8 @@
  *
  * Nothing here blocks, and nobody waits for a Redis that is away: a call is then declined at once. A connection that
  * stands but does not answer (a call ran out of time, and nothing at all was heard meanwhile) counts as away until
- * something is heard. Commands that wait for their answer are bounded.
+ * something is heard. A worker that has just started sends its calls behind the connection's beginning, so that a
+ * reload does not go around Redis. Commands that wait for their answer are bounded.
  */
 #include "ngx_http_api.h"
 

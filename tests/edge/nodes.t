@@ -93,7 +93,6 @@ is join(' ', sort split /\n/, $curl), join(' ', ('2 200') x 10, ('2 429') x 2), 
 
 # --- a reload, and scripts that Redis has forgotten ---
 $nodes[0]->reload;
-ok wait_for(\&connected), 'the new workers are connected';
 is_deeply crowd(4, 20, '/v1/ten', bearer(sub => 'turns')), {200 => 3, 429 => 77}, 'a reload keeps the counts of the node and of Redis';
 Storytelling::Edge::redis('SCRIPT', 'FLUSH');
 is_deeply crowd(8, 20, '/v1/ten', bearer(sub => 'flush')), {200 => 10, 429 => 150}, 'a Redis that has forgotten the script is told it again';
