@@ -219,5 +219,6 @@ int main(void)
         cmocka_unit_test(test_a_killed_process),
         cmocka_unit_test(test_siphash),
     };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
