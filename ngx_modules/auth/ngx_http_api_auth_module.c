@@ -302,6 +302,10 @@ static ngx_int_t by_token(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const 
 static ngx_int_t by_key(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
     const char *why;
+    if (ctx->key.n > 1) {
+        ctx->cause = NGX_HTTP_API_BY_CREDENTIALS;
+        return refuse(r, ctx, ST_E_INVALID, "invalid_request", "the key came more than once");
+    }
     ngx_int_t rc = ngx_http_api_auth_key(r, ctx, &why);
     if (rc == NGX_DECLINED && !why)
         return unavailable(r);
@@ -345,8 +349,6 @@ ngx_int_t ngx_http_api_auth_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
                 rc = by_token(r, ctx, &token);
             else if (kind == ST_SCHEME_COOKIE)
                 rc = by_cookie(r, ctx);
-            else if (kind == ST_SCHEME_KEY && ctx->key.n > 1)
-                rc = refuse(r, ctx, ST_E_INVALID, "invalid_request", "the key came more than once");
             else
                 rc = by_key(r, ctx);
         }

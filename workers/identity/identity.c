@@ -19,6 +19,9 @@ static const struct st_operation operations[] = {
     {"updateMe", identity_update_me},
     {"deleteMe", identity_delete_me},
     {"createUser", identity_create_user},
+    {"createApiKey", identity_create_api_key},
+    {"listApiKeys", identity_list_api_keys},
+    {"deleteApiKey", identity_delete_api_key},
     {0},
 };
 
@@ -35,11 +38,13 @@ static const struct st_job_kind jobs[] = {
      .concurrency = 1,
      .timeout_s = 10,
      .attempts = 50},
+    {.name = "publish_key", .handler = identity_publish_key, .concurrency = 1, .timeout_s = 10, .attempts = 50},
     {0},
 };
 
 static const struct st_schedule schedules[] = {
     {"sweep", 3600, identity_sweep},
+    {"publish_keys", 30, identity_publish_keys},
     {0},
 };
 

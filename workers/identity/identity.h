@@ -1,7 +1,9 @@
 #ifndef ST_IDENTITY_H
 #define ST_IDENTITY_H
-/* Identity: accounts (identity_account.c), sessions and tokens (identity_session.c), events of others
- * (identity_events.c). */
+/*
+ * Identity: accounts (identity_account.c), sessions and tokens (identity_session.c), API keys (identity_key.c), events
+ * of others (identity_events.c).
+ */
 #include "svc/service.h"
 
 /* identity_account.c */
@@ -22,6 +24,15 @@ int identity_publish_revocation(struct st_call *call); /* job: tells the edge */
 int identity_sweep(struct st_call *call);              /* schedule: removes what has expired */
 /* Ends the user's sessions (all, or the one given) and has the edge refuse their tokens. */
 int identity_end_sessions(struct st_call *call, const char *user_id, const char *session_id, const char *reason);
+
+/* identity_key.c */
+int identity_create_api_key(struct st_call *call);
+int identity_list_api_keys(struct st_call *call);
+int identity_delete_api_key(struct st_call *call);
+int identity_publish_key(struct st_call *call);  /* job: tells the edge */
+int identity_publish_keys(struct st_call *call); /* schedule: all of them again, should Redis have lost any */
+/* Revokes the user's keys (all, or the one given). */
+int identity_revoke_api_keys(struct st_call *call, const char *user_id, const char *key_id, int *ret_n);
 
 /* identity_events.c */
 int identity_on_role_assigned(struct st_call *call);

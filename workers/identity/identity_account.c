@@ -181,7 +181,9 @@ int identity_delete_me(struct st_call *call)
     if (r < 0)
         return r;
     st_exec(call, "delete from email_tokens where user_id = $1", call->user_id);
-    if ((r = identity_end_sessions(call, call->user_id, NULL, "deleted")) < 0)
+    int n;
+    if ((r = identity_end_sessions(call, call->user_id, NULL, "deleted")) < 0 ||
+        (r = identity_revoke_api_keys(call, call->user_id, NULL, &n)) < 0)
         return r;
     st_exec(call, "update sessions set address = '' where user_id = $1", call->user_id);
     st_emit(call, "UserDeleted", call->user_id, json_pack("{s:s}", "userId", call->user_id));

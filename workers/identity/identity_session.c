@@ -201,5 +201,6 @@ int identity_sweep(struct st_call *call)
 {
     st_exec(call, "delete from email_tokens where expires_at < now()");
     st_exec(call, "delete from sessions where expires_at < now() - interval '30 days'");
+    st_exec(call, "delete from api_keys where least(expires_at, revoked_at) < now() - interval '30 days'");
     return 0;
 }
