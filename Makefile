@@ -217,7 +217,7 @@ $(FUZZERS): LDFLAGS += -fsanitize=fuzzer
 $(DOCS): $(wildcard ui/docs/*)
 	@echo '  NPM   ui/docs'
 	@rm -rf $(BUILD)/ui && mkdir -p $(BUILD)/ui/docs $(BUILD)/npm && cp ui/docs/package*.json $(BUILD)/npm
-	@npm ci --prefix $(BUILD)/npm --ignore-scripts --no-audit --no-fund --loglevel=error || \
+	@npm ci --prefix $(BUILD)/npm --ignore-scripts --no-audit --no-fund --fetch-retries=1 --loglevel=error || \
 		{ echo 'make: ui/docs: npm could not fetch the renderer of /docs. It needs its registry once, or a mirror' \
 		'(npm config set registry URL); then run make again.' >&2; exit 1; }
 	@cp ui/docs/*.{html,js,css} $(BUILD)/npm/node_modules/swagger-ui-dist/{LICENSE,swagger-ui.css,swagger-ui-bundle.js} \
@@ -229,7 +229,7 @@ $(BUILD)/bench/%: $(OBJ)/tests/bench/tools/%.o $(LIBRARY) $(BUILD)/link.stamp
 $(FASTIFY): $(wildcard tests/bench/peers/fastify/package*.json)
 	@echo '  NPM   tests/bench/peers/fastify'
 	@rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D)
-	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@
+	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --fetch-retries=1 --loglevel=error && touch $@
 
 .PRECIOUS: $(OBJ)/%.o
 -include $(patsubst %.o,%.d,$(call object,$(SOURCES)))

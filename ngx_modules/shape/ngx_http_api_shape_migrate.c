@@ -289,7 +289,8 @@ ngx_str_t ngx_http_api_shadow_verdict(ngx_http_request_t *r, const ngx_http_api_
     struct comparison c = {.watch = shadow->watch, .arena = &a, .out = ST_BUF(64 * 1024)};
     compare_answers(&c, shadow);
     bool status = shadow->legacy.status != shadow->fresh.status, broken = shadow->legacy.broken || shadow->fresh.broken;
-    const char *result = broken ? "too_large" : status ? "status" : c.n ? "differ" : "same";
+    bool both = shadow->legacy.status && shadow->fresh.status;
+    const char *result = !both ? "unanswered" : broken ? "too_large" : status ? "status" : c.n ? "differ" : "same";
     const char *text = st_printf(
         &a, "{\"operation\":\"%s\",\"correlationId\":\"%.*s\",\"result\":\"%s\",\"status\":[%d,%d],\"differ\":[%.*s]}",
         ctx->match.operation->id, (int)ctx->correlation_id.len, (const char *)ctx->correlation_id.data, result,
