@@ -116,7 +116,8 @@ ngx_int_t ngx_http_api_breaker_check(ngx_http_request_t *r, ngx_http_api_ctx_t *
         return NGX_OK;
     ctx->breaker = ngx_http_api_breaker_names[b->state];
     ngx_msec_int_t left = (ngx_msec_int_t)(b->until - ngx_current_msec);
-    return b->state == NGX_HTTP_API_OPEN && left > 0 ? spare(r, ctx, left) : NGX_OK;
+    /* Where an answer may be kept, the cache is asked first: the probe step refuses what it does not have. */
+    return b->state == NGX_HTTP_API_OPEN && left > 0 && !ctx->match.operation->cache ? spare(r, ctx, left) : NGX_OK;
 }
 
 ngx_int_t ngx_http_api_probe_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)

@@ -19,6 +19,10 @@ paths:
     post: {operationId: postOne, x-timeout: 200ms, responses: {'200': {description: Fine.}}}
   /v1/mine:
     get: {operationId: getMine, security: [{bearer: []}], responses: {'200': {description: Fine.}}}
+  /v1/kept:
+    get: {operationId: getKept, x-cache: {for: 60s}, responses: {'200': {description: Fine.}}}
+  /v1/other:
+    get: {operationId: getOther, x-cache: {for: 60s}, responses: {'200': {description: Fine.}}}
   /v1/two:
     get: {operationId: getTwo, x-service: two, responses: {'200': {description: Fine.}}}
 components: {securitySchemes: {bearer: {type: http, scheme: bearer}}}
@@ -130,9 +134,12 @@ Storytelling::Edge::set_roles();
 my ($a, $b) = map { my $e = $E->nginx(@tuned, redis => Storytelling::Edge::redis_socket(), @log); mkdir "$e->{dir}/nginx/logs"; $e } 1 .. 2;
 for ($a, $b) { $_->start or die $_->error_log }
 ok wait_for(sub { $a->get('/metrics')->{body} =~ /^api_edge_redis_up 1$/m && $b->get('/metrics')->{body} =~ /^api_edge_redis_up 1$/m }), 'two nodes at one Redis';
+ok wait_for(sub { $a->get('/v1/kept')->{headers}{age} }, 5), 'an answer is kept';
 Storytelling::Edge::what(one => 503);
 $a->get('/v1/one/x') for 1 .. 10;
 is state($a), 'open', 'one has seen it';
+is $a->get('/v1/kept')->{status}, 200, 'what is kept is served all the same';
+is $a->get('/v1/other')->{status}, 503, 'what is not, is not';
 ok wait_for(sub { state($b) eq 'open' }, 1), 'the other has been told';
 $seen = Storytelling::Edge::seen('one');
 is $b->get('/v1/one/x')->{status}, 503, 'and spares the service';
