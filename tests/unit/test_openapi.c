@@ -162,6 +162,29 @@ static const struct st_api_operation *operation(const struct st_api *api, const 
     return NULL;
 }
 
+/* Alternatives in their order, each with its schemes and permissions. */
+static void test_security(void **state)
+{
+    (void)state;
+    const char *text = edit(STORY, "[{bearer: [story:create, story:read]}]",
+                            "[{bearer: [story:read], key: [story:create]}, {session: []}]");
+    text = edit(text, "components:\n",
+                "components:\n"
+                "  securitySchemes:\n"
+                "    key: {type: apiKey, in: header, name: X-Key}\n"
+                "    session: {type: apiKey, in: cookie, name: __Host-s}\n");
+    const struct st_api *api = load(text);
+    const struct st_api_operation *op = operation(api, "createStory");
+    assert_int_equal(op->n_alternatives, 2);
+    assert_true(op->authenticated);
+    assert_int_equal(op->alternatives[0].n_schemes, 2);
+    assert_int_equal(op->alternatives[0].schemes[1]->kind, ST_SCHEME_KEY);
+    assert_string_equal(op->alternatives[0].schemes[1]->param, "X-Key");
+    assert_int_equal(op->alternatives[0].n_permissions, 2);
+    assert_int_equal(op->alternatives[1].schemes[0]->kind, ST_SCHEME_COOKIE);
+    assert_int_equal(op->alternatives[1].n_permissions, 0);
+}
+
 static void test_operations(void **state)
 {
     (void)state;
@@ -798,6 +821,7 @@ static void test_body_size(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_security, teardown),
         cmocka_unit_test_teardown(test_operations, teardown),
         cmocka_unit_test_teardown(test_limits, teardown),
         cmocka_unit_test_teardown(test_limits_by_other_things, teardown),
