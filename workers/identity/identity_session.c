@@ -53,6 +53,14 @@ static const char *refresh_token(struct st_call *call, const char *session_id, i
     return st_printf(call->arena, "%s.%s", text, st_b64url(call->arena, mac, sizeof(mac)));
 }
 
+/* __Host-: only this host sets it, over TLS alone; Lax: other sites' pages do not send it with their changes. */
+static void set_cookie(struct st_call *call, const char *token, int lifetime_s)
+{
+    st_header(call, "Set-Cookie",
+              st_printf(call->arena, "__Host-session=%s; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=%d", token,
+                        lifetime_s));
+}
+
 static int reply_tokens(struct st_call *call, const json_t *user, const char *session_id, int64_t counter,
                         const char *refresh_key)
 {
@@ -61,6 +69,8 @@ static int reply_tokens(struct st_call *call, const json_t *user, const char *se
     if (r < 0)
         return r;
     st_header(call, "Cache-Control", "no-store");
+    if (st_json_bool(call->body, "cookie", false))
+        set_cookie(call, access, ACCESS_TTL_S);
     return st_reply(call, 200,
                     json_pack("{s:s, s:s, s:s, s:i}", "accessToken", access, "refreshToken",
                               refresh_token(call, session_id, counter, refresh_key), "tokenType", "Bearer", "expiresIn",
@@ -176,7 +186,10 @@ int identity_end_sessions(struct st_call *call, const char *user_id, const char 
 int identity_logout(struct st_call *call)
 {
     int r = identity_end_sessions(call, call->user_id, call->session_id, "logout");
-    return r < 0 ? r : st_reply(call, 204, NULL);
+    if (r < 0)
+        return r;
+    set_cookie(call, "", 0);
+    return st_reply(call, 204, NULL);
 }
 
 int identity_publish_revocation(struct st_call *call)
