@@ -28,6 +28,7 @@ sub server {
     my $listen = IO::Socket::UNIX->new(Local => "$dir/run/$name.sock", Listen => 64) or die "$name: $!";
     chmod 0666, "$dir/run/$name.sock";
     return Storytelling::Edge::start_child(sub {
+        local $SIG{PIPE} = 'IGNORE';
         while (my $socket = $listen->accept) {
             my ($head, $got) = ('', 1);
             $got = sysread $socket, $head, 65536, length $head while $got && $head !~ /\r\n\r\n/;
@@ -62,6 +63,7 @@ server(legacy => sub { my ($uri, $h) = @_; return $uri eq '/me' && exists $fresh
 server(identity => sub {
     my ($uri, $h) = @_;
     my $user = $h->{'x-api-user'} // '';
+    sleep 0.5 if $user eq 'slow';
     return $user eq 'gone' ? ('404 Not Found', '{}') : $user eq 'large' ? ('200 OK', '"' . 'x' x (1024 * 1024) . '"') : $fresh{$user} ? ('200 OK', $fresh{$user}) : ();
 });
 server('notification');
@@ -136,6 +138,14 @@ is_deeply((shadow_of('text'))[1]{differ}, [''], 'what is not JSON differs as a w
 is $answer->{status}, 200, 'the new service fails';
 is_deeply [$line->{result}, @{$line->{status}}], ['status', 200, 404], 'which is told';
 is((shadow_of('large'))[1]{result}, 'too_large', 'an answer without end is not compared');
+my $lines = () = Storytelling::Nginx::slurp("$dir/shadow.log") =~ /\n/g;
+for my $n (1 .. 3) {    # clients that go before the new service has answered: one with the answer, two without
+    my $socket = $edge->connect;
+    $edge->send_bytes($socket, "GET /me HTTP/1.1\r\nHost: a\r\n" . bearer(sub => 'slow') . "\r\n\r\n");
+    is $edge->read_response($socket, \(my $buffer = ''), 'GET')->{status}, 200, 'the client does not wait for the shadow' if $n == 1;
+    close $socket;
+}
+ok wait_for(sub { (() = Storytelling::Nginx::slurp("$dir/shadow.log") =~ /\n/g) >= $lines + 3 }, 15), 'a shadow outlives its client';
 ($answer, $line) = shadow_of('u1');
 is_deeply [json($answer->{body})->{signed}, $line->{differ}], ['yes', ['/from', '/token']], 'both are told the same, but the token, which stays out of services';
 is((from(HEAD => '/me', undef, bearer()))[0]{status}, 200, 'only a GET has a shadow');
