@@ -72,28 +72,19 @@ static ngx_int_t sign(ngx_http_request_t *r, ngx_str_t values[HEADERS])
 }
 
 /*
- * nginx points into the list from elsewhere, so elements stay where they are: what goes on is copied to a new one. They
- * may have been copied before, so the credentials are known by where their text lies.
+ * The element of the client's credentials: the operation's name takes its place, for a list of nginx has no way to
+ * remove one. It may be a copy of the one that nginx points to, so it is known by where its text lies.
  */
-static ngx_int_t keep_headers(ngx_http_request_t *r)
+static ngx_table_elt_t *credentials(ngx_http_request_t *r)
 {
-    const ngx_list_part_t first = r->headers_in.headers.part;
-    const ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
-    const ngx_table_elt_t *credentials = ctx->upstream.len ? NULL : r->headers_in.authorization;
-    if (ngx_list_init(&r->headers_in.headers, r->pool, 32, sizeof(ngx_table_elt_t)) != NGX_OK)
-        return NGX_ERROR;
-    for (const ngx_list_part_t *part = &first; part; part = part->next) {
-        const ngx_table_elt_t *h = part->elts;
-        for (ngx_uint_t i = 0; i < part->nelts; i++) {
-            if (credentials && h[i].value.data == credentials->value.data)
-                continue;
-            ngx_table_elt_t *copy = ngx_list_push(&r->headers_in.headers);
-            if (!copy)
-                return NGX_ERROR;
-            *copy = h[i];
-        }
+    const ngx_table_elt_t *known = r->headers_in.authorization;
+    for (const ngx_list_part_t *part = &r->headers_in.headers.part; known && part; part = part->next) {
+        ngx_table_elt_t *h = part->elts;
+        for (ngx_uint_t i = 0; i < part->nelts; i++)
+            if (h[i].value.data == known->value.data)
+                return &h[i];
     }
-    return NGX_OK;
+    return NULL;
 }
 
 ngx_int_t ngx_http_api_identity_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
@@ -109,12 +100,15 @@ ngx_int_t ngx_http_api_identity_step(ngx_http_request_t *r, ngx_http_api_ctx_t *
         [ADDRESS] = r->connection->addr_text,
         [TRACEPARENT] = ctx->traceparent,
     };
-    if (sign(r, values) != NGX_OK || keep_headers(r) != NGX_OK)
+    ngx_table_elt_t *place = ctx->upstream.len ? NULL : credentials(r);
+    if (sign(r, values) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    if (place)
+        r->headers_in.authorization = NULL;
     for (int i = 0; i < HEADERS; i++) {
         if (!values[i].len)
             continue;
-        ngx_table_elt_t *h = ngx_list_push(&r->headers_in.headers);
+        ngx_table_elt_t *h = i == OPERATION && place ? place : ngx_list_push(&r->headers_in.headers);
         if (!h)
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         *h = (ngx_table_elt_t){

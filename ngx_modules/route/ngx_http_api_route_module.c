@@ -137,13 +137,12 @@ int ngx_http_api_params(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, st
 ngx_int_t ngx_http_api_params_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
     struct st_schema_errors errors = {.count = 0};
-    json_t *params;
     const struct st_api_operation *op = ctx->match.operation;
     if (op->idempotency_required && !ngx_http_api_header(r, "idempotency-key", NULL))
         return ngx_http_api_refuse(r, ST_E_INVALID, NULL, "An Idempotency-Key header is required.");
     if (!op->n_params && !r->args.len)
         return NGX_OK;
-    if (ngx_http_api_params(r, ctx, ngx_http_api_scratch(), &params, &errors) == 0)
+    if (ngx_http_api_params(r, ctx, ngx_http_api_scratch(), NULL, &errors) == 0)
         return NGX_OK;
     return ngx_http_api_refuse(r, ST_E_INVALID, &errors, "The parameters are not as this operation wants them.");
 }
