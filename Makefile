@@ -22,6 +22,7 @@ PACKAGES := \
 TEST_PACKAGES := libcmocka-dev libtest-base-perl libio-socket-ssl-perl pocketsphinx pocketsphinx-en-us wrk \
 	clang-format universal-ctags systemd
 FUZZ_PACKAGES := clang
+VALGRIND_PACKAGES := valgrind
 # Whoever has npm keeps it, wherever it came from.
 PACKAGES += $(if $(shell command -v npm),,npm)
 BENCH_PACKAGES := haproxy libnginx-mod-http-lua libnginx-mod-http-js lua-cjson lua-resty-core
@@ -38,7 +39,7 @@ INNER_MAKE = $(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 INSTANCE = --var '$(VAR)' --build '$(BUILD)' $(if $(PORT),--port '$(PORT)')
 EXAMPLE = $(firstword $(wildcard config/examples/*.txt))
 
-.PHONY: help deps deps-test build run down status test test-asan check lint format asan bench deps-bench fuzz new-service clean
+.PHONY: help deps deps-test build run down status test test-asan check lint format asan memcheck bench deps-bench fuzz new-service clean
 
 help: ## what can be done here
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -73,7 +74,7 @@ test-%: deps-test build ## one suite: unit edge api flow systemd readme; one fil
 
 check: deps-test build lint ## lint and the quick suites, in under a minute
 	+@$(INNER_MAKE) tests
-	@tests/run --build '$(BUILD)' --jobs 2 unit tests/systemd/units.t edge
+	@RELOAD=0 tests/run --build '$(BUILD)' --jobs 2 unit tests/systemd/units.t edge
 
 lint: ## layers, ceilings, banned functions, layout
 	@tests/lint
@@ -81,11 +82,15 @@ lint: ## layers, ceilings, banned functions, layout
 format: ## clang-format over all C
 	@git ls-files -z --cached --others --exclude-standard '*.c' '*.h' | xargs -0 clang-format -i
 
-asan: deps-test build ## unit, api and flow suites under AddressSanitizer and UBSan
-	+@$(INNER_MAKE) BUILD='$(BUILD)/asan' SANITIZE=1 programs tests
-	@tests/run --build '$(BUILD)/asan' unit api flow
+asan: deps-test build ## suites under AddressSanitizer and UBSan: SUITES="unit edge api flow"
+	+@$(INNER_MAKE) BUILD='$(BUILD)/asan' SANITIZE=1 programs tests '$(BUILD)/asan/$(notdir $(MODULE))'
+	@ASAN=1 tests/run --build '$(BUILD)/asan' $(or $(SUITES),unit edge api flow)
 
 test-asan: asan
+
+memcheck: deps-test build ## the edge under valgrind: T="tests/edge/auth.t ..." for other files than a choice
+	@systemd/deps $(VALGRIND_PACKAGES)
+	@VALGRIND=1 RELOAD=0 tests/run --build '$(BUILD)' $(or $(T),$(addprefix tests/edge/,auth.t limit.t body.t hangup.t upload.t cache.t link.t))
 
 deps-bench: deps-test ## the same, with the gateways that the edge is compared with
 	@systemd/deps $(BENCH_PACKAGES)

@@ -87,7 +87,7 @@ my $state  = Storytelling::Edge::state_file();
     my $edge = edge(workers => 2, http => "api_jwt_jwks $url interval=60s;", state => $state);
     is me($edge, by('one', 'k1')), 200, 'a token that comes before the keys waits for them';
     is me($edge, by('one', 'k1', jti => $_)), 200, 'every worker knows them' for 1 .. 8;
-    is Storytelling::Edge::served($answer), 1, 'one fetch';
+    cmp_ok Storytelling::Edge::served($answer), '<=', $ENV{RELOAD} ? 2 : 1, 'one fetch, and one for a worker that a reload cut short';
     like Storytelling::Nginx::slurp("$answer.count"), qr{^GET /jwks HTTP/1.1$}m, 'of what the URL names';
 
     answers(set(jwk('one', kid => 'k1'), jwk('two', kid => 'k2')));

@@ -19,7 +19,7 @@ use Storytelling::Edge ();
 use Storytelling::Nginx;
 use Time::HiRes qw(sleep time);
 
-my $PEERS = Storytelling::Edge::root() . '/tests/bench/peers';
+our $PEERS = Storytelling::Edge::root() . '/tests/bench/peers';
 my $SECRET = 'a secret of the benchmark and of nothing else at all';    # HS256
 
 sub secret { $SECRET }
@@ -62,7 +62,7 @@ sub prepare {
         kind => $kind, dir => $dir, owner => $$,
         value => {
             DIR => $dir, HERE => $dir, WORKERS => $workers, SECRETS => Storytelling::Edge::dir() . '/secrets',
-            MODULE => Storytelling::Edge::module(), REDIS => Storytelling::Edge::redis_socket(), SECRET => $SECRET,
+            MODULE => Storytelling::Edge::module(), REDIS => Storytelling::Edge::redis_socket(), SECRET => $SECRET, MORE => '',
             CONTRACTS => "$PEERS/edge.yaml", UPSTREAM => Storytelling::Edge::dir() . '/run/thing.sock', %value
         },
     }, $class;

@@ -6,7 +6,9 @@
 #   $nginx->start; $nginx->reload; $nginx->stop;
 #   my $r = $nginx->get('/path', 'Header: value', ...);                 # {status, reason, headers, raw_headers, body}
 #
-# ASAN=1 in the environment preloads the sanitizer's runtime; `reports` gives what it had to say.
+# In the environment: RELOAD=1 has nginx read its configuration once more before a test meets it. ASAN=1 preloads the
+# sanitizers' runtime, VALGRIND=1 starts nginx under memcheck; `reports` gives what they had to say, and a test whose nginx
+# was reported fails at its end.
 package Storytelling::Nginx;
 use strict;
 use warnings;
@@ -14,7 +16,12 @@ use Errno qw(EAGAIN EINTR);
 use IO::Select;
 use IO::Socket::INET;
 use POSIX ':sys_wait_h';
+use Scalar::Util qw(weaken);
 use Time::HiRes qw(sleep time);
+
+my $PATIENT = $ENV{VALGRIND} ? 120 : 20;    # seconds that nginx may take before something is broken
+my $SLOWER  = $ENV{VALGRIND} ? 10 : 1;
+my (@all, $reported);
 
 sub free_port {
     my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1, ReuseAddr => 1) or die "no port: $!";
@@ -24,6 +31,9 @@ sub free_port {
 sub new {
     my ($class, %given) = @_;
     my $self = bless {port => free_port(), timeout => 5, log_level => 'info', owner => $$, %given}, $class;
+    $self->{timeout} *= $SLOWER;
+    push @all, $self;
+    weaken $all[-1];
     mkdir $self->{dir};
     mkdir "$self->{dir}/$_" for qw(log nginx conf);
     return $self;
@@ -65,13 +75,15 @@ sub write_conf {
 sub command {
     my ($self, @more) = @_;
     my $dir = $self->{dir};
-    my @env;
+    my @under;
     if ($ENV{ASAN}) {
         chomp(my $runtime = `gcc -print-file-name=libasan.so`);
-        @env = ('env', "LD_PRELOAD=$runtime", "ASAN_OPTIONS=detect_leaks=0:log_path=$dir/log/asan",
+        @under = ('env', "LD_PRELOAD=$runtime", "ASAN_OPTIONS=detect_leaks=0:log_path=$dir/log/asan",
             "UBSAN_OPTIONS=print_stacktrace=1:log_path=$dir/log/asan");
+    } elsif ($ENV{VALGRIND}) {
+        @under = ('valgrind', '-q', "--log-file=$dir/log/valgrind", '--num-callers=30');
     }
-    return (@env, 'nginx', '-e', "$dir/log/error.log", '-c', $self->{conf} // "$dir/conf/nginx.conf", '-p', "$dir/nginx",
+    return (@under, 'nginx', '-e', "$dir/log/error.log", '-c', $self->{conf} // "$dir/conf/nginx.conf", '-p', "$dir/nginx",
         @more);
 }
 
@@ -99,9 +111,10 @@ sub start {
         exec $self->command('-g', 'daemon off;') or POSIX::_exit(127);
     }
     $self->{pid} = $pid;
-    my $until = time + 20;
+    my $until = time + $PATIENT;
     while (time < $until) {
-        return 1 if $self->connect;
+        my $up = defined $self->connect;    # its connection is closed by now, and holds no worker
+        return $self->renew if $up;
         if (waitpid($pid, WNOHANG) == $pid) {
             delete $self->{pid};
             return 0;
@@ -111,27 +124,45 @@ sub start {
     die "nginx does not listen\n" . $self->error_log;
 }
 
+# With RELOAD=1 the first workers make way for those of a reload.
+sub renew {
+    my ($self) = @_;
+    return 1 if !$ENV{RELOAD};
+    my $children = sub { split ' ', slurp("/proc/$self->{pid}/task/$self->{pid}/children") };
+    # A master blocks signals before it has workers, and listens to them when it has all.
+    $self->await('start its workers', sub { $children->() && slurp("/proc/$self->{pid}/status") =~ /^SigBlk:\s*0+$/m });
+    my %old = map { $_ => 1 } $children->();
+    kill HUP => $self->{pid};
+    return $self->await('reload', sub { my @now = $children->(); @now && !grep { $old{$_} } @now });
+}
+
+sub await {
+    my ($self, $what, $check) = @_;
+    my $until = time + $PATIENT;
+    while (time < $until) {
+        return 1 if $check->();
+        sleep 0.005;
+    }
+    die "nginx does not $what\n" . $self->error_log;
+}
+
 # The configuration is read again, and its workers have taken over.
 sub reload {
     my ($self) = @_;
     my @old = $self->error_log =~ /start worker process (\d+)/g;
     kill HUP => $self->{pid};
-    my $until = time + 20;
-    while (time < $until) {
+    return $self->await('reload', sub {
         my $log = $self->error_log;
         my @all = $log =~ /start worker process (\d+)/g;
-        return 1
-            if @all > @old && !grep { $log !~ /\b$_#$_: (?:gracefully shutting down|exiting)|worker process $_ exited/ } @old;
-        sleep 0.01;
-    }
-    die "nginx does not reload\n" . $self->error_log;
+        @all > @old && !grep { $log !~ /\b$_#$_: (?:gracefully shutting down|exiting)|worker process $_ exited/ } @old;
+    });
 }
 
 sub stop {
     my ($self, $signal) = @_;
     my $pid = delete $self->{pid} or return;
     kill $signal // 'TERM', $pid;
-    my $until = time + 20;
+    my $until = time + $PATIENT;
     while (time < $until) {
         return if waitpid($pid, WNOHANG) == $pid;
         sleep 0.005;
@@ -144,7 +175,18 @@ sub stop {
 sub DESTROY {
     my ($self) = @_;
     local ($?, $@, $!);
-    eval { $self->stop } if $$ == $self->{owner};
+    return if $$ != $self->{owner};
+    eval { $self->stop };
+    $reported .= $self->reports;
+}
+
+# A test whose nginx was reported has failed, whatever it looked at.
+END {
+    { local $?; $_->DESTROY for grep { $_ } @all }
+    if ($reported) {
+        print STDERR $reported;
+        $? ||= 1;
+    }
 }
 
 sub slurp {
@@ -156,10 +198,10 @@ sub slurp {
 
 sub error_log { slurp("$_[0]{dir}/log/error.log") }
 
-# What the sanitizers found.
+# What the sanitizers and memcheck found.
 sub reports {
     my ($self) = @_;
-    return join '', map({ slurp($_) } glob "$self->{dir}/log/asan*"), $self->error_log =~ /^.*: runtime error: .*$/mg;
+    return join '', map({ slurp($_) } glob "$self->{dir}/log/{asan,valgrind}*"), $self->error_log =~ /^.*: runtime error: .*$/mg;
 }
 
 # --- the client ---
