@@ -202,9 +202,9 @@ static void look_at_wants(void)
 
 static void on_timer(ngx_event_t *ev)
 {
+    look_at_wants(); /* first: who has waited for the fetch that is done now does not cause another */
     if (fetch.job && __atomic_load_n(&fetch.job->done, __ATOMIC_ACQUIRE))
         finish();
-    look_at_wants();
     for (ngx_uint_t i = 0; !fetch.job && i < fetch.conf->sources.nelts; i++)
         if (fetch.due[i] <= ngx_time())
             start(i);
