@@ -126,7 +126,7 @@ is get('/v1/dead')->{status}, 503, 'a service that is away';
 
 # --- nonsense in Redis ---
 get('/v1/pages/n');
-my $field = Storytelling::Edge::redis('EVAL', "return redis.call('HKEYS', KEYS[1])[1]", 1, 'st:cache:page/n');
+my $field = wait_for(sub { Storytelling::Edge::redis('EVAL', "return redis.call('HKEYS', KEYS[1])[1]", 1, 'st:cache:page/n') });
 for my $junk ('', 'x', "st1\n", "st1\n1\n2\n", "st1\nx\ny\n\n\n\n{}", "st1\n1\n99999999999\n" . 'x' x 300 . "\n\n\n{}") {
     Storytelling::Edge::redis('HSET', 'st:cache:page/n', $field, $junk);
     my $got = get('/v1/pages/n');
