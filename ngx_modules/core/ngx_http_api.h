@@ -57,7 +57,7 @@ typedef struct {
     ngx_str_t redis;      /* path of the unix socket, or the address, NUL-terminated */
     in_port_t redis_port; /* 0: a unix socket */
     ngx_str_t state_file;
-    ngx_str_t signing_key;
+    ngx_str_t signing_key; /* len 0: nothing is signed */
 
     size_t zone_sizes[NGX_HTTP_API_ZONES];
     ngx_http_api_zone_t zones[NGX_HTTP_API_ZONES];

@@ -378,10 +378,6 @@ static char *init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_http_api_main_conf_t *amcf = conf;
     if (!amcf->files.nelts)
         return NGX_CONF_OK;
-    if (!amcf->signing_key.len) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"api_contracts\" needs \"api_signing_key_file\"");
-        return NGX_CONF_ERROR;
-    }
     if (load_contracts(cf, amcf) != NGX_CONF_OK)
         return NGX_CONF_ERROR;
     for (int i = 0; i < NGX_HTTP_API_ZONES; i++) {

@@ -1,7 +1,7 @@
 /*
- * What a service is told of an admitted request: who asks for what, signed by the edge. It is put among the request's
- * own headers, so that whatever forwards them carries it and no configuration can leave a part out. Credentials stay
- * here.
+ * What a service is told of an admitted request: who asks for what, signed by the edge when it has a key. It is put
+ * among the request's own headers, so that whatever forwards them carries it and no configuration can leave a part out.
+ * Credentials stay here.
  */
 #include "ngx_http_api.h"
 
@@ -41,9 +41,12 @@ static const char *as_is(const ngx_str_t *s)
     return s->len ? (const char *)s->data : "";
 }
 
+/* Without a key nothing is signed, and a service that wants a signature refuses the request. */
 static ngx_int_t sign(ngx_http_request_t *r, ngx_str_t values[HEADERS])
 {
     const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
+    if (!amcf->signing_key.len)
+        return NGX_OK;
     const ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
     struct st_arena *a = ngx_http_api_scratch();
     u_char *room = ngx_pnalloc(r->pool, ST_EDGE_SIGNATURE_LEN + NGX_INT64_LEN + 1), *time;
