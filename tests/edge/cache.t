@@ -132,6 +132,7 @@ for my $junk ('', 'x', "st1\n", "st1\n1\n2\n", "st1\nx\ny\n\n\n\n{}", "st1\n1\n9
     my $got = get('/v1/pages/n');
     is $got->{status}, 200, 'an entry that makes no sense is none';
     is verdict(), 'MISS', 'the service is asked';
+    ok wait_for(sub { Storytelling::Edge::redis('HGET', 'st:cache:page/n', $field) ne $junk }), 'and its answer takes the place';
 }
 Storytelling::Edge::redis('SET', 'st:cache:page/w', 'a string');
 is get('/v1/pages/w')->{status}, 200, 'a key of another type does no harm';
