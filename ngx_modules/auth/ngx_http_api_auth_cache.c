@@ -2,9 +2,10 @@
 #include "ngx_http_api_auth.h"
 
 enum {
-    L1_ENTRIES = 8192, /* of about 1 KiB each */
+    L1_SETS = 4096,
+    L1_WAYS = 2, /* of about 1 KiB each */
     L1_HASHED = 32,
-    L1_LONG = 2048,
+    L1_LONG = 2048, /* longer tokens are not kept: memory stays below SETS * WAYS * LONG */
     REFUSED_SIZE = 256,
     REFUSED_S = 2, /* so long a refusal stands: a token may become valid yet */
 };
@@ -28,28 +29,40 @@ ngx_str_t *ngx_http_api_claim_text(ngx_http_api_claims_t *claims, ngx_uint_t i)
 /* --- this worker's --- */
 
 /*
- * Sets of two, so that a few thousand tokens in use do not push each other out. What tells tokens apart best is their
- * end, a part of the signature. Long tokens share one entry: memory stays below ENTRIES times LONG.
+ * Tags tell whether an entry is worth looking at: memory that is not in the processor's caches costs more than all else
+ * here. For the same reason a full set is not disturbed by a token that comes once: it is a visitor, and let in when it
+ * is the next of its set to come again.
  */
-static ngx_http_api_cached_t *l1_entries[L1_ENTRIES], *l1_large[2];
+static struct set {
+    uint32_t tags[L1_WAYS];
+    uint32_t visited; /* the tag of the last visitor */
+    ngx_http_api_cached_t *entries[L1_WAYS];
+} l1_sets[L1_SETS];
+static ngx_http_api_cached_t *l1_visitor;
 
-static ngx_http_api_cached_t **l1_set(const ngx_str_t *token)
+/* What tells tokens apart best is their end, a part of the signature. */
+static struct set *l1_set(const ngx_str_t *token, uint32_t *ret_tag)
 {
     size_t n = ngx_min(token->len, L1_HASHED);
-    if (token->len > L1_LONG)
-        return l1_large;
-    return &l1_entries[ngx_murmur_hash2(token->data + token->len - n, n) % (L1_ENTRIES / 2) * 2];
+    *ret_tag = ngx_murmur_hash2(token->data + token->len - n, n);
+    return &l1_sets[*ret_tag % L1_SETS];
 }
 
-static bool holds(const ngx_http_api_cached_t *c, const ngx_str_t *token)
+static bool holds(const struct set *set, size_t way, uint32_t tag, const ngx_str_t *token)
 {
-    return c && c->token.len == token->len && memcmp(c->token.data, token->data, token->len) == 0;
+    const ngx_http_api_cached_t *c = set->entries[way];
+    return c && set->tags[way] == tag && c->token.len == token->len &&
+           memcmp(c->token.data, token->data, token->len) == 0;
 }
 
 ngx_http_api_cached_t *ngx_http_api_auth_l1_find(const ngx_str_t *token)
 {
-    ngx_http_api_cached_t **set = l1_set(token);
-    return holds(set[0], token) ? set[0] : holds(set[1], token) ? set[1] : NULL;
+    uint32_t tag;
+    const struct set *set = l1_set(token, &tag);
+    for (size_t way = 0; way < L1_WAYS; way++)
+        if (holds(set, way, tag, token))
+            return set->entries[way];
+    return NULL;
 }
 
 static void drop(ngx_http_api_cached_t **slot)
@@ -63,10 +76,10 @@ static void drop(ngx_http_api_cached_t **slot)
 /* For a change of the rule: what was verified under another is worth nothing. */
 void ngx_http_api_auth_l1_clear(void)
 {
-    for (size_t i = 0; i < ST_COUNT(l1_entries); i++)
-        drop(&l1_entries[i]);
-    for (size_t i = 0; i < ST_COUNT(l1_large); i++)
-        drop(&l1_large[i]);
+    for (size_t i = 0; i < L1_SETS; i++)
+        for (size_t way = 0; way < L1_WAYS; way++)
+            drop(&l1_sets[i].entries[way]);
+    drop(&l1_visitor);
 }
 
 static ngx_str_t place(u_char **p, const ngx_str_t *s)
@@ -76,21 +89,33 @@ static ngx_str_t place(u_char **p, const ngx_str_t *s)
     return out;
 }
 
-/* The entry that goes: the token's own of before, else the set's older one. The newer one stands first. */
-static ngx_http_api_cached_t **l1_victim(const ngx_str_t *token)
+/* The token's own entry of before, a free one, the set's older one, or the visitor's. The newest stands first. */
+static ngx_http_api_cached_t **l1_place(const ngx_str_t *token)
 {
-    ngx_http_api_cached_t **set = l1_set(token);
-    if (!holds(set[0], token)) {
-        ngx_http_api_cached_t *older = set[1];
-        set[1] = set[0];
-        set[0] = older;
+    uint32_t tag;
+    struct set *set = l1_set(token, &tag);
+    if (token->len > L1_LONG)
+        return &l1_visitor;
+    size_t way = 0;
+    while (way < L1_WAYS - 1 && set->entries[way] && !holds(set, way, tag, token))
+        way++;
+    if (set->entries[way] && !holds(set, way, tag, token) && set->visited != tag) {
+        set->visited = tag;
+        return &l1_visitor;
     }
-    return &set[0];
+    ngx_http_api_cached_t *c = set->entries[way];
+    for (; way > 0; way--) {
+        set->entries[way] = set->entries[way - 1];
+        set->tags[way] = set->tags[way - 1];
+    }
+    set->entries[0] = c;
+    set->tags[0] = tag;
+    return &set->entries[0];
 }
 
 ngx_http_api_cached_t *ngx_http_api_auth_l1_put(const ngx_str_t *token, const ngx_http_api_claims_t *claims)
 {
-    ngx_http_api_cached_t **slot = l1_victim(token), *c = *slot;
+    ngx_http_api_cached_t **slot = l1_place(token), *c = *slot;
     ngx_http_api_claims_t from = *claims;
     size_t need = token->len;
     for (ngx_uint_t i = 0; i < NGX_HTTP_API_CLAIM_TEXTS; i++)

@@ -86,8 +86,9 @@ const ngx_str_t *ngx_http_api_header(const ngx_http_request_t *r, const char *na
     const ngx_list_part_t *part = &r->headers_in.headers.part;
     const ngx_str_t *first = NULL;
     ngx_uint_t i = 0, count = 0;
+    size_t len = strlen(name);
     for (const ngx_table_elt_t *h; (h = next_header(&part, &i)) != NULL;)
-        if (same_name(&h->key, name) && !count++)
+        if (h->key.len == len && same_name(&h->key, name) && !count++)
             first = &h->value;
     if (ret_count)
         *ret_count = count;

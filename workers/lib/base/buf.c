@@ -65,13 +65,21 @@ void st_buf_printf(struct st_buf *b, const char *fmt, ...)
     va_end(ap);
 }
 
+/* Control characters, the quote and the backslash. */
+static const bool escaped[256] = {
+    [0 ... 0x1f] = true,
+    ['"'] = true,
+    ['\\'] = true,
+    [0x7f] = true,
+};
+
 void st_buf_json(struct st_buf *b, const char *s, size_t len)
 {
     st_buf_char(b, '"');
     size_t from = 0;
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)s[i];
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+        if (!escaped[c])
             continue;
         st_buf_add(b, s + from, i - from);
         from = i + 1;
