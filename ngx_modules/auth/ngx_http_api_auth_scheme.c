@@ -45,7 +45,8 @@ static void take(ngx_http_api_credential_t *to, const ngx_str_t *value)
 static void take_cookie(ngx_http_request_t *r, ngx_table_elt_t *h, const char *name, ngx_http_api_credential_t *to)
 {
     size_t name_len = strlen(name), from = 0, n = 0;
-    u_char *rest = ngx_pnalloc(r->pool, h->value.len + 1);
+    size_t room = 2 * h->value.len; /* a separator without its space gets one */
+    u_char *rest = ngx_pnalloc(r->pool, room + 1);
     if (!rest) { /* better none than one too many */
         h->value.len = 0;
         return;
@@ -62,7 +63,7 @@ static void take_cookie(ngx_http_request_t *r, ngx_table_elt_t *h, const char *n
             ngx_str_t value = {len - name_len - 1, at + name_len + 1};
             take(to, &value);
         } else if (len) {
-            n = (size_t)(ngx_snprintf(rest + n, h->value.len + 1 - n, "%s%*s", n ? "; " : "", len, at) - rest);
+            n = (size_t)(ngx_snprintf(rest + n, room - n, "%s%*s", n ? "; " : "", len, at) - rest);
         }
     }
     h->value = (ngx_str_t){n, rest};

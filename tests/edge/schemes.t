@@ -95,6 +95,8 @@ my $post = sub { return $edge->request('POST', '/v1/cookie', undef, @_)->{status
     my $h = seen('/v1/cookie', 'Cookie: a=1; __Host-session=' . token() . '; b="2"');
     is $h->{'x-api-user'}, 'user-1', 'identifies';
     is $h->{cookie}, 'a=1; b="2"', 'the service sees the other cookies only';
+    is seen('/v1/cookie', 'Cookie: a=1;b=2;__Host-session=' . token() . ';c=3;d=4')->{cookie}, 'a=1; b=2; c=3; d=4', 'however they are set apart';
+    is seen('/v1/public', 'Cookie: ' . join ';', 'a' .. 'k')->{cookie}, join('; ', 'a' .. 'k'), 'even where that takes more room than they had';
     is seen('/v1/public', $cookie)->{cookie} // '', '', 'a public operation sees none';
     is status('/v1/cookie', 'Cookie: __Host-session=x'), 401, 'a broken one';
     is status('/v1/cookie', 'Cookie: session=' . token()), 401, 'one of another name';
