@@ -89,13 +89,18 @@ static const char *join_roles(struct st_arena *a, const json_t *list)
     return all;
 }
 
-/* {"keyId","userId","roles","tier","scopes"} as the text that the state keeps. No scopes: all that the owner may do. */
+/*
+ * {"keyId","userId","roles","tier","scopes"} as the text that the state keeps. No scopes: all that the owner may do;
+ * but scopes that are no list, or an end that is no time, make no key at all.
+ */
 static const char *join_key(struct st_arena *a, const json_t *key)
 {
-    const json_t *scopes = json_object_get(key, "scopes");
+    const json_t *scopes = json_object_get(key, "scopes"), *until = json_object_get(key, "until");
+    if ((scopes && !json_is_array(scopes)) || (until && st_json_int(key, "until", 0) <= 0))
+        return NULL;
     const char *parts[] = {st_json_str(key, "keyId", ""), st_json_str(key, "userId", ""),
                            join_roles(a, json_object_get(key, "roles")), st_json_str(key, "tier", ""),
-                           json_is_array(scopes) ? join_roles(a, scopes) : "*:*"};
+                           scopes ? join_roles(a, scopes) : "*:*"};
     for (size_t i = 0; i < ST_COUNT(parts); i++)
         if (!parts[i] || strchr(parts[i], '|') || (i < 2 && (!*parts[i] || strlen(parts[i]) > NGX_HTTP_API_ID_MAX)))
             return NULL;
@@ -154,6 +159,11 @@ static void on_roles(void *data, const redisReply *reply)
     st_arena_release(&a);
 }
 
+static bool is_text(const redisReply *r)
+{
+    return r->type == REDIS_REPLY_STRING;
+}
+
 /* HGETALL: user, JSON, user, JSON … The roles were asked for before: without them this Redis has lost its state. */
 static void on_hash(void *data, const redisReply *reply)
 {
@@ -167,8 +177,9 @@ static void on_hash(void *data, const redisReply *reply)
         struct st_arena a = {0};
         json_t *doc;
         const char *why = NULL;
-        if (st_json_parse(&a, value->str, (size_t)value->len, DELTA_DEPTH, &doc, &why) < 0)
-            dropped("an override", why);
+        complete = is_text(key) && is_text(value);
+        if (!complete || st_json_parse(&a, value->str, (size_t)value->len, DELTA_DEPTH, &doc, &why) < 0)
+            dropped("an override", why ? why : "it is not text");
         else
             complete = put_json(kind, key->str, (size_t)key->len, doc, &a, sync_state.stamp);
         st_arena_release(&a);
@@ -186,8 +197,9 @@ static void on_revoked(void *data, const redisReply *reply)
         return;
     for (size_t i = 0; i + 1 < r->elements; i += 2) {
         const redisReply *key = r->element[i], *score = r->element[i + 1];
-        if (!st_parse_double(score->str, &until) || !put(NGX_HTTP_API_REVOKED, key->str, (size_t)key->len, "",
-                                                         (int64_t)ngx_min(until, 1e15) + 1, sync_state.stamp))
+        if (!is_text(key) || !is_text(score) || !st_parse_double(score->str, &until) ||
+            !put(NGX_HTTP_API_REVOKED, key->str, (size_t)key->len, "", (int64_t)ngx_min(until, 1e15) + 1,
+                 sync_state.stamp))
             break;
     }
     if (!sync_state.whole) { /* empty, or being filled: look again */

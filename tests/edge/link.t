@@ -4,6 +4,7 @@ use warnings;
 use Test::More;
 use Storytelling::Edge;
 use Storytelling::Nginx;
+use IO::Select;
 use IO::Socket::UNIX;
 
 my $E = 'Storytelling::Edge';
@@ -58,6 +59,32 @@ unlink Storytelling::Edge::redis_socket();
 $redis = Storytelling::Edge::start_redis();
 Storytelling::Edge::set_roles();
 ok wait_for(sub { metric($edge, 'redis_up') }), 'it is when it has loaded';
+
+# --- a Redis whose lists are not of text ---
+Storytelling::Edge::stop_child($redis);
+unlink Storytelling::Edge::redis_socket();
+$listen = IO::Socket::UNIX->new(Local => Storytelling::Edge::redis_socket(), Listen => 8) or die $!;
+my $odd = Storytelling::Edge::start_child(sub {
+    my %says = (PING => "+PONG\r\n", SUBSCRIBE => "*3\r\n\$9\r\nsubscribe\r\n\$7\r\nst:edge\r\n:1\r\n", GET => "\$12\r\n{\"roles\":{}}\r\n",
+        HGETALL => "*2\r\n:1\r\n:2\r\n", ZRANGEBYSCORE => "*2\r\n:1\r\n*1\r\n:2\r\n", MGET => "*2\r\n:1\r\n*0\r\n");
+    my $select = IO::Select->new($listen);
+    while (my @ready = $select->can_read) {
+        for my $socket (@ready) {
+            if ($socket == $listen) { $select->add($listen->accept); next }
+            if (!sysread $socket, my $text, 65536) { $select->remove($socket); next }
+            else { syswrite $socket, $says{$1} // "-ERR\r\n" while $text =~ /^(PING|SUBSCRIBE|GET|HGETALL|ZRANGEBYSCORE|MGET)\r$/mg }
+        }
+    }
+});
+close $listen;
+ok wait_for(sub { $edge->error_log =~ /an override from Redis is left out: it is not text/ }, 10), 'lists that are not of text are left out';
+ok wait_for(sub { metric($edge, 'redis_resyncs_total') > 0 }), 'and the rest goes on';
+unlike $edge->error_log, qr/exited on signal/, 'in the same workers';
+Storytelling::Edge::stop_child($odd);
+unlink Storytelling::Edge::redis_socket();
+$redis = Storytelling::Edge::start_redis();
+Storytelling::Edge::set_roles();
+ok wait_for(sub { metric($edge, 'redis_up') }, 10), 'a good one takes its place';
 
 # --- a reload, and an end, while Redis is stopped ---
 kill STOP => $redis;

@@ -70,6 +70,13 @@ sub within_a_second {
     Storytelling::Edge::set_key('scoped-key-0123456789abc', @key, keyId => 'k2', scopes => []);
     within_a_second('a key without any scope', sub { status('/v1/key', 'X-Api-Key: scoped-key-0123456789abc') == 403 });
 
+    # What is no record of a key is no key: never one for everything, or for ever.
+    my @odd = ([scopes => 'thing:read'], [scopes => {}], [scopes => undef], [until => 'tomorrow'], [until => undef], [until => 0], [roles => 'author']);
+    Storytelling::Edge::set_key("odd-$_-key-0123456789abcdef", @key, keyId => "odd-$_", @{$odd[$_]}) for 0 .. $#odd;
+    Storytelling::Edge::set_key('even-key-0123456789abcdef', @key, keyId => 'even');
+    ok wait_for(sub { status('/v1/key', 'X-Api-Key: even-key-0123456789abcdef') == 200 }), 'a key that came later';
+    isnt status('/v1/key', "X-Api-Key: odd-$_-key-0123456789abcdef"), 200, "a key with odd $odd[$_][0] ($_)" for 0 .. $#odd;
+
     Storytelling::Edge::set_user('owner', ['reader', 'editor']);
     within_a_second("the owner's new roles", sub { $edge->request('DELETE', '/v1/key', undef, $key)->{status} == 200 });
     Storytelling::Edge::set_user('owner', []);
