@@ -56,6 +56,14 @@ static bool parse_time(const ngx_str_t *line, time_t *ret)
     return *ret != NGX_ERROR;
 }
 
+static bool is_line(const ngx_str_t *s)
+{
+    for (size_t i = 0; i < s->len; i++)
+        if (s->data[i] < 0x20 || s->data[i] == 0x7f)
+            return false;
+    return s->len <= ENTRY_LINE_MAX;
+}
+
 static bool parse_entry(const ngx_str_t *text, entry_t *ret)
 {
     u_char *p = text->data, *end = text->data + text->len;
@@ -64,21 +72,13 @@ static bool parse_entry(const ngx_str_t *text, entry_t *ret)
     p += sizeof(MARK) - 1;
     for (int i = 0; i < LINES; i++) {
         u_char *eol = ngx_strlchr(p, end, '\n');
-        if (!eol || eol - p > ENTRY_LINE_MAX)
+        ret->lines[i] = (ngx_str_t){eol ? (size_t)(eol - p) : 0, p};
+        if (!eol || !is_line(&ret->lines[i]))
             return false;
-        ret->lines[i] = (ngx_str_t){(size_t)(eol - p), p};
         p = eol + 1;
     }
     ret->body = (ngx_str_t){(size_t)(end - p), p};
     return parse_time(&ret->lines[STORED], &ret->stored) && parse_time(&ret->lines[EXPIRES], &ret->expires);
-}
-
-static bool is_line(const ngx_str_t *s)
-{
-    for (size_t i = 0; i < s->len; i++)
-        if (s->data[i] < 0x20 || s->data[i] == 0x7f)
-            return false;
-    return s->len <= ENTRY_LINE_MAX;
 }
 
 /* Drops the tag's other answers before there are too many: an answer for each query is anybody's to ask for. */
@@ -175,13 +175,15 @@ static void on_answer(void *data, const struct redisReply *reply)
     ngx_http_api_resume(cache->request);
 }
 
-/* What makes two requests one: the contracts, the operation, the target as it came, the headers that matter. */
+/* What makes two requests one: the contracts, the operation, host and target as they came, the headers that matter. */
 static void make_field(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, cache_t *cache, struct st_arena *a)
 {
     const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
     struct st_buf b = ST_BUF(128 * 1024);
     st_buf_add(&b, amcf->openapi_etag.data, amcf->openapi_etag.len);
     st_buf_printf(&b, "\n%s\n", ctx->match.operation->id);
+    st_buf_add(&b, r->headers_in.server.data, r->headers_in.server.len);
+    st_buf_char(&b, '\n');
     st_buf_add(&b, r->unparsed_uri.data, r->unparsed_uri.len);
     for (int i = 0; i < cache->rule->n_vary; i++) {
         const ngx_str_t *value = ngx_http_api_header(r, cache->rule->vary[i], NULL);
@@ -331,30 +333,70 @@ ngx_str_t ngx_http_api_cache_verdict(const ngx_http_api_ctx_t *ctx)
 
 /* --- the service's answer --- */
 
+static bool is_named(const ngx_table_elt_t *h, const char *name)
+{
+    return h->key.len == strlen(name) && ngx_strncasecmp(h->key.data, (u_char *)name, h->key.len) == 0;
+}
+
 /* A header of the answer that is on its way out; several of one name count as the first. */
 static const ngx_table_elt_t *find_out(const ngx_http_request_t *r, const char *name)
 {
     for (const ngx_list_part_t *part = &r->headers_out.headers.part; part; part = part->next) {
         const ngx_table_elt_t *h = part->elts;
         for (ngx_uint_t i = 0; i < part->nelts; i++)
-            if (h[i].hash && h[i].key.len == strlen(name) &&
-                ngx_strncasecmp(h[i].key.data, (u_char *)name, h[i].key.len) == 0)
+            if (h[i].hash && is_named(&h[i], name))
                 return &h[i];
     }
     return NULL;
 }
 
-static bool may_be_kept(const ngx_http_request_t *r)
+/* Does the entry's name tell all apart that the service says its answers vary by? Compression is done here. */
+static bool is_covered(const struct st_api_cache *rule, const ngx_str_t *vary)
 {
-    static const char *const words[] = {"no-store", "private"};
-    const ngx_table_elt_t *control = find_out(r, "cache-control");
-    if (r->headers_out.status != NGX_HTTP_OK || r->internal || !r->upstream || find_out(r, "set-cookie") ||
-        find_out(r, "content-encoding") || r->headers_out.content_length_n < 0 ||
+    const u_char *at = vary->data, *end = vary->data + vary->len;
+    while (at < end) {
+        while (at < end && (*at == ' ' || *at == '\t' || *at == ','))
+            at++;
+        const u_char *name = at;
+        while (at < end && *at != ' ' && *at != '\t' && *at != ',')
+            at++;
+        size_t len = (size_t)(at - name);
+        bool known = !len || (len == 15 && ngx_strncasecmp((u_char *)name, (u_char *)"accept-encoding", 15) == 0);
+        for (int i = 0; i < rule->n_vary && !known; i++)
+            known = strlen(rule->vary[i]) == len && ngx_strncasecmp((u_char *)name, (u_char *)rule->vary[i], len) == 0;
+        if (!known)
+            return false;
+    }
+    return true;
+}
+
+static bool may_share(const cache_t *cache, const ngx_table_elt_t *h)
+{
+    static const char *const private[] = {"no-store", "private"};
+    bool may = true;
+    if (is_named(h, "cache-control"))
+        for (size_t i = 0; i < ST_COUNT(private); i++)
+            may = may && !ngx_strcasestrn(h->value.data, (char *)private[i], strlen(private[i]) - 1);
+    return may && (!is_named(h, "vary") || is_covered(cache->rule, &h->value));
+}
+
+/* What an entry cannot hold, and the answer means something else without, is among the headers that forbid it. */
+static bool may_be_kept(const ngx_http_request_t *r, const cache_t *cache)
+{
+    static const char *const telling[] = {"set-cookie", "content-encoding", "content-disposition",
+                                          "content-security-policy"};
+    if (r->headers_out.status != NGX_HTTP_OK || r->internal || !r->upstream || r->headers_out.content_length_n < 0 ||
         r->headers_out.content_length_n > ANSWER_MAX)
         return false;
-    for (size_t i = 0; control && i < ST_COUNT(words); i++)
-        if (ngx_strcasestrn(control->value.data, (char *)words[i], strlen(words[i]) - 1))
+    for (size_t i = 0; i < ST_COUNT(telling); i++)
+        if (find_out(r, telling[i]))
             return false;
+    for (const ngx_list_part_t *part = &r->headers_out.headers.part; part; part = part->next) {
+        const ngx_table_elt_t *h = part->elts;
+        for (ngx_uint_t i = 0; i < part->nelts; i++)
+            if (h[i].hash && !may_share(cache, &h[i]))
+                return false;
+    }
     return true;
 }
 
@@ -364,7 +406,7 @@ static ngx_int_t header_filter(ngx_http_request_t *r)
     cache_t *cache = ctx ? ctx->cache : NULL;
     if (!cache || cache->state != LEADING)
         return next_header_filter(r);
-    if (!may_be_kept(r)) {
+    if (!may_be_kept(r, cache)) {
         land(cache);
         return next_header_filter(r);
     }
@@ -427,8 +469,7 @@ static ngx_int_t release(ngx_http_request_t *r, const cache_t *cache, bool last)
 
 static ngx_int_t finish(ngx_http_request_t *r, cache_t *cache)
 {
-    ngx_table_elt_t *control = (ngx_table_elt_t *)find_out(r, "cache-control");
-    if (control)
+    for (ngx_table_elt_t *control; (control = (ngx_table_elt_t *)find_out(r, "cache-control")) != NULL;)
         control->hash = 0;
     if (set_etag(r, &cache->held) != NGX_OK || public_headers(r, cache, 0) != NGX_OK)
         return NGX_ERROR;

@@ -19,6 +19,9 @@ my $canned = <<"CONF";
         location = /v1/answers/private { add_header Cache-Control private; return 200 '{"id":"\$request_id"}'; }
         location = /v1/answers/cookie { add_header Set-Cookie a=b; return 200 '{"id":"\$request_id"}'; }
         location = /v1/answers/encoded { add_header Content-Encoding br; return 200 '{"id":"\$request_id"}'; }
+        location = /v1/answers/forbidden { add_header Cache-Control max-age=9; add_header Cache-Control no-store; return 200 '{"id":"\$request_id"}'; }
+        location = /v1/answers/varying { add_header Vary 'Accept-Encoding, X-Tenant'; return 200 '{"id":"\$request_id"}'; }
+        location = /v1/answers/attached { add_header Content-Disposition attachment; return 200 '{"id":"\$request_id"}'; }
         location = /v1/answers/gone { return 404 '{"id":"\$request_id"}'; }
         location = /v1/answers/large { alias $dir/large; }
         location = /v1/answers/tagged { add_header ETag '"v7"'; add_header Last-Modified 'Thu, 01 Jan 2026 00:00:00 GMT'; add_header Cache-Control 'max-age=1'; return 200 '{"id":"\$request_id"}'; }
@@ -75,6 +78,11 @@ isnt get('/v1/pages/b')->{body}, $first->{body}, 'another path';
 isnt get('/v1/pages/a?part=2')->{body}, $first->{body}, 'another query';
 isnt get('/v1/pages/a', 'Accept-Language: de')->{body}, $first->{body}, 'another language';
 is get('/v1/pages/a?part=2', 'X-Else: 1')->{body}, get('/v1/pages/a?part=2')->{body}, 'other headers do not matter';
+{
+    my $socket = $edge->connect;
+    $edge->send_bytes($socket, "GET /v1/pages/a HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    is $edge->read_response($socket, \(my $buffer = ''), 'GET')->{headers}{'x-verdict'}, 'MISS', 'another host';
+}
 my $old = get('/v0/pages/a');
 is_deeply [sort keys %{json($old->{body})}], [qw(body method uri)], 'a transformed answer';
 is get('/v0/pages/a')->{body}, $old->{body}, 'is kept as it was sent';
@@ -95,7 +103,7 @@ my $short = get('/v1/short')->{body};
 ok wait_for(sub { get('/v1/short')->{body} ne $short }, 10), 'an answer gets old';
 
 # --- what is not kept ---
-for my $kind (qw(private cookie encoded gone large)) {
+for my $kind (qw(private cookie encoded forbidden varying attached gone large)) {
     my ($one, $two) = map { get("/v1/answers/$kind") } 1, 2;
     is verdict(), 'MISS', "$kind is not kept";
     isnt $one->{body}, $two->{body}, "$kind: each is its own" if $kind ne 'large';
@@ -168,6 +176,8 @@ refused('page/\{pageId\}', 'page/{other}', 'the path has no {other}');
 refused('page/\{pageId\}', 'page *', 'tag must be of');
 refused('vary: \[Accept-Language\]', 'vary: [Cookie]', 'what varies by Cookie is not public');
 refused('vary: \[Accept-Language\]', 'until: 3', 'until is not a known member of x-cache');
+refused('name: part, in: query', 'name: X-Part, in: header', 'vary must name the header X-Part, which is read');
+refused('name: part, in: query', 'name: part, in: cookie', 'what reads the cookie part is not public');
 refused('operationId: getShort', "operationId: getShort\n      security: [{bearer: []}]", 'only a GET that is public');
 $edge->stop;
 done_testing;

@@ -123,6 +123,26 @@ static void read_vary(struct st_contract *c, const json_t *list, const char *at,
     cache->n_vary = (int)i;
 }
 
+/*
+ * What an operation reads decides about its answer, so the answers are told apart by it; but for conditions, which are
+ * for the client's copy.
+ */
+static void check_varies(struct st_contract *c, const char *at, const struct st_api_cache *cache,
+                         const struct st_api_operation *op)
+{
+    for (int i = 0; i < op->n_params; i++) {
+        const struct st_api_param *p = &op->params[i];
+        bool found = (p->in != ST_IN_HEADER && p->in != ST_IN_COOKIE) || strncasecmp(p->name, "if-", 3) == 0;
+        for (int k = 0; k < cache->n_vary && p->in == ST_IN_HEADER; k++)
+            found = found || (cache->vary[k] && strcasecmp(cache->vary[k], p->name) == 0);
+        if (!found)
+            st_contract_mistake(c, at,
+                                p->in == ST_IN_COOKIE ? "what reads the cookie %.80s is not public"
+                                                      : "vary must name the header %.80s, which is read",
+                                p->name);
+    }
+}
+
 static void read_cache(struct st_contract *c, const json_t *json, const char *at, struct st_api_operation *op)
 {
     static const char *const known[] = {"for", "tag", "vary", NULL};
@@ -140,6 +160,7 @@ static void read_cache(struct st_contract *c, const json_t *json, const char *at
     if (!is_tag(c, cache->tag, at, op))
         st_contract_mistake(c, at, "tag must be of letters, digits, '-', '_', '.', '/' and {parameters of the path}");
     read_vary(c, json_object_get(json, "vary"), at, cache);
+    check_varies(c, at, cache, op);
     op->cache = cache;
 }
 
