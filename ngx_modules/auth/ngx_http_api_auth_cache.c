@@ -48,11 +48,15 @@ static struct set *l1_set(const ngx_str_t *token, uint32_t *ret_tag)
     return &l1_sets[*ret_tag % L1_SETS];
 }
 
+/* Its lines of memory are asked for together: one after the other they would take ten times as long to come. */
 static bool holds(const struct set *set, size_t way, uint32_t tag, const ngx_str_t *token)
 {
     const ngx_http_api_cached_t *c = set->entries[way];
-    return c && set->tags[way] == tag && c->token.len == token->len &&
-           memcmp(c->token.data, token->data, token->len) == 0;
+    if (!c || set->tags[way] != tag)
+        return false;
+    for (size_t at = 0; at < sizeof(*c) + token->len; at += 64)
+        __builtin_prefetch((const u_char *)c + at);
+    return c->token.len == token->len && memcmp(c->token.data, token->data, token->len) == 0;
 }
 
 ngx_http_api_cached_t *ngx_http_api_auth_l1_find(const ngx_str_t *token)
