@@ -5,7 +5,7 @@
  * by which one module asks another.
  *
  * A request in phase order: route (SERVER_REWRITE) makes the record; limit (PREACCESS) charges the address; core
- * (ACCESS) runs the steps route, auth, parameters, limit, rbac, body; core (LOG) counts.
+ * (ACCESS) runs the steps (steps[] and last_steps[] in ngx_http_api_core_module.c); core (LOG) counts.
  */
 #include <ngx_config.h>
 #include <ngx_core.h>

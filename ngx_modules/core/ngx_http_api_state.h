@@ -14,8 +14,8 @@
 
 enum ngx_http_api_zone_e {
     NGX_HTTP_API_ZONE_STATE,
-    NGX_HTTP_API_ZONE_TOKENS, /* verified tokens: SHA-256 -> identity, wall clock in seconds */
-    NGX_HTTP_API_ZONE_LIMITS, /* limit and key -> TAT, monotonic clock in microseconds */
+    NGX_HTTP_API_ZONE_TOKENS, /* verified tokens: of the auth module */
+    NGX_HTTP_API_ZONE_LIMITS, /* struct st_gcra: of the limit module */
     NGX_HTTP_API_ZONES
 };
 
@@ -78,7 +78,7 @@ typedef struct {
 
 typedef struct {
     ngx_slab_pool_t *shpool;
-    void *sh; /* ngx_http_api_state_t or ngx_http_api_table_t */
+    void *sh; /* ngx_http_api_state_t, or what the zone's module keeps there */
 } ngx_http_api_zone_t;
 
 /* "state" …, and the kinds' names in the state file. */

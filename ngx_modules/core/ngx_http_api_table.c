@@ -1,10 +1,8 @@
 /* Keys and values in shared memory. */
 #include "ngx_http_api_table.h"
 
-enum {
-    EXPIRE_AT_ONCE = 2, /* expired entries that each put drops: more than it adds, so the table shrinks by itself */
-    EVICT_AT_ONCE = 16, /* entries that may go for one that finds no room */
-};
+/* Expired entries that each put drops: more than it adds, so the table shrinks by itself. */
+enum { EXPIRE_AT_ONCE = 2 };
 
 static ngx_int_t compare(uint32_t hash, const void *key, size_t key_len, const ngx_http_api_entry_t *e)
 {
@@ -55,13 +53,7 @@ ngx_http_api_entry_t *ngx_http_api_table_find_locked(ngx_http_api_table_t *t, co
     return NULL;
 }
 
-void ngx_http_api_table_touch_locked(ngx_http_api_table_t *t, ngx_http_api_entry_t *e)
-{
-    ngx_queue_remove(&e->queue);
-    ngx_queue_insert_head(&t->queue, &e->queue);
-}
-
-void ngx_http_api_table_remove_locked(const ngx_http_api_dict_t *d, ngx_http_api_entry_t *e)
+static void remove_locked(const ngx_http_api_dict_t *d, ngx_http_api_entry_t *e)
 {
     ngx_queue_remove(&e->queue);
     ngx_rbtree_delete(&d->table->rbtree, &e->node);
@@ -76,21 +68,11 @@ static ngx_http_api_entry_t *oldest(ngx_http_api_table_t *t)
 
 static ngx_http_api_entry_t *alloc_locked(const ngx_http_api_dict_t *d, size_t size, int64_t now)
 {
-    ngx_http_api_entry_t *e = ngx_slab_alloc_locked(d->shpool, size), *old;
-    if (e || !d->evict) {
-        if (!e) {
-            ngx_http_api_table_sweep_locked(d, now, 0);
-            e = ngx_slab_alloc_locked(d->shpool, size);
-        }
+    ngx_http_api_entry_t *e = ngx_slab_alloc_locked(d->shpool, size);
+    if (e)
         return e;
-    }
-    for (ngx_uint_t i = 0; !e && i < EVICT_AT_ONCE && (old = oldest(d->table)) != NULL; i++) {
-        if (old->expires > now)
-            d->table->evicted++;
-        ngx_http_api_table_remove_locked(d, old);
-        e = ngx_slab_alloc_locked(d->shpool, size);
-    }
-    return e;
+    ngx_http_api_table_sweep_locked(d, now, 0);
+    return ngx_slab_alloc_locked(d->shpool, size);
 }
 
 ngx_http_api_entry_t *ngx_http_api_table_put_locked(const ngx_http_api_dict_t *d, const ngx_str_t *key,
@@ -101,14 +83,15 @@ ngx_http_api_entry_t *ngx_http_api_table_put_locked(const ngx_http_api_dict_t *d
     uint64_t stamp = 0;
     if (e && e->value_len != value->len) {
         stamp = e->stamp;
-        ngx_http_api_table_remove_locked(d, e);
+        remove_locked(d, e);
         e = NULL;
     }
     if (e) {
-        ngx_http_api_table_touch_locked(t, e);
+        ngx_queue_remove(&e->queue);
+        ngx_queue_insert_head(&t->queue, &e->queue);
     } else {
         for (ngx_uint_t i = 0; i < EXPIRE_AT_ONCE && (old = oldest(t)) != NULL && old->expires <= now; i++)
-            ngx_http_api_table_remove_locked(d, old);
+            remove_locked(d, old);
         e = alloc_locked(d, sizeof(*e) + key->len + value->len, now);
         if (!e)
             return NULL;
@@ -122,10 +105,7 @@ ngx_http_api_entry_t *ngx_http_api_table_put_locked(const ngx_http_api_dict_t *d
         ngx_queue_insert_head(&t->queue, &e->queue);
         t->count++;
     }
-    if (value->data)
-        ngx_memcpy(e->data, value->data, value->len);
-    else
-        ngx_memzero(e->data, value->len);
+    ngx_memcpy(e->data, value->data, value->len);
     e->expires = expires;
     return e;
 }
@@ -137,6 +117,6 @@ void ngx_http_api_table_sweep_locked(const ngx_http_api_dict_t *d, int64_t now, 
         ngx_http_api_entry_t *e = ngx_queue_data(q, ngx_http_api_entry_t, queue);
         next = ngx_queue_next(q);
         if (e->expires <= now || e->stamp < stamp)
-            ngx_http_api_table_remove_locked(d, e);
+            remove_locked(d, e);
     }
 }

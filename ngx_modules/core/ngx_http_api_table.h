@@ -1,8 +1,8 @@
 #ifndef NGX_HTTP_API_TABLE_H
 #define NGX_HTTP_API_TABLE_H
 /*
- * Keys and values in shared memory, with expiry and a queue by last use. A red-black tree, so that keys chosen to
- * collide cost O(log n) and no more.
+ * Keys and values in shared memory, with expiry. A red-black tree, so that keys chosen to collide cost O(log n) and no
+ * more; nothing leaves it before it has expired.
  *
  * The caller holds the zone's mutex around every function, and pointers to entries are good only until it lets go.
  * Times (`expires`, `now`) are of one clock and unit for each table, chosen by its owner.
@@ -15,9 +15,8 @@
 typedef struct {
     ngx_rbtree_t rbtree;
     ngx_rbtree_node_t sentinel;
-    ngx_queue_t queue; /* most recently used first */
+    ngx_queue_t queue; /* most recently put first */
     ngx_uint_t count;
-    ngx_uint_t evicted; /* entries that had to go before they expired */
 } ngx_http_api_table_t;
 
 typedef struct {
@@ -32,7 +31,6 @@ typedef struct {
 typedef struct {
     ngx_slab_pool_t *shpool;
     ngx_http_api_table_t *table;
-    unsigned evict : 1; /* when full, the least recently used goes; else put fails */
 } ngx_http_api_dict_t;
 
 void ngx_http_api_table_init(ngx_http_api_table_t *t);
@@ -40,17 +38,12 @@ void ngx_http_api_table_init(ngx_http_api_table_t *t);
 /* NULL when absent. An entry that has expired is still found: what that means is the caller's affair. */
 ngx_http_api_entry_t *ngx_http_api_table_find_locked(ngx_http_api_table_t *t, const void *key, size_t key_len);
 
-/* To the front of the queue. */
-void ngx_http_api_table_touch_locked(ngx_http_api_table_t *t, ngx_http_api_entry_t *e);
-
 /*
- * Sets the key's value (value NULL: zeroes), its expiry, and moves it to the front. Drops a few entries that have
- * expired. NULL when the zone is full; an older value of the key is then gone too.
+ * Sets the key's value and its expiry. Drops a few entries that have expired. NULL when the zone is full; an older
+ * value of the key is then gone too.
  */
 ngx_http_api_entry_t *ngx_http_api_table_put_locked(const ngx_http_api_dict_t *d, const ngx_str_t *key,
                                                     const ngx_str_t *value, int64_t expires, int64_t now);
-
-void ngx_http_api_table_remove_locked(const ngx_http_api_dict_t *d, ngx_http_api_entry_t *e);
 
 /* Removes what has expired and what has a smaller stamp. */
 void ngx_http_api_table_sweep_locked(const ngx_http_api_dict_t *d, int64_t now, uint64_t stamp);
