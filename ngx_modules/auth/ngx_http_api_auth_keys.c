@@ -119,9 +119,11 @@ static char *add_keys(ngx_conf_t *cf, ngx_http_api_auth_conf_t *conf, const ngx_
     return NGX_CONF_OK;
 }
 
-char *ngx_http_api_auth_set_key_file(ngx_conf_t *cf, ngx_command_t *cmd, void *data)
+typedef int load_pt(struct st_arena *a, const char *path, int alg, struct st_keys *ret, const char **ret_why);
+
+/* A file, and perhaps the algorithm of what is in it. */
+static char *set_file(ngx_conf_t *cf, ngx_http_api_auth_conf_t *conf, load_pt *load)
 {
-    ngx_http_api_auth_conf_t *conf = data;
     ngx_str_t *value = cf->args->elts;
     const char *why = NULL;
     struct st_keys keys;
@@ -130,25 +132,19 @@ char *ngx_http_api_auth_set_key_file(ngx_conf_t *cf, ngx_command_t *cmd, void *d
         return "knows no such algorithm";
     if (ngx_conf_full_name(cf->cycle, &value[1], 1) != NGX_OK)
         return NGX_CONF_ERROR;
-    if (st_keys_load(&conf->arena, (char *)value[1].data, alg, &keys, &why) < 0)
+    if (load(&conf->arena, (char *)value[1].data, alg, &keys, &why) < 0)
         return refuse(cf, why);
     return add_keys(cf, conf, &value[1], &keys);
 }
 
-char *ngx_http_api_auth_set_secret_file(ngx_conf_t *cf, ngx_command_t *cmd, void *data)
+char *ngx_http_api_auth_set_key_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_http_api_auth_conf_t *conf = data;
-    ngx_str_t *value = cf->args->elts;
-    const char *why = NULL;
-    struct st_keys keys;
-    int alg = cf->args->nelts > 2 ? alg_of(&value[2]) : -1;
-    if (alg == -2)
-        return "knows no such algorithm";
-    if (ngx_conf_full_name(cf->cycle, &value[1], 1) != NGX_OK)
-        return NGX_CONF_ERROR;
-    if (st_keys_load_secret(&conf->arena, (char *)value[1].data, alg, &keys, &why) < 0)
-        return refuse(cf, why);
-    return add_keys(cf, conf, &value[1], &keys);
+    return set_file(cf, conf, st_keys_load);
+}
+
+char *ngx_http_api_auth_set_secret_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return set_file(cf, conf, st_keys_load_secret);
 }
 
 /* http://host/path, https://host/path, http://unix:/socket:/path */
