@@ -98,7 +98,7 @@ int ctl_schema(struct ctl *c)
     char *text;
     size_t len;
     if (c->argc != 3 || !st_streq(c->argv[0], "validate"))
-        return ctl_usage("schema validate wants SCHEMA and FILE");
+        return ctl_usage("expected: schema validate SCHEMA FILE");
     const char *name = c->argv[1], *path = c->argv[2];
     const struct st_schema *s = compile(c, name, &why);
     if (!s)

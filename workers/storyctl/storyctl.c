@@ -42,15 +42,18 @@ static const struct command {
      "Checks FILE (- for standard input) as the edge checks bodies. SCHEMA is JSON or YAML; SCHEMA#/pointer takes the\n"
      "schema at a place in it, such as api.yaml#/components/schemas/Story. Prints each mistake as \"pointer: "
      "message\",\n"
-     "with --json all as a list. Exit code 0 valid, 1 invalid, 2 no verdict: the schema is not supported, or a file\n"
-     "cannot be read.\n"},
+     "with --json all as a list. Exit code 0 valid, 1 invalid, 2 no verdict: usage, a schema that is not supported, "
+     "or\n"
+     "a file that cannot be read.\n"},
     {"api", ctl_api, "check contracts, and compare them with older ones",
      "Usage: storyctl api lint FILE...\n"
      "       storyctl api diff OLD NEW\n"
      "FILE, OLD and NEW are contracts, or folders of contracts (.yaml, .yml, .json); all of a side make one API.\n"
-     "lint prints file:line: reason for each mistake, as nginx -t does. Exit code 0 nothing is wrong, 1 mistakes.\n"
-     "diff prints what breaks those who call the API, and what does not. Exit code 0 nothing breaks, 1 it does, 2 a\n"
-     "contract cannot be read.\n"},
+     "lint prints file:line: reason for each mistake, as nginx -t does, and warnings. Exit code 0 nothing is wrong\n"
+     "(but for warnings), 1 mistakes, 2 usage.\n"
+     "diff prints what breaks those who call the API, and what does not. Exit code 0 nothing breaks, 1 it does, 2 "
+     "usage\n"
+     "or a contract that cannot be read.\n"},
     {"tell", ctl_tell, "take a story through the whole platform, as a client",
      "Usage: storyctl tell [--url URL] [--ca FILE] [--outbox DIR] FILE\n"
      "Registers a writer, confirms the address from the mail, posts the story and follows it to narration and video.\n"
@@ -66,7 +69,8 @@ static int help(FILE *out)
         fprintf(out, "  %-8s  %s\n", commands[i].name, commands[i].summary);
     fprintf(out, "\n  --json         machine-readable output\n"
                  "  --env-dir DIR  env files of the running instance (default var/env, or ST_ENV_DIR)\n"
-                 "\nstoryctl COMMAND --help explains a command.\n");
+                 "\nExit code 0 done, 1 not done (why is printed), 2 wrong usage, unless a command's help says more.\n"
+                 "storyctl COMMAND --help explains a command.\n");
     return out == stdout ? 0 : 2;
 }
 
