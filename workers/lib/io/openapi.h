@@ -269,8 +269,7 @@ typedef const char *st_api_header_fn(void *ctx, const char *name);
  * Decodes and checks the parameters of a match: path, query string (without "?"; unknown and repeated query parameters
  * are errors), headers and cookies (unknown ones are not ours). *ret_params is an object by parameter name with typed
  * values, defaults filled in; NULL: they are only checked. On failure ST_E_INVALID with errors whose pointers read
- * "/path/storyId", "/query/limit",
- * "/query/ids/2", "/header/if-match", "/cookie/theme".
+ * "/path/storyId", "/query/limit", "/query/ids/2", "/header/if-match", "/cookie/theme".
  */
 ST_MUSTCHECK int st_api_params(const struct st_api_match *m, const char *query, size_t query_len,
                                st_api_header_fn *header, void *ctx, struct st_arena *a, json_t **ret_params,

@@ -4,9 +4,9 @@
  * Inside of the contract reader; only openapi*.c include this.
  *
  * Reading: openapi.c loads, openapi_files.c brings several files together, openapi_shape.c knows which members OpenAPI
- * has, openapi_operation.c, openapi_security.c reads one operation, openapi_param.c its parameters, openapi_media.c its
- * bodies, openapi_ext.c its x- members, openapi_transform.c those that serve one version of the API by another,
- * openapi_merge.c makes one document of all.
+ * has, openapi_operation.c reads one operation, openapi_security.c who may call it, openapi_param.c its parameters,
+ * openapi_media.c its bodies, openapi_ext.c its x- members, openapi_transform.c those that serve one version of the API
+ * by another, openapi_public.c those for caches and pages of other origins, openapi_merge.c makes one document of all.
  * Requests: openapi_path.c and openapi_route.c check the path and find the operation, openapi_values.c makes values of
  * text, openapi_request.c checks parameters and body, openapi_stream.c bodies that pass by.
  */
