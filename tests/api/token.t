@@ -120,4 +120,19 @@ for ([$fresh, 0], [token({exp => $now - 60}), 1], ["$none.$body.", 1]) {
     is $JSON->decode($said->{out})->{accepted} ? 0 : 1, $exit, 'in JSON, too';
 }
 
+# --- past the edge ---
+{
+    require IO::Socket::UNIX;
+    my $call = sub {
+        my $socket = IO::Socket::UNIX->new(Peer => $platform->var . '/run/identity.sock') or die "identity.sock: $!";
+        print $socket "GET /v1/me HTTP/1.1\r\nHost: a\r\nConnection: close\r\n", (map { "$_\r\n" } @_), "\r\n";
+        local $/;
+        return scalar <$socket>;
+    };
+    my @who = ('X-Api-Operation: getMe', "X-Api-User: $claims->{sub}", "X-Api-Session: $claims->{sid}", 'X-Api-Roles: admin', 'X-Api-Time: ' . time);
+    like $call->(@who), qr{^HTTP/1.1 401 .*Only the edge may call a service}s, 'a service refuses who comes past the edge';
+    like $call->(@who, 'X-Api-Signature: ' . '0' x 64), qr{^HTTP/1.1 401 }, 'with any signature, too';
+    like $call->(@who, 'X-Api-Signature: '), qr{^HTTP/1.1 401 }, 'and with an empty one';
+}
+
 done_testing;

@@ -1,4 +1,5 @@
-# The tables of directives, variables and metrics in ngx_modules/README.md, against the code, both ways.
+# The tables of directives, variables and metrics in ngx_modules/README.md, against the code, both ways; and the tests
+# that ngx_modules/THREATS.md names.
 use strict;
 use warnings;
 use Test::More;
@@ -60,6 +61,15 @@ for my $name (sort keys %coded) {
         cmp_ok $most, '<=', $c->{most}, "$told->{form}: not more";
         like $told->{form}, qr/^\w+ on\|off$/, "$name is on or off" if $c->{flag};
     }
+}
+
+# --- threats: each has its test ---
+my @lines = grep { /^\| / && !/^\| (?:---|threat|trusted) / } split /\n/, Storytelling::Nginx::slurp("$root/ngx_modules/THREATS.md") =~ s/^## What is trusted\n.*?(?=^## )//msr;
+cmp_ok scalar @lines, '>=', 50, 'there are ' . @lines . ' threats';
+for my $line (@lines) {
+    my ($threat, undef, $tests) = $line =~ /^\| (.*?) \| (.*) \| (.*?) \|\z/;
+    my @tests = map { m{/} ? $_ : "tests/edge/$_" } ($tests // '') =~ /`([^`]+)`/g;
+    ok @tests && !grep({ !-f "$root/$_" } @tests), "@tests: @{[$threat // $line]}";
 }
 
 # --- nginx itself says so: where a directive may not stand, it is refused ---

@@ -18,7 +18,7 @@ sub file { my ($name, $text) = @_; return Storytelling::Edge::write_file("$dir/$
 sub set  { my (@keys) = @_; return JSON::PP->new->encode({keys => \@keys}) }
 sub jwk  { return Storytelling::Edge::jwk(@_) }
 sub edge { my (%with) = @_; my $edge = $E->nginx(keys => [], %with); push @edges, $edge; $edge->start or die $edge->error_log; return $edge }
-sub me   { my ($edge, @token) = @_; return $edge->get('/v1/me', bearer(@token))->{status} }
+sub me   { my ($edge, @token) = map { ref eq 'ARRAY' ? @$_ : $_ } @_; return $edge->get('/v1/me', bearer(@token))->{status} }
 sub by   { my ($key, $kid, %more) = @_; return (-key => $key, -header => {kid => $kid}, %more) }
 sub hmac { my ($secret, $alg) = @_; return (-alg => $alg // 'HS256', -sign => sub { Digest::SHA::hmac_sha256($_[0], $secret) }) }
 
@@ -112,8 +112,11 @@ my $state  = Storytelling::Edge::state_file();
     is me($edge, by('two', 'k2', jti => $_)), 200, 'the others are there' for 1 .. 4;
 
     # Whatever comes instead of a set changes nothing.
+    my $elsewhere = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 16) or die "listen: $!";
+    Storytelling::Edge::serve_file($elsewhere, file('elsewhere', Storytelling::Edge::http_answer(set(jwk('three', kid => 'k3')))));
+    my $other = 'http://127.0.0.1:' . $elsewhere->sockport . '/jwks';
     my %bad = (
-        'an error' => ['', '500 Internal Server Error'], 'a redirect' => ['', "302 Found\r\nLocation: $url"], 'no JSON' => ['hello'],
+        'an error' => ['', '500 Internal Server Error'], 'a redirect' => ['', "302 Found\r\nLocation: $other"], 'no JSON' => ['hello'],
         'another JSON' => ['{"keys":{}}'], 'no keys' => [set()], 'keys of no use' => [set({kty => 'x'})],
         'a private key' => [set(jwk('two', kid => 'k2', d => 'AA'))], 'a secret' => [set({kty => 'oct', kid => 'k2', k => encode_base64url('s' x 32)})],
         'too much' => [set(jwk('one', kid => 'k1')) . ' ' x 70000], 'deep nesting' => ['[' x 5000], 'an end too early' => ["HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{", 'raw'],
@@ -124,7 +127,7 @@ my $state  = Storytelling::Edge::state_file();
         my $before = Storytelling::Edge::served($answer);
         ok wait_for(sub { Storytelling::Edge::served($answer) > $before + 1 }, 10), "$what: it is asked for again";
         is me($edge, by('two', 'k2', jti => $what)), 200, "$what: the last keys go on";
-        is me($edge, hmac('s' x 32)), 401, "$what: and no others";
+        is me($edge, $_), 401, "$what: and no others" for [hmac('s' x 32)], [by('three', 'k3', jti => $what)];
     }
     answers(set(jwk('one', kid => 'k1')));
     ok wait_for(sub { me($edge, by('one', 'k1')) == 200 }, 10), 'and good ones are taken again';

@@ -35,6 +35,16 @@ Deprecation: @1767225600
 Sunset: Sun, 01 Jun 2031 00:00:00 GMT
 Link: </v2/things/caf%C3%A9/parts>; rel="successor-version"
 
+=== a line break in a parameter begins no header, of the request or of the answer
+--- request
+GET /v1/parts/x?label=a%0D%0AX-Api-User:root%0D%0ASet-Cookie:b
+--- more_headers eval
+bearer()
+--- response_body_like: (?=.*"x-api-user":"user-1")(?=.*"x-label":"a  X-Api-User:root  Set-Cookie:b")
+--- response_headers
+X-Label: a  X-Api-User:root  Set-Cookie:b
+! Set-Cookie
+
 === parameters have their defaults; what did not come is left out
 --- request
 GET /v1/parts/t-1
@@ -126,13 +136,13 @@ listParts has no query parameter lim
 --- with: \$param: max\}, => $param: most},
 --- must_die
 --- error_log
-versions-8.yaml:43: the operation has no parameter most
+versions-8.yaml:44: the operation has no parameter most
 
 === a broken patch
 --- with: op: move, from: /uri, path: /target => op: shift, from: /uri, path: /target
 --- must_die
 --- error_log
-versions-9.yaml:48: op must be add, remove, replace, move, copy or test
+versions-9.yaml:49: op must be add, remove, replace, move, copy or test
 
 === a header that is not the contract's
 --- with: X-Old: 'yes' => X-Api-User: 'root'
