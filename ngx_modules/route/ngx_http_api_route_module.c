@@ -134,6 +134,19 @@ int ngx_http_api_params(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, st
                          ret_errors);
 }
 
+/* A header parameter that came more than once, of which the service might take another than was checked; or NULL. */
+static const char *repeated(const ngx_http_request_t *r, const struct st_api_operation *op)
+{
+    for (int i = 0; i < op->n_params; i++) {
+        ngx_uint_t count = 0;
+        if (op->params[i].in == ST_IN_HEADER)
+            (void)ngx_http_api_header(r, op->params[i].name, &count);
+        if (count > 1)
+            return op->params[i].name;
+    }
+    return NULL;
+}
+
 ngx_int_t ngx_http_api_params_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
     struct st_schema_errors errors = {.count = 0};
@@ -142,6 +155,11 @@ ngx_int_t ngx_http_api_params_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ct
         return ngx_http_api_refuse(r, ST_E_INVALID, NULL, "An Idempotency-Key header is required.");
     if (!op->n_params && !r->args.len)
         return NGX_OK;
+    const char *name = repeated(r, op);
+    if (name) {
+        ctx->cause = NGX_HTTP_API_BY_HEADER;
+        return ngx_http_api_refuse(r, ST_E_INVALID, NULL, "The header %s came more than once.", name);
+    }
     if (ngx_http_api_params(r, ctx, ngx_http_api_scratch(), NULL, &errors) == 0)
         return NGX_OK;
     return ngx_http_api_refuse(r, ST_E_INVALID, &errors, "The parameters are not as this operation wants them.");

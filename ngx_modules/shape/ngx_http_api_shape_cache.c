@@ -297,12 +297,23 @@ static ngx_int_t ask_for_all(ngx_http_request_t *r)
     return ngx_http_api_without_headers(r, conditions, ST_COUNT(conditions));
 }
 
+/* A header that came twice may mean either to the service: such an answer is for nobody else. */
+static bool is_ambiguous(const ngx_http_request_t *r, const struct st_api_cache *rule)
+{
+    ngx_uint_t count = 0;
+    for (int i = 0; i < rule->n_vary && count < 2; i++)
+        (void)ngx_http_api_header(r, rule->vary[i], &count);
+    return count > 1;
+}
+
 ngx_int_t ngx_http_api_cache_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
     cache_t *cache = ctx->cache;
     if (!ctx->match.operation->cache || ctx->upstream.len || (cache && cache->settled))
         return NGX_OK;
     if (!cache) {
+        if (is_ambiguous(r, ctx->match.operation->cache))
+            return NGX_OK;
         if (!(cache = new_cache(r, ctx)))
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         const char *argv[] = {"HGET", cache->key, cache->field};

@@ -77,6 +77,10 @@ unlike $conditional->{body}, qr/if-none-match|"range"/, 'asks the service for al
 isnt get('/v1/pages/b')->{body}, $first->{body}, 'another path';
 isnt get('/v1/pages/a?part=2')->{body}, $first->{body}, 'another query';
 isnt get('/v1/pages/a', 'Accept-Language: de')->{body}, $first->{body}, 'another language';
+my $german = get('/v1/pages/a', 'Accept-Language: de');
+is verdict(), 'HIT', 'which is kept, too';
+isnt get('/v1/pages/a', 'Accept-Language: de', 'Accept-Language: fr')->{body}, $german->{body}, 'two languages';
+is verdict(), '', 'are for the service to decide, and are not kept';
 is get('/v1/pages/a?part=2', 'X-Else: 1')->{body}, get('/v1/pages/a?part=2')->{body}, 'other headers do not matter';
 {
     my $socket = $edge->connect;

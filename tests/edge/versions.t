@@ -45,6 +45,14 @@ bearer()
 X-Label: a  X-Api-User:root  Set-Cookie:b
 ! Set-Cookie
 
+=== a header parameter that comes twice
+--- request
+GET /v1/parts/x
+--- more_headers eval
+bearer() . "\nColour: red\ncolour: blue"
+--- error_code: 400
+--- response_body_like: "detail":"The header Colour came more than once\."
+
 === parameters have their defaults; what did not come is left out
 --- request
 GET /v1/parts/t-1
