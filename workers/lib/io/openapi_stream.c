@@ -7,7 +7,7 @@
 
 #include <strings.h>
 
-enum { BOUNDARY_MAX = 70, HEADERS_MAX = 4096, PARTS_MAX = 256, PART_FIELDS = 16 };
+enum { BOUNDARY_MAX = 70, HEADERS_MAX = 4096, PARTS_MAX = 256 };
 
 struct st_api_stream {
     struct st_arena *arena;
