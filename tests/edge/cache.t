@@ -35,7 +35,7 @@ $edge->start or die $edge->error_log;
 my $last;
 sub get { my ($path, @headers) = @_; return $last = $edge->get($path, @headers) }
 sub verdict { return $last->{headers}{'x-verdict'} // '' }
-sub metric { my ($result) = @_; return ($edge->get('/metrics')->{body} =~ /^api_edge_cache_total\{result="$result"\} (\d+)$/m)[0] }
+sub metric { my ($result) = @_; return $edge->metric(qq(cache_total{result="$result"})) }
 ok wait_for(sub { get('/v1/answers/gone'); verdict() eq 'MISS' }), 'the link to Redis is up';
 
 # --- a miss, and hits ---

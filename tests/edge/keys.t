@@ -14,7 +14,7 @@ my $dir = Storytelling::Edge::dir() . '/tmp';
 my @edges;
 Storytelling::Edge::echo('echo');
 
-sub file { my ($name, $text) = @_; return Storytelling::Edge::write_file("$dir/$name", $text) }
+*file = \&Storytelling::Edge::file;
 sub set  { my (@keys) = @_; return JSON::PP->new->encode({keys => \@keys}) }
 sub jwk  { return Storytelling::Edge::jwk(@_) }
 sub edge { my (%with) = @_; my $edge = $E->nginx(keys => [], %with); push @edges, $edge; $edge->start or die $edge->error_log; return $edge }

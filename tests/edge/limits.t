@@ -22,7 +22,7 @@ sub statuses {
     my ($n, $method, $path, @headers) = @_;
     return join ' ', map { $edge->request($method, $path, undef, @headers)->{status} } 1 .. $n;
 }
-sub metric { my ($name) = @_; return ($edge->get('/metrics')->{body} =~ /^api_edge_\Q$name\E (-?\d+)$/m)[0] }
+sub metric { return $edge->metric(@_) }
 
 # --- by a header, by a variable ---
 is statuses(4, GET => '/v1/tenant', 'X-Tenant: a'), '200 200 200 429', 'three for a tenant';

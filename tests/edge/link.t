@@ -13,7 +13,6 @@ my $port  = Storytelling::Nginx::free_port();
 my $redis = Storytelling::Edge::start_redis('--port', $port, '--bind', '127.0.0.1', '::1');
 Storytelling::Edge::set_roles();
 
-sub metric { my ($edge, $name) = @_; return ($edge->get('/metrics')->{body} =~ /^api_edge_\Q$name\E (-?\d+)$/m)[0] }
 sub connections { return scalar grep { !/cmd=client/ } split /\n/, Storytelling::Edge::redis('CLIENT', 'LIST') }
 sub quiet {
     my ($edge) = @_;
@@ -52,13 +51,13 @@ close $listen;
 my $edge = $E->nginx(redis => Storytelling::Edge::redis_socket(), workers => 2);
 $edge->start or die $edge->error_log;
 ok wait_for(sub { $edge->error_log =~ /Redis answers: LOADING/ }), 'a Redis that loads is told in the log';
-is metric($edge, 'redis_up'), 0, 'and does not count as up';
+is $edge->metric('redis_up'), 0, 'and does not count as up';
 is $edge->get('/v1/things', bearer())->{status}, 200, 'requests go on';
 Storytelling::Edge::stop_child($loading);
 unlink Storytelling::Edge::redis_socket();
 $redis = Storytelling::Edge::start_redis();
 Storytelling::Edge::set_roles();
-ok wait_for(sub { metric($edge, 'redis_up') }), 'it is when it has loaded';
+ok wait_for(sub { $edge->metric('redis_up') }), 'it is when it has loaded';
 
 # --- a Redis whose lists are not of text ---
 Storytelling::Edge::stop_child($redis);
@@ -78,18 +77,18 @@ my $odd = Storytelling::Edge::start_child(sub {
 });
 close $listen;
 ok wait_for(sub { $edge->error_log =~ /an override from Redis is left out: it is not text/ }, 10), 'lists that are not of text are left out';
-ok wait_for(sub { metric($edge, 'redis_resyncs_total') > 0 }), 'and the rest goes on';
+ok wait_for(sub { $edge->metric('redis_resyncs_total') > 0 }), 'and the rest goes on';
 unlike $edge->error_log, qr/exited on signal/, 'in the same workers';
 Storytelling::Edge::stop_child($odd);
 unlink Storytelling::Edge::redis_socket();
 $redis = Storytelling::Edge::start_redis();
 Storytelling::Edge::set_roles();
-ok wait_for(sub { metric($edge, 'redis_up') }, 10), 'a good one takes its place';
+ok wait_for(sub { $edge->metric('redis_up') }, 10), 'a good one takes its place';
 
 # --- a reload, and an end, while Redis is stopped ---
 kill STOP => $redis;
-ok wait_for(sub { !metric($edge, 'redis_up') }, 10), 'a Redis that is stopped';
-ok metric($edge, 'redis_unanswered_total') > 0, 'answers nothing';
+ok wait_for(sub { !$edge->metric('redis_up') }, 10), 'a Redis that is stopped';
+ok $edge->metric('redis_unanswered_total') > 0, 'answers nothing';
 $edge->reload;
 is $edge->get('/v1/things', bearer())->{status}, 200, 'a reload meanwhile';
 quiet($edge);

@@ -15,11 +15,7 @@ my $h2 = Storytelling::Nginx::free_port();
 my @nodes = ($E->nginx(@with, more => "listen 127.0.0.1:$h2 http2;"), $E->nginx(@with));
 for (@nodes) { $_->start or die $_->error_log }
 
-sub metric {
-    my ($node, $name) = @_;
-    return ($node->get('/metrics')->{body} =~ /^api_edge_\Q$name\E (-?\d+)$/m)[0];
-}
-sub both { my ($name) = @_; return metric($nodes[0], $name) + metric($nodes[1], $name) }
+sub both { my ($name) = @_; return $nodes[0]->metric($name) + $nodes[1]->metric($name) }
 # All workers of both nodes have asked Redis whether it is there: four connections, and two subscriptions.
 sub connected { return (grep { !/cmd=(?:client|NULL)/ } split /\n/, Storytelling::Edge::redis('CLIENT', 'LIST')) >= 6 }
 ok wait_for(\&connected), 'both nodes are connected';
@@ -146,14 +142,14 @@ my @gone = map { my $s = $nodes[0]->connect; $nodes[0]->send_bytes($s, "GET /v1/
 close $_ for @gone;
 is_deeply crowd(4, 20, '/v1/ten', bearer(sub => 'hang')), {200 => 19, 429 => 61}, 'a Redis that hangs: each node decides';
 kill CONT => $redis;
-sub up { return metric($nodes[0], 'redis_up') && metric($nodes[1], 'redis_up') && connected() }
+sub up { return $nodes[0]->metric('redis_up') && $nodes[1]->metric('redis_up') && connected() }
 ok wait_for(\&up, 10), 'it goes on';
 is_deeply crowd(4, 20, '/v1/ten', bearer(sub => 'hang')), {429 => 80}, 'what was let pass meanwhile was counted';
 
 # --- Redis goes, in the middle of it, and comes back ---
 is ten($_ % 2, 'away')->{status}, 200, 'before' for 1 .. 4;
 Storytelling::Edge::stop_child($redis, 'KILL');
-ok wait_for(sub { !metric($nodes[0], 'redis_up') && !metric($nodes[1], 'redis_up') }, 10), 'Redis is away';
+ok wait_for(sub { !$nodes[0]->metric('redis_up') && !$nodes[1]->metric('redis_up') }, 10), 'Redis is away';
 is_deeply crowd(4, 20, '/v1/ten', bearer(sub => 'away')), {200 => 13, 429 => 67}, 'each node goes on with what it knew';
 is ten(0, 'alone')->{status}, 200, 'a key that Redis does not know' for 1 .. 3;
 $redis = Storytelling::Edge::start_redis();

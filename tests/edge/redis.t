@@ -14,7 +14,7 @@ my @with  = (redis => Storytelling::Edge::redis_socket(), state => $state, worke
 my $edge  = $E->nginx(@with);
 
 sub status { my ($method, $path, @token) = @_; return $edge->request($method, $path, undef, bearer(@token))->{status} }
-sub metric { my ($name) = @_; return ($edge->get('/metrics')->{body} =~ /^api_edge_\Q$name\E (-?\d+)$/m)[0] }
+sub metric { return $edge->metric(@_) }
 
 # It comes to hold, in every worker.
 sub holds {

@@ -6,15 +6,9 @@ use JSON::PP;
 use Storytelling::Edge;
 
 my $dir = Storytelling::Edge::dir() . '/tmp';
-my $ctl = ($ENV{PLATFORM_BUILD} // Storytelling::Edge::root() . '/build') . '/bin/storyctl';
-
-sub file { my ($name, $text) = @_; return Storytelling::Edge::write_file("$dir/$name", $text) }
-
-sub run {
-    my $words = join ' ', map { quotemeta } $ctl, @_;
-    my $said = `$words 2>&1`;
-    return ($? >> 8, $said);
-}
+my $ctl = Storytelling::Edge::storyctl();
+*file = \&Storytelling::Edge::file;
+*run  = \&Storytelling::Edge::ctl;
 
 sub says {
     my ($exit, $wanted, $what, $schema, $instance) = @_;

@@ -5,13 +5,8 @@ use Test::More;
 use Storytelling::Edge;
 
 my $dir = Storytelling::Edge::dir() . '/tmp';
-my $ctl = ($ENV{PLATFORM_BUILD} // Storytelling::Edge::root() . '/build') . '/bin/storyctl';
-sub file { my ($name, $text) = @_; return Storytelling::Edge::write_file("$dir/$name", $text) }
-sub run {
-    my $said = join ' ', map { quotemeta } $ctl, 'api', @_;
-    $said = `$said 2>&1`;
-    return ($? >> 8, $said);
-}
+*file = \&Storytelling::Edge::file;
+sub run { return Storytelling::Edge::ctl('api', @_) }
 
 my $BASE = <<'YAML';
 openapi: 3.1.0

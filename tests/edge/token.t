@@ -6,17 +6,15 @@ use Storytelling::Edge;
 use MIME::Base64 qw(encode_base64url decode_base64url);
 
 my $dir = Storytelling::Edge::dir() . '/tmp';
-my $ctl = ($ENV{PLATFORM_BUILD} // Storytelling::Edge::root() . '/build') . '/bin/storyctl';
+my $ctl = Storytelling::Edge::storyctl();
+*file = \&Storytelling::Edge::file;
 my @claims = ('--iss', 'https://storytelling.local', '--aud', 'storytelling');
-
-sub file { my ($name, $text) = @_; return Storytelling::Edge::write_file("$dir/$name", $text) }
 
 sub verify {
     my ($token, @args) = @_;
     my $path = ref $token ? $$token : file('token', "$token\n");
-    my $said = join ' ', map { quotemeta } $ctl, @args, $path;
-    $said = `$said 2>&1`;
-    return {exit => $? >> 8, said => $said};
+    my ($exit, $said) = Storytelling::Edge::ctl(@args, $path);
+    return {exit => $exit, said => $said};
 }
 
 sub says {

@@ -61,6 +61,16 @@ sub write_file {
     return $path;
 }
 
+# A file of the test's own, by its name; and storyctl with these words: its exit code, and all that it says.
+sub file { my ($name, $text) = @_; return write_file("$DIR/tmp/$name", $text) }
+
+sub storyctl { "$BUILD/bin/storyctl" }
+sub ctl {
+    my $words = join ' ', map { quotemeta } storyctl(), @_;
+    my $said = `$words 2>&1`;
+    return ($? >> 8, $said);
+}
+
 # --- keys and tokens ---
 
 sub key {

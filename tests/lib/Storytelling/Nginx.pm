@@ -305,4 +305,7 @@ sub request {
 sub get  { my ($self, $path, @headers) = @_; return $self->request('GET', $path, undef, @headers) }
 sub post { my ($self, $path, $body, @headers) = @_; return $self->request('POST', $path, $body, @headers) }
 
+# A number of /metrics, by its name (and labels) behind "api_edge_".
+sub metric { my ($self, $name) = @_; return ($self->get('/metrics')->{body} =~ /^api_edge_\Q$name\E (-?\d+)$/m)[0] }
+
 1;
