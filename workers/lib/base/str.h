@@ -13,6 +13,20 @@ static inline bool st_starts(const char *s, const char *prefix)
 }
 bool st_ends(const char *s, const char *suffix);
 
+/* Of ASCII, whatever the locale; hex in both cases. */
+static inline bool st_is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+static inline bool st_is_hex(char c)
+{
+    return st_is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+static inline bool st_is_alnum(char c)
+{
+    return st_is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+}
+
 /* Same time whatever the contents; for secrets. */
 bool st_equal_secret(const void *a, const void *b, size_t len);
 

@@ -177,14 +177,6 @@ static void pull_all(struct st_contract *c)
     }
 }
 
-static json_t *member_object(json_t *parent, const char *name)
-{
-    json_t *object = json_object_get(parent, name);
-    if (!object)
-        json_object_set_new(parent, name, object = json_object());
-    return object;
-}
-
 static void add_pulled(struct st_contract *c)
 {
     const char *at;
@@ -193,7 +185,7 @@ static void add_pulled(struct st_contract *c)
         const char *section, *name, *rest = st_json_token(c->r->arena, at, &section); /* "components" */
         rest = st_json_token(c->r->arena, rest, &section);
         (void)st_json_token(c->r->arena, rest, &name);
-        json_t *entries = member_object(member_object(c->yaml.root, "components"), section);
+        json_t *entries = st_contract_member_object(st_contract_member_object(c->yaml.root, "components"), section);
         json_object_set(entries, name, st_json_at(c->r->files[json_integer_value(index)]->yaml.root, at));
     }
 }

@@ -158,6 +158,8 @@ const char *st_media_param(const struct st_media *m, const char *name);
 /* Does a media type fall under a range? "audio/mpeg" does under itself, "audio/" and a star, or a star for both. */
 bool st_media_matches(const char *range, const char *type);
 
+/* A member that is an object, made where there is none. */
+json_t *st_contract_member_object(json_t *parent, const char *name);
 /* The document of all contracts. */
 json_t *st_contract_merge(struct st_api_reader *r, int n_contracts);
 /* The path of a contract's servers; "" for none and after a mistake. And a path of the contract with it. */

@@ -26,7 +26,7 @@ static json_t *explicit_path(struct st_contract *c, const json_t *item, const ch
     return copy;
 }
 
-static json_t *member_object(json_t *parent, const char *name)
+json_t *st_contract_member_object(json_t *parent, const char *name)
 {
     json_t *object = json_object_get(parent, name);
     if (!object)
@@ -37,9 +37,9 @@ static json_t *member_object(json_t *parent, const char *name)
 static void merge_components(struct st_contract *c, json_t *document)
 {
     const char *section, *name;
-    json_t *entries, *entry, *components = member_object(document, "components");
+    json_t *entries, *entry, *components = st_contract_member_object(document, "components");
     json_object_foreach (json_object_get(c->yaml.root, "components"), section, entries) {
-        json_t *merged = member_object(components, section);
+        json_t *merged = st_contract_member_object(components, section);
         json_object_foreach (entries, name, entry) {
             const json_t *before = json_object_get(merged, name);
             if (before && !json_equal(before, entry)) {
@@ -77,18 +77,18 @@ static void merge(struct st_contract *c, json_t *document)
         if (!json_object_get(document, first[i]) && json_object_get(root, first[i]))
             json_object_set_new(document, first[i], json_deep_copy(json_object_get(root, first[i])));
     merge_tags(document, json_object_get(root, "tags"));
-    paths = member_object(document, "paths");
+    paths = st_contract_member_object(document, "paths");
     merge_components(c, document);
     json_object_foreach (json_object_get(root, "paths"), path, item)
         json_object_set_new(paths, st_contract_full_path(c, path), explicit_path(c, item, ""));
     json_object_foreach (json_object_get(root, "webhooks"), path, item)
-        json_object_set(member_object(document, "webhooks"), path, item);
+        json_object_set(st_contract_member_object(document, "webhooks"), path, item);
 }
 
 /* The one scheme that security can name, where no file describes it. */
 static void describe_bearer(json_t *document)
 {
-    json_t *schemes = member_object(member_object(document, "components"), "securitySchemes");
+    json_t *schemes = st_contract_member_object(st_contract_member_object(document, "components"), "securitySchemes");
     if (!json_object_get(schemes, "bearer"))
         json_object_set_new(schemes, "bearer",
                             json_pack("{ss,ss,ss}", "type", "http", "scheme", "bearer", "bearerFormat", "JWT"));

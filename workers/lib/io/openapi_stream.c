@@ -36,11 +36,9 @@ static bool is_boundary(const char *b)
 {
     static const char others[] = "'()+_,-./:=? ";
     size_t n = b ? strlen(b) : 0;
-    for (size_t i = 0; i < n; i++) {
-        bool alnum = (b[i] >= '0' && b[i] <= '9') || ((b[i] | 0x20) >= 'a' && (b[i] | 0x20) <= 'z');
-        if (!alnum && !strchr(others, b[i]))
+    for (size_t i = 0; i < n; i++)
+        if (!st_is_alnum(b[i]) && !strchr(others, b[i]))
             return false;
-    }
     return n && n <= BOUNDARY_MAX && b[n - 1] != ' ';
 }
 

@@ -29,15 +29,10 @@ static void copy(struct reader *r, size_t n)
     r->at += n;
 }
 
-static bool is_hex(char c)
-{
-    return c && strchr("0123456789abcdefABCDEF", c);
-}
-
 static size_t hex_digits(const char *s, size_t max)
 {
     size_t n = 0;
-    while (n < max && is_hex(s[n]))
+    while (n < max && st_is_hex(s[n]))
         n++;
     return n;
 }

@@ -19,24 +19,9 @@ static bool in(char c, const char *set)
     return c && strchr(set, c);
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 static bool is_alpha(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_alnum(char c)
-{
-    return is_alpha(c) || is_digit(c);
-}
-
-static bool is_hex(char c)
-{
-    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
 static bool is_beyond_ascii(char c)
@@ -50,7 +35,7 @@ static bool read_number(const char **s, int n_digits, int max, int *ret)
 {
     int n = 0;
     for (int i = 0; i < n_digits; i++, (*s)++) {
-        if (!is_digit(**s))
+        if (!st_is_digit(**s))
             return false;
         n = 10 * n + (**s - '0');
     }
@@ -85,9 +70,9 @@ static bool read_time(const char **s)
         return false;
     if (**s == '.') {
         ++*s;
-        if (!is_digit(**s))
+        if (!st_is_digit(**s))
             return false;
-        while (is_digit(**s))
+        while (st_is_digit(**s))
             ++*s;
     }
     if (!read_char(s, "Zz")) {
@@ -124,8 +109,8 @@ static int read_units(const char **s, const char *units)
 {
     int n = 0;
     const char *expected = NULL;
-    while (is_digit(**s)) {
-        while (is_digit(**s))
+    while (st_is_digit(**s)) {
+        while (st_is_digit(**s))
             ++*s;
         const char *unit = **s ? strchr(units, **s) : NULL;
         if (!unit || (expected && unit != expected))
@@ -162,7 +147,7 @@ static bool is_label(const char *s, size_t len)
     if (len < 1 || len > MAX_LABEL || s[0] == '-' || s[len - 1] == '-')
         return false;
     for (size_t i = 0; i < len; i++)
-        if (!is_alnum(s[i]) && s[i] != '-')
+        if (!st_is_alnum(s[i]) && s[i] != '-')
             return false;
     return len < 4 || strncasecmp(s, "xn--", 4) != 0 || st_is_alabel(s, len);
 }
@@ -199,7 +184,7 @@ static bool is_ipv6(const char *s, size_t len)
 static bool is_dotted(const char *s, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        bool dot = s[i] == '.', word = is_alnum(s[i]) || in(s[i], "!#$%&'*+/=?^_`{|}~-");
+        bool dot = s[i] == '.', word = st_is_alnum(s[i]) || in(s[i], "!#$%&'*+/=?^_`{|}~-");
         if (dot ? i == 0 || i + 1 == len || s[i + 1] == '.' : !word)
             return false;
     }
@@ -255,7 +240,7 @@ static bool is_uuid(const char *s, size_t len)
 
 static bool is_escape(const char *s)
 {
-    return s[0] == '%' && is_hex(s[1]) && is_hex(s[2]);
+    return s[0] == '%' && st_is_hex(s[1]) && st_is_hex(s[2]);
 }
 
 /* Only characters that URIs are made of (and `also`), with whole percent escapes. */
@@ -266,7 +251,7 @@ static bool uri_text(const char *s, size_t len, const char *also, bool iri)
             if (len - i < 3 || !is_escape(s + i))
                 return false;
             i += 2;
-        } else if (!is_alnum(s[i]) && !in(s[i], "-._~!$&'()*+,;=") && !in(s[i], also) &&
+        } else if (!st_is_alnum(s[i]) && !in(s[i], "-._~!$&'()*+,;=") && !in(s[i], also) &&
                    !(iri && is_beyond_ascii(s[i]))) {
             return false;
         }
@@ -280,7 +265,7 @@ static bool is_future_address(const char *s, size_t len)
     size_t i = 1;
     if (len < 4 || !in(s[0], "vV"))
         return false;
-    while (i < len && is_hex(s[i]))
+    while (i < len && st_is_hex(s[i]))
         i++;
     return i > 1 && i + 1 < len && s[i] == '.' && !memchr(s, '%', len) && uri_text(s + i + 1, len - i - 1, ":", false);
 }
@@ -311,7 +296,7 @@ static bool uri_authority(const char *s, size_t len, bool iri)
     }
     if (s < end && *s++ != ':')
         return false;
-    while (s < end && is_digit(*s))
+    while (s < end && st_is_digit(*s))
         s++;
     return s == end;
 }
@@ -322,7 +307,7 @@ static const char *behind_scheme(const char *s)
     const char *p = s;
     if (!is_alpha(*p))
         return s;
-    while (is_alnum(*p) || in(*p, "+-."))
+    while (st_is_alnum(*p) || in(*p, "+-."))
         p++;
     return *p == ':' ? p + 1 : s;
 }
@@ -373,7 +358,7 @@ static bool read_variable(const char **s)
 {
     const char *start = *s;
     for (;;) {
-        size_t n = is_escape(*s) ? 3 : is_alnum(**s) || **s == '_' || (**s == '.' && *s > start && (*s)[-1] != '.');
+        size_t n = is_escape(*s) ? 3 : st_is_alnum(**s) || **s == '_' || (**s == '.' && *s > start && (*s)[-1] != '.');
         if (!n)
             break;
         *s += n;
@@ -385,7 +370,7 @@ static bool read_variable(const char **s)
     if (**s != ':')
         return true;
     const char *digits = ++*s;
-    while (is_digit(**s))
+    while (st_is_digit(**s))
         ++*s;
     return *digits != '0' && *s > digits && *s - digits <= 4;
 }

@@ -156,26 +156,21 @@ static bool parse_string(struct parser *p, const char **ret, size_t *ret_len)
     return true;
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 static bool parse_fraction(struct parser *p)
 {
     if (*p->at == '.') {
-        if (!is_digit(*++p->at))
+        if (!st_is_digit(*++p->at))
             return fail(p, "invalid number");
-        while (is_digit(*p->at))
+        while (st_is_digit(*p->at))
             p->at++;
     }
     if (*p->at == 'e' || *p->at == 'E') {
         p->at++;
         if (*p->at == '+' || *p->at == '-')
             p->at++;
-        if (!is_digit(*p->at))
+        if (!st_is_digit(*p->at))
             return fail(p, "invalid number");
-        while (is_digit(*p->at))
+        while (st_is_digit(*p->at))
             p->at++;
     }
     return true;
@@ -188,7 +183,7 @@ static bool parse_number(struct parser *p, struct st_value *v)
     int64_t n = 0;
     p->at += negative;
     const char *digits = p->at;
-    for (; is_digit(*p->at); p->at++) /* downwards, as INT64_MIN has no positive counterpart */
+    for (; st_is_digit(*p->at); p->at++) /* downwards, as INT64_MIN has no positive counterpart */
         fits = fits && !__builtin_mul_overflow(n, 10, &n) && !__builtin_sub_overflow(n, *p->at - '0', &n);
     if (p->at == digits || (*digits == '0' && p->at - digits > 1))
         return fail(p, "invalid number");

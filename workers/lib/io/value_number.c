@@ -12,17 +12,12 @@ struct decimal {
 
 enum { EXPONENT_MAX = 1 << 30 }; /* beyond that all are the same */
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 static int64_t read_exponent(const char *s, const char *end)
 {
     bool negative = s < end && *s == '-';
     int64_t n = 0;
     for (; s < end; s++)
-        if (is_digit(*s) && n < EXPONENT_MAX)
+        if (st_is_digit(*s) && n < EXPONENT_MAX)
             n = 10 * n + (*s - '0');
     return negative ? -n : n;
 }
@@ -53,7 +48,7 @@ static void read_decimal(const struct st_value *v, struct decimal *d)
     }
     d->negative = *s == '-';
     s += d->negative;
-    for (; s < end && (is_digit(*s) || *s == '.'); s++) {
+    for (; s < end && (st_is_digit(*s) || *s == '.'); s++) {
         if (*s == '.') {
             point = true;
             continue;
