@@ -101,7 +101,7 @@ bench: $(if $(filter edge,$(or $(SUITE),$(BENCHES))),deps-bench,deps-test) build
 	@status=0; for suite in $(or $(SUITE),$(BENCHES)); do echo "== $$suite"; \
 		tests/bench/$$suite.bench --build '$(BUILD)' --out "$(BUILD)/bench/$$suite.json" || status=1; done; exit $$status
 
-bench-%: ## one suite: platform speech edge
+bench-%: ## one suite: platform speech edge soak
 	@$(MAKE) bench SUITE=$*
 
 fuzz: ## feed each parser hostile bytes: SECONDS=20 for each, TARGET=route for one
