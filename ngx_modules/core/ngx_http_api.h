@@ -221,6 +221,13 @@ ngx_int_t ngx_http_api_send(ngx_http_request_t *r, ngx_uint_t status, const char
 ngx_int_t ngx_http_api_add_header(ngx_http_request_t *r, const char *name, const ngx_str_t *value);
 void ngx_http_api_retry_after(ngx_http_request_t *r, int64_t seconds);
 
+/*
+ * Headers of the request for which kept does not hold are removed. nginx points into the list from elsewhere, so
+ * elements stay where they are: what is kept is copied to a new list.
+ */
+typedef bool ngx_http_api_kept_pt(const void *data, const ngx_str_t *name);
+ngx_int_t ngx_http_api_keep_headers(ngx_http_request_t *r, ngx_http_api_kept_pt *kept, const void *data);
+
 /* A string literal, and any C string, as ngx_str_t. */
 static inline ngx_str_t ngx_http_api_str(const char *s)
 {

@@ -131,18 +131,14 @@ void ngx_http_api_read_headers(const ngx_http_request_t *r, ngx_http_api_headers
     }
 }
 
-/*
- * nginx points into the list from elsewhere, so elements stay where they are: what is kept is copied to a new list.
- */
-ngx_int_t ngx_http_api_strip_headers(ngx_http_request_t *r)
+ngx_int_t ngx_http_api_keep_headers(ngx_http_request_t *r, ngx_http_api_kept_pt *kept, const void *data)
 {
     const ngx_list_part_t old = r->headers_in.headers.part, *part = &old;
     ngx_uint_t i = 0;
     if (ngx_list_init(&r->headers_in.headers, r->pool, 20, sizeof(ngx_table_elt_t)) != NGX_OK)
         return NGX_ERROR;
     for (const ngx_table_elt_t *h; (h = next_header(&part, &i)) != NULL;) {
-        const struct rule *rule = rule_of(&h->key);
-        if (rule && rule->what & RESERVED)
+        if (!kept(data, &h->key))
             continue;
         ngx_table_elt_t *copy = ngx_list_push(&r->headers_in.headers);
         if (!copy)
@@ -150,6 +146,17 @@ ngx_int_t ngx_http_api_strip_headers(ngx_http_request_t *r)
         *copy = *h;
     }
     return NGX_OK;
+}
+
+static bool is_free(const void *data, const ngx_str_t *name)
+{
+    const struct rule *rule = rule_of(name);
+    return !rule || !(rule->what & RESERVED);
+}
+
+ngx_int_t ngx_http_api_strip_headers(ngx_http_request_t *r)
+{
+    return ngx_http_api_keep_headers(r, is_free, NULL);
 }
 
 /*

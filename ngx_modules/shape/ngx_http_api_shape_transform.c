@@ -77,27 +77,6 @@ static ngx_int_t push_request_header(ngx_http_request_t *r, struct st_arena *a, 
     return NGX_OK;
 }
 
-/* nginx points into the list from elsewhere, so elements stay where they are: what is kept is copied to a new list. */
-static ngx_int_t keep_request_headers(ngx_http_request_t *r, bool (*kept)(const void *data, const ngx_str_t *key),
-                                      const void *data)
-{
-    const ngx_list_part_t old = r->headers_in.headers.part;
-    if (ngx_list_init(&r->headers_in.headers, r->pool, 20, sizeof(ngx_table_elt_t)) != NGX_OK)
-        return NGX_ERROR;
-    for (const ngx_list_part_t *part = &old; part; part = part->next) {
-        const ngx_table_elt_t *h = part->elts;
-        for (ngx_uint_t i = 0; i < part->nelts; i++) {
-            if (!kept(data, &h[i].key))
-                continue;
-            ngx_table_elt_t *copy = ngx_list_push(&r->headers_in.headers);
-            if (!copy)
-                return NGX_ERROR;
-            *copy = h[i];
-        }
-    }
-    return NGX_OK;
-}
-
 static bool stays(const void *data, const ngx_str_t *key)
 {
     return !goes(data, key);
@@ -119,12 +98,12 @@ static bool is_no_name(const void *data, const ngx_str_t *key)
 
 ngx_int_t ngx_http_api_without_headers(ngx_http_request_t *r, const char *const *names, size_t n)
 {
-    return keep_request_headers(r, is_no_name, &(names_t){names, n});
+    return ngx_http_api_keep_headers(r, is_no_name, &(names_t){names, n});
 }
 
 static ngx_int_t request_headers(ngx_http_request_t *r, shape_ctx_t *sc, const struct st_api_transform *t)
 {
-    if ((t->n_removed || t->headers.n) && keep_request_headers(r, stays, t) != NGX_OK)
+    if ((t->n_removed || t->headers.n) && ngx_http_api_keep_headers(r, stays, t) != NGX_OK)
         return NGX_ERROR;
     for (int i = 0; i < t->headers.n; i++) {
         const char *text = st_api_value_text(&t->headers.list[i], sc->params, &sc->arena);
