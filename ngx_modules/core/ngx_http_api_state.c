@@ -200,12 +200,22 @@ ngx_int_t ngx_http_api_state_set_roles(const ngx_http_api_zone_t *z, const char 
     ngx_shmtx_lock(&z->shpool->mutex);
     ngx_int_t rc = set_text_locked(z, &s->roles, &s->roles_len, text, len);
     if (rc == NGX_OK) {
-        s->ready = 1;
         (void)ngx_atomic_fetch_add(&s->roles_generation, 1);
         changed_locked(s, NULL);
     }
     ngx_shmtx_unlock(&z->shpool->mutex);
     return rc == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+void ngx_http_api_state_set_ready(const ngx_http_api_zone_t *z, bool ready)
+{
+    ngx_http_api_state_t *s = ngx_http_api_state(z);
+    ngx_shmtx_lock(&z->shpool->mutex);
+    if ((s->ready != 0) != ready) {
+        s->ready = ready;
+        changed_locked(s, NULL);
+    }
+    ngx_shmtx_unlock(&z->shpool->mutex);
 }
 
 static ngx_http_api_key_set_t *key_set_locked(const ngx_http_api_zone_t *z, const char *source, bool make)
@@ -404,5 +414,6 @@ const char *ngx_http_api_state_load(const ngx_http_api_zone_t *z, const char *pa
     const char *text = st_json_text(a, roles);
     if (ngx_http_api_state_set_roles(z, text, strlen(text)) != NGX_OK)
         return st_printf(a, "%s: no room for the roles", path);
+    ngx_http_api_state_set_ready(z, true);
     return NULL;
 }

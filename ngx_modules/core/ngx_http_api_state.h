@@ -57,7 +57,7 @@ typedef struct {
     ngx_http_api_counts_t counts[NGX_HTTP_API_SHARDS];
     ngx_atomic_t generation, roles_generation;
     ngx_atomic_t marks[NGX_HTTP_API_MARKS];
-    ngx_atomic_t ready;                   /* roles are known */
+    ngx_atomic_t ready;                   /* what is known is whole: nobody's token is judged by a part of it */
     ngx_atomic_t redis_up, heard, synced; /* heard, synced: unix seconds of the last answer, the last resync */
     ngx_atomic_t round_trip_us;           /* of Redis, as measured last */
     ngx_http_api_key_set_t key_sets[NGX_HTTP_API_KEY_SETS];
@@ -161,6 +161,7 @@ ngx_int_t ngx_http_api_state_put(const ngx_http_api_zone_t *z, enum ngx_http_api
                                  const ngx_str_t *value, int64_t until, uint64_t stamp);
 void ngx_http_api_state_sweep(const ngx_http_api_zone_t *z, enum ngx_http_api_kind_e kind, uint64_t stamp);
 ngx_int_t ngx_http_api_state_set_roles(const ngx_http_api_zone_t *z, const char *text, size_t len);
+void ngx_http_api_state_set_ready(const ngx_http_api_zone_t *z, bool ready);
 void ngx_http_api_state_set_health(const ngx_http_api_zone_t *z, const ngx_http_api_health_t *health);
 
 /*

@@ -34,6 +34,7 @@ static struct {
     unsigned subscribed : 1;
     unsigned resync_due : 1;
     unsigned whole : 1;  /* the resync under way has found roles: this Redis holds the state */
+    unsigned full : 1;   /* something of it found no room */
     unsigned logged : 1; /* one line when it goes, one when it comes back */
 } sync_state;
 
@@ -71,7 +72,11 @@ static bool put(enum ngx_http_api_kind_e kind, const char *key, size_t key_len, 
     ngx_str_t k = {key_len, (u_char *)key}, v = {value ? strlen(value) : 0, (u_char *)value};
     ngx_int_t rc = value ? ngx_http_api_state_put(state_zone(), kind, &k, &v, until, stamp) : NGX_DECLINED;
     if (rc != NGX_OK)
-        dropped("an entry", rc == NGX_ERROR ? "there is no room" : "it makes no sense");
+        dropped("an entry", rc == NGX_ERROR ? "there is no room: enlarge \"api_zone state\"" : "it makes no sense");
+    if (rc == NGX_ERROR) { /* whose session has ended is not known any more */
+        sync_state.full = 1;
+        ngx_http_api_state_set_ready(state_zone(), false);
+    }
     return rc != NGX_ERROR;
 }
 
@@ -206,6 +211,8 @@ static void on_revoked(void *data, const redisReply *reply)
         sync_state.resync_due = 1;
         return;
     }
+    if (!sync_state.full)
+        ngx_http_api_state_set_ready(state_zone(), true);
     ngx_http_api_state(state_zone())->synced = (ngx_atomic_uint_t)ngx_time();
     ngx_http_api_count(state_zone(), NGX_HTTP_API_N_RESYNCS);
 }
@@ -332,7 +339,7 @@ static void resync(void)
         return;
     sync_state.stamp = ngx_http_api_state_stamp(state_zone());
     sync_state.resynced = ngx_current_msec;
-    sync_state.resync_due = sync_state.whole = 0;
+    sync_state.resync_due = sync_state.whole = sync_state.full = 0;
     ask(on_roles, NULL, 2, roles);
     ask(on_hash, (void *)(uintptr_t)NGX_HTTP_API_USERS, 2, users);
     ask(on_hash, (void *)(uintptr_t)NGX_HTTP_API_TIERS, 2, tiers);

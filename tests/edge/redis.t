@@ -143,6 +143,20 @@ for (1 .. 5) {
 }
 holds('changes made while the link was down', sub { !grep { status(DELETE => '/v1/things/a', sub => "churn$_", roles => []) != 200 } 1 .. 5 });
 
+# --- a zone that is too small for what Redis says ---
+Storytelling::Edge::redis('DEL', 'st:edge:users', 'st:edge:revoked');
+my $small = $E->nginx(@with, state => "$state.small", http => 'api_zone state 256k;');
+$small->start or die $small->error_log;
+my $small_status = sub { $small->request('GET', $_[0], undef, $_[0] eq '/v1/free' ? () : bearer())->{status} };
+ok wait_for(sub { $small_status->('/v1/me') == 200 }), 'what there is finds room';
+Storytelling::Edge::revoke(sprintf 'ended-%0100d', $_) for 1 .. 2000;
+ok wait_for(sub { $small_status->('/v1/me') == 503 }, 60), 'who has logged out is not known any more: nobody is let in by a part of the list';
+is $small_status->('/v1/free'), 200, 'what is public goes on';
+like $small->error_log, qr/no room: enlarge "api_zone state"/, 'the log says what to do';
+Storytelling::Edge::redis('DEL', 'st:edge:revoked');
+ok wait_for(sub { $small_status->('/v1/me') == 200 }), 'until all of it finds room';
+$small->stop('QUIT');
+
 $edge->stop('QUIT');
 is $edge->reports, '', 'the sanitizers have nothing to report';
 unlike $edge->error_log, qr/\[(?:alert|crit|emerg)\]/, 'nothing alarming in the log';
