@@ -64,13 +64,14 @@ int st_migrate(struct st_pg *pg, struct st_arena *a, const char *sql_dir, const 
                const char **ret_why)
 {
     const char *const folders[] = {"common", service};
+    /* Two that create a table at once can both find it missing, and the one that comes second fails in several ways. */
     int r =
-        st_pg_script(pg, "set client_min_messages = warning; create table if not exists schema_migrations (name text "
-                         "primary key, sha256 text not null, applied_at timestamptz not null default now())");
+        st_pg_script(pg, "set client_min_messages = warning; begin; "
+                         "select pg_advisory_xact_lock(hashtext('schema_migrations')); "
+                         "create table if not exists schema_migrations (name text primary key, sha256 text not null, "
+                         "applied_at timestamptz not null default now()); commit");
     *ret_why = st_pg_error(pg);
     *ret_applied = 0;
-    if (r == ST_E_UNIQUE) /* two created it at once; it is there */
-        r = 0;
     for (size_t i = 0; r >= 0 && i < ST_COUNT(folders); i++) {
         glob_t found;
         if (glob(st_printf(a, "%s/%s/[0-9]*.sql", sql_dir, folders[i]), 0, NULL, &found))
