@@ -53,6 +53,23 @@ void st_call_init(struct st_call *call, struct st_worker *w, const char *name)
     call->p->status = 204;
 }
 
+void st_call_init_within(struct st_call *item, struct st_call *leader, const char *name)
+{
+    st_call_init(item, leader->p->worker, name);
+    item->p->leader = leader;
+}
+
+int st_call_end_within(const struct st_call *item, int r)
+{
+    return r < 0 ? r : item->p->error;
+}
+
+void st_call_doom(struct st_call *call, int err)
+{
+    call->p->error = err;
+    st_call_top(call)->error = err;
+}
+
 static struct st_pg *pg_of(struct st_call *call)
 {
     return call->p->worker->pg;
@@ -128,6 +145,8 @@ int st_call_transact(struct st_call *call, int (*body)(struct st_call *call, voi
 
 int st_commit(struct st_call *call)
 {
+    if (call->p->leader)
+        return st_fail(call, ST_E_INTERNAL, "st_commit inside a batch; such a job needs a transaction of its own");
     int r = call->p->open ? st_job_fence(call) : 0;
     return r < 0 ? r : commit(call);
 }
@@ -147,7 +166,7 @@ const char *st_call_error(struct st_call *call, int err)
 /* Opens the transaction with the first statement, so that work without the database costs none. */
 static struct st_pg *open_pg(struct st_call *call)
 {
-    struct st_call_private *p = call->p;
+    struct st_call_private *p = st_call_top(call);
     if (!p->open && !p->autocommit) {
         st_pg_begin(pg_of(call));
         p->open = true;
@@ -162,8 +181,8 @@ void st_exec_(struct st_call *call, const char *sql, int n, const char *const *p
 
 int st_rows_(struct st_call *call, struct st_rows **ret, const char *sql, int n, const char *const *params)
 {
-    if (call->p->error)
-        return call->p->error;
+    if (st_call_top(call)->error)
+        return st_call_top(call)->error;
     return st_pg_query(open_pg(call), call->arena, sql, n, params, ret);
 }
 
@@ -288,6 +307,8 @@ static bool may_await(struct st_call *call, const char *id)
 {
     struct st_call_private *p = call->p;
     int64_t age = st_now() - st_uuid_time(id);
+    if (p->leader) /* alone, it may */
+        return false;
     if (p->await_until)
         return st_mono() < p->await_until;
     if (age < -FRESH_US || age > FRESH_US)

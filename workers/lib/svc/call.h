@@ -7,8 +7,9 @@ enum { ST_REPLY_HEADERS = 12, ST_FIELD_ERRORS = ST_SCHEMA_ERRORS };
 
 struct st_call_private {
     struct st_worker *worker;
-    bool autocommit; /* read-only calls: each statement stands alone */
-    bool open;       /* a transaction was begun */
+    struct st_call *leader; /* whose transaction this call works in; NULL: its own */
+    bool autocommit;        /* read-only calls: each statement stands alone */
+    bool open;              /* a transaction was begun */
     bool emitted, enqueued;
     int64_t await_until; /* st_absent: when to believe that a thing is not there; 0 before the first time */
     bool awaits;         /* ST_E_RETRY was st_absent's */
@@ -32,5 +33,14 @@ struct st_call_private {
 
 /* Forgets what a failed attempt left: reply, errors, flags. Rolls an open transaction back. */
 void st_call_reset(struct st_call *call);
+
+/* The call that holds the transaction which `call` works in; what belongs to the transaction is kept there. */
+static inline struct st_call_private *st_call_top(const struct st_call *call)
+{
+    return call->p->leader ? call->p->leader->p : call->p;
+}
+
+/* Queued work of this call has failed: the transaction cannot be committed any more. */
+void st_call_doom(struct st_call *call, int err);
 
 #endif

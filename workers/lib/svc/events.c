@@ -94,18 +94,18 @@ void st_emit(struct st_call *call, const char *type, const char *aggregate_id, j
     struct st_schema_errors errors = {.count = 0};
     st_json_keep(call->arena, payload);
     if (!t || (!st_streq(t->service, run->service->name) && !st_streq(t->service, "*"))) {
-        call->p->error =
-            st_fail(call, ST_E_INTERNAL, "%s is not an event of %s in the registry", type, run->service->name);
+        st_call_doom(
+            call, st_fail(call, ST_E_INTERNAL, "%s is not an event of %s in the registry", type, run->service->name));
         return;
     }
     if (st_schema_check(t->payload, payload, call->arena, &errors) < 0) {
-        call->p->error = st_fail(call, ST_E_INTERNAL, "%s is rejected by its schema: %s %s", type,
-                                 errors.list[0].pointer, errors.list[0].message);
+        st_call_doom(call, st_fail(call, ST_E_INTERNAL, "%s is rejected by its schema: %s %s", type,
+                                   errors.list[0].pointer, errors.list[0].message));
         return;
     }
     const char *text = st_json_text(call->arena, payload);
     if (strlen(text) > PAYLOAD_MAX) {
-        call->p->error = st_fail(call, ST_E_INTERNAL, "%s is larger than %d bytes", type, PAYLOAD_MAX);
+        st_call_doom(call, st_fail(call, ST_E_INTERNAL, "%s is larger than %d bytes", type, PAYLOAD_MAX));
         return;
     }
     /* The upsert locks the aggregate before the event draws its seq: see backbone of the relay. */
@@ -117,6 +117,6 @@ void st_emit(struct st_call *call, const char *type, const char *aggregate_id, j
             "metadata, payload) select $3::uuid, $4, $1, $2, a.version, $5, $6::jsonb, $7::jsonb from a",
             t->aggregate_type, aggregate_id, st_new_id(call->arena), type, t->version,
             st_json_text(call->arena, st_call_metadata(call)), text);
-    call->p->emitted = true;
+    st_call_top(call)->emitted = true;
     st_count(ST_N_EMITTED, 1);
 }

@@ -13,7 +13,7 @@ void st_enqueue(struct st_call *call, const char *job, const char *key, int64_t 
     while (kind && kind->name && !st_streq(kind->name, job))
         kind++;
     if (!kind || !kind->name) {
-        call->p->error = st_fail(call, ST_E_INTERNAL, "%s is not a job of %s", job, service->name);
+        st_call_doom(call, st_fail(call, ST_E_INTERNAL, "%s is not a job of %s", job, service->name));
         return;
     }
     st_exec(call,
@@ -22,7 +22,7 @@ void st_enqueue(struct st_call *call, const char *job, const char *key, int64_t 
             "on conflict (name, unique_key) where state = 'waiting' and unique_key is not null do nothing",
             job, key, st_json_text(call->arena, payload), st_json_text(call->arena, st_call_metadata(call)),
             st_i64(call->arena, delay_ms));
-    call->p->enqueued = true;
+    st_call_top(call)->enqueued = true;
 }
 
 enum st_job_stop st_leased_job_stop(struct st_leased_job *job, enum st_job_stop why)

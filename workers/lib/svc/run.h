@@ -59,6 +59,20 @@ void st_worker_release(struct st_worker *w);
 void st_call_init(struct st_call *call, struct st_worker *w, const char *name);
 
 /*
+ * A call that works inside the transaction of `leader`, which has one for many: statements, events and jobs of the item
+ * go there, and the leader's commit commits all of them. Identity, error detail and reply are the item's own; arena and
+ * connection are those of the leader's worker. To be used in the body of the leader's st_call_transact, once for each
+ * item and attempt. When an item fails, or ends with an error that its queued work has met (st_call_end_within), the
+ * body returns that error; then nothing of any item remains, and the caller repeats them one by one, so that only the
+ * one that fails is set aside. There are no savepoints: a statement that fails has failed for all. What only an item of
+ * its own can have (st_commit, the wait of st_absent) fails it here.
+ */
+void st_call_init_within(struct st_call *item, struct st_call *leader, const char *name);
+
+/* r, as the item's handler gave it, or what its queued work has met. */
+ST_MUSTCHECK int st_call_end_within(const struct st_call *item, int r);
+
+/*
  * Runs `body` in a transaction and commits; on ST_E_RETRY again, at most 5 times. After the commit it rings the bells
  * of what was written. Gives body's error, or the commit's; then everything is rolled back.
  */
