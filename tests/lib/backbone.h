@@ -119,11 +119,17 @@ struct daemon {
 
 /* The registry of the tests: two services. */
 static struct st_event_type types[] = {
-    {.type = "BetaDone", .topic = "beta.done", .aggregate_type = "thing", .version = "1.0.0", .service = "beta"},
+    {.type = "BetaDone",
+     .topic = "beta.done",
+     .aggregate_type = "thing",
+     .version = "1.0.0",
+     .major = 1,
+     .service = "beta"},
     {.type = "ThingHappened",
      .topic = "thing.happened",
      .aggregate_type = "thing",
      .version = "1.0.0",
+     .major = 1,
      .service = "alpha"},
 };
 

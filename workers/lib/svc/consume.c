@@ -72,9 +72,10 @@ static enum verdict reject(struct incoming *in, const char *why)
 static enum verdict check_payload(struct consumer *c, struct incoming *in)
 {
     struct st_schema_errors errors = {.count = 0};
-    const struct st_event_type *type = st_run_event_type(c->run, in->event.type);
+    const struct st_event_type *type = st_run_event_version(c->run, in->event.type, in->event.version);
     if (!type)
-        return reject(in, "the registry does not know this event type");
+        return reject(in, st_run_event_type(c->run, in->event.type) ? "the registry does not know this version"
+                                                                    : "the registry does not know this event type");
     in->event.topic = type->topic;
     if (st_schema_check(type->payload, in->payload, &c->w.arena, &errors) < 0)
         return reject(in, st_printf(&c->w.arena, "the payload does not fit its schema: %s %s", errors.list[0].pointer,

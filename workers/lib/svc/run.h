@@ -17,6 +17,7 @@
 /* The event registry: config/events/<type>.v<major>.json. */
 struct st_event_type {
     const char *type, *topic, *aggregate_type, *version, *service;
+    int major;  /* of version */
     bool audit; /* retention class */
     const struct st_schema *payload;
 };
@@ -26,7 +27,7 @@ struct st_run {
     struct st_arena arena; /* lives as long as the process */
     struct st_api *api;    /* this service's contract */
     const struct st_event_type *types;
-    int n_types; /* sorted by type */
+    int n_types; /* sorted by type, then the newest version first */
     char edge_key[129];
     size_t edge_key_len;
     atomic_bool stopping;            /* no new work is taken */
@@ -38,8 +39,10 @@ struct st_run {
     atomic_bool database_ok, bus_ok; /* the last thing each told; for health */
 };
 
-/* NULL when the registry does not know the type. */
+/* The newest version of a type, which is what st_emit writes; NULL when the registry does not know the type. */
 const struct st_event_type *st_run_event_type(const struct st_run *run, const char *type);
+/* The one whose major version an event has; NULL when the registry has no such. */
+const struct st_event_type *st_run_event_version(const struct st_run *run, const char *type, const char *version);
 /* Who handles events of this type here: its own subscription, else the one of "*", else NULL. */
 st_handler *st_run_subscription(const struct st_run *run, const char *type);
 /* Loads all of config/events. ST_E_INVALID and *ret_why = "file: reason". */
