@@ -1,0 +1,455 @@
+/*
+ * Figures of the events' path, one JSON line for each:
+ *
+ *   DURABLE=1 tests/lib/with_servers build/bench/events MODE [COUNT]
+ *
+ *   relay     COUNT events from the log to the streams
+ *   consume   COUNT events from the streams, one row of effect each, in batches
+ *   consume1  the same with a transaction for each event
+ *   latency   from the commit of an event to the start of its handler, at RATE events a second for COUNT events
+ *   write     a handler with its event beside the same handler without one, in turn
+ *   backlog   COUNT events from the log to their effects, relay and consumer at once; memory beside it
+ *
+ * One process holds a publisher ("story") and a consumer ("subscription"), each with its database, as the daemons do.
+ * What was done is counted in the databases before a figure is printed; a wrong count is an error.
+ */
+#include "svc/call.h"
+#include "svc/bus.h"
+#include "svc/migrate.h"
+#include "svc/options.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+enum { RATE = 200, BULK = 5000, LOOPS = 4, WRITE_MS = 400, WRITE_ROUNDS = 9, COUNT_MAX = 10000000, IDLE_MS = 2 };
+
+static const char type[] = "StoryCreated";
+static const char author[] = "01890000-0000-7000-8000-000000000001";
+static const char hash[] = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+static struct st_arena arena; /* lasts as long as the program */
+static int64_t count;
+static atomic_int_fast64_t handled;
+static int64_t *committed_at, *started_at; /* latency: of each event */
+
+static ST_NORETURN void die(const char *what, const char *why)
+{
+    fprintf(stderr, "events: %s: %s\n", what, why);
+    exit(1);
+}
+
+/* --- the two services --- */
+
+static int take(struct st_call *call)
+{
+    int64_t n = 0;
+    if (started_at) {
+        int64_t now = st_mono();
+        if (!st_parse_i64(st_str(call->body, "title"), 0, count - 1, &n))
+            return st_fail(call, ST_E_INTERNAL, "a title that is no number");
+        started_at[n] = now;
+    }
+    st_exec(call, "insert into effects (story_id, author_id) values ($1, $2)", st_str(call->body, "storyId"),
+            st_str(call->body, "authorId"));
+    atomic_fetch_add(&handled, 1);
+    return 0;
+}
+
+static const struct st_subscription subscriptions[] = {{type, take}, {0}};
+static const struct st_service story = {.name = "story"},
+                               subscription = {.name = "subscription", .subscriptions = subscriptions};
+
+struct service {
+    const char *name;
+    struct st_pg *pg;
+    struct st_run run;
+    pthread_t loops[LOOPS];
+    int n_loops;
+};
+static struct service publisher, consumer;
+
+static const char *conninfo(const char *database)
+{
+    return st_printf(&arena, "%s dbname=%s", getenv("ST_TEST_PG"), database);
+}
+
+static void must(struct st_pg *pg, int r)
+{
+    if (r < 0)
+        die(st_err_code(r), st_pg_error(pg));
+}
+
+static int64_t number(struct st_pg *pg, const char *sql)
+{
+    struct st_arena a = {0};
+    struct st_rows *rows = NULL;
+    must(pg, st_pg_query(pg, &a, sql, ST_PARAMS(), &rows));
+    int64_t n = st_cell_int(rows, 0, 0);
+    st_arena_release(&a);
+    return n;
+}
+
+/* Options are read when a thread starts its connection: those of one service at a time. */
+static void use(const struct service *s)
+{
+    const char *why = "";
+    setenv("ST_DATABASE", conninfo(s->name), 1);
+    if (st_options_load(NULL, &why) < 0)
+        die("options", why);
+}
+
+static void service_new(struct service *s, const struct st_service *service)
+{
+    int applied;
+    const char *why = "";
+    *s = (struct service){.name = service->name, .run.service = service};
+    struct st_pg *admin = st_pg_new(conninfo("postgres"), "bench");
+    must(admin, st_pg_script(admin, st_printf(&arena, "create database %s", s->name)));
+    st_pg_free(admin);
+    s->pg = st_pg_new(conninfo(s->name), "bench");
+    if (st_migrate(s->pg, &arena, "sql", "none", &applied, &why) < 0)
+        die("migrations", why);
+    must(s->pg, st_pg_script(s->pg, "create table effects (story_id uuid primary key, author_id uuid not null)"));
+    use(s);
+    if (st_registry_load(&s->run.arena, "config/events", &s->run.types, &s->run.n_types, &why) < 0)
+        die("registry", why);
+    st_bell_init(&s->run.relay_bell);
+    st_bell_init(&s->run.jobs_bell);
+    st_bell_init(&s->run.events_bell);
+    atomic_store(&s->run.bus_ok, true);
+}
+
+static void start(struct service *s, void *(*loop)(void *))
+{
+    use(s);
+    if (pthread_create(&s->loops[s->n_loops++], NULL, loop, &s->run))
+        die("a thread", "cannot be made");
+}
+
+/* The options are the relay's until it leads. */
+static void start_relay(void)
+{
+    start(&publisher, st_relay_main);
+    while (!atomic_load(&publisher.run.relay_leads))
+        st_sleep_ms(1);
+}
+
+static void start_consumer(void)
+{
+    start(&consumer, st_doorbell_main);
+    start(&consumer, st_consume_main);
+}
+
+static void stop(struct service *s)
+{
+    atomic_store(&s->run.stopping, true);
+    st_bell_ring(&s->run.relay_bell);
+    st_bell_ring(&s->run.jobs_bell);
+    st_bell_ring(&s->run.events_bell);
+    for (int i = 0; i < s->n_loops; i++)
+        pthread_join(s->loops[i], NULL);
+    s->n_loops = 0;
+    atomic_store(&s->run.stopping, false);
+}
+
+/* CPU of a loop's thread until now, us. */
+static int64_t cpu_us(const struct service *s, int loop)
+{
+    clockid_t clock;
+    struct timespec t;
+    if (pthread_getcpuclockid(s->loops[loop], &clock) || clock_gettime(clock, &t))
+        return 0;
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* --- the log --- */
+
+/* COUNT events as st_emit would have written them, in transactions of many; ids of the time, as st_new_id makes them.
+ */
+static void fill_log(void)
+{
+    static const char sql[] =
+        "insert into events (event_id, event_type, aggregate_type, aggregate_id, aggregate_version, version, metadata, "
+        "payload) select gen_id(n), 'StoryCreated', 'story', id, 1, '1.0.0', "
+        "jsonb_build_object('correlationId', gen_id(n), 'userId', $3::text), "
+        "jsonb_build_object('storyId', id, 'authorId', $3::text, 'title', 'Story ' || n, 'contentHash', $4::text, "
+        "'visibility', 'private') from (select n, gen_id(n) as id from generate_series($1::int, $2::int) n offset 0) s";
+    must(publisher.pg,
+         st_pg_script(publisher.pg, "create function gen_id(n int) returns uuid language sql volatile as $$ select "
+                                    "(lpad(to_hex(1700000000000 + n), 12, '0') || '7' || "
+                                    "substr(replace(gen_random_uuid()::text, '-', ''), 14))::uuid $$"));
+    for (int64_t at = 0; at < count; at += BULK) {
+        struct st_arena a = {0};
+        struct st_rows *rows;
+        const char *last = st_i64(&a, (at + BULK < count ? at + BULK : count) - 1);
+        must(publisher.pg, st_pg_query(publisher.pg, &a, sql, ST_PARAMS(st_i64(&a, at), last, author, hash), &rows));
+        st_arena_release(&a);
+    }
+}
+
+static int64_t stream_length(struct st_redis *redis)
+{
+    int64_t n = 0;
+    for (int p = 0; p < ST_BUS_PARTITIONS; p++) {
+        struct st_arena a = {0};
+        struct st_reply reply = {.num = 0};
+        if (st_redis_cmd(redis, &a, &reply, "XLEN", st_printf(&a, "st:events:story:%d", p), NULL) < 0)
+            die("Redis", st_redis_error(redis));
+        n += reply.num;
+        st_arena_release(&a);
+    }
+    return n;
+}
+
+static void wait_relayed(void)
+{
+    struct st_redis *redis = st_redis_new(getenv("ST_REDIS"), 10000);
+    while (stream_length(redis) < count)
+        st_sleep_ms(IDLE_MS);
+    st_redis_free(redis);
+}
+
+static void wait_handled(void)
+{
+    while (atomic_load(&handled) < count)
+        st_sleep_ms(IDLE_MS);
+    while (number(consumer.pg, "select count(*) from effects") < count)
+        st_sleep_ms(IDLE_MS);
+}
+
+static void check_effects(void)
+{
+    if (number(consumer.pg, "select count(*) from effects") != count ||
+        number(consumer.pg, "select count(*) from inbox") != count)
+        die("effects", "not as many as events");
+}
+
+static double seconds(int64_t from)
+{
+    return (double)(st_mono() - from) / 1e6;
+}
+
+/* --- the modes --- */
+
+static void relay(void)
+{
+    fill_log();
+    must(publisher.pg, st_pg_script(publisher.pg, "vacuum analyze events"));
+    int64_t from = st_mono();
+    start_relay();
+    wait_relayed();
+    double s = seconds(from);
+    printf("{\"mode\":\"relay\",\"events\":%lld,\"seconds\":%.3f,\"perSecond\":%.0f,\"threadUsPerEvent\":%.2f}\n",
+           (long long)count, s, (double)count / s, (double)cpu_us(&publisher, 0) / (double)count);
+    stop(&publisher);
+}
+
+static void consume(const char *mode)
+{
+    fill_log();
+    start_relay();
+    wait_relayed();
+    stop(&publisher);
+    int64_t from = st_mono();
+    start_consumer();
+    wait_handled();
+    double s = seconds(from);
+    check_effects();
+    printf("{\"mode\":\"%s\",\"events\":%lld,\"seconds\":%.3f,\"perSecond\":%.0f,\"threadUsPerEvent\":%.2f}\n", mode,
+           (long long)count, s, (double)count / s, (double)cpu_us(&consumer, 1) / (double)count);
+    stop(&consumer);
+}
+
+struct written {
+    int64_t n;
+    bool event;
+};
+
+static int write_story(struct st_call *call, void *ctx)
+{
+    const struct written *w = ctx;
+    const char *id = st_new_id(call->arena);
+    st_exec(call, "insert into effects (story_id, author_id) values ($1, $2)", id, author);
+    if (w->event)
+        st_emit(call, type, id,
+                json_pack("{s:s, s:s, s:s, s:s, s:s}", "storyId", id, "authorId", author, "title",
+                          st_i64(call->arena, w->n), "contentHash", hash, "visibility", "private"));
+    return 0;
+}
+
+static void write_one(struct st_worker *w, struct written *written)
+{
+    struct st_call call;
+    st_call_init(&call, w, "createStory");
+    call.user_id = author;
+    call.correlation_id = author;
+    must(w->pg, st_call_transact(&call, write_story, written));
+    st_arena_reset(&w->arena);
+}
+
+static int by_value(const void *x, const void *y)
+{
+    const int64_t a = *(const int64_t *)x, b = *(const int64_t *)y;
+    return (a > b) - (a < b);
+}
+
+static void latency(void)
+{
+    struct st_worker w;
+    committed_at = st_new_n(&arena, int64_t, (size_t)count);
+    started_at = st_new_n(&arena, int64_t, (size_t)count);
+    start_relay();
+    start_consumer();
+    while (number(consumer.pg, "select count(*) from stream_positions") < ST_BUS_PARTITIONS)
+        st_sleep_ms(IDLE_MS);
+    use(&publisher);
+    st_worker_init(&w, &publisher.run, "bench");
+    int64_t from = st_mono();
+    for (int64_t n = 0; n < count; n++) {
+        int64_t left = from + n * 1000000 / RATE - st_mono();
+        if (left > 0)
+            nanosleep(&(struct timespec){left / 1000000, left % 1000000 * 1000}, NULL);
+        write_one(&w, &(struct written){.n = n, .event = true});
+        committed_at[n] = st_mono();
+    }
+    wait_handled();
+    check_effects();
+    for (int64_t n = 0; n < count; n++)
+        committed_at[n] = started_at[n] > committed_at[n] ? started_at[n] - committed_at[n] : 0;
+    qsort(committed_at, (size_t)count, sizeof(*committed_at), by_value);
+    printf("{\"mode\":\"latency\",\"events\":%lld,\"rate\":%d,\"p50Ms\":%.3f,\"p99Ms\":%.3f,\"maxMs\":%.3f}\n",
+           (long long)count, RATE, (double)committed_at[count / 2] / 1000,
+           (double)committed_at[count * 99 / 100] / 1000, (double)committed_at[count - 1] / 1000);
+    st_worker_release(&w);
+    stop(&publisher);
+    stop(&consumer);
+}
+
+static double writes_per_second(struct st_worker *w, bool event)
+{
+    int64_t n = 0, from = st_mono();
+    while (st_mono() - from < WRITE_MS * 1000)
+        write_one(w, &(struct written){.n = n++, .event = event});
+    return (double)n / seconds(from);
+}
+
+static int by_double(const void *x, const void *y)
+{
+    const double a = *(const double *)x, b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+static void write_cost(void)
+{
+    struct st_worker w;
+    double with[WRITE_ROUNDS], without[WRITE_ROUNDS], ratio[WRITE_ROUNDS];
+    use(&publisher);
+    st_worker_init(&w, &publisher.run, "bench");
+    (void)writes_per_second(&w, true);
+    for (int i = 0; i < WRITE_ROUNDS; i++) {
+        if (i % 2)
+            with[i] = writes_per_second(&w, true);
+        without[i] = writes_per_second(&w, false);
+        if (i % 2 == 0)
+            with[i] = writes_per_second(&w, true);
+        ratio[i] = with[i] / without[i];
+    }
+    qsort(with, WRITE_ROUNDS, sizeof(*with), by_double);
+    qsort(without, WRITE_ROUNDS, sizeof(*without), by_double);
+    qsort(ratio, WRITE_ROUNDS, sizeof(*ratio), by_double);
+    printf("{\"mode\":\"write\",\"rounds\":%d,\"withEvent\":%.0f,\"without\":%.0f,\"ratio\":%.3f,"
+           "\"ratioLeast\":%.3f,\"ratioMost\":%.3f}\n",
+           WRITE_ROUNDS, with[WRITE_ROUNDS / 2], without[WRITE_ROUNDS / 2], ratio[WRITE_ROUNDS / 2], ratio[0],
+           ratio[WRITE_ROUNDS - 1]);
+    st_worker_release(&w);
+}
+
+/* Memory of this process that is its own, MiB. */
+static double resident(void)
+{
+    char line[256];
+    int64_t kb = 0;
+    FILE *f = fopen("/proc/self/smaps_rollup", "re");
+    while (f && fgets(line, sizeof(line), f))
+        if (st_starts(line, "Private_Dirty:")) {
+            char *p = line + strcspn(line, "0123456789");
+            p[strspn(p, "0123456789")] = '\0';
+            (void)st_parse_i64(p, 0, INT64_MAX, &kb);
+        }
+    if (f)
+        fclose(f);
+    return (double)kb / 1024;
+}
+
+static void backlog(void)
+{
+    fill_log();
+    must(publisher.pg, st_pg_script(publisher.pg, "vacuum analyze events"));
+    double early = 0, most = 0;
+    int64_t from = st_mono();
+    start_relay();
+    start_consumer();
+    while (atomic_load(&handled) < count) {
+        double now = resident();
+        if (atomic_load(&handled) < count / 10)
+            early = now > early ? now : early;
+        most = now > most ? now : most;
+        st_sleep_ms(100);
+    }
+    wait_handled();
+    double s = seconds(from);
+    check_effects();
+    printf("{\"mode\":\"backlog\",\"events\":%lld,\"seconds\":%.3f,\"perSecond\":%.0f,\"firstTenthMib\":%.1f,"
+           "\"mostMib\":%.1f,\"relayUsPerEvent\":%.2f,\"consumerUsPerEvent\":%.2f}\n",
+           (long long)count, s, (double)count / s, early, most, (double)cpu_us(&publisher, 0) / (double)count,
+           (double)cpu_us(&consumer, 1) / (double)count);
+    stop(&publisher);
+    stop(&consumer);
+}
+
+static void environment(bool one_by_one)
+{
+    const char *dir = getenv("ST_TEST_DIR");
+    if (!dir || !getenv("ST_REDIS"))
+        die("servers", "run it by tests/lib/with_servers");
+    setenv("ST_CONFIG_DIR", "config", 1);
+    setenv("ST_RUN_DIR", dir, 1);
+    setenv("ST_OBJECT_DIR", dir, 1);
+    setenv("ST_EDGE_KEY_FILE", "none", 1);
+    if (one_by_one)
+        setenv("ST_EVENT_BATCH", "1", 1);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int64_t count;
+    } modes[] = {{"relay", 100000}, {"consume", 100000}, {"consume1", 20000},
+                 {"latency", 2000}, {"write", 1},        {"backlog", 1000000}};
+    const char *mode = argc > 1 ? argv[1] : "";
+    for (size_t i = 0; i < ST_COUNT(modes); i++)
+        if (st_streq(mode, modes[i].name))
+            count = modes[i].count;
+    if (!count || (argc > 2 && !st_parse_i64(argv[2], 1, COUNT_MAX, &count)))
+        die("usage", "relay|consume|consume1|latency|write|backlog [COUNT]");
+    signal(SIGPIPE, SIG_IGN);
+    st_log_setup("bench", getenv("VERBOSE") ? ST_LOG_INFO : ST_LOG_WARNING);
+    environment(st_streq(mode, "consume1"));
+    service_new(&publisher, &story);
+    service_new(&consumer, &subscription);
+    switch (mode[0]) {
+    case 'r': relay(); break;
+    case 'c': consume(mode); break;
+    case 'l': latency(); break;
+    case 'w': write_cost(); break;
+    default: backlog(); break;
+    }
+    st_pg_free(publisher.pg);
+    st_pg_free(consumer.pg);
+    st_arena_release(&publisher.run.arena);
+    st_arena_release(&consumer.run.arena);
+    st_arena_release(&arena);
+    return 0;
+}
