@@ -20,7 +20,7 @@ PACKAGES := \
 	libargon2-dev libyaml-dev libpcre2-dev libidn2-dev flite1-dev libespeak-ng-dev libopusenc-dev libmp3lame-dev \
 	fonts-dejavu-core fonts-noto-core fonts-noto-cjk fonts-symbola
 TEST_PACKAGES := libcmocka-dev libjwt-dev libtest-base-perl libio-socket-ssl-perl pocketsphinx pocketsphinx-en-us wrk \
-	clang-format universal-ctags systemd
+	clang-format universal-ctags systemd faketime
 FUZZ_PACKAGES := clang
 VALGRIND_PACKAGES := valgrind
 # Whoever has npm keeps it, wherever it came from.
@@ -68,7 +68,7 @@ test: deps-test build lint ## everything: lint and all suites, each with servers
 	+@$(INNER_MAKE) tests
 	@tests/run --build '$(BUILD)' all
 
-test-%: deps-test build ## one suite: unit edge api flow systemd readme; one file of it: T=tests/api/story.t
+test-%: deps-test build ## one suite: unit edge api flow fault systemd readme; one file of it: T=tests/api/story.t
 	+@$(INNER_MAKE) tests
 	@tests/run --build '$(BUILD)' $(or $(T),$*)
 
@@ -151,13 +151,15 @@ SPEAK_SOURCES := $(wildcard workers/narration/speak_*.c)
 TEST_SOURCES := $(wildcard tests/unit/test_*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SOURCES := $(wildcard tests/bench/tools/*.c)
-SOURCES := $(LIB_SOURCES) $(wildcard workers/*/*.c) $(TEST_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES)
+FAULT_SOURCES := $(wildcard tests/fault/*.c)
+SOURCES := $(LIB_SOURCES) $(wildcard workers/*/*.c) $(TEST_SOURCES) $(FUZZ_SOURCES) $(BENCH_SOURCES) $(FAULT_SOURCES)
 
 LIBRARY := $(BUILD)/libst.a
 ARCHIVES := $(FOLDERS:%=$(BUILD)/lib/%.a)
 PROGRAMS := $(SERVICES:%=$(BUILD)/bin/%d) $(if $(SPEAK_SOURCES),$(BUILD)/bin/narration-speak) \
 	$(if $(wildcard workers/storyctl/*.c),$(BUILD)/bin/storyctl)
 TESTS := $(TEST_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
+FAULT_DAEMONS := $(FAULT_SOURCES:tests/fault/%.c=$(BUILD)/tests/fault/%d)
 FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/%)
 BENCH_TOOLS := $(BENCH_SOURCES:tests/bench/tools/%.c=$(BUILD)/bench/%)
 MODULE := $(BUILD)/ngx_http_api_module.so
@@ -167,7 +169,7 @@ FASTIFY := $(BUILD)/bench/fastify/npm.stamp
 .PHONY: all programs tests fuzzers tools
 all: programs $(MODULE) $(DOCS)
 programs: $(PROGRAMS)
-tests: $(TESTS)
+tests: $(TESTS) $(FAULT_DAEMONS)
 fuzzers: $(FUZZERS)
 tools: $(BENCH_TOOLS) $(FASTIFY)
 
@@ -214,6 +216,9 @@ $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(ARCHIVES) $(LIBRARY) $(BUILD)/link.sta
 	$(link)
 $(TESTS): LDLIBS += -lcmocka
 $(BUILD)/tests/test_token: LDLIBS += -ljwt
+
+$(BUILD)/tests/fault/%d: $(OBJ)/tests/fault/%.o $(LIBRARY) $(BUILD)/link.stamp
+	$(link)
 
 $(BUILD)/fuzz_%: $(OBJ)/tests/fuzz/fuzz_%.o $(ARCHIVES) $(LIBRARY) $(BUILD)/link.stamp
 	$(link)
