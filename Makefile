@@ -164,10 +164,11 @@ FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/%)
 BENCH_TOOLS := $(BENCH_SOURCES:tests/bench/tools/%.c=$(BUILD)/bench/%)
 MODULE := $(BUILD)/ngx_http_api_module.so
 DOCS := $(BUILD)/ui/docs.stamp
+CATALOGUE := $(BUILD)/ui/events.stamp
 FASTIFY := $(BUILD)/bench/fastify/npm.stamp
 
 .PHONY: all programs tests fuzzers tools
-all: programs $(MODULE) $(DOCS)
+all: programs $(MODULE) $(DOCS) $(CATALOGUE)
 programs: $(PROGRAMS)
 tests: $(TESTS) $(FAULT_DAEMONS)
 fuzzers: $(FUZZERS)
@@ -234,6 +235,14 @@ $(DOCS): $(wildcard ui/docs/*)
 		cp $(BUILD)/npm/node_modules/swagger-ui-dist/{LICENSE,swagger-ui.css,swagger-ui-bundle.js} $(BUILD)/ui/docs || \
 		echo 'ui/docs: npm could not fetch the renderer of /docs, which only says so now. With its registry, or a mirror' \
 		'(npm config set registry URL): rm $@ and run make again.' >&2
+	@touch $@
+
+# The catalogue of events, beside it: from the registry, and from what the daemons say that they subscribe to.
+$(CATALOGUE): $(DOCS) $(PROGRAMS) $(wildcard config/events/*.json ui/events/*)
+	@echo '  PAGE  ui/events'
+	@mkdir -p $(BUILD)/ui/docs/events && cp ui/events/events.css $(BUILD)/ui/docs/events
+	@$(BUILD)/bin/storyctl events catalog --bin $(BUILD)/bin --html >$(BUILD)/ui/docs/events/index.html
+	@$(BUILD)/bin/storyctl --json events catalog --bin $(BUILD)/bin >$(BUILD)/ui/docs/events/asyncapi.json
 	@touch $@
 
 $(BUILD)/bench/%: $(OBJ)/tests/bench/tools/%.o $(LIBRARY) $(BUILD)/link.stamp

@@ -17,10 +17,6 @@
 #include "ngx_http_api_breaker.h"
 #include "ngx_http_api_state.h"
 
-#ifndef ST_VERSION
-#define ST_VERSION "0.1.0"
-#endif
-
 enum {
     NGX_HTTP_API_LIMITS = 8,         /* limits of one operation */
     NGX_HTTP_API_PERMISSIONS = 1024, /* over all contracts */

@@ -1,104 +1,118 @@
-/* storyctl events tail: the events on the bus, as they pass. */
-#include "storyctl/storyctl.h"
+/* storyctl events: what its verbs share, and events show. */
+#include "storyctl/ctl_events.h"
 
-#include "io/redis.h"
+#include "svc/cloud_event.h"
 
-#include <unistd.h>
-
-enum { PARTITIONS = 4, STREAMS_MAX = CTL_SERVICES_MAX * PARTITIONS, FOLLOW_MS = 500, LAST_MAX = 10000 };
-
-struct tail {
-    struct ctl *c;
-    struct st_redis *redis;
-    const char *type; /* NULL for all */
-    const char *keys[STREAMS_MAX];
-    char after[STREAMS_MAX][48]; /* id of the last entry printed */
-    int n_keys;
-};
-
-struct entry {
-    const char *timestamp;
-    const json_t *event;
-};
-
-static int by_time(const void *a, const void *b)
+json_t *ctl_envelope(struct ctl *c, const struct st_rows *rows, int row)
 {
-    return strcmp(((const struct entry *)a)->timestamp, ((const struct entry *)b)->timestamp);
+    const char *text = st_cell(rows, row, 0), *why;
+    json_t *envelope;
+    if (st_json_parse(c->arena, text, strlen(text), ST_JSON_DEPTH + 2, &envelope, &why) < 0)
+        return st_json_keep(c->arena, json_object());
+    return envelope;
 }
 
-static void print(struct tail *t, const json_t *e)
+json_t *ctl_cloud_event(struct ctl *c, const json_t *registry, const char *service, const json_t *envelope)
 {
-    if (t->c->json) {
-        puts(st_json_text(t->c->arena, e));
-        return;
+    const char *schema_id = NULL;
+    size_t i;
+    json_t *schema;
+    json_array_foreach (registry, i, schema)
+        if (st_streq(st_json_str(schema, "title", ""), st_json_str(envelope, "eventType", "")) && !schema_id)
+            schema_id = st_json_str(schema, "$id", NULL);
+    json_t *ce = st_cloud_event(c->arena, envelope, service, schema_id);
+    return ce ? ce : st_json_keep(c->arena, json_object());
+}
+
+/* --- show --- */
+
+/* What the services have done with an event, as far as they know it. */
+static int find_readers(struct ctl *c, const char *const *names, int n, const char *id, json_t *readers)
+{
+    for (int i = 0; i < n; i++) {
+        struct st_pg *pg = ctl_database(c, names[i]);
+        struct st_rows *rows;
+        if (!pg)
+            return 1;
+        if (st_pg_query(pg, c->arena,
+                        "select 'handled' as state, received_at as at, null::int as attempts, null::text as error "
+                        "from inbox where event_id = $1 union all select case when state = 'dead' then 'dead letter' "
+                        "when run_at = 'infinity' then 'waits behind an earlier event' else 'waits for a retry' end, "
+                        "parked_at, attempts, error from parked_events where event_id = $1",
+                        ST_PARAMS(id), &rows) < 0)
+            return ctl_error("%s: %s", names[i], st_pg_error(pg));
+        if (st_rows_count(rows) == 0)
+            continue;
+        json_t *row = st_row_json(rows, 0, c->arena);
+        json_object_set_new(row, "service", json_string(names[i]));
+        json_array_append(readers, row);
     }
-    printf("%s  %-26s %s/%s  %s\n", st_json_str(e, "timestamp", ""), st_json_str(e, "eventType", ""),
-           st_json_str(e, "aggregateType", ""), st_json_str(e, "aggregateId", ""),
-           st_json_str(json_object_get(e, "metadata"), "correlationId", ""));
+    return 0;
 }
 
-/* Entries behind what was printed, of all streams in order of time; the newest `last` of them. */
-static int round_of(struct tail *t, int last)
+static int find_event(struct ctl *c, const char *const *names, int n, const char *id, const char **ret_service,
+                      json_t **ret)
 {
-    struct entry *found = st_new_n(t->c->arena, struct entry, (size_t)t->n_keys * (size_t)last);
-    int n = 0;
-    for (int k = 0; k < t->n_keys; k++) {
-        struct st_reply reply;
-        bool first = t->after[k][0] == '\0';
-        const char *from = first ? "-" : st_printf(t->c->arena, "(%s", t->after[k]), *count = st_i64(t->c->arena, last);
-        int r =
-            first ? st_redis_cmd(t->redis, t->c->arena, &reply, "XREVRANGE", t->keys[k], "+", "-", "COUNT", count, NULL)
-                  : st_redis_cmd(t->redis, t->c->arena, &reply, "XRANGE", t->keys[k], from, "+", "COUNT", count, NULL);
-        if (r < 0)
-            return ctl_error("Redis: %s", st_redis_error(t->redis));
-        for (size_t i = 0; i < reply.n_items; i++) {
-            const struct st_reply *entry = &reply.items[i];
-            json_t *event;
-            const char *why;
-            if (entry->n_items < 2 || entry->items[1].n_items < 2 ||
-                st_json_parse(t->c->arena, entry->items[1].items[1].str, entry->items[1].items[1].len, ST_JSON_DEPTH,
-                              &event, &why) < 0)
-                continue;
-            if (!t->type || st_streq(t->type, st_json_str(event, "eventType", "")))
-                found[n++] = (struct entry){st_json_str(event, "timestamp", ""), event};
+    for (int i = 0; i < n && !*ret; i++) {
+        struct st_pg *pg = ctl_database(c, names[i]);
+        struct st_rows *rows;
+        if (!pg)
+            return 1;
+        if (st_pg_query(pg, c->arena, "select " CTL_ENVELOPE " from events where event_id = $1", ST_PARAMS(id), &rows) <
+            0)
+            return ctl_error("%s: %s", names[i], st_pg_error(pg));
+        if (st_rows_count(rows)) {
+            *ret_service = names[i];
+            *ret = ctl_envelope(c, rows, 0);
         }
-        if (reply.n_items)
-            snprintf(t->after[k], sizeof(t->after[k]), "%s", reply.items[first ? 0 : reply.n_items - 1].items[0].str);
-        else if (first)
-            snprintf(t->after[k], sizeof(t->after[k]), "0-0");
     }
-    qsort(found, (size_t)n, sizeof(*found), by_time);
-    for (int i = n > last ? n - last : 0; i < n; i++)
-        print(t, found[i].event);
-    fflush(stdout);
+    return *ret ? 0 : ctl_error("no log has the event %s; it may be archived", id);
+}
+
+static void print_event(const char *service, const json_t *event, const json_t *readers)
+{
+    size_t i;
+    json_t *reader;
+    char *text = json_dumps(event, JSON_INDENT(2));
+    printf("published by %s\n%s\n", service, text);
+    free(text);
+    json_array_foreach (readers, i, reader) {
+        const char *error = st_json_str(reader, "error", NULL);
+        printf("%-14s %s  %s%s%s\n", st_json_str(reader, "service", ""), st_json_str(reader, "at", ""),
+               st_json_str(reader, "state", ""), error ? ": " : "", error ? error : "");
+    }
+    if (json_array_size(readers) == 0)
+        puts("no service has handled it");
+}
+
+static int show(struct ctl *c)
+{
+    const char *names[CTL_SERVICES_MAX], *service = "", *dir = ctl_registry_dir(c);
+    bool cloud_events = ctl_flag(c, "--cloudevents");
+    json_t *event = NULL, *readers = st_json_keep(c->arena, json_array()), *registry = NULL;
+    if (c->argc != 2 || !st_is_uuid(c->argv[1]))
+        return ctl_usage("expected: events show EVENT-ID, a UUID");
+    int n = ctl_services(c, names);
+    if (n <= 0 || (cloud_events && !(registry = ctl_registry(c, dir))) ||
+        find_event(c, names, n, c->argv[1], &service, &event) || find_readers(c, names, n, c->argv[1], readers))
+        return 1;
+    if (cloud_events)
+        ctl_print_json(c, json_incref(ctl_cloud_event(c, registry, service, event)));
+    else if (c->json)
+        ctl_print_json(c, json_pack("{s:s, s:O, s:O}", "service", service, "event", event, "handled", readers));
+    else
+        print_event(service, event, readers);
     return 0;
 }
 
 int ctl_events(struct ctl *c)
 {
-    const char *only = ctl_option(c, "--service"), *count = ctl_option(c, "--last"), *names[CTL_SERVICES_MAX];
-    struct tail t = {.c = c, .type = ctl_option(c, "--type")};
-    bool follow = ctl_flag(c, "--follow");
-    int64_t last = 20;
-    if (c->argc != 1 || !st_streq(c->argv[0], "tail") || (count && !st_parse_i64(count, 1, LAST_MAX, &last)))
-        return ctl_usage("expected: events tail");
-    int n = ctl_services(c, names);
-    if (n <= 0)
-        return 1;
-    for (int i = 0; i < n; i++)
-        for (int p = 0; p < PARTITIONS && (!only || st_streq(only, names[i])); p++)
-            t.keys[t.n_keys++] = st_printf(c->arena, "st:events:%s:%d", names[i], p);
-    t.redis = st_redis_new(ctl_env(c, names[0], "ST_REDIS"), 5000);
-    int code = round_of(&t, (int)last);
-    struct st_arena *outer = c->arena, turn = {0};
-    while (code == 0 && follow) { /* each turn's memory goes with it; the keys stay in the outer arena */
-        c->arena = &turn;
-        st_sleep_ms(FOLLOW_MS);
-        code = round_of(&t, LAST_MAX / 10);
-        st_arena_reset(&turn);
-        c->arena = outer;
-    }
-    st_arena_release(&turn);
-    st_redis_free(t.redis);
-    return code;
+    static const struct {
+        const char *verb;
+        int (*run)(struct ctl *c);
+    } verbs[] = {{"tail", ctl_events_tail}, {"show", show}, {"catalog", ctl_events_catalog}, {"diff", ctl_events_diff}};
+    for (size_t i = 0; c->argc && i < ST_COUNT(verbs); i++)
+        if (st_streq(c->argv[0], verbs[i].verb))
+            return verbs[i].run(c);
+    return ctl_usage("expected: events tail, show, catalog or diff");
 }

@@ -14,9 +14,19 @@ static const struct command {
      "Usage: storyctl migrate [SERVICE...]\n"
      "Applies sql/common and sql/<service> to the databases of the services named, else of all.\n"
      "  --sql DIR   folder of the migrations (default: sql, or ST_SQL_DIR)\n"},
-    {"events", ctl_events, "follow the events on the bus",
-     "Usage: storyctl events tail [--service NAME] [--type TYPE] [--last N] [--follow]\n"
-     "Prints the last N events (default 20) of the streams, oldest first; --follow waits for more.\n"},
+    {"events", ctl_events, "follow and explain events, their catalogue",
+     "Usage: storyctl events tail [--service NAME] [--type TYPE] [--last N] [--follow] [--cloudevents]\n"
+     "       storyctl events show EVENT-ID [--cloudevents]\n"
+     "       storyctl events catalog [--dir DIR] [--bin DIR] [--html]\n"
+     "       storyctl events diff OLD NEW\n"
+     "tail prints the last N events (default 20) of the logs, oldest first; --follow waits for more.\n"
+     "show prints an event, and what each service has done with it.\n"
+     "catalog prints the registry and who consumes what: for people, as AsyncAPI 3 (--json), or as a page (--html).\n"
+     "  --dir DIR      the registry (default config/events)\n"
+     "  --bin DIR      the daemons, which are asked for their subscriptions (default build/bin)\n"
+     "  --cloudevents  events as CloudEvents 1.0, one on each line\n"
+     "diff says whether the registry NEW may follow OLD: within a major version nothing may change but remarks, and\n"
+     "new members must be optional. Exit code 0 it may, 1 it breaks, 2 usage or a registry that cannot be read.\n"},
     {"dead", ctl_dead, "list, show or retry dead letters",
      "Usage: storyctl dead list [--service NAME]\n"
      "       storyctl dead show SERVICE ID\n"

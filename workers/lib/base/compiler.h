@@ -56,4 +56,7 @@
 #define alloca(...)    st_banned_alloca_()
 #endif
 
+/* Of everything that is built from this checkout. */
+#define ST_VERSION "0.1.0"
+
 #endif

@@ -17,6 +17,4 @@ char *st_health_json(struct st_run *run, struct st_arena *a, int *ret_status);
 /* Prometheus text. */
 char *st_metrics_text(struct st_run *run, struct st_arena *a);
 
-#define ST_VERSION "0.1.0"
-
 #endif

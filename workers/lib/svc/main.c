@@ -243,9 +243,10 @@ static int run_daemon(struct st_run *run, const sigset_t *signals)
 static int usage(const struct st_service *service, FILE *out)
 {
     fprintf(out,
-            "Usage: %sd [--help | --version | --check]\n"
+            "Usage: %sd [--help | --version | --check | --describe]\n"
             "The %s service. Options are read from config/storytelling.conf and from ST_<NAME> in the environment.\n"
-            "  --check   read options, contract and event registry, say what is wrong, and end\n",
+            "  --check      read options, contract and event registry, say what is wrong, and end\n"
+            "  --describe   print the names of its operations, subscriptions, jobs and schedules as JSON, and end\n",
             service->name, service->name);
     return out == stdout ? EXIT_SUCCESS : 2;
 }
@@ -254,13 +255,15 @@ int st_service_main(const struct st_service *service, int argc, char **argv)
 {
     static struct st_run run;
     static const struct option longs[] = {
-        {"help", 0, NULL, 'h'}, {"version", 0, NULL, 'v'}, {"check", 0, NULL, 'c'}, {0}};
+        {"help", 0, NULL, 'h'}, {"version", 0, NULL, 'v'}, {"check", 0, NULL, 'c'}, {"describe", 0, NULL, 'd'}, {0}};
     bool check = false;
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (o == 'h')
             return usage(service, stdout);
         if (o == 'v')
             return printf("%sd " ST_VERSION "\n", service->name) < 0;
+        if (o == 'd')
+            return puts(st_describe(service, &run.arena)) < 0;
         if (o != 'c')
             return usage(service, stderr);
         check = true;

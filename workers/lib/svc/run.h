@@ -108,6 +108,9 @@ int64_t st_backoff_ms(int failures);
 /* A text as the database takes it: at most max bytes, what is not UTF-8 shown as ?. */
 char *st_storable(struct st_arena *a, const char *s, size_t len, size_t max);
 
+/* Names of a service's operations, subscriptions, jobs and schedules, as JSON text. */
+char *st_describe(const struct st_service *service, struct st_arena *a);
+
 /* Waits, but not longer than until run->stopping. */
 void st_run_pause(struct st_run *run, int ms);
 
