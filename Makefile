@@ -120,7 +120,8 @@ clean: ## remove build/
 # --- how things are compiled -------------------------------------------------------------------------------------
 
 CC := gcc
-WARNINGS := -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith -Wvla -Wformat=2
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith -Wvla -Wformat=2 \
+	-Wno-missing-field-initializers
 CFLAGS := -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARNINGS) -fstack-protector-strong
 CPPFLAGS := -Iworkers/lib -Iworkers -isystem /usr/include/postgresql -isystem /usr/include/opus
 LDFLAGS := -Wl,--as-needed -Wl,-z,relro,-z,now

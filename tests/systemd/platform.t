@@ -39,7 +39,7 @@ for my $part (@parts) {
     is_deeply \@pipes, [], "$part holds no pipe of whoever started it";
 }
 
-for my $secret (qw(edge.key identity.pem tls.key), map { "database/$_" } @services) {
+for my $secret (qw(edge.key identity.pem master.key tls.key), map { "database/$_" } @services) {
     is((stat "$var/secrets/$secret")[2] & 077, 0, "secrets/$secret is nobody else's");
 }
 is((stat "$var/env/$_.env")[2] & 077, 0, "env/$_.env is nobody else's") for @services;

@@ -121,6 +121,45 @@ static void test_a_schema_that_cannot_be_used_names_file_and_place(void **state)
     refused("propertees");
 }
 
+/* Whether a payload fits. */
+static bool fits(const struct st_schema *schema, const char *payload)
+{
+    struct st_schema_errors errors = {.count = 0};
+    json_t *j;
+    const char *why;
+    assert_int_equal(st_json_parse(&arena, payload, strlen(payload), 8, &j, &why), 0);
+    return st_schema_check(schema, j, &arena, &errors) == 0;
+}
+
+static void test_sensitive_members_may_be_sealed_or_missing_on_the_bus(void **state)
+{
+    struct st_run run;
+    (void)state;
+    put("Done.v1.json", "Done", "1.0.0",
+        ", \"x-sensitive\": [\"mail\"], \"x-subject\": \"who\", \"minProperties\": 2, \"required\": [\"who\", "
+        "\"mail\"], \"additionalProperties\": false, \"properties\": {\"who\": {\"type\": \"string\"}, "
+        "\"mail\": {\"type\": \"string\", \"maxLength\": 4}}");
+    put("Other.v1.json", "Other", "1.0.0", ", \"x-sensitive\": []");
+    load(&run);
+    const struct st_event_type *done = st_run_event_type(&run, "Done");
+    assert_string_equal(done->sensitive[0], "mail");
+    assert_null(done->sensitive[1]);
+    assert_string_equal(done->subject, "who");
+    assert_true(fits(done->payload, "{\"who\": \"a\", \"mail\": \"abcd\"}"));
+    assert_false(fits(done->payload, "{\"who\": \"a\"}"));
+    assert_false(fits(done->payload, "{\"who\": \"a\", \"mail\": \"enc:1:x\"}"));
+    assert_true(fits(done->sealed, "{\"who\": \"a\", \"mail\": \"enc:1:x\"}"));
+    assert_true(fits(done->sealed, "{\"who\": \"a\"}"));
+    assert_false(fits(done->sealed, "{\"mail\": \"enc:1:x\"}"));
+    assert_false(fits(done->sealed, "{\"who\": 1}"));
+    assert_null(st_run_event_type(&run, "Other")->sensitive);
+    assert_null(st_run_event_type(&run, "Other")->sealed);
+    put("Done.v1.json", "Done", "1.0.0", ", \"x-sensitive\": [\"mail\"]");
+    refused("x-sensitive");
+    put("Done.v1.json", "Done", "1.0.0", ", \"x-subject\": \"who\"");
+    refused("x-subject");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -129,6 +168,7 @@ int main(void)
         TEST(test_the_newest_version_is_written_and_each_is_read),
         TEST(test_what_the_registry_does_not_have_is_not_found),
         TEST(test_a_file_is_named_as_it_says),
+        TEST(test_sensitive_members_may_be_sealed_or_missing_on_the_bus),
         TEST(test_a_schema_that_cannot_be_used_names_file_and_place),
     };
     int failed = cmocka_run_group_tests_name("registry", tests, NULL, NULL);

@@ -51,8 +51,8 @@ int collaboration_invite(struct st_call *call)
                       st_str(room, "story_id"), "inviterId", call->user_id, "inviteeEmail", email, "expiresAt",
                       json_object_get(invitation, "expiresAt")));
     st_emit(call, "InvitationSent", room_id,
-            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "invitationId", id, "collaborationId", room_id,
-                      "inviteeEmail", email, "link",
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "invitationId", id, "collaborationId", room_id,
+                      "inviterId", call->user_id, "inviteeEmail", email, "link",
                       st_printf(call->arena, "%s/docs#acceptInvitation", st_option("public_url")), "token", token,
                       "inviterName", st_str(room, "name"), "storyTitle", st_str(room, "story_title"), "locale",
                       st_str(room, "locale")));

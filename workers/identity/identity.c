@@ -3,6 +3,7 @@
 
 static const struct st_option options[] = {
     {"token_key_file", NULL},
+    {"master_key_file", NULL},
     {"token_issuer", "https://storytelling.local"},
     {"token_audience", "storytelling"},
     {0},
@@ -39,6 +40,7 @@ static const struct st_job_kind jobs[] = {
      .timeout_s = 10,
      .attempts = 50},
     {.name = "publish_key", .handler = identity_publish_key, .concurrency = 1, .timeout_s = 10, .attempts = 50},
+    {.name = "rewrap_keys", .handler = identity_rewrap_keys, .concurrency = 1, .timeout_s = 3600, .attempts = 5},
     {0},
 };
 
@@ -56,6 +58,7 @@ static const struct st_service service = {
     .jobs = jobs,
     .schedules = schedules,
     .start = identity_start,
+    .user_key = identity_user_key,
 };
 
 ST_SERVICE_MAIN(service)

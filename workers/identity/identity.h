@@ -1,8 +1,8 @@
 #ifndef ST_IDENTITY_H
 #define ST_IDENTITY_H
 /*
- * Identity: accounts (identity_account.c), sessions and tokens (identity_session.c), API keys (identity_key.c), events
- * of others (identity_events.c).
+ * Identity: accounts (identity_account.c), sessions and tokens (identity_session.c), API keys (identity_key.c), the
+ * keys that seal what events hold of users (identity_secret.c), events of others (identity_events.c).
  */
 #include "svc/service.h"
 
@@ -33,6 +33,11 @@ int identity_publish_key(struct st_call *call);  /* job: tells the edge */
 int identity_publish_keys(struct st_call *call); /* schedule: all of them again, should Redis have lost any */
 /* Revokes the user's keys (all, or the one given). */
 int identity_revoke_api_keys(struct st_call *call, const char *user_id, const char *key_id, int *ret_n);
+
+/* identity_secret.c */
+int identity_load_masters(struct st_call *call); /* reads the master keys */
+st_user_key identity_user_key;
+int identity_rewrap_keys(struct st_call *call); /* job: after a rotation of the master key */
 
 /* identity_events.c */
 int identity_on_role_assigned(struct st_call *call);

@@ -186,6 +186,7 @@ int identity_delete_me(struct st_call *call)
         (r = identity_revoke_api_keys(call, call->user_id, NULL, &n)) < 0)
         return r;
     st_exec(call, "update sessions set address = '' where user_id = $1", call->user_id);
+    st_exec(call, "delete from user_keys where user_id = $1", call->user_id);
     st_emit(call, "UserDeleted", call->user_id, json_pack("{s:s}", "userId", call->user_id));
     return st_reply(call, 204, NULL);
 }

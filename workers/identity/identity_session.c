@@ -25,7 +25,7 @@ int identity_start(struct st_call *call)
         return st_fail(call, ST_E_INVALID, "token_key_file: %s holds no private key", st_option("token_key_file"));
     if (st_cache_drop(call, "jwks") < 0)
         st_log(ST_LOG_WARNING, "The edge may tell an older key for a minute"); /* for Redis is away */
-    return 0;
+    return identity_load_masters(call);
 }
 
 int identity_get_jwks(struct st_call *call)

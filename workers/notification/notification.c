@@ -16,7 +16,7 @@ static const struct st_operation operations[] = {
 
 /* All of them: which event has a message is decided by the folders of config/templates. */
 static const struct st_subscription subscriptions[] = {
-    {"*", notification_on_event},
+    {"*", notification_on_event, .sensitive = true},
     {0},
 };
 

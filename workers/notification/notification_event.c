@@ -120,6 +120,8 @@ static int without_contact(struct st_call *call, const char *user_id)
 int notification_on_event(struct st_call *call)
 {
     const char *campaign = call->event->topic, *dir = notification_templates(call);
+    if (call->user_gone)
+        return 0;
     learn_contact(call);
     if (!st_template_exists(dir, campaign, "email") && !st_template_exists(dir, campaign, "inbox"))
         return 0;

@@ -12,6 +12,16 @@ void st_hmac_sha256(const void *key, size_t key_len, const void *data, size_t le
 char *st_secret(struct st_arena *a, size_t n);
 
 /*
+ * AES-256-GCM under a nonce made for each message: at most 2^32 messages for a key, of at most ST_SEAL_MAX bytes.
+ * Sealed is nonce, ciphertext and tag as base64url. aad is authenticated, but not in it: only who knows it can open.
+ */
+enum { ST_SEAL_KEY = 32, ST_SEAL_MAX = 16 << 20 };
+char *st_seal(struct st_arena *a, const unsigned char key[ST_SEAL_KEY], const char *aad, const void *text, size_t len);
+/* The text, with a NUL behind it. NULL: it was not sealed by this key and aad, or has been changed since. */
+char *st_unseal(struct st_arena *a, const unsigned char key[ST_SEAL_KEY], const char *aad, const char *sealed,
+                size_t sealed_len, size_t *ret_len);
+
+/*
  * Signature keys. A key has exactly one algorithm, which is never taken from a token: the one it was read for, else the
  * one that its JWK names, else the usual one of its kind (the first of each kind here). Curve and hash go together;
  * RSA keys have 2048 to 8192 bits; a secret has at least as many bits as its hash.

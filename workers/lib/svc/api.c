@@ -2,7 +2,7 @@
 #include "svc/api.h"
 
 #include "io/token.h"
-#include "svc/call.h"
+#include "svc/secret.h"
 
 enum { BODY_MAX = 2 * 1024 * 1024 };
 
@@ -287,6 +287,10 @@ static void on_http(void *ctx, int thread, struct st_http_request *req, struct s
     if (serve_probe(s, req, res))
         return;
     struct st_worker *w = &s->workers[thread % s->n_workers];
+    if (st_secret_serve(w, req, res)) {
+        st_arena_reset(&w->arena);
+        return;
+    }
     struct st_call call;
     struct gate g = {.server = s, .req = req};
     int64_t from = st_mono();

@@ -2,6 +2,7 @@
 #include "svc/call.h"
 
 #include "io/crypto.h"
+#include "io/http_client.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -31,6 +32,7 @@ void st_worker_release(struct st_worker *w)
 {
     w->pg = st_pg_free(w->pg);
     w->redis = st_redis_free(w->redis);
+    w->identity = st_http_client_free(w->identity);
     st_arena_release(&w->arena);
 }
 
@@ -128,7 +130,7 @@ int st_call_transact(struct st_call *call, int (*body)(struct st_call *call, voi
     struct st_call_private *p = call->p;
     int r, attempt = 0;
     do {
-        p->awaits = false;
+        p->awaits = p->elsewhere = false;
         r = body(call, ctx);
         if (r >= 0)
             r = commit(call);
@@ -138,7 +140,7 @@ int st_call_transact(struct st_call *call, int (*body)(struct st_call *call, voi
     } while (try_again(call, r, ++attempt));
     if (p->await_until)
         atomic_fetch_sub(&awaiting, 1);
-    if (r == ST_E_UNAVAILABLE || r >= 0)
+    if ((r == ST_E_UNAVAILABLE && !p->elsewhere) || r >= 0)
         atomic_store(&p->worker->run->database_ok, r >= 0);
     return r;
 }

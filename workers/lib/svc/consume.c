@@ -7,7 +7,7 @@
  * position that the database holds.
  */
 #include "svc/bus.h"
-#include "svc/call.h"
+#include "svc/secret.h"
 
 enum {
     DELIVERIES = 16,          /* of each partition at once */
@@ -46,19 +46,19 @@ struct incoming {
     struct st_event event;
     const char *correlation_id, *traceparent;
     json_t *payload;
-    st_handler *handler;
+    const struct st_subscription *subscription;
     const char *envelope; /* JSON text */
     const char *why;      /* of REJECT */
 };
 
-st_handler *st_run_subscription(const struct st_run *run, const char *type)
+const struct st_subscription *st_run_subscription(const struct st_run *run, const char *type)
 {
-    st_handler *any = NULL;
+    const struct st_subscription *any = NULL;
     for (const struct st_subscription *s = run->service->subscriptions; s && s->type; s++) {
         if (st_streq(s->type, type))
-            return s->handler;
+            return s;
         if (st_streq(s->type, "*"))
-            any = s->handler;
+            any = s;
     }
     return any;
 }
@@ -77,7 +77,7 @@ static enum verdict check_payload(struct consumer *c, struct incoming *in)
         return reject(in, st_run_event_type(c->run, in->event.type) ? "the registry does not know this version"
                                                                     : "the registry does not know this event type");
     in->event.topic = type->topic;
-    if (st_schema_check(type->payload, in->payload, &c->w.arena, &errors) < 0)
+    if (st_schema_check(type->sealed ? type->sealed : type->payload, in->payload, &c->w.arena, &errors) < 0)
         return reject(in, st_printf(&c->w.arena, "the payload does not fit its schema: %s %s", errors.list[0].pointer,
                                     errors.list[0].message));
     return HANDLE;
@@ -105,7 +105,7 @@ static enum verdict read_envelope(struct consumer *c, const char *text, size_t l
     in->correlation_id = st_json_str(metadata, "correlationId", "");
     in->traceparent = st_json_str(metadata, "traceparent", "");
     in->payload = json_object_get(j, "payload");
-    if (*in->event.type && !(in->handler = st_run_subscription(c->run, in->event.type)))
+    if (*in->event.type && !(in->subscription = st_run_subscription(c->run, in->event.type)))
         return SKIP;
     if (!st_is_uuid(in->event.id) || !*in->event.type || !in->event.aggregate_type || !*in->event.aggregate_id ||
         !in->event.timestamp || !in->event.version || !*in->correlation_id || !json_is_object(in->payload))
@@ -155,8 +155,10 @@ static int attempt_body(struct st_call *call, void *ctx)
         return r;
     t->fenced = st_streq(said, "fenced");
     t->duplicate = st_streq(said, "duplicate");
-    if (st_streq(said, "new"))
-        return in->handler(call);
+    if (st_streq(said, "new") && (r = st_secret_open(call, in->subscription)) == 0)
+        return in->subscription->handler(call);
+    if (r < 0)
+        return r;
     if (st_streq(said, "behind"))
         st_exec(call,
                 "insert into parked_events (event_id, stream, aggregate_id, event_type, correlation_id, envelope, "

@@ -1,5 +1,5 @@
 /* Writing events to the log. */
-#include "svc/call.h"
+#include "svc/secret.h"
 
 enum { PAYLOAD_MAX = 1024 * 1024 /* what is larger belongs into the object store */ };
 
@@ -31,7 +31,11 @@ void st_emit(struct st_call *call, const char *type, const char *aggregate_id, j
                                    errors.list[0].pointer, errors.list[0].message));
         return;
     }
-    const char *text = st_json_text(call->arena, payload);
+    const char *id = st_new_id(call->arena);
+    const json_t *sealed = st_secret_seal(call, t, id, payload);
+    if (!sealed)
+        return;
+    const char *text = st_json_text(call->arena, sealed);
     if (strlen(text) > PAYLOAD_MAX) {
         st_call_doom(call, st_fail(call, ST_E_INTERNAL, "%s is larger than %d bytes", type, PAYLOAD_MAX));
         return;
@@ -43,8 +47,8 @@ void st_emit(struct st_call *call, const char *type, const char *aggregate_id, j
             "returning version) "
             "insert into events (event_id, event_type, aggregate_type, aggregate_id, aggregate_version, version, "
             "metadata, payload) select $3::uuid, $4, $1, $2, a.version, $5, $6::jsonb, $7::jsonb from a",
-            t->aggregate_type, aggregate_id, st_new_id(call->arena), type, t->version,
-            st_json_text(call->arena, st_call_metadata(call)), text);
+            t->aggregate_type, aggregate_id, id, type, t->version, st_json_text(call->arena, st_call_metadata(call)),
+            text);
     st_call_top(call)->emitted = true;
     st_count(ST_N_EMITTED, 1);
 }

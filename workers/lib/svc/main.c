@@ -3,7 +3,7 @@
  * no new work, finish or hand back what runs, stop.
  */
 #include "svc/api.h"
-#include "svc/call.h"
+#include "svc/secret.h"
 #include "svc/options.h"
 
 #include <errno.h>
@@ -213,6 +213,7 @@ static void keep_watch(struct st_run *run, struct st_worker *w, const sigset_t *
         if (sigtimedwait(signals, NULL, &second) >= 0)
             return;
         notify("WATCHDOG=1");
+        st_secret_sweep();
         if (++beat % 2 == 0 || !atomic_load(&run->database_ok))
             atomic_store(&run->database_ok, st_pg_ping(w->pg) == 0);
     }

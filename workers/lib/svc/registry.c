@@ -26,6 +26,45 @@ static int major_of(const char *version)
     return st_parse_i64(text, 0, INT32_MAX, &n) ? (int)n : -1;
 }
 
+/* The text of a schema whose sensitive members may be anything, or missing: sealed, or gone with their key. */
+static json_t *sealed_schema(struct st_arena *a, const json_t *file, const char *const *sensitive)
+{
+    json_t *schema = st_json_keep(a, json_deep_copy(file)), *properties = json_object_get(schema, "properties");
+    json_t *required = json_object_get(schema, "required");
+    json_object_del(schema, "minProperties");
+    for (; *sensitive; sensitive++) {
+        json_object_set_new(properties, *sensitive, json_true());
+        for (size_t i = json_array_size(required); i-- > 0;)
+            if (st_streq(json_string_value(json_array_get(required, i)), *sensitive))
+                json_array_remove(required, i);
+    }
+    if (json_array_size(required) == 0)
+        json_object_del(schema, "required");
+    return schema;
+}
+
+/* x-sensitive and x-subject. */
+static int load_sensitive(struct st_arena *a, const json_t *file, struct st_event_type *t, const char **ret_why)
+{
+    const json_t *names = json_object_get(file, "x-sensitive"), *properties = json_object_get(file, "properties");
+    size_t n = json_array_size(names);
+    const char *pointer = "", **list = st_new_n(a, const char *, n + 1);
+    t->subject = st_json_str(file, "x-subject", NULL);
+    for (size_t i = 0; i < n; i++)
+        if (!(list[i] = json_string_value(json_array_get(names, i))) || !json_object_get(properties, list[i])) {
+            *ret_why = "x-sensitive names what is no member";
+            return ST_E_INVALID;
+        }
+    if (t->subject && !json_object_get(properties, t->subject)) {
+        *ret_why = "x-subject names what is no member";
+        return ST_E_INVALID;
+    }
+    if (n == 0)
+        return 0;
+    t->sensitive = list;
+    return st_schema_compile(a, sealed_schema(a, file, list), "", &t->sealed, &pointer, ret_why);
+}
+
 static int load_type(struct st_arena *a, const char *path, struct st_event_type *ret, const char **ret_why)
 {
     json_t *file;
@@ -52,6 +91,8 @@ static int load_type(struct st_arena *a, const char *path, struct st_event_type 
         return ST_E_INVALID;
     }
     r = st_schema_compile(a, file, "", &ret->payload, &pointer, &why);
+    if (r == 0)
+        r = load_sensitive(a, file, ret, &why);
     if (r < 0)
         *ret_why = st_printf(a, "%s#%s: %s", path, pointer, why);
     return r;

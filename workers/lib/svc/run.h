@@ -20,6 +20,9 @@ struct st_event_type {
     int major;  /* of version */
     bool audit; /* retention class */
     const struct st_schema *payload;
+    const char *const *sensitive;   /* names of members, NULL-ended; NULL: none (secret.h) */
+    const char *subject;            /* the member that names the user whose key seals them; NULL: as secret.h says */
+    const struct st_schema *sealed; /* what a payload on the bus must be like; NULL: as `payload` says */
 };
 
 struct st_run {
@@ -44,7 +47,7 @@ const struct st_event_type *st_run_event_type(const struct st_run *run, const ch
 /* The one whose major version an event has; NULL when the registry has no such. */
 const struct st_event_type *st_run_event_version(const struct st_run *run, const char *type, const char *version);
 /* Who handles events of this type here: its own subscription, else the one of "*", else NULL. */
-st_handler *st_run_subscription(const struct st_run *run, const char *type);
+const struct st_subscription *st_run_subscription(const struct st_run *run, const char *type);
 /* Loads all of config/events. ST_E_INVALID and *ret_why = "file: reason". */
 ST_MUSTCHECK int st_registry_load(struct st_arena *a, const char *dir, const struct st_event_type **ret, int *ret_n,
                                   const char **ret_why);
@@ -53,7 +56,8 @@ struct st_worker {
     struct st_run *run;
     struct st_pg *pg;
     struct st_redis *redis;
-    struct st_arena arena; /* reset after each call */
+    struct st_http_client *identity; /* secret.c: where keys are; NULL until one is asked for */
+    struct st_arena arena;           /* reset after each call */
 };
 void st_worker_init(struct st_worker *w, struct st_run *run, const char *name);
 void st_worker_release(struct st_worker *w);

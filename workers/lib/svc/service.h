@@ -23,6 +23,8 @@
 #include "io/json.h"
 #include "io/pg.h"
 
+enum { ST_USER_KEY_LEN = 32 };
+
 struct st_call {
     struct st_arena *arena;
     const char *name;                                        /* operationId, event type, job name or schedule name */
@@ -34,7 +36,8 @@ struct st_call {
     json_t *params;               /* requests: parameters by name, typed, defaults filled in */
     json_t *body;                 /* request body, event payload or job payload; NULL when there is none */
     const struct st_event *event; /* in event handlers */
-    const struct st_job *job;     /* in job handlers */
+    bool user_gone;           /* in event handlers: the account is deleted, and body lacks what was sensitive in it */
+    const struct st_job *job; /* in job handlers */
 
     struct st_call_private *p;
 };
@@ -91,7 +94,8 @@ ST_MUSTCHECK int st_commit(struct st_call *call);
 /*
  * Writes an event of the registry (config/events/<type>.v1.json) to the log, in this transaction. Steals the payload.
  * A payload that its schema rejects fails the call with ST_E_INTERNAL. The aggregate's row in `aggregates` is locked,
- * so that its events are numbered and ordered.
+ * so that its events are numbered and ordered. Sensitive members are stored and sent sealed by their user's key (of a
+ * user who is gone: not at all); when the key cannot be had, the call fails with ST_E_UNAVAILABLE.
  */
 void st_emit(struct st_call *call, const char *type, const char *aggregate_id, json_t *payload);
 
@@ -161,6 +165,11 @@ struct st_operation {
 struct st_subscription {
     const char *type; /* event type, or "*" for all */
     st_handler *handler;
+    /*
+     * The handler needs the event's sensitive members (x-sensitive of the registry): body has them in clear, or without
+     * them when their user is gone, whatever the schema requires. Else they are left out, and no key is asked for.
+     */
+    bool sensitive;
 };
 struct st_job_kind {
     const char *name;
@@ -180,6 +189,16 @@ struct st_option {
     const char *fallback; /* NULL: required */
 };
 
+/*
+ * The key that seals the sensitive members of a user's events: that of the user (made when there is none), or, where
+ * key_id is not NULL, the one of that id. ST_E_GONE: the user is, and the key with them.
+ */
+struct st_user_key {
+    char key_id[ST_UUID_LEN], user_id[ST_UUID_LEN];
+    unsigned char key[ST_USER_KEY_LEN];
+};
+typedef int st_user_key(struct st_call *call, const char *user_id, const char *key_id, struct st_user_key *ret);
+
 struct st_service {
     const char *name;                /* also: database, socket, stream, consumer group */
     const struct st_option *options; /* each list ends with an all-zero entry; NULL for none */
@@ -188,6 +207,7 @@ struct st_service {
     const struct st_job_kind *jobs;
     const struct st_schedule *schedules;
     int (*start)(struct st_call *call); /* runs once in a transaction before anything else, or NULL */
+    st_user_key *user_key;              /* of the service that keeps the users' keys; NULL in all others */
 };
 
 /* Value of an option of the service or of the library. */
