@@ -33,7 +33,7 @@ sub changed {
     return $dir;
 }
 my %breaks = (
-    'a member that is gone'              => sub { delete $_[0]{properties}{link} },
+    'a member that is gone'              => sub { delete $_[0]{properties}{storyTitle} },
     'another type'                       => sub { $_[0]{properties}{locale}{type} = 'integer' },
     'a tighter bound'                    => sub { $_[0]{properties}{inviterName}{maxLength} = 40 },
     'a wider bound'                      => sub { $_[0]{properties}{inviterName}{maxLength} = 400 },
