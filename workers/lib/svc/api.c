@@ -117,7 +117,6 @@ static int authenticate(struct gate *g, struct st_call *call)
         .address = call->address = header(g, "X-Api-Address"),
         .time = header(g, "X-Api-Time"),
     };
-    call->traceparent = header(g, "traceparent");
     char expected[ST_EDGE_SIGNATURE_LEN];
     const char *given = header(g, "X-Api-Signature");
     int64_t at;
@@ -125,6 +124,7 @@ static int authenticate(struct gate *g, struct st_call *call)
     if (strlen(given) != ST_EDGE_SIGNATURE_LEN - 1 || !st_equal_secret(given, expected, ST_EDGE_SIGNATURE_LEN - 1) ||
         !st_parse_i64(id.time, 0, INT64_MAX / ST_SECOND, &at) || llabs(st_now() / ST_SECOND - at) > ST_EDGE_TOLERANCE_S)
         return st_fail(call, ST_E_UNAUTHENTICATED, "Only the edge may call a service.");
+    st_work_begin(call, ST_WORK_REQUEST, header(g, "traceparent"));
     return 0;
 }
 
@@ -256,15 +256,15 @@ static int serve(struct gate *g, struct st_call *call)
 }
 
 /* Probes of the launcher and of systemd need no edge. */
-static bool serve_probe(struct st_api_server *s, struct st_http_request *req, struct st_http_response *res)
+static bool serve_probe(struct st_worker *w, struct st_http_request *req, struct st_http_response *res)
 {
     res->status = 200;
     if (st_streq(req->path, "/health/live"))
         res->body = "{\"status\":\"healthy\"}";
     else if (st_streq(req->path, "/health") || st_streq(req->path, "/health/ready"))
-        res->body = st_health_json(s->run, req->arena, &res->status);
+        res->body = st_health_json(w->run, req->arena, &res->status);
     else if (st_streq(req->path, "/metrics"))
-        res->body = st_metrics_text(s->run, req->arena);
+        res->body = st_metrics_text(w, req->arena);
     else
         return false;
     res->body_len = strlen(res->body);
@@ -284,9 +284,9 @@ static void log_request(struct st_call *call, const struct st_http_request *req,
 static void on_http(void *ctx, int thread, struct st_http_request *req, struct st_http_response *res)
 {
     struct st_api_server *s = ctx;
-    if (serve_probe(s, req, res))
-        return;
     struct st_worker *w = &s->workers[thread % s->n_workers];
+    if (serve_probe(w, req, res))
+        return;
     if (st_secret_serve(w, req, res)) {
         st_arena_reset(&w->arena);
         return;
@@ -300,6 +300,7 @@ static void on_http(void *ctx, int thread, struct st_http_request *req, struct s
         reply_problem(&call, req, res, r);
     else
         reply_success(&call, req, res);
+    st_work_end(&call, res->status >= 500 ? r : 0);
     st_count(ST_N_REQUESTS, 1);
     st_count(ST_N_REQUEST_ERRORS, res->status >= 500);
     log_request(&call, req, r, res->status, st_mono() - from);

@@ -14,7 +14,7 @@ void st_api_stop(struct st_api_server *s, int deadline_ms);
 
 /* {"status", "version", "dependencies"} of this daemon, in the document's shape. *ret_status: 200 or 503. */
 char *st_health_json(struct st_run *run, struct st_arena *a, int *ret_status);
-/* Prometheus text. */
-char *st_metrics_text(struct st_run *run, struct st_arena *a);
+/* Prometheus text. What it says of queues is read from the database; when that is away, those lines are missing. */
+char *st_metrics_text(struct st_worker *w, struct st_arena *a);
 
 #endif

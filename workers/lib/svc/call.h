@@ -28,6 +28,7 @@ struct st_call_private {
     } headers[ST_REPLY_HEADERS];
     int n_headers;
 
+    struct st_work_span span;
     const char *if_match; /* request header, NULL when absent */
     void *job;            /* jobs.c: the slot that runs this call */
 };

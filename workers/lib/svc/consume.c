@@ -175,10 +175,11 @@ static int attempt_run(struct consumer *c, struct attempt *t, const char **ret_e
     st_call_init(&call, &c->w, t->in->event.type);
     call.correlation_id = t->in->correlation_id;
     call.causation_id = t->in->event.id;
-    call.traceparent = t->in->traceparent;
+    st_work_begin(&call, ST_WORK_EVENT, t->in->traceparent);
     call.body = t->in->payload;
     call.event = &t->in->event;
     int r = st_call_transact(&call, attempt_body, t);
+    st_work_end(&call, r);
     const char *why = r < 0 ? st_call_error(&call, r) : "";
     if (r < 0)
         *ret_error = st_storable(&c->w.arena, why, strlen(why), ERROR_MAX);

@@ -46,8 +46,10 @@ static int run_schedule(struct st_worker *w, const struct st_schedule *schedule)
     struct st_call call;
     st_call_init(&call, w, schedule->name);
     call.correlation_id = st_uuid(id);
+    st_work_begin(&call, ST_WORK_SCHEDULE, "");
     st_log_context(call.correlation_id, NULL);
     int r = st_call_transact(&call, body, (void *)schedule);
+    st_work_end(&call, r);
     if (r < 0)
         st_log(ST_LOG_WARNING, "Schedule failed and will be tried again", ST_S("schedule", schedule->name),
                ST_S("error", st_call_error(&call, r)));

@@ -3,6 +3,8 @@
 
 #include "svc/call.h"
 
+enum { METRICS_MAX = 4 << 20 };
+
 static atomic_llong counters[ST_COUNTERS];
 
 void st_count(enum st_counter c, int64_t n)
@@ -24,8 +26,36 @@ char *st_health_json(struct st_run *run, struct st_arena *a, int *ret_status)
                      database ? "healthy" : "unhealthy", bus ? "healthy" : "unhealthy");
 }
 
-char *st_metrics_text(struct st_run *run, struct st_arena *a)
+/* Gauges that one query gives: rows of two labels' values and a number. */
+struct gauge {
+    const char *name, *help, *label1, *label2, *sql;
+};
+static const struct gauge gauges[] = {
+    {"jobs", "Jobs that wait, run or are dead letters.", "name", "state",
+     "select name, state, count(*) from jobs where state in ('waiting', 'running', 'dead') group by 1, 2"},
+    {"jobs_oldest_seconds", "How long the first job that is due has waited.", "name", "state",
+     "select name, 'waiting', extract(epoch from clock_timestamp() - min(run_at)) from jobs "
+     "where state = 'waiting' and run_at <= clock_timestamp() group by 1"},
+    {"parked_events", "Events that wait for another attempt, wait behind such a one, or are dead letters.", "stream",
+     "state",
+     "select stream, case when state = 'dead' then 'dead' when run_at = 'infinity' then 'behind' else 'waiting' end, "
+     "count(*) from parked_events group by 1, 2"},
+};
+
+static void add_gauge(struct st_worker *w, struct st_arena *a, const struct gauge *g, struct st_buf *b)
 {
+    struct st_rows *rows;
+    if (st_pg_query(w->pg, a, g->sql, ST_PARAMS(), &rows) < 0)
+        return;
+    st_buf_printf(b, "# HELP storytelling_%s %s\n# TYPE storytelling_%s gauge\n", g->name, g->help, g->name);
+    for (int i = 0; i < st_rows_count(rows); i++)
+        st_buf_printf(b, "storytelling_%s{service=\"%s\",%s=\"%s\",%s=\"%s\"} %s\n", g->name, w->run->service->name,
+                      g->label1, st_cell(rows, i, 0), g->label2, st_cell(rows, i, 1), st_cell(rows, i, 2));
+}
+
+char *st_metrics_text(struct st_worker *w, struct st_arena *a)
+{
+    const struct st_run *run = w->run;
     static const struct {
         const char *name, *help;
     } names[ST_COUNTERS] = {
@@ -41,13 +71,21 @@ char *st_metrics_text(struct st_run *run, struct st_arena *a)
         [ST_N_JOBS_DONE] = {"jobs_done_total", "Jobs completed."},
         [ST_N_JOBS_FAILED] = {"job_failures_total", "Job runs that failed."},
     };
-    struct st_buf b = ST_BUF(64 * 1024);
+    struct st_buf b = ST_BUF(METRICS_MAX);
     for (int i = 0; i < ST_COUNTERS; i++)
         st_buf_printf(&b,
                       "# HELP storytelling_%s %s\n# TYPE storytelling_%s counter\n"
                       "storytelling_%s{service=\"%s\"} %lld\n",
                       names[i].name, names[i].help, names[i].name, names[i].name, run->service->name,
                       (long long)atomic_load(&counters[i]));
+    st_buf_printf(&b,
+                  "# HELP storytelling_spans_dropped_total Spans that no collector took.\n"
+                  "# TYPE storytelling_spans_dropped_total counter\n"
+                  "storytelling_spans_dropped_total{service=\"%s\"} %lld\n",
+                  run->service->name, (long long)st_trace_dropped());
+    for (size_t i = 0; i < ST_COUNT(gauges); i++)
+        add_gauge(w, a, &gauges[i], &b);
+    st_work_metrics(run, &b);
     char *text = st_strndup(a, b.data, b.len);
     st_buf_release(&b);
     return text;

@@ -87,7 +87,7 @@ static void call_init(struct st_call *call, struct st_leased_job *job, struct st
     call->correlation_id = st_json_str(meta, "correlationId", "");
     call->causation_id = st_json_str(meta, "causationId", "");
     call->user_id = st_json_str(meta, "userId", "");
-    call->traceparent = st_json_str(meta, "traceparent", "");
+    st_work_begin(call, ST_WORK_JOB, st_json_str(meta, "traceparent", ""));
 }
 
 static int run_body(struct st_call *call, void *ctx)
@@ -208,6 +208,7 @@ void st_leased_job_run(struct st_leased_job *job, struct st_worker *w)
         bury(job, w, job->last_error ? job->last_error : "The process that ran it ended");
     } else {
         int r = st_call_transact(&call, run_body, job);
+        st_work_end(&call, r);
         if (r < 0)
             stopped(job, w, &call, r);
         else

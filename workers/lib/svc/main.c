@@ -24,7 +24,7 @@ enum { STACK = 512 * 1024, MMAP_FROM = 1024 * 1024, HEALTH_EVERY_S = 5, HEALTH_T
 
 struct daemon_threads {
     struct st_api_server *api;
-    pthread_t loops[4];
+    pthread_t loops[5];
     int n_loops;
     bool jobs;
 };
@@ -155,6 +155,7 @@ static int start_threads(struct st_run *run, struct daemon_threads *t)
     const char *roles = st_option("roles");
     int r = 0;
     start_loop(t, run, st_doorbell_main);
+    start_loop(t, run, st_trace_main);
     if (strstr(roles, "events")) {
         start_loop(t, run, st_relay_main);
         start_loop(t, run, st_consume_main);
@@ -227,6 +228,7 @@ static int run_daemon(struct st_run *run, const sigset_t *signals)
     st_worker_init(&w, run, "main");
     if (start_service(run, &w, &why) < 0)
         return die(why);
+    st_work_start(run);
     atomic_store(&run->bus_ok, true);
     if (start_threads(run, &threads) < 0)
         return die("a thread or the socket could not be made; is run_dir writable?");

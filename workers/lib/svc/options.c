@@ -19,6 +19,7 @@ static const struct st_option library[] = {
     {"log_level", "info"},
     {"drain_seconds", "30"},
     {"bus_retention_hours", "168"},
+    {"trace_endpoint", ""},
     {0},
 };
 

@@ -11,6 +11,7 @@
 #include "io/openapi.h"
 #include "io/redis.h"
 #include "svc/service.h"
+#include "svc/work.h"
 
 #include <stdatomic.h>
 
@@ -27,8 +28,9 @@ struct st_event_type {
 
 struct st_run {
     const struct st_service *service;
-    struct st_arena arena; /* lives as long as the process */
-    struct st_api *api;    /* this service's contract */
+    struct st_arena arena;           /* lives as long as the process */
+    struct st_api *api;              /* this service's contract */
+    struct st_work_figures *figures; /* of all work; NULL before st_work_start */
     const struct st_event_type *types;
     int n_types; /* sorted by type, then the newest version first */
     char edge_key[129];
