@@ -327,6 +327,12 @@ static void test_hex(void **state)
     (void)state;
     assert_string_equal(st_hex(&arena, "\x00\xff\x1a", 3), "00ff1a");
     assert_string_equal(st_hex(&arena, "", 0), "");
+    for (int byte = 0; byte < 256; byte++) {
+        const unsigned char same[] = {byte, 255 - byte, byte, 0, 255, byte, byte ^ 0x0f};
+        const char *wanted = st_printf(&arena, "%02x%02x%02x00ff%02x%02x", byte, 255 - byte, byte, byte, byte ^ 0x0f);
+        for (size_t len = 0; len <= sizeof(same); len++)
+            assert_string_equal(st_hex(&arena, same, len), st_strndup(&arena, wanted, 2 * len));
+    }
 }
 
 static void test_base64url(void **state)
@@ -349,6 +355,15 @@ static void test_base64url(void **state)
     for (size_t i = 0; i < ST_COUNT(bad); i++)
         assert_null(st_b64url_decode(&arena, bad[i], strlen(bad[i]), &n));
     assert_null(st_b64url_decode(&arena, "Zm\0v", 4, &n));
+    for (int c = 0; c < 256; c++) {
+        bool digit = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+        for (size_t at = 0; at < 6; at++) {
+            char text[] = "AAAAAA";
+            text[at] = (char)c;
+            bool stray = at == 5 && digit && strchr("AQgw", c) == NULL; /* bits beyond the last byte */
+            assert_int_equal(st_b64url_decode(&arena, text, 6, &n) != NULL, digit && !stray);
+        }
+    }
     unsigned char bytes[256];
     for (int i = 0; i < 256; i++)
         bytes[i] = (unsigned char)i;

@@ -1,6 +1,7 @@
 /* Strings: comparison, numbers, UTF-8, hex and base64url. */
 #include "base/str.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <math.h>
 
@@ -117,15 +118,24 @@ size_t st_utf8_put(uint32_t cp, char *out)
     return n;
 }
 
+/* Four bytes at once: printf would be a tenth of the edge's work on a request. */
 char *st_hex_put(char *out, const void *data, size_t len)
 {
-    static const char digits[] = "0123456789abcdef"; /* printf would be a tenth of the edge's work on a request */
+    static const char digits[] = "0123456789abcdef";
     const unsigned char *d = data;
-    for (size_t i = 0; i < len; i++) {
-        out[2 * i] = digits[d[i] >> 4];
-        out[2 * i + 1] = digits[d[i] & 15];
+    for (; len >= 4; d += 4, out += 8, len -= 4) {
+        const uint64_t low = UINT64_C(0x0f0f0f0f0f0f0f0f), ones = UINT64_C(0x0101010101010101);
+        uint64_t w = (uint64_t)d[0] | (uint64_t)d[1] << 16 | (uint64_t)d[2] << 32 | (uint64_t)d[3] << 48;
+        w = (w >> 4 | w << 8) & low;                 /* a nibble in each byte, the high one first */
+        uint64_t above = (w + ones * 6) >> 4 & ones; /* 1 where it is more than 9 */
+        w = htole64(w + ones * '0' + above * ('a' - '0' - 10));
+        memcpy(out, &w, sizeof(w));
     }
-    return out + 2 * len;
+    for (size_t i = 0; i < len; i++) {
+        *out++ = digits[d[i] >> 4];
+        *out++ = digits[d[i] & 15];
+    }
+    return out;
 }
 
 char *st_hex(struct st_arena *a, const void *data, size_t len)
@@ -160,41 +170,44 @@ char *st_b64url(struct st_arena *a, const void *data, size_t len)
     return out;
 }
 
-static int b64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
+/* By character: its value and 1; 0 where it has none. */
+static const uint8_t b64_values[256] = {
+    0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+    0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  63, 0,  0,  53, 54, 55, 56,
+    57, 58, 59, 60, 61, 62, 0,  0,  0,  0,  0,  0,  0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13,
+    14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 0,  0,  0,  0,  64, 0,  27, 28, 29, 30, 31, 32, 33,
+    34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 0,  0,  0,  0,  0,
+};
 
+/* Whole groups of four characters first. */
 unsigned char *st_b64url_decode(struct st_arena *a, const char *s, size_t len, size_t *ret_len)
 {
+    const unsigned char *c = (const unsigned char *)s, *end = c + len;
     if (len % 4 == 1)
         return NULL;
-    unsigned char *out = st_alloc(a, len / 4 * 3 + 3);
-    size_t n = 0;
+    unsigned char *out = st_alloc(a, len / 4 * 3 + 3), *o = out;
+    for (; end - c >= 4; c += 4, o += 3) {
+        uint32_t v[] = {b64_values[c[0]], b64_values[c[1]], b64_values[c[2]], b64_values[c[3]]};
+        if (!v[0] || !v[1] || !v[2] || !v[3])
+            return NULL;
+        uint32_t bits = (v[0] - 1) << 18 | (v[1] - 1) << 12 | (v[2] - 1) << 6 | (v[3] - 1);
+        o[0] = (unsigned char)(bits >> 16);
+        o[1] = (unsigned char)(bits >> 8);
+        o[2] = (unsigned char)bits;
+    }
     uint32_t bits = 0;
     int have = 0;
-    for (size_t i = 0; i < len; i++) {
-        int v = b64_value(s[i]);
-        if (v < 0)
+    for (; c < end; c++, have += 6) {
+        if (!b64_values[*c])
             return NULL;
-        bits = bits << 6 | (uint32_t)v;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            out[n++] = (unsigned char)(bits >> have);
-            bits &= (1u << have) - 1;
-        }
+        bits = bits << 6 | (uint32_t)(b64_values[*c] - 1);
     }
+    for (; have >= 8; bits &= (1u << have) - 1)
+        *o++ = (unsigned char)(bits >> (have -= 8));
     if (bits) /* stray bits: the same bytes would have two spellings */
         return NULL;
-    out[n] = '\0';
-    *ret_len = n;
+    *o = '\0';
+    *ret_len = (size_t)(o - out);
     return out;
 }
 
