@@ -167,6 +167,9 @@ const struct st_api_body *st_api_body_of(const struct st_api_operation *op, cons
     struct st_arena scratch = {0};
     struct st_media m;
     const struct st_api_body *body = NULL;
+    for (int i = 0; content_type && i < op->n_bodies; i++) /* as it mostly comes: without parameters */
+        if (st_streq(op->bodies[i].type, content_type) && !strchr(content_type, '*'))
+            return &op->bodies[i];
     if (content_type && st_media_parse(&scratch, content_type, &m)) {
         const char *charset = st_media_param(&m, "charset");
         body = find_body(op, m.type);
