@@ -74,7 +74,7 @@ bool ngx_http_api_auth_answered(const ngx_http_api_main_conf_t *amcf, ngx_atomic
 
 /* --- claims: ngx_http_api_auth_claims.c --- */
 char *ngx_http_api_auth_set_claim(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-ngx_str_t ngx_http_api_auth_claim_values(const ngx_http_api_auth_conf_t *conf, const json_t *claims,
+ngx_str_t ngx_http_api_auth_claim_values(const ngx_http_api_auth_conf_t *conf, const struct st_value *claims,
                                          struct st_arena *a);
 
 /* --- credentials: ngx_http_api_auth_scheme.c --- */

@@ -2,7 +2,8 @@
 #include "ngx_http_api_auth.h"
 
 /* The values one after the other, each ended by NUL; one that no header could carry, or that finds no room, is "". */
-ngx_str_t ngx_http_api_auth_claim_values(const ngx_http_api_auth_conf_t *conf, const json_t *claims, struct st_arena *a)
+ngx_str_t ngx_http_api_auth_claim_values(const ngx_http_api_auth_conf_t *conf, const struct st_value *claims,
+                                         struct st_arena *a)
 {
     const char *const *paths = conf->variables.elts;
     u_char *all = st_alloc(a, NGX_HTTP_API_CLAIMS_MAX + conf->variables.nelts), *p = all;

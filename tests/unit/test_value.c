@@ -262,6 +262,32 @@ static void test_names(void **state)
     assert_int_equal(st_names_find(st_names_new(&arena, 0), "", 0, st_names_hash("", 0)), -1);
 }
 
+/* Where the json_t of the same text has something, at the same pointer, and nowhere else. */
+static void test_pointers(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"a\":[1,{\"b/c\":\"x\",\"~\":null}],\"\":true,\"0\":2}";
+    static const char *const pointers[] = {"",        "/a",       "/a/0", "/a/1", "/a/2", "/a/01", "/a/-", "/a/1/b~1c",
+                                           "/a/1/~0", "/a/1/b/c", "/",    "/0",   "/x",   "a",     "/~2",  "/a/0/0"};
+    const struct st_value *v;
+    json_t *j;
+    const char *why;
+    assert_int_equal(st_value_parse(&arena, text, strlen(text), 8, false, &v, &why), 0);
+    assert_int_equal(st_json_parse(&arena, text, strlen(text), 8, &j, &why), 0);
+    for (size_t i = 0; i < ST_COUNT(pointers); i++) {
+        const json_t *there = st_json_at(j, pointers[i]);
+        const struct st_value *found = st_value_at(v, pointers[i]);
+        assert_int_equal(found != NULL, there != NULL);
+        if (found)
+            assert_true(st_value_equal(found, st_value_from_json(&arena, there)));
+    }
+    assert_string_equal(st_value_string(st_value_at(v, "/a/1/b~1c")), "x");
+    assert_null(st_value_string(st_value_at(v, "/0")));
+    assert_null(st_value_string(NULL));
+    assert_null(st_value_at(NULL, "/a"));
+    assert_null(st_value_get(st_value_at(v, "/a/0"), "a"));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -273,6 +299,7 @@ int main(void)
         cmocka_unit_test_teardown(test_integral_and_multiple, teardown),
         cmocka_unit_test_teardown(test_equality, teardown),
         cmocka_unit_test_teardown(test_names, teardown),
+        cmocka_unit_test_teardown(test_pointers, teardown),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

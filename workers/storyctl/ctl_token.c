@@ -9,9 +9,14 @@ enum { REFUSED = 1, UNUSABLE = 2 };
 
 static int verdict(struct ctl *c, const char *why, const struct st_token_claims *claims)
 {
+    json_t *all = NULL; /* the arena's; NULL: they are not JSON */
+    const char *unused;
+    if (c->json && !why && claims->all &&
+        st_json_parse(c->arena, claims->text, strlen(claims->text), ST_JSON_DEPTH, &all, &unused) < 0)
+        all = NULL;
     if (c->json)
         ctl_print_json(c, why ? json_pack("{s:b, s:s}", "accepted", 0, "reason", why)
-                              : json_pack("{s:b, s:O*}", "accepted", 1, "claims", claims->all));
+                              : json_pack("{s:b, s:O*}", "accepted", 1, "claims", all));
     else if (why)
         printf("refused: %s\n", why);
     else if (*claims->user)

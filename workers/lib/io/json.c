@@ -259,7 +259,7 @@ const char *st_json_token(struct st_arena *a, const char *pointer, const char **
     return pointer + 1 + len;
 }
 
-static bool is_index(const char *token)
+bool st_json_is_index(const char *token)
 {
     return st_streq(token, "0") || (token[0] >= '1' && token[0] <= '9');
 }
@@ -275,7 +275,7 @@ json_t *st_json_at(const json_t *j, const char *pointer)
             j = NULL;
         else if (json_is_object(j))
             j = json_object_get(j, token);
-        else if (json_is_array(j) && is_index(token) && st_parse_i64(token, 0, INT32_MAX, &index))
+        else if (json_is_array(j) && st_json_is_index(token) && st_parse_i64(token, 0, INT32_MAX, &index))
             j = json_array_get(j, (size_t)index);
         else
             j = NULL;

@@ -40,6 +40,8 @@ char *st_json_pointer(struct st_arena *a, const char *base, const char *token);
 
 /* Copies one token of a pointer, unescaped, and gives what follows it ("" or "/…"). NULL for a broken pointer. */
 const char *st_json_token(struct st_arena *a, const char *pointer, const char **ret_token);
+/* May the token name an item of an array? */
+bool st_json_is_index(const char *token);
 
 /* Members of an object; the default when absent, null or of another type. 1.0 is an integer too. */
 const char *st_json_str(const json_t *object, const char *name, const char *otherwise);

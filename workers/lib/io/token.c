@@ -10,27 +10,29 @@ static int refuse(const char *why, const char **ret_why)
 }
 
 /* One base64url part as a JSON object. */
-static json_t *part(struct st_arena *a, const char *s, size_t len, int depth)
+static const struct st_value *part(struct st_arena *a, const char *s, size_t len, int depth, const char **ret_text)
 {
     size_t n;
     unsigned char *text = st_b64url_decode(a, s, len, &n);
-    json_t *j;
+    const struct st_value *v;
     const char *why;
-    if (!text || st_json_parse(a, (char *)text, n, depth, &j, &why) < 0 || !json_is_object(j))
+    *ret_text = (const char *)text;
+    if (!text || st_value_parse(a, *ret_text, n, depth, false, &v, &why) < 0 || v->type != JSON_OBJECT)
         return NULL;
-    return j;
+    return v;
 }
 
 /* The one key that has the token's kid (any, when it has none) and its alg. */
-static const struct st_key *key_for(const struct st_token_rule *rule, const json_t *header, const char **ret_why)
+static const struct st_key *key_for(const struct st_token_rule *rule, const struct st_value *header,
+                                    const char **ret_why)
 {
-    const json_t *kid = rule->any_kid ? NULL : json_object_get(header, "kid");
-    const char *alg = json_string_value(json_object_get(header, "alg"));
+    const struct st_value *kid = rule->any_kid ? NULL : st_value_get(header, "kid");
+    const char *alg = st_value_string(st_value_get(header, "alg"));
     const struct st_key *found = NULL;
     bool named = false, several = false;
     for (int i = 0; i < rule->n_keys; i++) {
         const struct st_key *k = rule->keys[i];
-        if (kid && *st_key_id(k) && !st_streq(json_string_value(kid), st_key_id(k)))
+        if (kid && *st_key_id(k) && !st_streq(st_value_string(kid), st_key_id(k)))
             continue;
         named = true;
         if (!st_streq(alg, st_alg_names[st_key_alg(k)]))
@@ -44,10 +46,10 @@ static const struct st_key *key_for(const struct st_token_rule *rule, const json
     return several ? NULL : found;
 }
 
-static bool is_type(const struct st_token_rule *rule, const json_t *typ)
+static bool is_type(const struct st_token_rule *rule, const struct st_value *typ)
 {
     static const char prefix[] = "application/";
-    const char *wanted = rule->type ? rule->type : "at+jwt", *s = json_string_value(typ);
+    const char *wanted = rule->type ? rule->type : "at+jwt", *s = st_value_string(typ);
     if (st_streq(wanted, "*"))
         return true;
     if (s && strncasecmp(s, prefix, sizeof(prefix) - 1) == 0)
@@ -55,51 +57,50 @@ static bool is_type(const struct st_token_rule *rule, const json_t *typ)
     return s && strcasecmp(s, wanted) == 0;
 }
 
-static int check_header(const struct st_token_rule *rule, const json_t *header, const struct st_key **ret_key,
+static int check_header(const struct st_token_rule *rule, const struct st_value *header, const struct st_key **ret_key,
                         const char **ret_why)
 {
-    const json_t *b64 = json_object_get(header, "b64");
+    const struct st_value *b64 = st_value_get(header, "b64");
     if (!(*ret_key = key_for(rule, header, ret_why)))
         return ST_E_UNAUTHENTICATED;
-    if (json_object_get(header, "crit"))
+    if (st_value_get(header, "crit"))
         return refuse("critical header extensions are not supported", ret_why);
-    if (b64 && !json_is_true(b64))
+    if (b64 && b64->type != JSON_TRUE)
         return refuse("a payload that is not encoded is not supported", ret_why);
-    if (!rule->signature_only && !is_type(rule, json_object_get(header, "typ")))
+    if (!rule->signature_only && !is_type(rule, st_value_get(header, "typ")))
         return refuse("not an access token", ret_why);
     return 0;
 }
 
-static bool audience_has(const json_t *aud, const char *wanted)
+static bool audience_has(const struct st_value *aud, const char *wanted)
 {
-    size_t i;
-    json_t *one;
-    if (json_is_string(aud))
-        return st_streq(json_string_value(aud), wanted);
-    json_array_foreach (aud, i, one)
-        if (st_streq(json_string_value(one), wanted))
-            return true;
-    return false;
+    if (aud && aud->type == JSON_ARRAY) {
+        for (const struct st_value *one = aud->first; one; one = one->next)
+            if (st_streq(st_value_string(one), wanted))
+                return true;
+        return false;
+    }
+    return st_streq(st_value_string(aud), wanted);
 }
 
 /* A numeric date that is absent is 0; one that is not a sane number is refused. */
-static bool date_claim(const json_t *claims, const char *name, int64_t *ret)
+static bool date_claim(const struct st_value *claims, const char *name, int64_t *ret)
 {
-    const json_t *j = json_object_get(claims, name);
+    const struct st_value *v = st_value_get(claims, name);
     *ret = 0;
-    if (!j)
+    if (!v)
         return true;
-    if (!json_is_number(j))
+    if (v->type != JSON_INTEGER && v->type != JSON_REAL)
         return false;
-    double v = json_number_value(j);
-    if (!(v >= 0 && v < 1e11))
+    double date = v->type == JSON_INTEGER ? (double)v->integer : strtod(v->text, NULL);
+    if (!(date >= 0 && date < 1e11))
         return false;
-    *ret = (int64_t)v;
+    *ret = (int64_t)date;
     return true;
 }
 
-static int check_claims(const struct st_token_rule *rule, const json_t *claims, int64_t now, int64_t *ret_expires,
-                        const char **ret_why)
+static int check_claims(const struct st_token_rule *rule, const struct st_value *claims, int64_t now,
+                        int64_t *ret_expires, const char **ret_why)
 {
     int64_t exp, nbf, iat;
     if (!date_claim(claims, "exp", &exp) || !date_claim(claims, "nbf", &nbf) || !date_claim(claims, "iat", &iat) ||
@@ -109,54 +110,67 @@ static int check_claims(const struct st_token_rule *rule, const json_t *claims, 
         return refuse(ST_TOKEN_EXPIRED, ret_why);
     if (nbf > now + rule->leeway_s)
         return refuse("the token is not valid yet", ret_why);
-    if (rule->issuer && !st_streq(json_string_value(json_object_get(claims, "iss")), rule->issuer))
+    if (rule->issuer && !st_streq(st_value_string(st_value_get(claims, "iss")), rule->issuer))
         return refuse("unknown issuer", ret_why);
-    if (rule->audience && !audience_has(json_object_get(claims, "aud"), rule->audience))
+    if (rule->audience && !audience_has(st_value_get(claims, "aud"), rule->audience))
         return refuse("the token is for somebody else", ret_why);
     *ret_expires = exp;
     return 0;
 }
 
-/* The array of strings as "a,b"; entries that could not be told apart again are left out. */
-static const char *join(struct st_arena *a, const json_t *list)
+/* Strings that could not be told apart again in a list are no part of one. */
+static bool joins(const struct st_value *one)
 {
-    struct st_buf b = ST_BUF(4096);
-    size_t i;
-    json_t *one;
-    json_array_foreach (list, i, one) {
-        const char *s = json_string_value(one);
-        if (!s || !*s || strpbrk(s, ", \r\n"))
+    return one->type == JSON_STRING && one->len && !strpbrk(one->text, ", \r\n");
+}
+
+/* The array of strings as "a,b". */
+static const char *join(struct st_arena *a, const struct st_value *list)
+{
+    size_t room = 1;
+    if (!list || list->type != JSON_ARRAY)
+        return "";
+    for (const struct st_value *one = list->first; one; one = one->next)
+        room += joins(one) ? one->len + 1 : 0;
+    char *out = st_alloc(a, room), *p = out;
+    for (const struct st_value *one = list->first; one; one = one->next) {
+        if (!joins(one))
             continue;
-        st_buf_printf(&b, "%s%s", b.len ? "," : "", s);
+        if (p > out)
+            *p++ = ',';
+        p = mempcpy(p, one->text, one->len);
     }
-    char *out = st_strndup(a, b.len ? b.data : "", b.len);
-    st_buf_release(&b);
     return out;
 }
 
-static const json_t *claim_at(const json_t *claims, const char *path)
+static const struct st_value *claim_at(const struct st_value *claims, const char *path)
 {
-    return *path == '/' ? st_json_at(claims, path) : json_object_get(claims, path);
+    return *path == '/' ? st_value_at(claims, path) : st_value_get(claims, path);
 }
 
-const char *st_token_claim(struct st_arena *a, const json_t *claims, const char *path)
+const char *st_token_claim(struct st_arena *a, const struct st_value *claims, const char *path)
 {
-    const json_t *j = claim_at(claims, path);
-    if (json_is_string(j))
-        return json_string_value(j);
-    if (json_is_array(j))
-        return join(a, j);
-    return json_is_number(j) || json_is_boolean(j) ? st_json_text(a, j) : "";
+    const struct st_value *v = claim_at(claims, path);
+    switch (v ? v->type : JSON_NULL) {
+    case JSON_STRING: return v->text;
+    case JSON_REAL: return st_strndup(a, v->text, v->len);
+    case JSON_INTEGER: return st_printf(a, "%lld", (long long)v->integer);
+    case JSON_TRUE: return "true";
+    case JSON_FALSE: return "false";
+    case JSON_ARRAY: return join(a, v);
+    default: return "";
+    }
 }
 
 /* A text that is not a string is none: who somebody is, is not guessed. */
-static const char *text_at(const json_t *claims, const char *path, const char *usual)
+static const char *text_at(const struct st_value *claims, const char *path, const char *usual)
 {
-    const char *s = json_string_value(claim_at(claims, path ? path : usual));
+    const char *s = st_value_string(claim_at(claims, path ? path : usual));
     return s ? s : "";
 }
 
-static struct st_token_claims read_claims(const struct st_token_rule *rule, const json_t *claims, struct st_arena *a)
+static struct st_token_claims read_claims(const struct st_token_rule *rule, const struct st_value *claims,
+                                          const char *text, struct st_arena *a)
 {
     return (struct st_token_claims){
         .user = text_at(claims, rule->user, "sub"),
@@ -165,6 +179,7 @@ static struct st_token_claims read_claims(const struct st_token_rule *rule, cons
         .roles = join(a, claim_at(claims, rule->roles ? rule->roles : "roles")),
         .tier = text_at(claims, rule->tier, "tier"),
         .all = claims,
+        .text = text,
     };
 }
 
@@ -195,25 +210,26 @@ int st_token_verify(const struct st_token_rule *rule, const char *token, size_t 
 {
     struct parts p;
     const struct st_key *key;
-    size_t sig_len, unused;
+    const char *text;
+    size_t sig_len;
     int64_t expires = 0;
     if (len > ST_TOKEN_MAX)
         return refuse("the token is too long", ret_why);
-    json_t *header = split(token, len, &p) ? part(a, p.header, p.header_len, HEADER_DEPTH) : NULL;
+    const struct st_value *header = split(token, len, &p) ? part(a, p.header, p.header_len, HEADER_DEPTH, &text) : NULL;
     if (!header)
         return refuse("not a token", ret_why);
     int r = check_header(rule, header, &key, ret_why);
     if (r < 0)
         return r;
-    json_t *claims = part(a, p.claims, p.claims_len, CLAIMS_DEPTH);
-    if (!claims && (!rule->signature_only || !st_b64url_decode(a, p.claims, p.claims_len, &unused)))
+    const struct st_value *claims = part(a, p.claims, p.claims_len, CLAIMS_DEPTH, &text);
+    if (!claims && (!rule->signature_only || !text))
         return refuse("the claims are not JSON", ret_why);
     const unsigned char *sig = st_b64url_decode(a, p.signature, p.signature_len, &sig_len);
     if (!sig || !st_key_verify(key, token, (size_t)(p.signature - 1 - token), sig, sig_len))
         return refuse("the signature is not right", ret_why);
     if (!rule->signature_only && (r = check_claims(rule, claims, now_s, &expires, ret_why)) < 0)
         return r;
-    struct st_token_claims seen = read_claims(rule, claims, a);
+    struct st_token_claims seen = read_claims(rule, claims, text, a);
     if (!rule->signature_only && (!*seen.user || !*seen.session))
         return refuse("sub or sid is missing", ret_why);
     seen.expires = expires;

@@ -8,7 +8,7 @@
  * needs no cryptography is refused before any.
  */
 #include "io/crypto.h"
-#include "io/json.h"
+#include "io/value.h"
 
 enum { ST_TOKEN_MAX = 8 * 1024 };
 
@@ -36,8 +36,9 @@ struct st_token_claims {
     const char *user, *session, *token_id; /* usually sub, sid, jti */
     const char *roles;                     /* comma-separated */
     const char *tier;
-    int64_t expires;   /* seconds since 1970 */
-    const json_t *all; /* NULL: they are not JSON, under signature_only */
+    int64_t expires;            /* seconds since 1970 */
+    const struct st_value *all; /* NULL: they are not JSON, under signature_only */
+    const char *text;           /* as they were signed */
 };
 
 /* 0, or ST_E_UNAUTHENTICATED and *ret_why (static, fit for WWW-Authenticate's error_description). */
@@ -48,7 +49,7 @@ ST_MUSTCHECK int st_token_verify(const struct st_token_rule *rule, const char *t
  * A claim as text: a string, a number, a boolean, or strings of an array joined by commas; "" for everything else.
  * path: the claim's name, or a JSON pointer ("/realm_access/roles").
  */
-const char *st_token_claim(struct st_arena *a, const json_t *claims, const char *path);
+const char *st_token_claim(struct st_arena *a, const struct st_value *claims, const char *path);
 
 /*
  * Signs claims with a private key. By OpenSSL too: libjwt 1.10 overwrites `typ`, so it cannot write an at+jwt; the unit

@@ -1,14 +1,19 @@
 /* JSON as it is checked: one pass over a copy of the text, in which strings are unescaped where they stand. */
 #include "io/value.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <math.h>
 
-enum { PAD = 8, FEW = 32 }; /* bytes that may be read behind the text; members compared with each other directly */
+/* Bytes that may be read behind the text; members compared with each other directly; values made at once, at most. */
+enum { PAD = 8, FEW = 32, NODES = 32 };
+enum { DECIMALS = 300 }; /* a number of fewer characters, without an exponent, fits into a double */
 
 struct parser {
     struct st_arena *arena;
     char *text, *end, *at;
+    struct st_value *nodes; /* made and not used yet */
+    int n_nodes, made;
     int depth;
     bool any;
     const char *why;
@@ -32,10 +37,20 @@ uint32_t st_names_hash(const char *name, size_t len)
         h ^= h >> 29;
     }
     word = 0;
-    for (size_t i = 0; i < len; i++)
-        word |= (uint64_t)(unsigned char)name[i] << 8 * i;
+    memcpy(&word, name, len);
     h = (h ^ word) * mix;
     return (uint32_t)(h >> 32);
+}
+
+/* In lots that grow with the text's needs, so that a small one costs little memory. */
+static struct st_value *node(struct parser *p)
+{
+    if (!p->n_nodes) {
+        p->n_nodes = p->made = p->made < NODES ? 2 * p->made + 4 : NODES;
+        p->nodes = st_new_n(p->arena, struct st_value, (size_t)p->n_nodes);
+    }
+    p->n_nodes--;
+    return p->nodes++;
 }
 
 static void skip_space(struct parser *p)
@@ -44,12 +59,19 @@ static void skip_space(struct parser *p)
         p->at++;
 }
 
-/* Is any byte a quote, a backslash, a control character or beyond ASCII? */
-static bool special(uint64_t w)
+/*
+ * How many of eight bytes come before the first that is a quote, a backslash, a control character or beyond ASCII. A
+ * borrow only ever reaches bytes behind such a one, so the first bit that is set is right.
+ */
+static size_t plain_bytes(const char *s)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    uint64_t w;
+    memcpy(&w, s, sizeof(w));
+    w = le64toh(w);
     uint64_t quote = w ^ ones * '"', slash = w ^ ones * '\\';
-    return (((w - ones * 0x20) | (quote - ones) | (slash - ones) | w) & high) != 0;
+    uint64_t found = ((w - ones * 0x20) | (quote - ones) | (slash - ones) | w) & high;
+    return found ? (size_t)__builtin_ctzll(found) / 8 : sizeof(w);
 }
 
 static int hex4(const char *s)
@@ -124,11 +146,10 @@ static bool parse_string(struct parser *p, const char **ret, size_t *ret_len)
     char *start = ++p->at, *s = start;
     bool escaped = false, beyond_ascii = false;
     for (;;) {
-        uint64_t word;
-        for (memcpy(&word, s, sizeof(word)); !special(word); memcpy(&word, s, sizeof(word)))
-            s += sizeof(word);
-        while ((unsigned char)*s >= 0x20 && *s != '"' && *s != '\\' && !(*s & 0x80))
-            s++;
+        size_t n;
+        do
+            s += n = plain_bytes(s);
+        while (n == PAD);
         if (*s == '"')
             break;
         p->at = s;
@@ -196,7 +217,9 @@ static bool parse_number(struct parser *p, struct st_value *v)
     }
     if (!whole && !parse_fraction(p))
         return false;
-    if (!p->any && (whole || isinf(strtod(start, NULL))))
+    bool doubtful = whole || p->at - start > DECIMALS || memchr(start, 'e', (size_t)(p->at - start)) ||
+                    memchr(start, 'E', (size_t)(p->at - start));
+    if (!p->any && doubtful && (whole || isinf(strtod(start, NULL))))
         return fail(p, whole ? "too big integer" : "too big number");
     v->type = JSON_REAL;
     v->text = start;
@@ -271,19 +294,22 @@ static bool parse_more(struct parser *p, char close, bool *ret_more)
 static bool parse_object(struct parser *p, struct st_value *v)
 {
     uint32_t hashes[FEW];
+    uint64_t seen = 0; /* a bit for some of the hash: most members need not be compared */
     struct st_value **link = &v->first;
     p->at++;
     skip_space(p);
     bool more = *p->at != '}';
     p->at += !more;
     while (more) {
-        struct st_value *m = st_new(p->arena, struct st_value);
+        struct st_value *m = node(p);
         if (!parse_name(p, m))
             return false;
         *link = m;
+        uint64_t bit = UINT64_C(1) << (m->hash & 63);
         bool doubtful = false;
-        for (size_t i = 0; i < v->count && i < FEW; i++)
+        for (size_t i = 0; seen & bit && i < v->count && i < FEW; i++)
             doubtful |= hashes[i] == m->hash;
+        seen |= bit;
         if (doubtful && v->count < FEW && is_known(v, m))
             return fail(p, "duplicate object key");
         if (v->count < FEW)
@@ -304,7 +330,7 @@ static bool parse_array(struct parser *p, struct st_value *v)
     bool more = *p->at != ']';
     p->at += !more;
     while (more) {
-        struct st_value *item = st_new(p->arena, struct st_value);
+        struct st_value *item = node(p);
         *link = item;
         v->count++;
         if (!parse_value(p, item) || !parse_more(p, ']', &more))
@@ -377,7 +403,7 @@ int st_value_parse(struct st_arena *a, const char *text, size_t len, int depth, 
     char *copy = st_alloc(a, len + PAD);
     memcpy(copy, text, len);
     struct parser p = {.arena = a, .text = copy, .end = copy + len, .at = copy, .depth = depth, .any = any};
-    struct st_value *v = st_new(a, struct st_value);
+    struct st_value *v = node(&p);
     bool ok = parse_value(&p, v);
     if (ok) {
         skip_space(&p);
@@ -438,13 +464,48 @@ const struct st_value *st_value_from_json(struct st_arena *a, const json_t *j)
     return v;
 }
 
-const struct st_value *st_value_get(const struct st_value *object, const char *name)
+const struct st_value *st_value_get(const struct st_value *v, const char *name)
 {
     size_t len = strlen(name);
-    for (const struct st_value *m = object->first; m; m = m->next)
+    if (!v || v->type != JSON_OBJECT)
+        return NULL;
+    for (const struct st_value *m = v->first; m; m = m->next)
         if (m->key_len == len && memcmp(m->key, name, len) == 0)
             return m;
     return NULL;
+}
+
+static const struct st_value *item_at(const struct st_value *array, const char *token)
+{
+    const struct st_value *item = array->first;
+    int64_t index;
+    if (!st_json_is_index(token) || !st_parse_i64(token, 0, INT32_MAX, &index))
+        return NULL;
+    while (item && index--)
+        item = item->next;
+    return item;
+}
+
+const struct st_value *st_value_at(const struct st_value *v, const char *pointer)
+{
+    struct st_arena scratch = {0};
+    while (v && *pointer) {
+        const char *token;
+        pointer = st_json_token(&scratch, pointer, &token);
+        if (!pointer)
+            v = NULL;
+        else
+            v = v->type == JSON_ARRAY ? item_at(v, token) : st_value_get(v, token);
+        if (!v)
+            break;
+    }
+    st_arena_release(&scratch);
+    return v;
+}
+
+const char *st_value_string(const struct st_value *v)
+{
+    return v && v->type == JSON_STRING ? v->text : NULL;
 }
 
 /* Of as many on both sides; they are mostly in the same order. */

@@ -42,8 +42,10 @@ bool st_value_equal(const struct st_value *x, const struct st_value *y);
 /* A text that equal values, and only they, have in common: for sorting. */
 void st_value_canonical(const struct st_value *v, struct st_arena *scratch, struct st_buf *out);
 
-/* Member of an object, NULL when there is none. */
-const struct st_value *st_value_get(const struct st_value *object, const char *name);
+/* Member of an object; what a JSON pointer names; the text of a string. NULL when there is none, or v is NULL. */
+const struct st_value *st_value_get(const struct st_value *v, const char *name);
+const struct st_value *st_value_at(const struct st_value *v, const char *pointer);
+const char *st_value_string(const struct st_value *v);
 
 /* Numbers, exactly. */
 int st_number_compare(const struct st_value *x, const struct st_value *y); /* < 0, 0, > 0 */
