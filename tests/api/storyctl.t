@@ -66,6 +66,18 @@ ok wait_for(sub { ($platform->sql('authorization', "select count(*) from jobs wh
     'and it is done';
 refused(1, qr/no dead letter/, 'dead', 'retry', 'authorization', "job-$id");
 
+($id) = $platform->sql('authorization', "insert into jobs (name, payload, metadata, state, attempts, error) "
+        . "values ('publish_roles', '{}', '{}', 'dead', 5, 'the bus was away') returning job_id");
+is $JSON->decode(succeeds('dead drop', '--json', 'dead', 'drop', 'authorization', "job-$id"))->{error}, 'the bus was away', 'prints what it drops';
+is_deeply [$platform->sql('authorization', "select state from jobs where job_id = $id")], ['cancelled'], 'which is then over';
+refused(1, qr/no dead letter/, 'dead', 'drop', 'authorization', "job-$id");
+my ($event) = ('01890a5d-ac96-774b-bcce-b302099a8057');
+($id) = $platform->sql('story', "insert into parked_events (event_id, stream, aggregate_id, event_type, correlation_id, envelope, state, error) "
+        . "values ('$event', 'identity:0', 'a', 'UserRegistered', 'c', '{}', 'dead', 'no such column') returning position");
+is $JSON->decode(succeeds('dead drop', '--json', 'dead', 'drop', 'story', "event-$id"))->{event_id}, $event, 'drops an event';
+is_deeply [$platform->sql('story', "select event_id from inbox where event_id = '$event'")], [$event], 'that now counts as handled';
+is_deeply [$platform->sql('story', "select event_id from parked_events where event_id = '$event'")], [], 'and waits for nobody';
+
 # --- events -------------------------------------------------------------------------------------------------------------
 
 my $user = $platform->client->register_user;

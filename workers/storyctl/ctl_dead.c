@@ -128,6 +128,40 @@ static int retry(struct ctl *c, const char *service, const char *id)
     return 0;
 }
 
+/* Gives one up for good: what it was is printed. An event counts as handled from then on, so that the bus does not
+ * bring it back. */
+static int drop(struct ctl *c, const char *service, const char *id)
+{
+    struct st_pg *pg = ctl_database(c, service);
+    struct st_rows *rows;
+    int64_t number;
+    char kind = parse_id(id, &number);
+    if (!pg)
+        return 1;
+    if (!kind)
+        return ctl_usage("%s is no id (event-N or job-N)", id);
+    const char *text = st_i64(c->arena, number);
+    int r = kind == 'e' ? st_pg_query(pg, c->arena,
+                                      "with gone as (delete from parked_events where position = $1 and state = 'dead' "
+                                      "returning *), seen as (insert into inbox (event_id) select event_id from gone "
+                                      "on conflict do nothing) select * from gone",
+                                      ST_PARAMS(text), &rows)
+                        : st_pg_query(pg, c->arena,
+                                      "update jobs set state = 'cancelled', finished_at = now() "
+                                      "where job_id = $1 and state = 'dead' returning *",
+                                      ST_PARAMS(text), &rows);
+    if (r < 0)
+        return ctl_error("%s: %s", service, st_pg_error(pg));
+    if (st_rows_count(rows) == 0)
+        return ctl_error("%s has no dead letter %s", service, id);
+    json_t *row = st_row_json(rows, 0, c->arena);
+    if (c->json)
+        ctl_print_json(c, json_incref(row));
+    else
+        printf("dropped: %s\n", st_json_text(c->arena, row));
+    return 0;
+}
+
 int ctl_dead(struct ctl *c)
 {
     if (c->argc >= 1 && st_streq(c->argv[0], "list"))
@@ -136,5 +170,7 @@ int ctl_dead(struct ctl *c)
         return show(c, c->argv[1], c->argv[2]);
     if (c->argc == 3 && st_streq(c->argv[0], "retry"))
         return retry(c, c->argv[1], c->argv[2]);
-    return ctl_usage("expected: dead list, dead show SERVICE ID or dead retry SERVICE ID");
+    if (c->argc == 3 && st_streq(c->argv[0], "drop"))
+        return drop(c, c->argv[1], c->argv[2]);
+    return ctl_usage("expected: dead list, or dead show, retry or drop SERVICE ID");
 }

@@ -27,11 +27,13 @@ static const struct command {
      "  --cloudevents  events as CloudEvents 1.0, one on each line\n"
      "diff says whether the registry NEW may follow OLD: within a major version nothing may change but remarks, and\n"
      "new members must be optional. Exit code 0 it may, 1 it breaks, 2 usage or a registry that cannot be read.\n"},
-    {"dead", ctl_dead, "list, show or retry dead letters",
+    {"dead", ctl_dead, "list, show, retry or drop dead letters",
      "Usage: storyctl dead list [--service NAME]\n"
      "       storyctl dead show SERVICE ID\n"
      "       storyctl dead retry SERVICE ID|all\n"
-     "Dead letters are events and jobs that were given up after their attempts. IDs read event-N and job-N.\n"},
+     "       storyctl dead drop SERVICE ID\n"
+     "Dead letters are events and jobs that were given up after their attempts. IDs read event-N and job-N.\n"
+     "What is dropped is printed once more and never tried again.\n"},
     {"user", ctl_user, "create an account",
      "Usage: storyctl user create --email ADDRESS [--name NAME] [--role ROLE] [--password-file FILE]\n"
      "Creates a confirmed account. Without a password file a password is made and printed once.\n"},
