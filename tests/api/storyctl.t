@@ -29,7 +29,7 @@ sub refused {
 # --- help ---------------------------------------------------------------------------------------------------------------
 
 my @commands = succeeds('storyctl explains itself', '--help') =~ /^  (\w+)  /mg;
-is_deeply [sort @commands], [qw(api dead events migrate schema status tell token user)], 'it names its commands';
+is_deeply [sort @commands], [qw(api bench dead events migrate schema status tell token user)], 'it names its commands';
 for my $command (@commands) {
     like succeeds("$command --help", $command, '--help'), qr/^Usage: storyctl $command\b/, "explains $command";
 }
@@ -77,6 +77,14 @@ my ($event) = ('01890a5d-ac96-774b-bcce-b302099a8057');
 is $JSON->decode(succeeds('dead drop', '--json', 'dead', 'drop', 'story', "event-$id"))->{event_id}, $event, 'drops an event';
 is_deeply [$platform->sql('story', "select event_id from inbox where event_id = '$event'")], [$event], 'that now counts as handled';
 is_deeply [$platform->sql('story', "select event_id from parked_events where event_id = '$event'")], [], 'and waits for nobody';
+
+# --- bench --------------------------------------------------------------------------------------------------------------
+
+my $bench = $JSON->decode(succeeds('bench', '--json', 'bench', '--seconds', 1, '--service', 'video'));
+is_deeply [map { $_->{probe} } @$bench], ['database read', 'database commit', 'redis', 'doorbell', 'service'], 'measures each part';
+is_deeply [grep { !($_->{samples} > 1 && $_->{p50Us} > 0 && $_->{p99Us} >= $_->{p50Us}) } @$bench], [], 'with figures of each';
+refused(2, qr/--seconds/, 'bench', '--seconds', 0);
+refused(1, qr/nobody/, 'bench', '--service', 'nobody');
 
 # --- events -------------------------------------------------------------------------------------------------------------
 

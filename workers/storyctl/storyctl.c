@@ -66,6 +66,10 @@ static const struct command {
      "diff prints what breaks those who call the API, and what does not. Exit code 0 nothing breaks, 1 it does, 2 "
      "usage\n"
      "or a contract that cannot be read.\n"},
+    {"bench", ctl_bench, "how fast database, Redis and a service answer",
+     "Usage: storyctl bench [--service NAME] [--seconds N]\n"
+     "Tries each part for N seconds (default 2), one try after the other, and prints how long it took: half of the\n"
+     "tries (p50), all but one in a hundred (p99). Nothing is left behind; it may run beside real work.\n"},
     {"tell", ctl_tell, "take a story through the whole platform, as a client",
      "Usage: storyctl tell [--url URL] [--ca FILE] [--outbox DIR] FILE\n"
      "Registers a writer, confirms the address from the mail, posts the story and follows it to narration and video.\n"

@@ -26,6 +26,7 @@ int ctl_token(struct ctl *c);
 int ctl_schema(struct ctl *c);
 int ctl_tell(struct ctl *c);
 int ctl_api(struct ctl *c);
+int ctl_bench(struct ctl *c);
 
 /* --- ctl_env.c: the running instance, from its env files --- */
 enum { CTL_SERVICES_MAX = 64 };
