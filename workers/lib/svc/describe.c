@@ -12,7 +12,8 @@ char *st_describe(const struct st_service *s, struct st_arena *a)
     NAMES(subscriptions, s->subscriptions, type);
     NAMES(jobs, s->jobs, name);
     NAMES(schedules, s->schedules, name);
-    return st_json_text(
-        a, st_json_keep(a, json_pack("{s:s, s:o, s:o, s:o, s:o}", "service", s->name, "operations", operations,
-                                     "subscriptions", subscriptions, "jobs", jobs, "schedules", schedules)));
+    NAMES(projections, s->projections, type);
+    return st_json_text(a, st_json_keep(a, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "service", s->name, "operations",
+                                                     operations, "subscriptions", subscriptions, "jobs", jobs,
+                                                     "schedules", schedules, "projections", projections)));
 }

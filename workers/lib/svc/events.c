@@ -21,6 +21,10 @@ void st_emit(struct st_call *call, const char *type, const char *aggregate_id, j
     const struct st_event_type *t = st_run_event_type(run, type);
     struct st_schema_errors errors = {.count = 0};
     st_json_keep(call->arena, payload);
+    if (call->p->projects) {
+        st_call_doom(call, st_fail(call, ST_E_INTERNAL, "a projection emits %s; only handlers may", type));
+        return;
+    }
     if (!t || (!st_streq(t->service, run->service->name) && !st_streq(t->service, "*"))) {
         st_call_doom(
             call, st_fail(call, ST_E_INTERNAL, "%s is not an event of %s in the registry", type, run->service->name));
@@ -51,4 +55,15 @@ void st_emit(struct st_call *call, const char *type, const char *aggregate_id, j
             text);
     st_call_top(call)->emitted = true;
     st_count(ST_N_EMITTED, 1);
+    const struct st_event event = {.id = id,
+                                   .type = type,
+                                   .topic = t->topic,
+                                   .aggregate_type = t->aggregate_type,
+                                   .aggregate_id = aggregate_id,
+                                   .timestamp = "",
+                                   .version = t->version,
+                                   .user_id = call->user_id};
+    int r = st_project(call, &event, payload, sealed);
+    if (r < 0)
+        st_call_doom(call, r);
 }

@@ -107,7 +107,7 @@ static int load(struct st_run *run, const char **ret_why)
     if ((r = load_contract(run, ret_why)) < 0 ||
         (r = st_registry_load(&run->arena, st_printf(&run->arena, "%s/events", st_option("config_dir")), &run->types,
                               &run->n_types, ret_why)) < 0 ||
-        (r = load_edge_key(run, ret_why)) < 0)
+        (r = st_projections_check(run, ret_why)) < 0 || (r = load_edge_key(run, ret_why)) < 0)
         return r;
     return drop_privileges(run, ret_why);
 }

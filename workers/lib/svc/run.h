@@ -94,6 +94,16 @@ const char *st_call_error(struct st_call *call, int err);
 /* metadata of an event or job that this call writes: correlation, causation, user, trace. Kept by the arena. */
 json_t *st_call_metadata(struct st_call *call);
 
+/*
+ * Runs the projection of an event that was just written, or is read from the log, in the transaction of `call`, of
+ * which it sees nothing else. payload: what is sensitive is in clear; stored: what of it the log has. 0 when there is
+ * no such projection.
+ */
+ST_MUSTCHECK int st_project(struct st_call *call, const struct st_event *event, json_t *payload, const json_t *stored);
+const struct st_projection *st_run_projection(const struct st_run *run, const char *type); /* or NULL */
+/* Are the service's projections of its own events? ST_E_INVALID and *ret_why. */
+ST_MUSTCHECK int st_projections_check(const struct st_run *run, const char **ret_why);
+
 /* Loops of the daemon; each returns soon after run->stopping is set (and its bell rung). ctx is the struct st_run. */
 void *st_relay_main(void *ctx);
 void *st_consume_main(void *ctx);

@@ -95,7 +95,8 @@ ST_MUSTCHECK int st_commit(struct st_call *call);
  * Writes an event of the registry (config/events/<type>.v1.json) to the log, in this transaction. Steals the payload.
  * A payload that its schema rejects fails the call with ST_E_INTERNAL. The aggregate's row in `aggregates` is locked,
  * so that its events are numbered and ordered. Sensitive members are stored and sent sealed by their user's key (of a
- * user who is gone: not at all); when the key cannot be had, the call fails with ST_E_UNAVAILABLE.
+ * user who is gone: not at all); when the key cannot be had, the call fails with ST_E_UNAVAILABLE. The projection of
+ * the type, if the service has one, runs at once.
  */
 void st_emit(struct st_call *call, const char *type, const char *aggregate_id, json_t *payload);
 
@@ -184,6 +185,24 @@ struct st_schedule {
     int every_s; /* at most once per span over all processes */
     st_handler *handler;
 };
+/*
+ * What an event makes of the state tables of an event-sourced aggregate. st_emit runs it in the same transaction, right
+ * after the event is written, and nothing else writes those tables; so they can be built again from the log, to the
+ * same rows (`storyctl rebuild SERVICE`). It is a function of the event alone:
+ *   - call->event: id, type, aggregate_id, version, user_id (who did it); call->body: the payload. In SQL
+ * event_time($n) and event_version($n), by the event's id, are when it was recorded and its number within its
+ * aggregate: the database knows them only then. What else it needs, a time of day, a new id, a price, belongs into the
+ * payload;
+ *   - it may read and change rows of `tables`, each of which belongs to one aggregate: the order between aggregates is
+ *     not kept. It names tables without schema;
+ *   - it decides nothing: the handler has checked before it emits. It emits nothing and adds no jobs.
+ * Events of an older version stay in the log: a projection copes with all that were ever written.
+ */
+struct st_projection {
+    const char *type; /* of this service's own events */
+    st_handler *handler;
+    bool sensitive; /* as of st_subscription: body has these members in clear, but for those of users who are gone */
+};
 struct st_option {
     const char *name;     /* in config/storytelling.conf; ST_<NAME> in the environment overrides */
     const char *fallback; /* NULL: required */
@@ -208,6 +227,8 @@ struct st_service {
     const struct st_schedule *schedules;
     int (*start)(struct st_call *call); /* runs once in a transaction before anything else, or NULL */
     st_user_key *user_key;              /* of the service that keeps the users' keys; NULL in all others */
+    const struct st_projection *projections;
+    const char *const *tables; /* that the projections write, NULL-ended; without foreign keys, triggers, serials */
 };
 
 /* Value of an option of the service or of the library. */
