@@ -28,8 +28,7 @@ for ([orders => 'request', 'in a request'], [billing => 'event', 'in an event ha
     [billing => 'after-call', 'after the outside call'], [orders => 'confirm', 'in the handler of the answer']) {
     my ($name, $where, $what) = @$_;
     $w->kill_at($where);
-    my $pid = fork // die;
-    if (!$pid) { eval { $w->surely("killed-$where", 'one') }; POSIX::_exit(0) }
+    my $pid = $w->aside(sub { $w->surely("killed-$where", 'one') });
     dies($name, "$name is killed $what");
     waitpid $pid, 0;
     $w->surely("killed-$where", 'one');
@@ -42,8 +41,7 @@ for ([billing => 'billing/events', 'an event is committed, not acknowledged'], [
     [orders => 'orders/api', 'a request is committed, not answered']) {
     my ($name, $hello, $what) = @$_;
     $w->{via}{postgres}->rule(from => 'server', match => $COMMITTED, hello => $hello, do => 'kill');
-    my $pid = fork // die;
-    if (!$pid) { eval { $w->surely("committed-$hello", 'two') }; POSIX::_exit(0) }
+    my $pid = $w->aside(sub { $w->surely("committed-$hello", 'two') });
     dies($name, "$name is killed when $what");
     waitpid $pid, 0;
     $w->surely("committed-$hello", 'two');

@@ -2,7 +2,7 @@ package Storytelling::Between;
 
 # A socket between a daemon and a server, which a test can break in the ways that networks do.
 #
-#   my $between = Storytelling::Between->start("$dir/via.sock", $server_socket);
+#   my $between = Storytelling::Between->start("$dir/via.sock", $server_socket, @handles_to_close);
 #   $between->mode('hold');       nothing passes, nothing is closed: the bytes of both sides wait ('pass' lets them go on)
 #   $between->mode('lose');       as hold, but what was sent meanwhile never arrives; connections stay open
 #   $between->mode('refuse');     connections are cut, and new ones are refused
@@ -29,13 +29,13 @@ my $PIECE       = 65536;
 my $JSON        = JSON::PP->new->latin1->canonical;
 
 sub start {
-    my ($class, $path, $server) = @_;
+    my ($class, $path, $server, @close) = @_;
     my $self = bless {path => $path, server => $server, owner => $$}, $class;
     socketpair my $ours, my $theirs, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die "socketpair: $!\n";
     my $listener = _listen($path);
     my $pid = fork // die "fork: $!\n";
     if (!$pid) {
-        close $ours;
+        close $_ for $ours, @close;
         $SIG{PIPE} = 'IGNORE';
         $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
         eval { _Loop->new($path, $server, $listener, $theirs)->run; 1 } or print STDERR "between: $@";
@@ -190,7 +190,7 @@ sub set_mode {
         close delete $self->{listener};
         unlink $self->{path};
         my %done;
-        for my $end (values %{$self->{links}}) {
+        for my $end (my @ends = values %{$self->{links}}) {
             $self->cut($end) if !$done{$end}++ && !$done{$end->{other}}++;
         }
     } elsif (!$self->{listener}) {

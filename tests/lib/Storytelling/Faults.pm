@@ -47,8 +47,8 @@ sub new {
     $self->redis_start(@{$option{redis} // []});
     $self->_make_databases;
     $self->_stand_in;
-    $self->{via}{postgres} = Storytelling::Between->start("$dir/via/.s.PGSQL.5432", "$dir/pgrun/.s.PGSQL.5432");
-    $self->{via}{redis} = Storytelling::Between->start("$dir/via/redis.sock", "$dir/run/redis.sock");
+    $self->{via}{postgres} = Storytelling::Between->start("$dir/via/.s.PGSQL.5432", "$dir/pgrun/.s.PGSQL.5432", $self->{rope});
+    $self->{via}{redis} = Storytelling::Between->start("$dir/via/redis.sock", "$dir/run/redis.sock", $self->{rope});
     return $self;
 }
 
@@ -76,6 +76,19 @@ sub _guard {
     }
     system 'rm', '-rf', '--', $self->{dir};
     POSIX::_exit(0);
+}
+
+# Runs the code in a process of its own, in our folder, whatever becomes of it. Gives the pid.
+sub aside {
+    my ($self, $code) = @_;
+    my $pid = fork // die "fork: $!\n";
+    return $pid if $pid;
+    close $self->{rope};
+    chdir $self->{dir};
+    $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
+    my $ok = eval { $code->(); 1 };
+    print STDERR $@ if !$ok;
+    POSIX::_exit($ok ? 0 : 1);
 }
 
 # A process in our folder (that is how the guard knows it), its words in a log. Gives the pid.
@@ -187,7 +200,7 @@ sub redis_start {
     my $dir = $self->{dir};
     @options = ('--appendonly', 'no') if !@options;
     local $SIG{XFSZ} = 'IGNORE';    # a full disk is an error, not a signal
-    my @limit = $self->{redis_disk} ? ('/usr/bin/prlimit', "--fsize=$self->{redis_disk}") : ();
+    my @limit = $self->{redis_disk} ? ('/usr/bin/prlimit', "--fsize=$self->{redis_disk}:unlimited") : ();
     $self->{redis} = $self->launch('redis.log', {}, @limit, '/usr/bin/redis-server', '--port', 0, '--unixsocket', "$dir/run/redis.sock", '--dir', "$dir/redis", '--save', '', '--maxmemory-policy', 'noeviction', @options);
     until_true('Redis', 30, sub { $self->redis('PING') eq 'PONG' });
 }
@@ -274,12 +287,13 @@ sub _stand_in {
     my ($self) = @_;
     my $forgets = $self->{option}{forgets} // 0;
     my $socket = IO::Socket::UNIX->new(Type => SOCK_STREAM, Local => "$self->{dir}/run/outside.sock", Listen => 128) or die "outside.sock: $!\n";
-    my $pid = fork // die "fork: $!\n";
-    return $self->{outside} = $pid if $pid;
-    chdir $self->{dir};
-    $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
+    $self->{outside} = $self->aside(sub { $self->_serve($socket, $forgets) });
+}
+
+sub _serve {
+    my ($self, $socket, $forgets) = @_;
     $SIG{PIPE} = 'IGNORE';
-    open my $ledger, '>>', "$self->{dir}/ledger" or POSIX::_exit(1);
+    open my $ledger, '>>', "$self->{dir}/ledger" or die "ledger: $!\n";
     my (%charged, $puts);
     while (my $client = $socket->accept) {
         my $head = '';
@@ -293,7 +307,6 @@ sub _stand_in {
         my $status = $done eq 'missing' ? '404 Not Found' : '200 OK';
         syswrite $client, "HTTP/1.1 $status\r\nContent-Length: " . length($done) . "\r\nConnection: close\r\n\r\n$done";
     }
-    POSIX::_exit(0);
 }
 
 # --- clients ---
@@ -307,12 +320,32 @@ sub _request {
         "Idempotency-Key: $key", "X-Api-User: $who{user}", "X-Api-Correlation-Id: $who{correlation}", "X-Api-Address: $who{address}", "X-Api-Time: $who{time}", "X-Api-Signature: $signature", '', $text;
 }
 
-# Status 0: no answer, or none within the time.
 sub post {
     my ($self, $path, $key, $body, $seconds) = @_;
+    return $self->_ask('orders', $self->_request($path, $key, $body), $seconds);
+}
+
+# A probe: /health, /metrics.
+sub get {
+    my ($self, $service, $path) = @_;
+    return $self->_ask($service, "GET $path HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+}
+
+# Waits until a daemon's /health says so of the database or the eventBus, and gives all of it.
+sub health {
+    my ($self, $service, $part, $state) = @_;
+    return until_true(undef, 60, sub {
+        my $health = $self->get($service, '/health')->{json};
+        return ($health->{dependencies}{$part} // '') eq $state && $health;
+    });
+}
+
+# Status 0: no answer, or none within the time.
+sub _ask {
+    my ($self, $service, $request, $seconds) = @_;
     local $SIG{PIPE} = 'IGNORE';
-    my $socket = IO::Socket::UNIX->new(Type => SOCK_STREAM, Peer => "$self->{dir}/run/orders.sock") or return {status => 0};
-    syswrite $socket, $self->_request($path, $key, $body) or return {status => 0};
+    my $socket = IO::Socket::UNIX->new(Type => SOCK_STREAM, Peer => "$self->{dir}/run/$service.sock") or return {status => 0};
+    syswrite $socket, $request or return {status => 0};
     my $answer = '';
     my $until = time + ($seconds // 90);
     while ($answer !~ /\r\n\r\n/ || length($answer) < $+[0] + ($answer =~ /^content-length: (\d+)/im ? $1 : 1e9)) {
@@ -324,7 +357,7 @@ sub post {
     my ($status) = ($head // '') =~ m{^HTTP/1\.1 (\d+)} or return {status => 0};
     my %headers = $head =~ /^([\w-]+): *([^\r\n]*)/mg;
     %headers = map { lc $_ => $headers{$_} } keys %headers;
-    return {status => $status, headers => \%headers, json => eval { $JSON->decode($content) } // {}};
+    return {status => $status, headers => \%headers, content => $content, json => eval { $JSON->decode($content) } // {}};
 }
 
 sub place { my ($self, $key, $basket, %more) = @_; return $self->post('/v1/orders', $key, {clientKey => $key, basket => $basket, %more}) }
@@ -355,14 +388,7 @@ sub load {
     my $file = "$self->{dir}/load-$number";
     my @pids;
     for my $client (1 .. $option{clients} // 3) {
-        my $pid = fork // die "fork: $!\n";
-        push @pids, $pid and next if $pid;
-        chdir $self->{dir};
-        srand $client;
-        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
-        my $ok = eval { $self->_client("$file-$client", "$number-$client", %option); 1 };
-        print STDERR "client: $@" if !$ok;
-        POSIX::_exit($ok ? 0 : 1);
+        push @pids, $self->aside(sub { srand $client; $self->_client("$file-$client", "$number-$client", %option) });
     }
     return {file => $file, pids => \@pids};
 }
@@ -473,7 +499,7 @@ sub story {
 sub stop {
     my ($self) = @_;
     return if $self->{owner} != $$ || !$self->{rope};
-    $_->stop for values %{$self->{via}};
+    $_ and $_->stop for values %{$self->{via}};
     for my $pid (map { $_->{pid} } values %{$self->{daemons}}) { kill CONT => $pid; kill KILL => $pid; waitpid $pid, 0 }
     kill(KILL => $self->{outside}), waitpid $self->{outside}, 0 if $self->{outside};
     kill(KILL => $self->{redis}), waitpid $self->{redis}, 0 if $self->{redis};

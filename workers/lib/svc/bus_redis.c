@@ -37,7 +37,9 @@ static const char lua_publish[] =
              "for i = at, #ARGV do redis.call('PUBLISH', ARGV[i], '') end "
              "return 1";
 
-static const char lua_lease[] = "local r = {} for i, key in ipairs(KEYS) do "
+/* Leases also when the memory is full: who reads on makes room. */
+static const char lua_lease[] = "#!lua flags=allow-oom\n"
+                                "local r = {} for i, key in ipairs(KEYS) do "
                                 "local holder = redis.call('GET', key) "
                                 "if not holder or holder == ARGV[1] then "
                                 "redis.call('SET', key, ARGV[1], 'PX', ARGV[2]) r[i] = 1 else r[i] = 0 end "
