@@ -29,7 +29,7 @@ sub refused {
 # --- help ---------------------------------------------------------------------------------------------------------------
 
 my @commands = succeeds('storyctl explains itself', '--help') =~ /^  (\w+)  /mg;
-is_deeply [sort @commands], [qw(api bench dead events migrate schema status tell token user)], 'it names its commands';
+is_deeply [sort @commands], [qw(api bench dead events migrate rebuild schema status tell token user)], 'it names its commands';
 for my $command (@commands) {
     like succeeds("$command --help", $command, '--help'), qr/^Usage: storyctl $command\b/, "explains $command";
 }
@@ -37,6 +37,9 @@ refused(2, qr/\w/);
 refused(2, qr/sing/, 'sing');
 refused(2, qr/dead list/, 'dead');
 refused(2, qr/no id/, 'dead', 'show', 'story', 'x');
+refused(2, qr/rebuild SERVICE/, 'rebuild');
+refused(1, qr/no service nobody/, 'rebuild', 'nobody');
+refused(1, qr/keeps no tables/, 'rebuild', 'video');
 
 # --- status, migrate ----------------------------------------------------------------------------------------------------
 

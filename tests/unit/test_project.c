@@ -1,6 +1,10 @@
 /* Projections: rows beside their events, and the same rows again from the log. */
 #include "../lib/backbone.h"
 
+#include "svc/rebuild.h"
+
+#include <sys/wait.h>
+
 static struct st_pg *db;
 static struct daemon *beta;
 static struct st_worker worker;
@@ -10,6 +14,8 @@ static int unused(struct st_call *call)
     (void)call;
     return 0;
 }
+
+static int slow_ms; /* of each event */
 
 /* The state: of each thing the sum of n, and its last event. n -1, -2, -3: what a projection must not do. */
 static int project_done(struct st_call *call)
@@ -24,6 +30,8 @@ static int project_done(struct st_call *call)
         return st_fail(call, ST_E_CONFLICT, "not this one");
     if (n == -4)
         st_exec(call, "insert into things values (null)");
+    if (slow_ms)
+        st_sleep_ms(slow_ms);
     st_exec(call,
             "insert into things values ($1, $2, event_version($3), $3, event_time($3), $4, $5) "
             "on conflict (thing_id) do update set total = things.total + excluded.total, version = excluded.version, "
@@ -168,6 +176,251 @@ static void test_tables_of_projections(void **state)
     }
 }
 
+/* --- rebuild --- */
+
+static char said[64 * 1024]; /* by the last rebuild */
+static const char *failure;
+
+static int rebuild_(bool check)
+{
+    memset(said, 0, sizeof(said));
+    FILE *f = fmemopen(said, sizeof(said) - 1, "w");
+    assert_non_null(f);
+    failure = NULL;
+    int r = st_rebuild(&beta->run, check, f, &failure);
+    fclose(f);
+    return r;
+}
+
+/* A member of the last line. */
+static json_t *result(const char *member)
+{
+    const char *last = strrchr(said, '\n'), *why = "";
+    json_t *line;
+    assert_non_null(last);
+    while (last > said && last[-1] != '\n')
+        last--;
+    if (st_json_parse(&arena, last, strlen(last), 8, &line, &why) < 0)
+        fail_msg("%s: %s", why, last);
+    return json_object_get(line, member);
+}
+
+static const char *dump(void)
+{
+    return ask(db, "select string_agg(to_jsonb(t)::text, chr(10) order by thing_id) from things t");
+}
+
+static const char *shape(void)
+{
+    return ask(db, "select string_agg(d, chr(10) order by d) from ("
+                   "select pg_get_indexdef(indexrelid) d from pg_index where indrelid = 'public.things'::regclass "
+                   "union all select conname || pg_get_constraintdef(oid) from pg_constraint "
+                   "where conrelid = 'public.things'::regclass union all select attname || attnotnull || "
+                   "format_type(atttypid, atttypmod) from pg_attribute "
+                   "where attrelid = 'public.things'::regclass and attnum > 0 and not attisdropped) x");
+}
+
+static void test_same_rows_again(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 500; i++)
+        assert_null(done(st_printf(&arena, "t-%d", i % 7), i));
+    const char *before = dump(), *before_shape = shape();
+    int64_t oid = number("select 'public.things'::regclass::oid::int8");
+    assert_int_equal(rebuild_(true), 0);
+    assert_true(json_is_true(result("same")));
+    assert_int_equal(number("select 'public.things'::regclass::oid::int8"), oid);
+    assert_int_equal(rebuild_(false), 0);
+    assert_int_equal(json_integer_value(result("events")), 500);
+    assert_string_equal(dump(), before);
+    assert_string_equal(shape(), before_shape);
+    assert_int_not_equal(number("select 'public.things'::regclass::oid::int8"), oid);
+    assert_int_equal(number("select count(*) from pg_namespace where nspname = 'rebuild'"), 0);
+    assert_null(done("t-1", 1)); /* statements that were prepared before find the new table */
+    assert_int_equal(number("select total from things where thing_id = 't-1'"), 17965);
+}
+
+static void test_check_says_what_differs(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++)
+        assert_null(done(st_printf(&arena, "t-%d", i), i));
+    change(db, "update things set total = 77 where thing_id = 't-3'");
+    change(db, "delete from things where thing_id = 't-4'");
+    assert_int_equal(rebuild_(true), 0);
+    assert_true(json_is_false(result("same")));
+    const json_t *table = json_array_get(result("tables"), 0);
+    assert_string_equal(st_str(table, "table"), "things");
+    assert_int_equal(st_json_int(table, "rows", 0), 19);
+    assert_int_equal(st_json_int(table, "onlyInTable", 0), 1);
+    assert_int_equal(st_json_int(table, "onlyInLog", 0), 2);
+    assert_non_null(strstr(said, "\\\"total\\\": 77"));
+    assert_int_equal(number("select total from things where thing_id = 't-3'"), 77);
+    assert_int_equal(rebuild_(false), 0);
+    assert_int_equal(number("select total from things where thing_id = 't-3'"), 3);
+    assert_int_equal(rebuild_(true), 0);
+    assert_true(json_is_true(result("same")));
+}
+
+/* Writers in several transactions, with aggregates of their own and shared ones, until told to stop. */
+static atomic_bool writing;
+static atomic_int written, refused;
+
+static void *writer(void *ctx)
+{
+    struct st_worker w;
+    st_worker_init(&w, &beta->run, "writer");
+    for (int i = 0; atomic_load(&writing); i++, st_sleep_ms(1)) {
+        struct st_call call;
+        char thing[32];
+        snprintf(thing, sizeof(thing), "%s-%d-%d", i % 2 ? "shared" : "own", i % 2 ? 0 : (int)(intptr_t)ctx, i % 50);
+        st_call_init(&call, &w, "writer");
+        int r = st_call_transact(&call, emit_body, &(struct event){thing, 1});
+        atomic_fetch_add(r < 0 ? &refused : &written, 1);
+        st_arena_reset(&w.arena);
+    }
+    st_worker_release(&w);
+    return NULL;
+}
+
+static void test_while_writers_go_on(void **state)
+{
+    (void)state;
+    enum { WRITERS = 4, REBUILDS = 6 };
+    pthread_t threads[WRITERS];
+    atomic_store(&writing, true);
+    atomic_store(&written, 0);
+    atomic_store(&refused, 0);
+    for (int i = 0; i < WRITERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, writer, (void *)(intptr_t)i), 0);
+    int r = 0;
+    for (int i = 0; r == 0 && i < REBUILDS; i++) {
+        int64_t next = atomic_load(&written) + 200;
+        assert_true(wait_for(atomic_load(&written) >= next));
+        r = rebuild_(i % 3 == 2);
+        if (r == 0 && i % 3 == 2 && !json_is_true(result("same")))
+            r = ST_E_CONFLICT;
+    }
+    atomic_store(&writing, false);
+    for (int i = 0; i < WRITERS; i++)
+        pthread_join(threads[i], NULL);
+    if (r < 0)
+        fail_msg("%s: %s %s", st_err_code(r), failure ? failure : "", said);
+    assert_int_equal(atomic_load(&refused), 0);
+    assert_int_equal(number("select sum(total) from things"), atomic_load(&written));
+    assert_int_equal(
+        number("select count(*) from things t join (select aggregate_id, max(aggregate_version) as v from "
+               "events group by 1) e on e.aggregate_id = t.thing_id where e.v = t.total and e.v = version"),
+        number("select count(*) from things"));
+    assert_int_equal(rebuild_(true), 0);
+    assert_true(json_is_true(result("same")));
+}
+
+/* In another process, which is killed on its way: the old tables serve as if nothing had been. */
+static void test_killed_on_its_way(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 1000; i++)
+        assert_null(done(st_printf(&arena, "t-%d", i), i));
+    const char *before = dump();
+    slow_ms = 5;
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(rebuild_(false) < 0);
+    }
+    slow_ms = 0;
+    assert_true(wait_for(number("select count(*) from pg_class c join pg_namespace n on n.oid = relnamespace "
+                                "where nspname = 'rebuild' and relname = 'things'") == 1 &&
+                         number("select count(*) from rebuild.things") > 100));
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    assert_string_equal(dump(), before);
+    assert_null(done("t-1", 1));
+    assert_int_equal(rebuild_(false), 0);
+    assert_int_equal(number("select total from things where thing_id = 't-1'"), 2);
+    assert_int_equal(number("select count(*) from things"), 1000);
+    assert_int_equal(number("select count(*) from pg_namespace where nspname = 'rebuild'"), 0);
+}
+
+/* The later one wins; the earlier says so and leaves everything to it. */
+static void *rebuild_in_thread(void *ctx)
+{
+    (void)ctx;
+    static char lines[64 * 1024];
+    const char *why = "";
+    FILE *f = fmemopen(lines, sizeof(lines), "w");
+    int r = st_rebuild(&beta->run, false, f, &why);
+    fclose(f);
+    return (void *)(intptr_t)r;
+}
+
+static void test_a_later_one_takes_over(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 1000; i++)
+        assert_null(done(st_printf(&arena, "t-%d", i), i));
+    slow_ms = 3;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(rebuild_in_thread(NULL) == (void *)(intptr_t)ST_E_FENCED ? 0 : 1);
+    slow_ms = 0;
+    assert_true(wait_for(number("select count(*) from rebuild_run") == 1));
+    assert_int_equal(rebuild_(false), 0);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(rebuild_(true), 0);
+    assert_true(json_is_true(result("same")));
+}
+
+/* A projection that refuses an event, and a table that cannot be one: said, and nothing is changed. */
+static void test_says_why_not(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 10; i++)
+        assert_null(done("a", i));
+    const char *before = dump();
+    change(db, "update events set payload = '{\"n\": -3}' where aggregate_version = 6");
+    assert_int_equal(rebuild_(false), ST_E_CONFLICT);
+    assert_non_null(strstr(failure, ask(db, "select event_id::text from events where aggregate_version = 6")));
+    assert_non_null(strstr(failure, "BetaDone: not this one"));
+    change(db, "update events set payload = '{\"n\": -4}' where aggregate_version = 6");
+    assert_int_equal(rebuild_(false), ST_E_CONFLICT);
+    assert_non_null(strstr(failure, ask(db, "select event_id::text from events where aggregate_version = 6")));
+    assert_string_equal(dump(), before);
+    change(db, "update events set payload = '{\"n\": 5}' where aggregate_version = 6");
+    change(db, "create table others (thing_id text references things)");
+    assert_int_equal(rebuild_(false), ST_E_INTERNAL);
+    assert_non_null(strstr(failure, "foreign keys"));
+    assert_string_equal(dump(), before);
+    assert_int_equal(number("select count(*) from pg_namespace where nspname = 'rebuild'"), 0);
+}
+
+/* The relay's lesson: what commits late has an early seq. */
+static void test_a_transaction_that_was_open(void **state)
+{
+    (void)state;
+    struct st_call call;
+    assert_null(done("a", 1));
+    st_call_init(&call, &worker, "late");
+    st_emit(&call, "BetaDone", "late", json_pack("{s:i}", "n", 5));
+    must(worker.pg, st_pg_flush(worker.pg));
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, rebuild_in_thread, NULL), 0);
+    assert_true(wait_for(number("select count(*) from pg_class c join pg_namespace n on n.oid = relnamespace "
+                                "where nspname = 'rebuild' and relname = 'things'") == 1));
+    assert_null(done("b", 1)); /* later in the log, seen by an earlier pass perhaps */
+    st_sleep_ms(300);
+    must(worker.pg, st_pg_commit(worker.pg));
+    void *r;
+    pthread_join(thread, &r);
+    assert_int_equal((intptr_t)r, 0);
+    assert_int_equal(number("select total from things where thing_id = 'late'"), 5);
+    assert_int_equal(number("select count(*) from things"), 3);
+    assert_int_equal(rebuild_(true), 0);
+    assert_true(json_is_true(result("same")));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 int main(int argc, char **argv)
 {
@@ -175,7 +428,9 @@ int main(int argc, char **argv)
     world_start(argv);
     const struct CMUnitTest tests[] = {
         T(row_beside_event),          T(all_or_nothing),        T(decides_nothing),
-        T(without_sensitive_members), T(tables_of_projections),
+        T(without_sensitive_members), T(tables_of_projections), T(same_rows_again),
+        T(check_says_what_differs),   T(while_writers_go_on),   T(killed_on_its_way),
+        T(a_later_one_takes_over),    T(says_why_not),          T(a_transaction_that_was_open),
     };
     int failed = cmocka_run_group_tests_name("project", tests, NULL, NULL);
     st_redis_free(redis);

@@ -34,6 +34,14 @@ static const struct command {
      "       storyctl dead drop SERVICE ID\n"
      "Dead letters are events and jobs that were given up after their attempts. IDs read event-N and job-N.\n"
      "What is dropped is printed once more and never tried again.\n"},
+    {"rebuild", ctl_rebuild, "make a service's tables anew from its log",
+     "Usage: storyctl rebuild SERVICE [--check] [--bin DIR]\n"
+     "Makes the tables that are projections of the service's log anew, while the service goes on, and exchanges them "
+     "at\n"
+     "the end. When it ends before, the tables are as they were.\n"
+     "  --check    change nothing: compare row by row, and show rows that differ. Exit code 0 they are the same, else "
+     "1\n"
+     "  --bin DIR  the daemons (default: where storyctl is)\n"},
     {"user", ctl_user, "create an account",
      "Usage: storyctl user create --email ADDRESS [--name NAME] [--role ROLE] [--password-file FILE]\n"
      "Creates a confirmed account. Without a password file a password is made and printed once.\n"},

@@ -21,6 +21,7 @@ int ctl_status(struct ctl *c);
 int ctl_migrate(struct ctl *c);
 int ctl_events(struct ctl *c);
 int ctl_dead(struct ctl *c);
+int ctl_rebuild(struct ctl *c);
 int ctl_user(struct ctl *c);
 int ctl_token(struct ctl *c);
 int ctl_schema(struct ctl *c);

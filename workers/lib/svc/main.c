@@ -5,6 +5,7 @@
 #include "svc/api.h"
 #include "svc/secret.h"
 #include "svc/options.h"
+#include "svc/rebuild.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -243,13 +244,30 @@ static int run_daemon(struct st_run *run, const sigset_t *signals)
     return EXIT_SUCCESS;
 }
 
+/* For storyctl: what it says is on stdout, why it failed too. It may be ended at any time. */
+static int rebuild(struct st_run *run, bool check, const sigset_t *signals)
+{
+    static struct st_worker w;
+    const char *why = "the library failed";
+    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
+    st_worker_init(&w, run, "main");
+    int r = start_service(run, &w, &why);
+    if (r < 0 || (r = st_rebuild(run, check, stdout, &why)) < 0)
+        puts(st_json_text(&run->arena, st_json_keep(&run->arena, json_pack("{s:s, s:s, s:s}", "result", "failed",
+                                                                           "code", st_err_code(r), "error", why))));
+    st_worker_release(&w);
+    return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 static int usage(const struct st_service *service, FILE *out)
 {
     fprintf(out,
-            "Usage: %sd [--help | --version | --check | --describe]\n"
+            "Usage: %sd [--help | --version | --check | --describe | --rebuild [--check]]\n"
             "The %s service. Options are read from config/storytelling.conf and from ST_<NAME> in the environment.\n"
             "  --check      read options, contract and event registry, say what is wrong, and end\n"
-            "  --describe   print the names of its operations, subscriptions, jobs and schedules as JSON, and end\n",
+            "  --describe   print the names of its operations, subscriptions, jobs and schedules as JSON, and end\n"
+            "  --rebuild    make the tables of projections anew from the log, while the service goes on, and end;\n"
+            "               with --check compare only (storyctl rebuild shows it to people)\n",
             service->name, service->name);
     return out == stdout ? EXIT_SUCCESS : 2;
 }
@@ -257,9 +275,10 @@ static int usage(const struct st_service *service, FILE *out)
 int st_service_main(const struct st_service *service, int argc, char **argv)
 {
     static struct st_run run;
-    static const struct option longs[] = {
-        {"help", 0, NULL, 'h'}, {"version", 0, NULL, 'v'}, {"check", 0, NULL, 'c'}, {"describe", 0, NULL, 'd'}, {0}};
-    bool check = false;
+    static const struct option longs[] = {{"help", 0, NULL, 'h'},    {"version", 0, NULL, 'v'},
+                                          {"check", 0, NULL, 'c'},   {"describe", 0, NULL, 'd'},
+                                          {"rebuild", 0, NULL, 'r'}, {0}};
+    bool check = false, rebuilds = false;
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (o == 'h')
             return usage(service, stdout);
@@ -267,9 +286,10 @@ int st_service_main(const struct st_service *service, int argc, char **argv)
             return printf("%sd " ST_VERSION "\n", service->name) < 0;
         if (o == 'd')
             return puts(st_describe(service, &run.arena)) < 0;
-        if (o != 'c')
+        if (o != 'c' && o != 'r')
             return usage(service, stderr);
-        check = true;
+        check |= o == 'c';
+        rebuilds |= o == 'r';
     }
     st_log_setup(service->name, ST_LOG_INFO);
     /* Large blocks go back to the system when they are freed; glibc would learn to keep them (a password hash has 19
@@ -289,5 +309,7 @@ int st_service_main(const struct st_service *service, int argc, char **argv)
     const char *why = "";
     if (load(&run, &why) < 0)
         return die(why);
+    if (rebuilds)
+        return rebuild(&run, check, &signals);
     return check ? printf("ok\n") < 0 : run_daemon(&run, &signals);
 }
