@@ -86,9 +86,14 @@ ngx_int_t ngx_http_api_refuse(ngx_http_request_t *r, int err, const struct st_sc
         ctx->cause = ngx_http_api_cause_of(err);
     char usual[DETAIL_USUAL];
     const char *detail = usual;
-    va_start(ap, fmt);
-    int len = vsnprintf(usual, sizeof(usual), fmt, ap);
-    va_end(ap);
+    int len = 0;
+    if (!strchr(fmt, '%')) {
+        detail = fmt;
+    } else {
+        va_start(ap, fmt);
+        len = vsnprintf(usual, sizeof(usual), fmt, ap);
+        va_end(ap);
+    }
     if (len >= (int)sizeof(usual)) {
         va_start(ap, fmt);
         detail = st_vprintf(&a, fmt, ap);

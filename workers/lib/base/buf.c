@@ -29,7 +29,7 @@ void st_buf_reserve(struct st_buf *b, size_t more)
         (void)reserve(b, more);
 }
 
-void st_buf_add(struct st_buf *b, const void *data, size_t len)
+void st_buf_grow(struct st_buf *b, const void *data, size_t len)
 {
     if (!reserve(b, len))
         return;
@@ -37,16 +37,6 @@ void st_buf_add(struct st_buf *b, const void *data, size_t len)
         memcpy(b->data + b->len, data, len);
     b->len += len;
     b->data[b->len] = '\0';
-}
-
-void st_buf_str(struct st_buf *b, const char *s)
-{
-    st_buf_add(b, s, strlen(s));
-}
-
-void st_buf_char(struct st_buf *b, char c)
-{
-    st_buf_add(b, &c, 1);
 }
 
 void st_buf_printf(struct st_buf *b, const char *fmt, ...)
@@ -73,11 +63,27 @@ static const bool escaped[256] = {
     [0x7f] = true,
 };
 
+/* Do none of eight bytes need an escape? */
+static bool are_plain(const char *s)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    uint64_t w;
+    memcpy(&w, s, sizeof(w));
+    uint64_t quote = w ^ ones * '"', slash = w ^ ones * '\\', del = w ^ ones * 0x7f;
+    uint64_t found = (w - ones * 0x20) & ~w;
+    found |= ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((del - ones) & ~del);
+    return !(found & high);
+}
+
 void st_buf_json(struct st_buf *b, const char *s, size_t len)
 {
     st_buf_char(b, '"');
     size_t from = 0;
     for (size_t i = 0; i < len; i++) {
+        for (; len - i >= sizeof(uint64_t) && are_plain(s + i); i += sizeof(uint64_t))
+            ;
+        if (i == len)
+            break;
         unsigned char c = (unsigned char)s[i];
         if (!escaped[c])
             continue;

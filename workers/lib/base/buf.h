@@ -18,9 +18,31 @@ struct st_buf {
 
 #define ST_BUF(limit) ((struct st_buf){.max = (limit)})
 
-void st_buf_add(struct st_buf *b, const void *data, size_t len);
-void st_buf_str(struct st_buf *b, const char *s);
-void st_buf_char(struct st_buf *b, char c);
+/* The way of st_buf_add where there is no room yet. */
+void st_buf_grow(struct st_buf *b, const void *data, size_t len);
+
+static inline void st_buf_add(struct st_buf *b, const void *data, size_t len)
+{
+    if (b->failed || b->len > b->max || len > b->max - b->len || len >= b->cap - b->len) {
+        st_buf_grow(b, data, len);
+        return;
+    }
+    if (len)
+        memcpy(b->data + b->len, data, len);
+    b->len += len;
+    b->data[b->len] = '\0';
+}
+
+static inline void st_buf_str(struct st_buf *b, const char *s)
+{
+    st_buf_add(b, s, strlen(s));
+}
+
+static inline void st_buf_char(struct st_buf *b, char c)
+{
+    st_buf_add(b, &c, 1);
+}
+
 void st_buf_printf(struct st_buf *b, const char *fmt, ...) ST_PRINTF(2, 3);
 
 /* Appends s as a JSON string with its quotes. s must be UTF-8; control characters are escaped. */
