@@ -51,6 +51,12 @@ static struct {
     uint8_t from, to;
 } by_letter[26]; /* of rules[] */
 
+/* The length of each name without its "*", and whether it has one. */
+static struct {
+    uint8_t len;
+    bool open;
+} shapes[ST_COUNT(rules)];
+
 void ngx_http_api_index_headers(void)
 {
     for (size_t i = 0; i < ST_COUNT(rules); i++) {
@@ -58,6 +64,8 @@ void ngx_http_api_index_headers(void)
         if (!by_letter[letter].to)
             by_letter[letter].from = (uint8_t)i;
         by_letter[letter].to = (uint8_t)(i + 1);
+        shapes[i].len = (uint8_t)strcspn(rules[i].name, "*");
+        shapes[i].open = rules[i].name[shapes[i].len] == '*';
     }
 }
 
@@ -65,9 +73,13 @@ void ngx_http_api_index_headers(void)
 static bool same_name(const ngx_str_t *name, const char *pattern)
 {
     size_t i = 0;
-    for (; pattern[i] && pattern[i] != '*'; i++)
-        if (i >= name->len || (name->data[i] == '_' ? '-' : ngx_tolower(name->data[i])) != ngx_tolower(pattern[i]))
+    for (; pattern[i] && pattern[i] != '*'; i++) {
+        if (i >= name->len)
             return false;
+        if (name->data[i] != pattern[i] &&
+            (name->data[i] == '_' ? '-' : ngx_tolower(name->data[i])) != ngx_tolower(pattern[i]))
+            return false;
+    }
     return pattern[i] == '*' || i == name->len;
 }
 
@@ -95,14 +107,16 @@ const ngx_str_t *ngx_http_api_header(const ngx_http_request_t *r, const char *na
     return first;
 }
 
-/* NULL for a header that the edge has no opinion of, as most are. */
-static const struct rule *rule_of(const ngx_str_t *name)
+/* NULL for a header that the edge has no opinion of, as most are. lowcase: the same name, when nginx has it; or NULL.
+ */
+static const struct rule *rule_of(const ngx_str_t *name, const u_char *lowcase)
 {
     u_char letter = name->len ? (u_char)(name->data[0] | 0x20) : 0;
     if (letter < 'a' || letter > 'z')
         return NULL;
     for (size_t i = by_letter[letter - 'a'].from; i < by_letter[letter - 'a'].to; i++)
-        if (same_name(name, rules[i].name))
+        if ((name->len == shapes[i].len || (shapes[i].open && name->len > shapes[i].len)) &&
+            ((lowcase && memcmp(lowcase, rules[i].name, shapes[i].len) == 0) || same_name(name, rules[i].name)))
             return &rules[i];
     return NULL;
 }
@@ -114,7 +128,7 @@ void ngx_http_api_read_headers(const ngx_http_request_t *r, ngx_http_api_headers
     ngx_uint_t i = 0;
     ngx_memzero(ret, sizeof(*ret));
     for (const ngx_table_elt_t *h; (h = next_header(&part, &i)) != NULL;) {
-        const struct rule *rule = rule_of(&h->key);
+        const struct rule *rule = rule_of(&h->key, h->lowcase_key);
         if (!rule)
             continue;
         uint32_t bit = UINT32_C(1) << (rule - rules);
@@ -150,7 +164,7 @@ ngx_int_t ngx_http_api_keep_headers(ngx_http_request_t *r, ngx_http_api_kept_pt 
 
 static bool is_free(const void *data, const ngx_str_t *name)
 {
-    const struct rule *rule = rule_of(name);
+    const struct rule *rule = rule_of(name, NULL);
     return !rule || !(rule->what & RESERVED);
 }
 

@@ -41,75 +41,80 @@ struct st_gcra {
 
 /* --- hashing --- */
 
-static uint64_t rotate(uint64_t x, int bits)
+/* Everything is inlined, so that the state stays in registers. */
+#define INLINE static inline __attribute__((always_inline))
+
+struct sip {
+    uint64_t a, b, c, d;
+};
+
+INLINE uint64_t rotate(uint64_t x, int bits)
 {
     return x << bits | x >> (64 - bits);
 }
 
-static void sip_rounds(uint64_t v[4], int n)
+INLINE void sip_round(struct sip *v)
 {
-    while (n--) {
-        v[0] += v[1];
-        v[2] += v[3];
-        v[1] = rotate(v[1], 13) ^ v[0];
-        v[3] = rotate(v[3], 16) ^ v[2];
-        v[0] = rotate(v[0], 32) + v[3];
-        v[2] += v[1];
-        v[3] = rotate(v[3], 21) ^ v[0];
-        v[1] = rotate(v[1], 17) ^ v[2];
-        v[2] = rotate(v[2], 32);
-    }
+    v->a += v->b;
+    v->c += v->d;
+    v->b = rotate(v->b, 13) ^ v->a;
+    v->d = rotate(v->d, 16) ^ v->c;
+    v->a = rotate(v->a, 32) + v->d;
+    v->c += v->b;
+    v->d = rotate(v->d, 21) ^ v->a;
+    v->b = rotate(v->b, 17) ^ v->c;
+    v->c = rotate(v->c, 32);
 }
 
-static uint64_t little_endian(const unsigned char *p, size_t n)
+INLINE uint64_t little_endian(const unsigned char *p)
 {
-    uint64_t word = 0;
-    memcpy(&word, p, n);
+    uint64_t word;
+    memcpy(&word, p, sizeof(word));
     return le64toh(word);
 }
 
-static void sip_init(uint64_t v[4], const unsigned char key[16])
+INLINE struct sip sip_begin(const unsigned char key[16])
 {
-    uint64_t k0 = little_endian(key, 8), k1 = little_endian(key + 8, 8);
-    v[0] = k0 ^ UINT64_C(0x736f6d6570736575);
-    v[1] = k1 ^ UINT64_C(0x646f72616e646f6d);
-    v[2] = k0 ^ UINT64_C(0x6c7967656e657261);
-    v[3] = k1 ^ UINT64_C(0x7465646279746573);
+    uint64_t k0 = little_endian(key), k1 = little_endian(key + 8);
+    return (struct sip){k0 ^ UINT64_C(0x736f6d6570736575), k1 ^ UINT64_C(0x646f72616e646f6d),
+                        k0 ^ UINT64_C(0x6c7967656e657261), k1 ^ UINT64_C(0x7465646279746573)};
 }
 
-static void sip_word(uint64_t v[4], uint64_t word)
+INLINE void sip_word(struct sip *v, uint64_t word, int rounds)
 {
-    v[3] ^= word;
-    sip_rounds(v, 2);
-    v[0] ^= word;
+    v->d ^= word;
+    for (int i = 0; i < rounds; i++)
+        sip_round(v);
+    v->a ^= word;
 }
 
 /* `before` bytes have gone in already: a multiple of 8. */
-static uint64_t sip_end(uint64_t v[4], const unsigned char *p, size_t len, size_t before)
+INLINE uint64_t sip_end(struct sip v, const unsigned char *p, size_t len, size_t before, int rounds, int last_rounds)
 {
-    size_t whole = len / 8 * 8;
-    for (size_t i = 0; i < whole; i += 8)
-        sip_word(v, little_endian(p + i, 8));
-    sip_word(v, little_endian(p + whole, len - whole) | (uint64_t)(before + len) << 56);
-    v[2] ^= 0xff;
-    sip_rounds(v, 4);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    const unsigned char *end = p + len / 8 * 8;
+    uint64_t last = (uint64_t)(before + len) << 56;
+    for (; p < end; p += 8)
+        sip_word(&v, little_endian(p), rounds);
+    for (size_t i = 0; i < len % 8; i++)
+        last |= (uint64_t)p[i] << 8 * i;
+    sip_word(&v, last, rounds);
+    v.c ^= 0xff;
+    for (int i = 0; i < last_rounds; i++)
+        sip_round(&v);
+    return v.a ^ v.b ^ v.c ^ v.d;
 }
 
 uint64_t st_siphash(const unsigned char key[16], const void *data, size_t len)
 {
-    uint64_t v[4];
-    sip_init(v, key);
-    return sip_end(v, data, len, 0);
+    return sip_end(sip_begin(key), data, len, 0, 2, 4);
 }
 
-/* 0 marks a free place. */
+/* SipHash-1-3, which hash tables use whose hashes nobody sees. 0 marks a free place. */
 uint64_t st_gcra_hash(const struct st_gcra *g, uint64_t id, const void *key, size_t len)
 {
-    uint64_t v[4];
-    sip_init(v, g->secret);
-    sip_word(v, id);
-    uint64_t hash = sip_end(v, key, len, sizeof(id));
+    struct sip v = sip_begin(g->secret);
+    sip_word(&v, id, 1);
+    uint64_t hash = sip_end(v, key, len, sizeof(id), 1, 3);
     return hash ? hash : 1;
 }
 

@@ -1,7 +1,6 @@
 /* Strings: comparison, numbers, UTF-8, hex and base64url. */
 #include "base/str.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <math.h>
 
@@ -118,23 +117,18 @@ size_t st_utf8_put(uint32_t cp, char *out)
     return n;
 }
 
-/* Four bytes at once: printf would be a tenth of the edge's work on a request. */
+#define ROW(digit)                                                                                                     \
+    digit "0" digit "1" digit "2" digit "3" digit "4" digit "5" digit "6" digit "7" digit "8" digit "9" digit          \
+          "a" digit "b" digit "c" digit "d" digit "e" digit "f"
+
+/* By pairs of digits: printf would be a tenth of the edge's work on a request. */
 char *st_hex_put(char *out, const void *data, size_t len)
 {
-    static const char digits[] = "0123456789abcdef";
-    const unsigned char *d = data;
-    for (; len >= 4; d += 4, out += 8, len -= 4) {
-        const uint64_t low = UINT64_C(0x0f0f0f0f0f0f0f0f), ones = UINT64_C(0x0101010101010101);
-        uint64_t w = (uint64_t)d[0] | (uint64_t)d[1] << 16 | (uint64_t)d[2] << 32 | (uint64_t)d[3] << 48;
-        w = (w >> 4 | w << 8) & low;                 /* a nibble in each byte, the high one first */
-        uint64_t above = (w + ones * 6) >> 4 & ones; /* 1 where it is more than 9 */
-        w = htole64(w + ones * '0' + above * ('a' - '0' - 10));
-        memcpy(out, &w, sizeof(w));
-    }
-    for (size_t i = 0; i < len; i++) {
-        *out++ = digits[d[i] >> 4];
-        *out++ = digits[d[i] & 15];
-    }
+    static const char pairs[] = ROW("0") ROW("1") ROW("2") ROW("3") ROW("4") ROW("5") ROW("6") ROW("7") ROW("8")
+        ROW("9") ROW("a") ROW("b") ROW("c") ROW("d") ROW("e") ROW("f");
+    const unsigned char *d = data, *end = d + len;
+    for (; d < end; d++, out += 2)
+        memcpy(out, pairs + 2 * *d, 2);
     return out;
 }
 
