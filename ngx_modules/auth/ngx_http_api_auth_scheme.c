@@ -109,7 +109,9 @@ bool ngx_http_api_auth_bearer(const ngx_http_request_t *r, ngx_str_t *ret)
 {
     const ngx_table_elt_t *h = r->headers_in.authorization;
     static const size_t scheme = sizeof("Bearer ") - 1;
-    if (!h || h->value.len < scheme || ngx_strncasecmp(h->value.data, (u_char *)"Bearer ", scheme) != 0)
+    if (!h || h->value.len < scheme ||
+        (memcmp(h->value.data, "Bearer ", scheme) != 0 &&
+         ngx_strncasecmp(h->value.data, (u_char *)"Bearer ", scheme) != 0))
         return false;
     ret->data = h->value.data + scheme;
     ret->len = h->value.len - scheme;

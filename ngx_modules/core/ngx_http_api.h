@@ -43,6 +43,7 @@ typedef struct {
     struct st_arena arena; /* lives as long as the cycle */
     ngx_cycle_t *cycle;
     ngx_array_t files;  /* const char *: the contracts */
+    ngx_array_t passes; /* ngx_http_api_pass_t: the locations with api_pass */
     struct st_api *api; /* NULL without api_contracts: the modules do nothing then */
     ngx_http_api_operation_t *operations;
     ngx_http_api_service_t *services; /* as api->services */
@@ -67,8 +68,16 @@ typedef struct {
 
 typedef struct {
     ngx_flag_t enable;
+    ngx_flag_t pass; /* api_pass */
+    void ***passes;  /* with it: the configurations of the location where each service is passed to */
     enum { NGX_HTTP_API_WHOLE, NGX_HTTP_API_LIVE, NGX_HTTP_API_READY } health; /* what api_health tells there */
 } ngx_http_api_loc_conf_t;
+
+/* A location with api_pass. */
+typedef struct {
+    ngx_http_api_loc_conf_t *alcf;
+    ngx_http_conf_ctx_t ctx;
+} ngx_http_api_pass_t;
 
 /* Who asks. Strings are "" when there is none; they live in the request's pool, with a NUL behind them. */
 typedef struct {
@@ -85,10 +94,10 @@ typedef struct {
     ngx_uint_t n;
 } ngx_http_api_credential_t;
 
-/* One limit that was charged, for the RateLimit headers. */
+/* One limit that was charged, for the RateLimit headers; name and policy as they stand there. */
 typedef struct {
-    const char *name;
-    int64_t quota, window_s, remaining, reset_s;
+    const ngx_str_t *name, *policy;
+    int64_t remaining, reset_s;
 } ngx_http_api_charge_t;
 
 typedef struct ngx_http_api_stream_s ngx_http_api_stream_t;
@@ -266,6 +275,11 @@ ngx_int_t ngx_http_api_init_filter(ngx_conf_t *cf);
 ngx_int_t ngx_http_api_log_handler(ngx_http_request_t *r);
 ngx_http_upstream_srv_conf_t *ngx_http_api_find_upstream(ngx_conf_t *cf, const char *name); /* NULL: none */
 ngx_int_t ngx_http_api_wrap_upstreams(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf);
+
+/* api_pass. A location that has it is noted when it is merged. */
+char *ngx_http_api_set_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+ngx_int_t ngx_http_api_note_pass(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf, ngx_http_api_loc_conf_t *alcf);
+ngx_int_t ngx_http_api_make_passes(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf);
 
 /* The counters of all limits, for /metrics. */
 void ngx_http_api_limit_metrics(const ngx_http_api_main_conf_t *amcf, struct st_buf *b);

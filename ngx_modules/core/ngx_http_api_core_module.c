@@ -48,6 +48,8 @@ static ngx_command_t commands[] = {
      NGX_HTTP_MAIN_CONF_OFFSET, 0, NULL},
     {ngx_string("api_breaker"), NGX_HTTP_MAIN_CONF | NGX_HTTP_UPS_CONF | NGX_CONF_1MORE, ngx_http_api_breaker_set,
      NGX_HTTP_SRV_CONF_OFFSET, 0, NULL},
+    {ngx_string("api_pass"), NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF | NGX_CONF_NOARGS, ngx_http_api_set_pass,
+     NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
     {ngx_string("api_health"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1, ngx_http_api_page,
      NGX_HTTP_LOC_CONF_OFFSET, 0, NULL},
     {ngx_string("api_metrics"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, ngx_http_api_page, NGX_HTTP_LOC_CONF_OFFSET, 0,
@@ -93,7 +95,8 @@ static ngx_int_t run(ngx_http_api_step_pt *const *list, size_t n, ngx_http_reque
 
 static ngx_int_t access_handler(ngx_http_request_t *r)
 {
-    ngx_http_api_loc_conf_t *alcf = ngx_http_get_module_loc_conf(r, ngx_http_api_core_module);
+    const ngx_http_api_loc_conf_t *alcf = ngx_http_get_module_loc_conf(r, ngx_http_api_core_module);
+    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
     if (r != r->main || !alcf->enable)
         return NGX_DECLINED;
     ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
@@ -120,6 +123,8 @@ static ngx_int_t access_handler(ngx_http_request_t *r)
     if (rc != NGX_OK)
         return rc;
     ctx->admitted = 1;
+    if (alcf->passes && !ctx->upstream.len)
+        r->loc_conf = alcf->passes[ctx->operation->service - amcf->services];
     return NGX_DECLINED;
 }
 
@@ -132,7 +137,8 @@ static void *create_main_conf(ngx_conf_t *cf)
 {
     ngx_http_api_main_conf_t *amcf = ngx_pcalloc(cf->pool, sizeof(*amcf));
     ngx_pool_cleanup_t *cln = ngx_pool_cleanup_add(cf->pool, 0);
-    if (!amcf || !cln || ngx_array_init(&amcf->files, cf->pool, 16, sizeof(const char *)) != NGX_OK)
+    if (!amcf || !cln || ngx_array_init(&amcf->files, cf->pool, 16, sizeof(const char *)) != NGX_OK ||
+        ngx_array_init(&amcf->passes, cf->pool, 4, sizeof(ngx_http_api_pass_t)) != NGX_OK)
         return NULL;
     cln->handler = release_arena;
     cln->data = &amcf->arena;
@@ -180,6 +186,8 @@ static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"satisfy any\" would let people past \"api on\"");
         return NGX_CONF_ERROR;
     }
+    if (conf->pass && ngx_http_api_note_pass(cf, amcf, conf) != NGX_OK)
+        return NGX_CONF_ERROR;
     return ngx_http_api_body_check(cf, amcf->api) == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
@@ -463,7 +471,7 @@ static ngx_int_t post_configuration(ngx_conf_t *cf)
     *log = ngx_http_api_log_handler;
     if (ngx_http_api_init_filter(cf) != NGX_OK)
         return NGX_ERROR;
-    return ngx_http_api_wrap_upstreams(cf, amcf);
+    return ngx_http_api_wrap_upstreams(cf, amcf) == NGX_OK ? ngx_http_api_make_passes(cf, amcf) : NGX_ERROR;
 }
 
 static ngx_int_t init_process(ngx_cycle_t *cycle)

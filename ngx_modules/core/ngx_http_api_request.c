@@ -201,16 +201,6 @@ ngx_int_t ngx_http_api_add_variables(ngx_conf_t *cf)
 
 /* --- headers that every answer carries --- */
 
-static u_char *named(u_char *p, ngx_uint_t before, const char *name, size_t len)
-{
-    if (before)
-        p = ngx_cpymem(p, ", ", 2);
-    *p++ = '"';
-    p = ngx_cpymem(p, name, len);
-    *p++ = '"';
-    return p;
-}
-
 static u_char *parameter(u_char *p, u_char name, int64_t value)
 {
     *p++ = ';';
@@ -219,24 +209,26 @@ static u_char *parameter(u_char *p, u_char name, int64_t value)
     return ngx_http_api_decimal(p, value);
 }
 
-/*
- * RateLimit and RateLimit-Policy (IETF httpapi draft): one list member for each limit that was charged. The names of
- * limits come from the contracts, whose reader allows letters, digits, dots and dashes.
- */
+/* RateLimit and RateLimit-Policy (IETF httpapi draft): one list member for each limit that was charged. */
 static ngx_int_t limit_headers(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx)
 {
-    enum { ROOM = 2 + 2 + 2 * (3 + NGX_INT64_LEN) }; /* ", ", the quotes, two parameters */
-    size_t room = 0, lens[NGX_HTTP_API_LIMITS];
-    for (ngx_uint_t i = 0; i < ctx->n_charges; i++)
-        room += (lens[i] = strlen(ctx->charges[i].name)) + ROOM;
-    u_char *policy = ngx_pnalloc(r->pool, room), *state = ngx_pnalloc(r->pool, room), *p = policy, *s = state;
-    if (!policy || !state)
+    enum { COMMA = 2, ROOM = COMMA + 2 * (3 + NGX_INT64_LEN) }; /* two parameters */
+    size_t policies = 0, states = 0;
+    for (ngx_uint_t i = 0; i < ctx->n_charges; i++) {
+        policies += COMMA + ctx->charges[i].policy->len;
+        states += ROOM + ctx->charges[i].name->len;
+    }
+    u_char *policy = ngx_pnalloc(r->pool, policies + states), *state = policy + policies, *p = policy, *s = state;
+    if (!policy)
         return NGX_ERROR;
     for (ngx_uint_t i = 0; i < ctx->n_charges; i++) {
         const ngx_http_api_charge_t *c = &ctx->charges[i];
-        p = named(p, i, c->name, lens[i]);
-        p = parameter(parameter(p, 'q', c->quota), 'w', c->window_s);
-        s = named(s, i, c->name, lens[i]);
+        if (i) {
+            p = ngx_cpymem(p, ", ", COMMA);
+            s = ngx_cpymem(s, ", ", COMMA);
+        }
+        p = ngx_cpymem(p, c->policy->data, c->policy->len);
+        s = ngx_cpymem(s, c->name->data, c->name->len);
         s = parameter(parameter(s, 'r', c->remaining), 't', c->reset_s);
     }
     ngx_str_t values[] = {{(size_t)(p - policy), policy}, {(size_t)(s - state), state}};

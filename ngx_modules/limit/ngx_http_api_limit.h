@@ -33,6 +33,7 @@ typedef struct {
     struct st_gcra_rate gcra;
     uint64_t id; /* of limit and tier; the same on all nodes */
     int64_t count, burst, window_s;
+    ngx_str_t policy; /* as RateLimit-Policy tells it */
     /*
      * Shared between nodes: `slack` units are spent before Redis hears of them, and told it later; `chunk` units are
      * leased at a time. Both 0: Redis is asked for each request.
@@ -44,6 +45,7 @@ typedef struct {
 typedef struct {
     const struct st_api_limit *limit;
     const char *name;           /* of a user's share of an address's budget: with ".share" */
+    ngx_str_t quoted;           /* the name, as RateLimit tells it */
     ngx_http_api_rule_t *rules; /* by limit->rates */
     ngx_int_t variable;         /* its index, for headers and variables */
     ngx_http_api_limit_counts_t *counts;
@@ -89,6 +91,8 @@ struct ngx_http_api_bill_s {
     ngx_uint_t n;               /* debits that have been looked at */
     ngx_uint_t n_before;        /* of an earlier phase */
     int64_t asked;              /* when Redis was, us */
+    int64_t now;                /* of the last charge, us */
+    ngx_msec_t turn;            /* and of nginx's clock then */
     ngx_http_api_debit_t *over; /* which refuses */
     unsigned watched : 1;       /* the request's cleanup knows of it */
     unsigned waiting : 1;

@@ -37,6 +37,8 @@ static void make_rules(struct st_arena *a, ngx_http_api_limit_t *l, bool shared)
         rule->window_s = rate->period_us / ST_SECOND;
         rule->gcra.interval = ngx_max(rate->period_us / rule->count, 1);
         rule->gcra.tolerance = rule->burst * rule->gcra.interval;
+        rule->policy = ngx_http_api_str(
+            st_printf(a, "\"%s\";q=%lld;w=%lld", l->name, (long long)rule->count, (long long)rule->window_s));
         if (shared)
             share_rule(rule);
     }
@@ -90,6 +92,7 @@ static ngx_int_t add_limit(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf, const
     }
     *l = (ngx_http_api_limit_t){.limit = limit, .fair = fair};
     l->name = fair ? st_printf(a, "%s.share", limit->name) : limit->name;
+    l->quoted = ngx_http_api_str(st_printf(a, "\"%s\"", l->name)); /* letters, digits, dots and dashes */
     make_rules(a, l, conf->share);
     return bind_variable(cf, a, op, l);
 }

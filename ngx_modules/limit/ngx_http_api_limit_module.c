@@ -117,19 +117,18 @@ static ngx_http_api_charge_t charge_of(const ngx_http_api_debit_t *d, int64_t no
     const ngx_http_api_rule_t *rule = d->rule;
     int64_t left = rule->gcra.tolerance - (d->tat - now);
     return (ngx_http_api_charge_t){
-        .name = d->limit->name,
-        .quota = rule->count,
-        .window_s = rule->window_s,
+        .name = &d->limit->quoted,
+        .policy = &rule->policy,
         .remaining = ngx_max(left, 0) / rule->gcra.interval,
         .reset_s = (ngx_max(d->tat - now, 0) + ST_SECOND - 1) / ST_SECOND,
     };
 }
 
-/* For the RateLimit headers, the tightest first. */
-static void note(ngx_http_api_ctx_t *ctx, const ngx_http_api_bill_t *bill, int64_t now)
+/* For the RateLimit headers, the tightest first; those before `from` have been noted. */
+static void note(ngx_http_api_ctx_t *ctx, const ngx_http_api_bill_t *bill, ngx_uint_t from, int64_t now)
 {
-    ctx->n_charges = 0;
-    for (ngx_uint_t i = 0; i < bill->n; i++) {
+    ctx->n_charges = from;
+    for (ngx_uint_t i = from; i < bill->n; i++) {
         ngx_http_api_charge_t c = charge_of(&bill->debits[i], now);
         ngx_uint_t at = ctx->n_charges++;
         for (; at > 0 && ctx->charges[at - 1].remaining > c.remaining; at--)
@@ -161,7 +160,7 @@ static ngx_int_t conclude(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, ngx_ht
     ngx_http_api_debit_t *over = bill->over;
     for (ngx_uint_t i = 0; over && i < bill->n; i++)
         ngx_http_api_share_refund(bill->conf, &bill->debits[i], now);
-    note(ctx, bill, now);
+    note(ctx, bill, over ? 0 : bill->n_before, now);
     bill->over = NULL;
     if (over)
         return refuse(r, ctx, over);
@@ -192,15 +191,25 @@ static ngx_int_t charge(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, co
     return bill->conf->share ? ngx_http_api_share_pay(bill->conf, d, now) : NGX_OK;
 }
 
+/* The time is asked for once in a turn of nginx's loop. */
+static int64_t now_of(ngx_http_api_bill_t *bill)
+{
+    if (!bill->now || bill->turn != ngx_current_msec) {
+        bill->now = st_mono();
+        bill->turn = ngx_current_msec;
+    }
+    return bill->now;
+}
+
 static ngx_int_t charge_all(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, ngx_uint_t from, ngx_uint_t to)
 {
     const ngx_http_api_limit_conf_t *conf = ngx_http_get_module_main_conf(r, ngx_http_api_limit_module);
     const ngx_http_api_limit_list_t *list = &conf->operations[ctx->match.operation->index];
     ngx_http_api_bill_t *bill = bill_of(r, ctx, list);
-    int64_t now = st_mono();
     bool ask = false;
     if (!bill)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    int64_t now = now_of(bill);
     if (bill->waiting && !bill->answered)
         return NGX_AGAIN;
     if (!bill->waiting) {

@@ -216,6 +216,31 @@ GET /v1/me
 --- error_log
 invalid URL prefix
 
+=== nor by api_pass
+--- config
+location / { api_pass; }
+--- request
+GET /v1/me
+--- error_code: 500
+--- error_log
+invalid URL prefix
+
+=== api_pass is proxy_pass: a location has one
+--- config
+api on;
+location / { api_pass; api_pass; }
+--- must_die
+--- error_log
+"api_pass" directive is duplicate
+
+=== api_pass beside proxy_pass
+--- config
+api on;
+location / { proxy_pass http://echo; api_pass; }
+--- must_die
+--- error_log
+"api_pass" directive is duplicate
+
 === a location that opts out below one that is on
 --- config
 api on;

@@ -207,7 +207,7 @@ sub server_config {
         location = /metrics { api_metrics; }
         location = /status { api_status; }
         location = /openapi.json { api_openapi; }
-        location / { client_max_body_size 256k; proxy_pass http://$api_service; }
+        location / { client_max_body_size 256k; api_pass; }
 CONF
 }
 
