@@ -153,14 +153,67 @@ static void stop(struct service *s)
     atomic_store(&s->run.stopping, false);
 }
 
-/* CPU of a loop's thread until now, us. */
-static int64_t cpu_us(const struct service *s, int loop)
+/* --- CPU: of a loop's thread, of its session in the database, of Redis; us --- */
+
+struct cpu {
+    int64_t thread, database, redis;
+};
+
+static int64_t process_cpu(int64_t pid)
+{
+    char line[128] = "";
+    int64_t ns = 0;
+    FILE *f = fopen(st_printf(&arena, "/proc/%lld/schedstat", (long long)pid), "re");
+    if (f && fgets(line, sizeof(line), f)) {
+        line[strcspn(line, " ")] = '\0';
+        (void)st_parse_i64(line, 0, INT64_MAX, &ns);
+    }
+    if (f)
+        fclose(f);
+    return ns / 1000;
+}
+
+static int64_t redis_pid(void)
+{
+    struct st_redis *redis = st_redis_new(getenv("ST_REDIS"), 10000);
+    struct st_reply reply;
+    int64_t pid = 0;
+    if (st_redis_cmd(redis, &arena, &reply, "INFO", "server", NULL) < 0)
+        die("Redis", st_redis_error(redis));
+    char *at = strstr(st_strdup(&arena, reply.str), "process_id:");
+    if (at) {
+        at += strlen("process_id:");
+        at[strspn(at, "0123456789")] = '\0';
+        (void)st_parse_i64(at, 0, INT64_MAX, &pid);
+    }
+    st_redis_free(redis);
+    return pid;
+}
+
+static struct cpu cpu_of(struct service *s, int loop, const char *session)
 {
     clockid_t clock;
     struct timespec t;
+    struct st_rows *rows;
+    static int64_t redis;
+    if (!redis)
+        redis = redis_pid();
     if (pthread_getcpuclockid(s->loops[loop], &clock) || clock_gettime(clock, &t))
-        return 0;
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+        die("a thread", "has no clock");
+    must(s->pg, st_pg_query(s->pg, &arena, "select pid from pg_stat_activity where application_name = $1",
+                            ST_PARAMS(session), &rows));
+    return (struct cpu){.thread = (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000,
+                        .database = st_rows_count(rows) ? process_cpu(st_cell_int(rows, 0, 0)) : 0,
+                        .redis = process_cpu(redis)};
+}
+
+static void print_speed(const char *mode, double s, struct cpu before, struct cpu after)
+{
+    printf("{\"mode\":\"%s\",\"events\":%lld,\"seconds\":%.3f,\"perSecond\":%.0f,\"cpuUsPerEvent\":"
+           "{\"thread\":%.2f,\"database\":%.2f,\"redis\":%.2f}}\n",
+           mode, (long long)count, s, (double)count / s, (double)(after.thread - before.thread) / (double)count,
+           (double)(after.database - before.database) / (double)count,
+           (double)(after.redis - before.redis) / (double)count);
 }
 
 /* --- the log --- */
@@ -230,18 +283,26 @@ static double seconds(int64_t from)
     return (double)(st_mono() - from) / 1e6;
 }
 
+/* What is measured starts now; told to who profiles it. */
+static int64_t begin(void)
+{
+    if (getenv("VERBOSE")) {
+        fprintf(stderr, "begin\n");
+        st_sleep_ms(500);
+    }
+    return st_mono();
+}
+
 /* --- the modes --- */
 
 static void relay(void)
 {
     fill_log();
     must(publisher.pg, st_pg_script(publisher.pg, "vacuum analyze events"));
-    int64_t from = st_mono();
+    int64_t redis = process_cpu(redis_pid()), from = begin();
     start_relay();
     wait_relayed();
-    double s = seconds(from);
-    printf("{\"mode\":\"relay\",\"events\":%lld,\"seconds\":%.3f,\"perSecond\":%.0f,\"threadUsPerEvent\":%.2f}\n",
-           (long long)count, s, (double)count / s, (double)cpu_us(&publisher, 0) / (double)count);
+    print_speed("relay", seconds(from), (struct cpu){.redis = redis}, cpu_of(&publisher, 0, "story/relay"));
     stop(&publisher);
 }
 
@@ -251,13 +312,12 @@ static void consume(const char *mode)
     start_relay();
     wait_relayed();
     stop(&publisher);
-    int64_t from = st_mono();
+    int64_t redis = process_cpu(redis_pid()), from = begin();
     start_consumer();
     wait_handled();
     double s = seconds(from);
     check_effects();
-    printf("{\"mode\":\"%s\",\"events\":%lld,\"seconds\":%.3f,\"perSecond\":%.0f,\"threadUsPerEvent\":%.2f}\n", mode,
-           (long long)count, s, (double)count / s, (double)cpu_us(&consumer, 1) / (double)count);
+    print_speed(mode, s, (struct cpu){.redis = redis}, cpu_of(&consumer, 1, "subscription/events"));
     stop(&consumer);
 }
 
@@ -387,7 +447,7 @@ static void backlog(void)
     fill_log();
     must(publisher.pg, st_pg_script(publisher.pg, "vacuum analyze events"));
     double early = 0, most = 0;
-    int64_t from = st_mono();
+    int64_t redis = process_cpu(redis_pid()), from = begin();
     start_relay();
     start_consumer();
     while (atomic_load(&handled) < count) {
@@ -400,10 +460,13 @@ static void backlog(void)
     wait_handled();
     double s = seconds(from);
     check_effects();
+    struct cpu r = cpu_of(&publisher, 0, "story/relay"), c = cpu_of(&consumer, 1, "subscription/events");
     printf("{\"mode\":\"backlog\",\"events\":%lld,\"seconds\":%.3f,\"perSecond\":%.0f,\"firstTenthMib\":%.1f,"
-           "\"mostMib\":%.1f,\"relayUsPerEvent\":%.2f,\"consumerUsPerEvent\":%.2f}\n",
-           (long long)count, s, (double)count / s, early, most, (double)cpu_us(&publisher, 0) / (double)count,
-           (double)cpu_us(&consumer, 1) / (double)count);
+           "\"mostMib\":%.1f,\"cpuUsPerEvent\":{\"relay\":%.2f,\"relayDatabase\":%.2f,\"consumer\":%.2f,"
+           "\"consumerDatabase\":%.2f,\"redis\":%.2f}}\n",
+           (long long)count, s, (double)count / s, early, most, (double)r.thread / (double)count,
+           (double)r.database / (double)count, (double)c.thread / (double)count, (double)c.database / (double)count,
+           (double)(c.redis - redis) / (double)count);
     stop(&publisher);
     stop(&consumer);
 }

@@ -304,6 +304,32 @@ static int send_statement(struct st_pg *pg, const char *sql, int n, const char *
     return 0;
 }
 
+char *st_pg_array(struct st_arena *a, const char *const *list, size_t n)
+{
+    size_t size = sizeof("{}");
+    for (size_t i = 0; i < n; i++)
+        size += 2 * (list[i] ? strlen(list[i]) : 2) + sizeof("\"\",");
+    char *text = st_alloc(a, size), *to = text;
+    *to++ = '{';
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            *to++ = ',';
+        if (!list[i]) {
+            to = stpcpy(to, "NULL");
+            continue;
+        }
+        *to++ = '"';
+        for (const char *from = list[i]; *from; from++) {
+            if (*from == '"' || *from == '\\')
+                *to++ = '\\';
+            *to++ = *from;
+        }
+        *to++ = '"';
+    }
+    *to = '}';
+    return text;
+}
+
 void st_pg_begin(struct st_pg *pg)
 {
     pg->error = 0;

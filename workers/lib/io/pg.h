@@ -32,6 +32,9 @@ struct st_pg *st_pg_free(struct st_pg *pg); /* NULL-safe, gives NULL */
     (int)(sizeof((const char *const[]){NULL __VA_OPT__(, ) __VA_ARGS__}) / sizeof(char *)) - 1,                        \
         (const char *const[]){NULL __VA_OPT__(, ) __VA_ARGS__} + 1
 
+/* A parameter that is an array, of any type: its elements as text, NULL for SQL NULL. */
+char *st_pg_array(struct st_arena *a, const char *const *list, size_t n);
+
 void st_pg_begin(struct st_pg *pg);
 ST_MUSTCHECK int st_pg_commit(struct st_pg *pg); /* ends the transaction whatever it returns */
 void st_pg_rollback(struct st_pg *pg);           /* forgets queued work and errors; harmless outside a transaction */

@@ -146,6 +146,14 @@ int st_redis_read(struct st_redis *r, struct st_arena *a, struct st_reply *ret)
     return 0;
 }
 
+int st_redis_verdict(struct st_redis *r, const struct st_reply *reply)
+{
+    if (reply->kind != ST_REPLY_ERROR)
+        return 0;
+    snprintf(r->error, sizeof(r->error), "%s", reply->str);
+    return is_passing(reply->str) ? ST_E_UNAVAILABLE : ST_E_INTERNAL;
+}
+
 int st_redis_cmdv(struct st_redis *r, struct st_arena *a, struct st_reply *ret, int argc, const char *const *argv)
 {
     struct st_reply reply;
@@ -154,12 +162,9 @@ int st_redis_cmdv(struct st_redis *r, struct st_arena *a, struct st_reply *ret, 
     int e = st_redis_queue(r, argc, argv);
     if (e < 0 || (e = st_redis_read(r, a, &reply)) < 0)
         return e;
-    if (reply.kind == ST_REPLY_ERROR) {
-        snprintf(r->error, sizeof(r->error), "%s", reply.str);
-        return is_passing(reply.str) ? ST_E_UNAVAILABLE : ST_E_INTERNAL;
-    }
-    *ret = reply;
-    return 0;
+    if ((e = st_redis_verdict(r, &reply)) == 0)
+        *ret = reply;
+    return e;
 }
 
 int st_redis_cmd(struct st_redis *r, struct st_arena *a, struct st_reply *ret, ...)

@@ -37,6 +37,8 @@ ST_MUSTCHECK int st_redis_cmdv(struct st_redis *r, struct st_arena *a, struct st
  */
 ST_MUSTCHECK int st_redis_queue(struct st_redis *r, int argc, const char *const *argv);
 ST_MUSTCHECK int st_redis_read(struct st_redis *r, struct st_arena *a, struct st_reply *ret);
+/* What st_redis_cmd gives when this is the answer: 0, or the error that it tells. */
+ST_MUSTCHECK int st_redis_verdict(struct st_redis *r, const struct st_reply *reply);
 
 const char *st_redis_error(const struct st_redis *r);
 /* Grows by one with each new connection; a changed value means that subscriptions, scripts and leases may be gone. */

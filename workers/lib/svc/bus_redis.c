@@ -1,17 +1,23 @@
-/* The event bus on Redis Streams: a stream for each partition, the id of an entry is the stream's id. */
+/*
+ * The event bus on Redis Streams: a stream for each partition, the id of an entry is the stream's id.
+ *
+ * Entries are read by XREAD behind the reader's own position, not as a member of the group: that has no effect on the
+ * bus, so a reader that was slow to notice takes nothing away from its successor, nothing is pending, and Redis has
+ * half the work. The group only keeps the position that was acknowledged.
+ */
 #include "svc/bus.h"
 
-#include "base/base.h"
+#include "io/redis.h"
 
-enum { ID_LEN = 44, PENDING_PAGE = 500, COMMAND_WORDS = 8 };
+enum { ID_LEN = 44, COMMAND_WORDS = 8, TIMEOUT_MS = 2000 };
 
-/* A partition has one reader at a time, so one consumer name serves all processes: what one left pending is the next
- * one's own. */
-#define CONSUMER "slot"
+#define BELL "st:bell:"
 
 struct bus {
     struct st_bus base;
+    char *path;
     struct st_redis *redis;
+    struct st_redis_sub *sub; /* what listen listens with */
 };
 
 /*
@@ -48,14 +54,29 @@ static const char lua_lease[] = "#!lua flags=allow-oom\n"
 static const char lua_release[] = "for i, key in ipairs(KEYS) do "
                                   "if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end end return 0";
 
-/* KEYS: streams, then their leases. ARGV: group, holder, count. Of each stream its new entries, or 0: the lease is not
- * the caller's. Asked together, so that a reader that was slow to notice takes nothing away from its successor. */
-static const char lua_poll[] =
-    "local r, n = {}, #KEYS / 2 for i = 1, n do "
-    "if redis.call('GET', KEYS[n + i]) ~= ARGV[2] then r[i] = 0 else "
-    "local got = redis.call('XREADGROUP', 'GROUP', ARGV[1], '" CONSUMER "', 'COUNT', ARGV[3], 'STREAMS', KEYS[i], '>') "
-    "r[i] = got and got[1][2] or {} end "
-    "end return r";
+/*
+ * ARGV: group, id. Makes the group or sets it to the id, and tells Redis how many entries lie up to there, from which
+ * it knows the group's lag. That is counted from the group's last position, or from an end of the stream when that is
+ * near.
+ */
+static const char lua_attach[] =
+    "local key, group, id, near = KEYS[1], ARGV[1], ARGV[2], 2000 "
+    "local function members(list) local m = {} for i = 1, #list, 2 do m[list[i]] = list[i + 1] end return m end "
+    "local function between(from, to) "
+    "local n = #redis.call('XRANGE', key, from, to, 'COUNT', near + 1) return n <= near and n end "
+    "local made = redis.pcall('XGROUP', 'CREATE', key, group, id, 'MKSTREAM') "
+    "if type(made) == 'table' and made.err and not string.find(made.err, 'BUSYGROUP') then return made end "
+    "local stream = members(redis.call('XINFO', 'STREAM', key)) "
+    "local read, n "
+    "for _, g in ipairs(redis.call('XINFO', 'GROUPS', key)) do local m = members(g) "
+    "if m['name'] == group and m['entries-read'] then "
+    "local last = m['last-delivered-id'] "
+    "if last == id then read = m['entries-read'] else "
+    "n = between('(' .. last, id) if n and n > 0 then read = m['entries-read'] + n end end end end "
+    "if not read then n = between('-', id) if n then read = stream['entries-added'] - stream['length'] + n end end "
+    "if not read then n = between('(' .. id, '+') if n then read = stream['entries-added'] - n end end "
+    "redis.call('XGROUP', 'SETID', key, group, id, 'ENTRIESREAD', read or -1) "
+    "return read or -1";
 
 static struct st_redis *redis_of(const struct st_bus *bus)
 {
@@ -167,7 +188,7 @@ static int publish(struct st_bus *bus, struct st_arena *a, const char *service,
         word(&w, entries[i].text);
     }
     for (size_t i = 0; i < n_topics; i++)
-        word(&w, st_printf(a, "st:bell:%s", topics[i]));
+        word(&w, st_printf(a, BELL "%s", topics[i]));
     struct st_reply reply;
     int r = run(bus, a, &w, &reply);
     if (r < 0)
@@ -185,21 +206,13 @@ static const struct st_reply *member(const struct st_reply *list, const char *na
     return &none;
 }
 
-/* The oldest pending entry, else the one behind the last that was delivered. */
-static int group_needs(struct st_bus *bus, struct st_arena *a, const char *key, const struct st_reply *info,
-                       struct st_bus_group *ret)
+static int group_of(const struct st_reply *info, struct st_bus_group *ret)
 {
-    struct st_reply pending;
+    const struct st_reply *lag = member(info, "lag");
     ret->name = member(info, "name")->str;
+    ret->lag = lag->kind == ST_REPLY_INTEGER ? lag->num : -1;
     int r = ret->name ? id_parse(member(info, "last-delivered-id")->str, &ret->needs) : ST_E_INTERNAL;
-    if (r < 0)
-        return r;
     ret->needs.n++;
-    if (member(info, "pending")->num == 0)
-        return 0;
-    r = st_redis_cmd(redis_of(bus), a, &pending, "XPENDING", key, ret->name, NULL);
-    if (r == 0 && pending.n_items > 1 && pending.items[1].kind == ST_REPLY_STRING)
-        r = id_parse(pending.items[1].str, &ret->needs);
     return r;
 }
 
@@ -217,17 +230,11 @@ static int groups(struct st_bus *bus, struct st_arena *a, const char *service, i
         return r;
     struct st_bus_group *list = st_new_n(a, struct st_bus_group, reply.n_items);
     for (size_t i = 0; i < reply.n_items; i++)
-        if ((r = group_needs(bus, a, key, &reply.items[i], &list[i])) < 0)
+        if ((r = group_of(&reply.items[i], &list[i])) < 0)
             return r;
     *ret = list;
     *ret_n = reply.n_items;
     return 0;
-}
-
-static int ring(struct st_bus *bus, struct st_arena *a, const char *topic)
-{
-    struct st_reply reply;
-    return st_redis_cmd(redis_of(bus), a, &reply, "PUBLISH", st_printf(a, "st:bell:%s", topic), "", NULL);
 }
 
 static int trim(struct st_bus *bus, struct st_arena *a, const char *service, int partition, struct st_bus_id from)
@@ -276,51 +283,36 @@ static int release(struct st_bus *bus, struct st_arena *a, const char *group, co
     return r;
 }
 
-static int ack(struct st_bus *bus, struct st_arena *a, const char *group, const struct st_bus_part *part,
-               const struct st_bus_id *ids, size_t n)
-{
-    struct st_reply reply;
-    struct words w = words_new(a, COMMAND_WORDS + n);
-    word(&w, "XACK");
-    word(&w, stream_key(a, part->service, part->partition));
-    word(&w, group);
-    for (size_t i = 0; i < n; i++)
-        word(&w, id_text(a, ids[i]));
-    return n ? run(bus, a, &w, &reply) : 0;
-}
-
-/* Acknowledges what was delivered up to `after`: its transaction was committed, and the reader died before saying so.
- */
-static int ack_until(struct st_bus *bus, struct st_arena *a, const char *group, const struct st_bus_part *part,
-                     struct st_bus_id after)
-{
-    struct st_reply reply;
-    const char *key = stream_key(a, part->service, part->partition);
-    do {
-        int r = st_redis_cmd(redis_of(bus), a, &reply, "XPENDING", key, group, "-", id_text(a, after),
-                             st_i64(a, PENDING_PAGE), NULL);
-        if (r < 0)
-            return r;
-        struct st_bus_id *ids = st_new_n(a, struct st_bus_id, reply.n_items);
-        for (size_t i = 0; r == 0 && i < reply.n_items; i++)
-            r = reply.items[i].n_items ? id_parse(reply.items[i].items[0].str, &ids[i]) : ST_E_INTERNAL;
-        if (r < 0 || (r = ack(bus, a, group, part, ids, reply.n_items)) < 0)
-            return r;
-    } while (reply.n_items == PENDING_PAGE);
-    return 0;
-}
-
-/* XREADGROUP gives entries behind the group's position even when they are pending: setting it back redelivers them. */
-static int attach(struct st_bus *bus, struct st_arena *a, const char *group, const struct st_bus_part *part,
+static int attach(struct st_bus *bus, struct st_arena *a, const char *group, struct st_bus_part *part,
                   struct st_bus_id after)
 {
     struct st_reply reply;
-    const char *key = stream_key(a, part->service, part->partition), *id = id_text(a, after);
-    int r = st_redis_cmd(redis_of(bus), a, &reply, "XGROUP", "CREATE", key, group, id, "MKSTREAM", NULL);
-    if (r != ST_E_INTERNAL || !is_error(bus, "BUSYGROUP"))
+    int r = st_redis_cmd(redis_of(bus), a, &reply, "EVAL", lua_attach, "1",
+                         stream_key(a, part->service, part->partition), group, id_text(a, after), NULL);
+    if (r < 0)
         return r;
-    r = ack_until(bus, a, group, part, after);
-    return r < 0 ? r : st_redis_cmd(redis_of(bus), a, &reply, "XGROUP", "SETID", key, group, id, NULL);
+    part->at = after;
+    part->count = reply.num;
+    return 0;
+}
+
+/* A group that has gone with what Redis has lost is made again. */
+static int ack(struct st_bus *bus, struct st_arena *a, const char *group, struct st_bus_part *part,
+               struct st_bus_id upto, size_t n)
+{
+    struct st_reply reply;
+    int64_t count = part->count < 0 ? -1 : part->count + (int64_t)n;
+    int r = st_redis_cmd(redis_of(bus), a, &reply, "XGROUP", "SETID", stream_key(a, part->service, part->partition),
+                         group, id_text(a, upto), "ENTRIESREAD", st_i64(a, count), NULL);
+    if (r == 0)
+        part->count = count;
+    if (r == ST_E_INTERNAL &&
+        (is_error(bus, "NOGROUP") || is_error(bus, "ERR The XGROUP subcommand requires the key"))) {
+        const struct st_bus_id at = part->at;
+        r = attach(bus, a, group, part, upto);
+        part->at = at;
+    }
+    return r;
 }
 
 static int take_entry(const struct st_reply *entry, size_t part, struct st_bus_delivery *ret)
@@ -336,57 +328,121 @@ static int take_entry(const struct st_reply *entry, size_t part, struct st_bus_d
     return id_parse(entry->items[0].str, &ret->id);
 }
 
-/* One answer for each of the parts in `indexes`. */
-static int take_answers(const struct st_reply *reply, struct st_arena *a, struct st_bus_part *parts,
-                        const size_t *indexes, struct st_bus_delivery **ret, size_t *ret_n)
+/* The parts that are to be read, and the words of their keys. */
+struct polled {
+    const size_t *indexes;
+    const char **streams;
+    size_t n;
+};
+
+/* Streams with news, in the order in which they were asked for. */
+static int take_streams(const struct st_reply *reply, struct st_arena *a, struct st_bus_part *parts,
+                        const struct polled *p, struct st_bus_delivery **ret, size_t *ret_n)
 {
-    size_t total = 0, n = 0;
+    size_t total = 0, n = 0, at = 0;
     for (size_t i = 0; i < reply->n_items; i++)
-        total += reply->items[i].n_items;
+        total += reply->items[i].n_items == 2 ? reply->items[i].items[1].n_items : 0;
     struct st_bus_delivery *list = st_new_n(a, struct st_bus_delivery, total);
-    for (size_t i = 0; i < reply->n_items; i++) {
-        const struct st_reply *entries = &reply->items[i];
-        if (entries->kind != ST_REPLY_ARRAY)
-            parts[indexes[i]].held = false;
-        for (size_t e = 0; e < entries->n_items; e++) {
-            int r = take_entry(&entries->items[e], indexes[i], &list[n++]);
+    for (size_t i = 0; i < reply->n_items; i++, at++) {
+        const struct st_reply *stream = &reply->items[i];
+        while (at < p->n && stream->n_items == 2 && !st_streq(p->streams[at], stream->items[0].str))
+            at++;
+        if (stream->n_items != 2 || at == p->n)
+            return ST_E_INTERNAL;
+        for (size_t e = 0; parts[p->indexes[at]].held && e < stream->items[1].n_items; e++) {
+            int r = take_entry(&stream->items[1].items[e], p->indexes[at], &list[n++]);
             if (r < 0)
                 return r;
         }
     }
+    for (size_t i = 0; i < n; i++)
+        parts[list[i].part].at = list[i].id;
     *ret = list;
     *ret_n = n;
     return 0;
 }
 
+static int queue(struct st_bus *bus, const struct words *w)
+{
+    return st_redis_queue(redis_of(bus), (int)w->n, w->argv);
+}
+
+static int queue_leases(struct st_bus *bus, struct st_arena *a, const char *group, const struct st_bus_part *parts,
+                        const struct polled *p)
+{
+    struct words w = words_new(a, COMMAND_WORDS + p->n);
+    word(&w, "MGET");
+    for (size_t i = 0; i < p->n; i++)
+        word(&w, lease_key(a, group, &parts[p->indexes[i]]));
+    return queue(bus, &w);
+}
+
+static int queue_read(struct st_bus *bus, struct st_arena *a, const struct st_bus_part *parts, const struct polled *p,
+                      int max)
+{
+    struct words w = words_new(a, COMMAND_WORDS + 2 * p->n);
+    word(&w, "XREAD");
+    word(&w, "COUNT");
+    word(&w, st_i64(a, max));
+    word(&w, "STREAMS");
+    for (size_t i = 0; i < p->n; i++)
+        word(&w, p->streams[i]);
+    for (size_t i = 0; i < p->n; i++)
+        word(&w, id_text(a, parts[p->indexes[i]].at));
+    return queue(bus, &w);
+}
+
 static int poll_parts(struct st_bus *bus, struct st_arena *a, const char *group, const char *holder,
                       struct st_bus_part *parts, size_t n, int max, struct st_bus_delivery **ret, size_t *ret_n)
 {
-    struct st_reply reply;
-    size_t *indexes = st_new_n(a, size_t, n), n_polled = 0;
+    struct st_reply leases = {.n_items = 0}, news;
+    size_t *indexes = st_new_n(a, size_t, n);
+    struct polled p = {.indexes = indexes, .streams = st_new_n(a, const char *, n)};
     for (size_t i = 0; i < n; i++)
-        if (parts[i].held && parts[i].attached)
-            indexes[n_polled++] = i;
+        if (parts[i].held && parts[i].attached) {
+            indexes[p.n] = i;
+            p.streams[p.n++] = stream_key(a, parts[i].service, parts[i].partition);
+        }
     *ret_n = 0;
-    if (n_polled == 0)
+    if (p.n == 0)
         return 0;
-    struct words w = words_new(a, COMMAND_WORDS + 2 * n_polled);
-    word(&w, "EVAL");
-    word(&w, lua_poll);
-    word(&w, st_i64(a, (int64_t)(2 * n_polled)));
-    for (size_t i = 0; i < n_polled; i++)
-        word(&w, stream_key(a, parts[indexes[i]].service, parts[indexes[i]].partition));
-    for (size_t i = 0; i < n_polled; i++)
-        word(&w, lease_key(a, group, &parts[indexes[i]]));
-    word(&w, group);
-    word(&w, holder);
-    word(&w, st_i64(a, max));
-    int r = run(bus, a, &w, &reply);
-    if (r == ST_E_INTERNAL && is_error(bus, "NOGROUP"))
-        return ST_E_NOT_FOUND;
-    if (r == 0 && reply.n_items != n_polled)
+    int r = holder ? queue_leases(bus, a, group, parts, &p) : 0;
+    if (r < 0 || (r = queue_read(bus, a, parts, &p, max)) < 0 ||
+        (holder && (r = st_redis_read(redis_of(bus), a, &leases)) < 0) ||
+        (r = st_redis_read(redis_of(bus), a, &news)) < 0 || (r = st_redis_verdict(redis_of(bus), &leases)) < 0 ||
+        (r = st_redis_verdict(redis_of(bus), &news)) < 0)
+        return r;
+    if (holder && leases.n_items != p.n)
         return ST_E_INTERNAL;
-    return r < 0 ? r : take_answers(&reply, a, parts, indexes, ret, ret_n);
+    for (size_t i = 0; holder && i < p.n; i++)
+        parts[indexes[i]].held = st_streq(leases.items[i].str, holder);
+    return take_streams(&news, a, parts, &p, ret, ret_n);
+}
+
+/* --- doorbell --- */
+
+static int ring(struct st_bus *bus, struct st_arena *a, const char *topic)
+{
+    struct st_reply reply;
+    return st_redis_cmd(redis_of(bus), a, &reply, "PUBLISH", st_printf(a, BELL "%s", topic), "", NULL);
+}
+
+static int listen_for(struct st_bus *bus, const char *const *topics, size_t n, int timeout_ms, const char **ret_topic)
+{
+    struct bus *b = (struct bus *)bus;
+    const char *channel, *message;
+    if (!b->sub) {
+        struct st_arena a = {0};
+        const char **channels = st_new_n(&a, const char *, n);
+        for (size_t i = 0; i < n; i++)
+            channels[i] = st_printf(&a, BELL "%s", topics[i]);
+        b->sub = st_redis_sub_new(b->path, channels, (int)n);
+        st_arena_release(&a);
+    }
+    int r = st_redis_sub_poll(b->sub, timeout_ms, &channel, &message);
+    if (r == 1)
+        *ret_topic = channel + sizeof(BELL) - 1;
+    return r;
 }
 
 static const char *error(const struct st_bus *bus)
@@ -396,10 +452,14 @@ static const char *error(const struct st_bus *bus)
 
 static void bus_free(struct st_bus *bus)
 {
-    free(bus);
+    struct bus *b = (struct bus *)bus;
+    st_redis_free(b->redis);
+    st_redis_sub_free(b->sub);
+    free(b->path);
+    free(b);
 }
 
-struct st_bus *st_bus_redis_new(struct st_redis *redis)
+struct st_bus *st_bus_redis_new(const char *socket_path)
 {
     static const struct st_bus_ops ops = {
         .free = bus_free,
@@ -407,18 +467,19 @@ struct st_bus *st_bus_redis_new(struct st_redis *redis)
         .tails = tails,
         .publish = publish,
         .groups = groups,
-        .ring = ring,
         .trim = trim,
         .lease = lease,
         .release = release,
         .attach = attach,
         .poll = poll_parts,
         .ack = ack,
+        .ring = ring,
+        .listen = listen_for,
     };
     struct bus *bus = calloc(1, sizeof(*bus));
-    if (!bus)
+    if (!bus || !(bus->path = strdup(socket_path)))
         abort();
     bus->base.ops = &ops;
-    bus->redis = redis;
+    bus->redis = st_redis_new(socket_path, TIMEOUT_MS);
     return &bus->base;
 }

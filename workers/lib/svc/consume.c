@@ -2,15 +2,21 @@
  * The consumer: events from the bus into the service's handlers, effects exactly once, each aggregate in order.
  *
  * A partition is read by one process at a time. The lease on the bus says by which; the fence in stream_positions makes
- * it true: whoever attaches raises it, and each transaction that handles an event checks it, so that a process that was
+ * it true: whoever attaches raises it, and each transaction that handles events checks it, so that a process that was
  * slow to notice can commit nothing more. After any trouble a partition is attached again: it is then read on from the
  * position that the database holds.
+ *
+ * What a partition has delivered at once is handled in one transaction: claimed by one statement, then one handler
+ * after the other, one commit. So an event that comes alone is handled alone, at once, and a backlog in large batches.
+ * When a batch fails it is rolled back and halved, until the event that fails is alone and is set aside.
  */
 #include "svc/bus.h"
 #include "svc/secret.h"
 
 enum {
-    DELIVERIES = 16,          /* of each partition at once */
+    DELIVERIES = 16,          /* of each partition at once; twice as many as long as they all come, */
+    DELIVERIES_MAX = 500,     /* up to this, */
+    POLL_BYTES = 8 << 20,     /* and not more than this in all, about */
     RETRIES = 20,             /* parked events at once */
     ATTEMPTS = 12,            /* then an event is a dead letter */
     LEASE_EVERY_US = 2000000, /* a third of its life */
@@ -24,7 +30,8 @@ enum {
 
 struct consumer {
     struct st_run *run;
-    struct st_worker w;   /* its arena lasts for one event */
+    struct st_worker w;   /* its arena lasts for a transaction */
+    struct st_arena page; /* lasts for what one partition has delivered */
     struct st_arena turn; /* lasts for a turn */
     struct st_arena parts_arena;
     struct st_bus *bus;
@@ -34,8 +41,11 @@ struct consumer {
     const char **streams; /* of each part: its name in the database */
     char (*fences)[NUMBER_LEN];
     size_t n_parts;
+    int deliveries, batch;          /* of each partition at once; in a transaction, at most */
+    bool undurable;                 /* something was committed that a crash of the database may still forget */
     int64_t next_lease, next_retry; /* monotonic */
-    int told;                       /* the error that was logged last, 0 when all is well */
+    struct st_pace pace;
+    int told; /* the error that was logged last, 0 when all is well */
 };
 
 /* --- what an entry says --- */
@@ -49,6 +59,8 @@ struct incoming {
     const struct st_subscription *subscription;
     const char *envelope; /* JSON text */
     const char *why;      /* of REJECT */
+    const struct st_bus_delivery *from;
+    enum verdict verdict;
 };
 
 const struct st_subscription *st_run_subscription(const struct st_run *run, const char *type)
@@ -63,35 +75,38 @@ const struct st_subscription *st_run_subscription(const struct st_run *run, cons
     return any;
 }
 
-static enum verdict reject(struct incoming *in, const char *why)
+static void reject(struct incoming *in, const char *why)
 {
     in->why = why;
-    return REJECT;
+    in->verdict = REJECT;
 }
 
-static enum verdict check_payload(struct consumer *c, struct incoming *in)
+static void check_payload(struct consumer *c, struct incoming *in)
 {
     struct st_schema_errors errors = {.count = 0};
     const struct st_event_type *type = st_run_event_version(c->run, in->event.type, in->event.version);
-    if (!type)
-        return reject(in, st_run_event_type(c->run, in->event.type) ? "the registry does not know this version"
-                                                                    : "the registry does not know this event type");
+    if (!type) {
+        reject(in, st_run_event_type(c->run, in->event.type) ? "the registry does not know this version"
+                                                             : "the registry does not know this event type");
+        return;
+    }
     in->event.topic = type->topic;
-    if (st_schema_check(type->sealed ? type->sealed : type->payload, in->payload, &c->w.arena, &errors) < 0)
-        return reject(in, st_printf(&c->w.arena, "the payload does not fit its schema: %s %s", errors.list[0].pointer,
-                                    errors.list[0].message));
-    return HANDLE;
+    if (st_schema_check(type->sealed ? type->sealed : type->payload, in->payload, &c->page, &errors) < 0)
+        reject(in, st_printf(&c->page, "the payload does not fit its schema: %s %s", errors.list[0].pointer,
+                             errors.list[0].message));
+    else
+        in->verdict = HANDLE;
 }
 
-static enum verdict read_envelope(struct consumer *c, const char *text, size_t len, struct incoming *in)
+static void read_envelope(struct consumer *c, const char *text, size_t len, struct incoming *in)
 {
     json_t *j;
     const char *why;
     *in = (struct incoming){.correlation_id = "", .event = {.id = "", .type = "", .aggregate_id = ""}};
-    if (!text)
-        return reject(in, "the entry has no envelope");
-    if (st_json_parse(&c->w.arena, text, len, ST_JSON_DEPTH, &j, &why) < 0)
-        return reject(in, st_printf(&c->w.arena, "the envelope is not JSON: %s", why));
+    if (!text || st_json_parse(&c->page, text, len, ST_JSON_DEPTH, &j, &why) < 0) {
+        reject(in, text ? st_printf(&c->page, "the envelope is not JSON: %s", why) : "the entry has no envelope");
+        return;
+    }
     const json_t *metadata = json_object_get(j, "metadata");
     in->event = (struct st_event){
         .id = st_json_str(j, "eventId", ""),
@@ -106,12 +121,14 @@ static enum verdict read_envelope(struct consumer *c, const char *text, size_t l
     in->traceparent = st_json_str(metadata, "traceparent", "");
     in->payload = json_object_get(j, "payload");
     if (*in->event.type && !(in->subscription = st_run_subscription(c->run, in->event.type)))
-        return SKIP;
+        return; /* SKIP */
     if (!st_is_uuid(in->event.id) || !*in->event.type || !in->event.aggregate_type || !*in->event.aggregate_id ||
-        !in->event.timestamp || !in->event.version || !*in->correlation_id || !json_is_object(in->payload))
-        return reject(in, "the envelope is incomplete");
+        !in->event.timestamp || !in->event.version || !*in->correlation_id || !json_is_object(in->payload)) {
+        reject(in, "the envelope is incomplete");
+        return;
+    }
     in->envelope = text;
-    return check_payload(c, in);
+    check_payload(c, in);
 }
 
 /* What is kept of an entry that cannot be read as an event. */
@@ -121,74 +138,143 @@ static const char *raw_envelope(struct st_arena *a, const char *text, size_t len
     return st_json_text(a, st_json_keep(a, json_pack("{s:s}", "raw", raw)));
 }
 
-/* --- handling --- */
+/* --- a transaction --- */
 
-/* A unit of work in one transaction: claim, then the handler. */
-struct attempt {
-    const struct incoming *in;
+/* Events that share one: of a delivery, or a parked one. */
+struct batch {
     struct consumer *c;
     size_t part;
-    const char *batch, *n;  /* of a delivery, or */
-    const char *position;   /* of a parked event */
-    bool fenced, duplicate; /* what the claim said */
+    struct incoming *const *list;
+    size_t n;
+    const char *position; /* of a parked event, or NULL */
+    bool last;            /* of what was delivered: the database has all on its disk when it says committed */
+    bool fenced;          /* what the claim said */
+    size_t duplicates;
+    const char *error; /* why it failed (arena of the worker) */
 };
 
-static int claim(struct st_call *call, struct attempt *t, const char **ret_said)
+static int claim_page(struct st_call *call, const struct batch *b, struct st_rows **ret)
+{
+    struct st_arena *a = call->arena;
+    const char **ms = st_new_n(a, const char *, b->n), **ns = st_new_n(a, const char *, b->n);
+    const char **ids = st_new_n(a, const char *, b->n), **aggregates = st_new_n(a, const char *, b->n);
+    for (size_t i = 0; i < b->n; i++) {
+        ms[i] = st_i64(a, b->list[i]->from->id.batch);
+        ns[i] = st_i64(a, b->list[i]->from->id.n);
+        ids[i] = b->list[i]->event.id;
+        aggregates[i] = b->list[i]->event.aggregate_id;
+    }
+    return st_rows(call, ret, "select events_claim($1, $2, $3, $4, $5, $6)", b->c->streams[b->part],
+                   b->c->fences[b->part], st_pg_array(a, ms, b->n), st_pg_array(a, ns, b->n), st_pg_array(a, ids, b->n),
+                   st_pg_array(a, aggregates, b->n));
+}
+
+/* A letter for each event, as events_claim gives them; NULL: fenced. */
+static int claim(struct st_call *call, const struct batch *b, const char **ret_verdicts)
 {
     struct st_rows *rows;
-    const char *stream = t->c->streams[t->part], *fence = t->c->fences[t->part];
-    int r = t->position ? st_rows(call, &rows, "select parked_claim($1, $2, $3)", stream, fence, t->position)
-                        : st_rows(call, &rows, "select event_claim($1, $2, $3, $4, $5, $6)", stream, fence, t->batch,
-                                  t->n, t->in->event.id, t->in->event.aggregate_id);
+    int r = b->position ? st_rows(call, &rows, "select parked_claim($1, $2, $3)", b->c->streams[b->part],
+                                  b->c->fences[b->part], b->position)
+                        : claim_page(call, b, &rows);
+    if (r < 0)
+        return r;
+    const char *said = st_cell(rows, 0, 0);
+    if (b->position)
+        said = st_streq(said, "new") ? "n" : st_streq(said, "duplicate") ? "d" : st_streq(said, "gone") ? "g" : NULL;
+    if (said && strlen(said) != b->n)
+        return ST_E_INTERNAL;
+    *ret_verdicts = said;
+    return 0;
+}
+
+static int handle_one(struct st_call *leader, struct batch *b, const struct incoming *in)
+{
+    struct st_call call;
+    st_call_init_within(&call, leader, in->event.type);
+    call.correlation_id = in->correlation_id;
+    call.causation_id = in->event.id;
+    st_work_begin(&call, ST_WORK_EVENT, in->traceparent);
+    call.body = in->payload;
+    call.event = &in->event;
+    st_log_context(in->correlation_id, NULL);
+    int r = st_secret_open(&call, in->subscription);
     if (r == 0)
-        *ret_said = st_cell(rows, 0, 0);
+        r = st_call_end_within(&call, in->subscription->handler(&call));
+    st_work_end(&call, r);
+    if (r < 0)
+        b->error = st_call_error(&call, r);
     return r;
 }
 
-static int attempt_body(struct st_call *call, void *ctx)
+static void wait_behind(struct st_call *leader, const struct batch *b, const struct incoming *in)
 {
-    struct attempt *t = ctx;
-    const struct incoming *in = t->in;
-    const char *said = NULL;
-    int r = claim(call, t, &said);
-    if (r < 0)
-        return r;
-    t->fenced = st_streq(said, "fenced");
-    t->duplicate = st_streq(said, "duplicate");
-    if (st_streq(said, "new") && (r = st_secret_open(call, in->subscription)) == 0)
-        return in->subscription->handler(call);
-    if (r < 0)
-        return r;
-    if (st_streq(said, "behind"))
-        st_exec(call,
-                "insert into parked_events (event_id, stream, aggregate_id, event_type, correlation_id, envelope, "
-                "run_at) values ($1, $2, $3, $4, $5, $6, 'infinity')",
-                in->event.id, t->c->streams[t->part], in->event.aggregate_id, in->event.type, in->correlation_id,
-                in->envelope);
-    return t->fenced ? ST_E_FENCED : 0;
+    st_exec(leader,
+            "insert into parked_events (event_id, stream, aggregate_id, event_type, correlation_id, envelope, run_at) "
+            "values ($1, $2, $3, $4, $5, $6, 'infinity')",
+            in->event.id, b->c->streams[b->part], in->event.aggregate_id, in->event.type, in->correlation_id,
+            in->envelope);
 }
 
-/* Runs the handler; on failure *ret_error says why (arena of the worker). */
-static int attempt_run(struct consumer *c, struct attempt *t, const char **ret_error)
+/*
+ * The wait for the disk is put off until the last transaction of a delivery, before which nothing is acknowledged, and
+ * what a crash forgets is delivered again. Not when others may act at once on what was written.
+ */
+static void commit_lazily(struct st_call *leader, bool lazily)
 {
-    struct st_call call;
-    st_call_init(&call, &c->w, t->in->event.type);
-    call.correlation_id = t->in->correlation_id;
-    call.causation_id = t->in->event.id;
-    st_work_begin(&call, ST_WORK_EVENT, t->in->traceparent);
-    call.body = t->in->payload;
-    call.event = &t->in->event;
-    int r = st_call_transact(&call, attempt_body, t);
-    st_work_end(&call, r);
-    const char *why = r < 0 ? st_call_error(&call, r) : "";
-    if (r < 0)
-        *ret_error = st_storable(&c->w.arena, why, strlen(why), ERROR_MAX);
-    else if (t->duplicate)
-        st_count(ST_N_DUPLICATES, 1);
+    if (lazily)
+        st_exec(leader, "set local synchronous_commit = off");
     else
-        st_count(ST_N_CONSUMED, 1);
-    return r < 0 ? r : 0;
+        st_exec(leader, "set local synchronous_commit = default");
 }
+
+static int batch_body(struct st_call *leader, void *ctx)
+{
+    struct batch *b = ctx;
+    const char *verdicts;
+    int r;
+    b->duplicates = 0;
+    b->error = NULL;
+    if (!b->last)
+        commit_lazily(leader, true);
+    if ((r = claim(leader, b, &verdicts)) < 0)
+        return r;
+    if ((b->fenced = !verdicts))
+        return ST_E_FENCED;
+    for (size_t i = 0; r == 0 && i < b->n; i++) {
+        if (i > 0 && atomic_load(&b->c->run->stopping)) /* a stop does not wait for what has not begun */
+            r = ST_E_CANCELLED;
+        else if (verdicts[i] == 'n')
+            r = handle_one(leader, b, b->list[i]);
+        else if (verdicts[i] == 'b')
+            wait_behind(leader, b, b->list[i]);
+        else if (verdicts[i] == 'd')
+            b->duplicates++;
+    }
+    if (r == 0 && !b->last && (st_call_top(leader)->emitted || st_call_top(leader)->enqueued))
+        commit_lazily(leader, false);
+    return r;
+}
+
+/* Runs the handlers of all. On failure nothing of any remains, and b->error says why; b->fenced: it is not our part. */
+static int batch_run(struct batch *b)
+{
+    struct st_call leader;
+    struct consumer *c = b->c;
+    st_call_init(&leader, &c->w, "events");
+    int r = st_call_transact(&leader, batch_body, b);
+    st_log_context(NULL, NULL);
+    if (r < 0) {
+        const char *why = b->error ? b->error : st_call_error(&leader, r);
+        b->error = st_storable(&c->w.arena, why, strlen(why), ERROR_MAX);
+        return r;
+    }
+    c->undurable = !b->last;
+    st_count(ST_N_DUPLICATES, (int64_t)b->duplicates);
+    st_count(ST_N_CONSUMED, (int64_t)(b->n - b->duplicates));
+    return 0;
+}
+
+/* --- events that fail --- */
 
 /* The next transaction would fail or be fenced: read on from what the database says. */
 static void detach(struct consumer *c, size_t part)
@@ -225,93 +311,74 @@ static int parked(struct consumer *c, size_t part, int r, const struct st_rows *
 }
 
 /* Sets a delivered event aside: for another attempt, or for the operator. */
-static int park(struct consumer *c, const struct attempt *t, bool dead, const char *error)
+static int park(struct consumer *c, size_t part, const struct incoming *in, bool dead, const char *error)
 {
     struct st_rows *rows;
-    const struct incoming *in = t->in;
+    struct st_arena *a = &c->w.arena;
     int64_t delay = dead ? 0 : st_backoff_ms(1);
-    int r = st_pg_query(c->w.pg, &c->w.arena, "select event_park($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-                        ST_PARAMS(c->streams[t->part], c->fences[t->part], t->batch, t->n, in->event.id,
-                                  in->event.aggregate_id, in->event.type, in->correlation_id, in->envelope,
-                                  dead ? "dead" : "waiting", st_i64(&c->w.arena, delay), error),
+    int r = st_pg_query(c->w.pg, a, "select event_park($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                        ST_PARAMS(c->streams[part], c->fences[part], st_i64(a, in->from->id.batch),
+                                  st_i64(a, in->from->id.n), in->event.id, in->event.aggregate_id, in->event.type,
+                                  in->correlation_id, in->envelope, dead ? "dead" : "waiting", st_i64(a, delay), error),
                         &rows);
-    r = parked(c, t->part, r, rows);
-    if (r == 0 && c->parts[t->part].attached) {
+    r = parked(c, part, r, rows);
+    if (r == 0 && c->parts[part].attached) {
+        st_log_context(in->correlation_id, NULL);
         log_failure(in, dead, 1, error);
+        st_log_context(NULL, NULL);
         due_in(c, delay);
     }
     return r;
 }
 
-/* One entry. 0: it may be acknowledged, unless its part is no longer attached. */
-static int handle(struct consumer *c, const struct st_bus_delivery *d)
+static int bury(struct consumer *c, size_t part, struct incoming *in)
 {
-    struct incoming in;
-    char made_up[ST_UUID_LEN];
-    const char *error = NULL;
-    enum verdict verdict = read_envelope(c, d->text, d->len, &in);
-    if (verdict == SKIP)
-        return 0;
-    struct attempt t = {.in = &in,
-                        .c = c,
-                        .part = d->part,
-                        .batch = st_i64(&c->w.arena, d->id.batch),
-                        .n = st_i64(&c->w.arena, d->id.n)};
-    st_log_context(in.correlation_id, NULL);
-    int r = 0;
-    if (verdict == HANDLE)
-        r = attempt_run(c, &t, &error);
-    if (t.fenced) {
-        detach(c, d->part);
-        return 0;
-    }
-    if (!in.envelope)
-        in.envelope = raw_envelope(&c->w.arena, d->text, d->len);
-    if (!st_is_uuid(in.event.id))
-        in.event.id = st_uuid(made_up);
-    if (r < 0 || verdict == REJECT)
-        r = park(c, &t, verdict == REJECT, verdict == REJECT ? in.why : error);
-    return r;
+    if (!in->envelope)
+        in->envelope = raw_envelope(&c->page, in->from->text, in->from->len);
+    if (!st_is_uuid(in->event.id))
+        in->event.id = st_new_id(&c->page);
+    return park(c, part, in, true, in->why);
 }
 
 /* --- parked events --- */
 
-static int parked_failed(struct consumer *c, const struct attempt *t, int attempts, bool dead, const char *error)
+static int parked_failed(struct consumer *c, const struct batch *b, int attempts, bool dead, const char *error)
 {
     struct st_rows *rows;
     int64_t delay = dead ? 0 : st_backoff_ms(attempts);
     int r = st_pg_query(c->w.pg, &c->w.arena, "select parked_fail($1, $2, $3, $4, $5, $6)",
-                        ST_PARAMS(c->streams[t->part], c->fences[t->part], t->position, dead ? "dead" : "waiting",
+                        ST_PARAMS(c->streams[b->part], c->fences[b->part], b->position, dead ? "dead" : "waiting",
                                   st_i64(&c->w.arena, delay), error),
                         &rows);
-    r = parked(c, t->part, r, rows);
-    if (r == 0 && c->parts[t->part].attached)
-        log_failure(t->in, dead, attempts, error);
+    r = parked(c, b->part, r, rows);
+    if (r == 0 && c->parts[b->part].attached) {
+        st_log_context(b->list[0]->correlation_id, NULL);
+        log_failure(b->list[0], dead, attempts, error);
+        st_log_context(NULL, NULL);
+    }
     return r;
 }
 
-/* Columns: position, stream, attempts, envelope, event id. */
+/* Columns: position, stream, attempts, envelope. */
 static int retry_one(struct consumer *c, const struct st_rows *rows, int i)
 {
-    struct incoming in;
-    const char *text = st_cell(rows, i, 3), *error = NULL;
-    struct attempt t = {.in = &in, .c = c, .position = st_cell(rows, i, 0)};
-    while (t.part < c->n_parts && !st_streq(c->streams[t.part], st_cell(rows, i, 1)))
-        t.part++;
-    if (t.part == c->n_parts || !c->parts[t.part].attached)
+    struct incoming in, *one = &in;
+    const char *text = st_cell(rows, i, 3);
+    struct batch b = {.c = c, .list = &one, .n = 1, .position = st_cell(rows, i, 0), .last = true};
+    while (b.part < c->n_parts && !st_streq(c->streams[b.part], st_cell(rows, i, 1)))
+        b.part++;
+    if (b.part == c->n_parts || !c->parts[b.part].attached)
         return 0;
-    int r = 0, attempts = (int)st_cell_int(rows, i, 2) + 1;
-    enum verdict verdict = read_envelope(c, text, strlen(text), &in);
-    st_log_context(in.correlation_id, NULL);
-    if (verdict == HANDLE)
-        r = attempt_run(c, &t, &error);
-    if (t.fenced) {
-        detach(c, t.part);
+    int attempts = (int)st_cell_int(rows, i, 2) + 1;
+    read_envelope(c, text, strlen(text), &in);
+    if (in.verdict != HANDLE)
+        return parked_failed(c, &b, attempts, true, in.verdict == SKIP ? "nothing here handles this type" : in.why);
+    int r = batch_run(&b);
+    if (b.fenced) {
+        detach(c, b.part);
         return 0;
     }
-    if (verdict != HANDLE)
-        return parked_failed(c, &t, attempts, true, verdict == SKIP ? "nothing here handles this type" : in.why);
-    return r < 0 ? parked_failed(c, &t, attempts, attempts >= ATTEMPTS, error) : 0;
+    return r < 0 ? parked_failed(c, &b, attempts, attempts >= ATTEMPTS, b.error) : 0;
 }
 
 static const char *attached_streams(struct consumer *c)
@@ -335,8 +402,8 @@ static int retry_due(struct consumer *c, bool *ret_busy)
     for (int i = 0; r == 0 && i < st_rows_count(rows) && !atomic_load(&c->run->stopping); i++) {
         *ret_busy = true;
         r = retry_one(c, rows, i);
-        st_log_context(NULL, NULL);
         st_arena_reset(&c->w.arena);
+        st_arena_reset(&c->page);
     }
     if (r == 0)
         r = st_pg_query(c->w.pg, &c->turn,
@@ -396,39 +463,78 @@ static int renew(struct consumer *c)
     return 0;
 }
 
-/* --- a turn --- */
+/* --- what was delivered --- */
 
-/* Acknowledges deliveries [from, to), all of one part. */
-static int acknowledge(struct consumer *c, const struct st_bus_delivery *list, size_t from, size_t to)
+/*
+ * Handles events of one part in one transaction; when that fails, either half by itself, until the one that fails is
+ * alone. last: nothing of this delivery comes behind.
+ */
+static int handle_batch(struct consumer *c, size_t part, struct incoming *const *list, size_t n, bool last)
 {
-    struct st_bus_id *ids = st_new_n(&c->turn, struct st_bus_id, to - from);
-    for (size_t i = from; i < to; i++)
-        ids[i - from] = list[i].id;
-    if (from == to)
+    struct batch b = {.c = c, .part = part, .list = list, .n = n, .last = last};
+    if (!c->parts[part].attached || atomic_load(&c->run->stopping))
         return 0;
-    const struct st_bus_part *part = &c->parts[list[from].part];
-    return bus_said(c, c->bus->ops->ack(c->bus, &c->turn, c->group, part, ids, to - from));
+    int r = batch_run(&b);
+    if (r < 0 && !b.fenced && n == 1)
+        r = park(c, part, list[0], false, b.error);
+    st_arena_reset(&c->w.arena);
+    if (b.fenced) {
+        detach(c, part);
+        return 0;
+    }
+    if (r < 0 && n > 1) {
+        r = handle_batch(c, part, list, n / 2, false);
+        if (r == 0)
+            r = handle_batch(c, part, list + n / 2, n - n / 2, last);
+    }
+    if (r == 0 && st_mono() >= c->next_lease)
+        r = renew(c);
+    return r;
 }
 
-/* Handles deliveries [start, end), all of one part; what was handled is acknowledged even if a later one fails. */
-static int handle_part(struct consumer *c, const struct st_bus_delivery *list, size_t start, size_t end)
+/* Nothing may be acknowledged that a crash could still forget. */
+static int make_durable(struct consumer *c)
 {
-    size_t part = list[start].part, i = start;
+    struct st_rows *rows;
+    if (!c->undurable)
+        return 0;
+    int r =
+        st_pg_query(c->w.pg, &c->turn, "select pg_logical_emit_message(true, 'storytelling', '')", ST_PARAMS(), &rows);
+    if (r == 0)
+        c->undurable = false;
+    return r;
+}
+
+/* Handles what one part has delivered, and acknowledges it when all of that is done. */
+static int handle_part(struct consumer *c, const struct st_bus_delivery *list, size_t n)
+{
+    size_t part = list->part, n_events = 0;
+    struct incoming *all = st_new_n(&c->page, struct incoming, n), **events = st_new_n(&c->page, struct incoming *, n);
     int r = 0;
-    while (r == 0 && i < end && c->parts[part].attached && !atomic_load(&c->run->stopping)) {
-        r = handle(c, &list[i]);
-        st_log_context(NULL, NULL);
-        st_arena_reset(&c->w.arena);
-        if (r < 0 || !c->parts[part].attached)
-            break;
-        i++;
-        if (st_mono() >= c->next_lease)
-            r = renew(c);
+    for (size_t i = 0; i < n; i++) {
+        read_envelope(c, list[i].text, list[i].len, &all[i]);
+        all[i].from = &list[i];
+        if (all[i].verdict != SKIP)
+            events[n_events++] = &all[i];
     }
-    int e = acknowledge(c, list, start, i);
-    if (i < end || e < 0)
+    for (size_t i = 0, size; r == 0 && i < n_events; i += size) {
+        for (size = 0; size < (size_t)c->batch && i + size < n_events && events[i + size]->verdict == HANDLE; size++)
+            continue;
+        if (size > 0)
+            r = handle_batch(c, part, events + i, size, i + size == n_events);
+        else if (size++, c->parts[part].attached && !atomic_load(&c->run->stopping))
+            r = bury(c, part, events[i]);
+    }
+    bool all_done = r == 0 && c->parts[part].attached && !atomic_load(&c->run->stopping);
+    if (all_done)
+        r = make_durable(c);
+    if (all_done && r == 0)
+        r = bus_said(c, c->bus->ops->ack(c->bus, &c->turn, c->group, &c->parts[part], list[n - 1].id, n));
+    if (!all_done || r < 0)
         detach(c, part);
-    return r < 0 ? r : e;
+    st_arena_reset(&c->w.arena);
+    st_arena_reset(&c->page);
+    return r;
 }
 
 static int handle_all(struct consumer *c, const struct st_bus_delivery *list, size_t n)
@@ -438,11 +544,33 @@ static int handle_all(struct consumer *c, const struct st_bus_delivery *list, si
         for (end = start; end < n && list[end].part == list[start].part; end++)
             continue;
         if (r == 0)
-            r = handle_part(c, list, start, end);
+            r = handle_part(c, list + start, end - start);
         else
             detach(c, list[start].part); /* not handled: it must be delivered again */
     }
     return r;
+}
+
+/* --- a turn --- */
+
+/* More at once while there is a backlog, as long as it fits. */
+static void adapt(struct consumer *c, const struct st_bus_delivery *list, size_t n)
+{
+    size_t bytes = 0, run = 0, longest = 0;
+    for (size_t i = 0; i < n; i++) {
+        bytes += list[i].len;
+        run = i && list[i].part == list[i - 1].part ? run + 1 : 1;
+        longest = run > longest ? run : longest;
+    }
+    bool behind = longest >= (size_t)c->deliveries;
+    st_pace(&c->pace, "consumer", (int64_t)n, behind);
+    if (!behind) {
+        c->deliveries = DELIVERIES;
+        return;
+    }
+    c->deliveries = c->deliveries * 2 < DELIVERIES_MAX ? c->deliveries * 2 : DELIVERIES_MAX;
+    while (c->deliveries > DELIVERIES && bytes / n * (size_t)c->deliveries * c->n_parts > POLL_BYTES)
+        c->deliveries /= 2;
 }
 
 static int turn(struct consumer *c, bool *ret_busy)
@@ -455,17 +583,14 @@ static int turn(struct consumer *c, bool *ret_busy)
             r = attach(c, i);
     if (r < 0)
         return r;
-    r = bus_said(c,
-                 c->bus->ops->poll(c->bus, &c->turn, c->group, c->holder, c->parts, c->n_parts, DELIVERIES, &list, &n));
-    if (r < 0) { /* what the bus has delivered, if anything, did not arrive; or it has lost our group */
-        for (size_t i = 0; i < c->n_parts; i++)
-            detach(c, i);
-        *ret_busy = true;
-        return r == ST_E_NOT_FOUND ? 0 : r;
-    }
+    r = bus_said(
+        c, c->bus->ops->poll(c->bus, &c->turn, c->group, c->holder, c->parts, c->n_parts, c->deliveries, &list, &n));
+    if (r < 0)
+        return r;
     drop_lost(c);
     *ret_busy = n > 0;
     r = handle_all(c, list, n);
+    adapt(c, list, n);
     /* A ring without news may be the operator's, who has made a parked event due. */
     if (r == 0 && (n == 0 || st_mono() >= c->next_retry))
         r = retry_due(c, ret_busy);
@@ -546,12 +671,15 @@ void *st_consume_main(void *ctx)
     find_parts(&c);
     if (c.n_parts) {
         st_worker_init(&c.w, c.run, "events");
-        c.bus = st_bus_redis_new(c.w.redis);
+        c.bus = st_bus_open();
         st_uuid(c.holder);
+        c.batch = (int)st_option_int("event_batch");
+        c.deliveries = DELIVERIES;
         consume(&c);
         (void)c.bus->ops->release(c.bus, &c.turn, c.group, c.holder, c.parts, c.n_parts); /* else they expire */
         c.bus = st_bus_free(c.bus);
         st_worker_release(&c.w);
+        st_arena_release(&c.page);
         st_arena_release(&c.turn);
     }
     st_arena_release(&c.parts_arena);

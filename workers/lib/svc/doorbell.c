@@ -1,9 +1,11 @@
-/* The doorbell: one subscription to the bus wakes whoever waits in this process. A lost ring costs one slow poll. */
+/*
+ * The doorbell: one thread listens to the bus for all that this process waits for. A lost ring costs one slow poll.
+ * Whether the bus can be heard is also how a process that neither relays nor consumes knows whether it is there.
+ */
+#include "svc/bus.h"
 #include "svc/run.h"
 
 enum { POLL_MS = 250, RECONNECT_MS = 300 }; /* a stop waits that long */
-
-static const char prefix[] = "st:bell:";
 
 static void ring_all(struct st_run *run)
 {
@@ -12,9 +14,8 @@ static void ring_all(struct st_run *run)
     st_bell_ring(&run->relay_bell);
 }
 
-static void ring_one(struct st_run *run, const char *channel)
+static void ring_one(struct st_run *run, const char *topic)
 {
-    const char *topic = channel + sizeof(prefix) - 1;
     if (st_starts(topic, "jobs:"))
         st_bell_ring(&run->jobs_bell);
     else if (!st_starts(topic, "relay:"))
@@ -23,37 +24,40 @@ static void ring_one(struct st_run *run, const char *channel)
         st_bell_ring(&run->relay_bell);
 }
 
-static struct st_redis_sub *subscribe(struct st_run *run)
+static size_t topics_of(const struct st_run *run, struct st_arena *a, const char *const **ret)
 {
-    struct st_arena a = {0};
-    const char **channels = st_new_n(&a, const char *, (size_t)run->n_types + 2);
-    int n = 0;
-    channels[n++] = st_printf(&a, "%sjobs:%s", prefix, run->service->name);
-    channels[n++] = st_printf(&a, "%srelay:%s", prefix, run->service->name);
+    const char **topics = st_new_n(a, const char *, (size_t)run->n_types + 2);
+    size_t n = 0;
+    topics[n++] = st_printf(a, "jobs:%s", run->service->name);
+    topics[n++] = st_printf(a, "relay:%s", run->service->name);
     for (int i = 0; i < run->n_types; i++)
         if (st_run_subscription(run, run->types[i].type))
-            channels[n++] = st_printf(&a, "%s%s", prefix, run->types[i].topic);
-    struct st_redis_sub *sub = st_redis_sub_new(st_option("redis"), channels, n);
-    st_arena_release(&a);
-    return sub;
+            topics[n++] = run->types[i].topic;
+    *ret = topics;
+    return n;
 }
 
 void *st_doorbell_main(void *ctx)
 {
     struct st_run *run = ctx;
-    struct st_redis_sub *sub = subscribe(run);
-    bool connected = false;
+    struct st_arena a = {0};
+    const char *const *topics, *topic;
+    size_t n = topics_of(run, &a, &topics);
+    struct st_bus *bus = st_bus_open();
+    bool listens = false;
     while (!atomic_load(&run->stopping)) {
-        const char *channel, *message;
-        int r = st_redis_sub_poll(sub, connected ? POLL_MS : 0, &channel, &message);
-        if (r >= 0 && !connected)
+        int r = bus->ops->listen(bus, topics, n, listens ? POLL_MS : 0, &topic);
+        if (r < 0 || !listens)
+            atomic_store(&run->bus_ok, r >= 0);
+        if (r >= 0 && !listens)
             ring_all(run); /* what rang before we listened */
         else if (r == 1)
-            ring_one(run, channel);
-        connected = r >= 0;
-        if (!connected)
+            ring_one(run, topic);
+        listens = r >= 0;
+        if (!listens)
             st_run_pause(run, RECONNECT_MS);
     }
-    st_redis_sub_free(sub);
+    st_bus_free(bus);
+    st_arena_release(&a);
     return NULL;
 }

@@ -3,6 +3,7 @@
  * no new work, finish or hand back what runs, stop.
  */
 #include "svc/api.h"
+#include "svc/bus.h"
 #include "svc/secret.h"
 #include "svc/options.h"
 #include "svc/rebuild.h"
@@ -83,6 +84,18 @@ static int load_edge_key(struct st_run *run, const char **ret_why)
     return 0;
 }
 
+/* It connects when it is needed. */
+static int check_bus(struct st_run *run, const char **ret_why)
+{
+    struct st_bus *bus = st_bus_open();
+    if (!bus)
+        *ret_why = st_printf(&run->arena, "the option bus is \"%s\"; there are: %s", st_option("bus"),
+                             st_bus_kinds(&run->arena));
+    int r = bus ? 0 : ST_E_INVALID;
+    st_bus_free(bus);
+    return r;
+}
+
 /* For good: root never comes back, and nothing this process executes gains a privilege. */
 static int drop_privileges(struct st_run *run, const char **ret_why)
 {
@@ -105,7 +118,7 @@ static int load(struct st_run *run, const char **ret_why)
         return r;
     if (st_streq(st_option("log_level"), "debug"))
         st_log_setup(run->service->name, ST_LOG_DEBUG);
-    if ((r = load_contract(run, ret_why)) < 0 ||
+    if ((r = check_bus(run, ret_why)) < 0 || (r = load_contract(run, ret_why)) < 0 ||
         (r = st_registry_load(&run->arena, st_printf(&run->arena, "%s/events", st_option("config_dir")), &run->types,
                               &run->n_types, ret_why)) < 0 ||
         (r = st_projections_check(run, ret_why)) < 0 || (r = load_edge_key(run, ret_why)) < 0)

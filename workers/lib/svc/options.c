@@ -10,6 +10,7 @@ static const struct st_option library[] = {
     {"run_dir", NULL},
     {"database", NULL},
     {"redis", NULL},
+    {"bus", "redis"},
     {"edge_key_file", NULL},
     {"object_dir", NULL},
     {"public_url", "https://localhost:8443"},
@@ -20,6 +21,7 @@ static const struct st_option library[] = {
     {"drain_seconds", "30"},
     {"bus_retention_hours", "168"},
     {"trace_endpoint", ""},
+    {"event_batch", "500"},
     {0},
 };
 

@@ -565,7 +565,7 @@ void *st_relay_main(void *ctx)
     struct relay r = {.run = run, .service = run->service->name, .next_trim = st_mono() + TRIM_EVERY_US};
     int wait_ms = POLL_FIRST_MS, pause_ms = ERROR_PAUSE_FIRST_MS;
     st_worker_init(&r.w, run, "relay");
-    r.bus = st_bus_redis_new(r.w.redis);
+    r.bus = st_bus_open();
     while (!atomic_load(&run->stopping)) {
         uint64_t seen = st_bell_rings(&run->relay_bell);
         bool busy = false;

@@ -1,7 +1,7 @@
-/* What parts that try again have in common: how long to wait, and how to note why. */
+/* What loops have in common: how long to wait before another try, how to note why, how fast they are. */
 #include "svc/run.h"
 
-enum { BACKOFF_FIRST_MS = 1000, BACKOFF_LAST_MS = 300000 };
+enum { BACKOFF_FIRST_MS = 1000, BACKOFF_LAST_MS = 300000, PACE_EVERY_US = 5000000 };
 
 int64_t st_backoff_ms(int failures)
 {
@@ -36,4 +36,28 @@ char *st_storable(struct st_arena *a, const char *s, size_t len, size_t max)
             if ((unsigned char)copy[i] >= 0x80 || copy[i] == '\0')
                 copy[i] = '?';
     return copy;
+}
+
+static void tell_pace(const char *who, const char *what, int64_t n, int64_t us)
+{
+    st_log(ST_LOG_INFO, what, ST_S("who", who), ST_I("events", n), ST_I("perSecond", us > 0 ? n * ST_SECOND / us : 0));
+}
+
+void st_pace(struct st_pace *p, const char *who, int64_t done, bool behind)
+{
+    int64_t now = st_mono();
+    if (behind && p->began == 0) {
+        *p = (struct st_pace){.began = now};
+        return; /* what was done until now came as it came */
+    }
+    p->done += done;
+    if (!behind) {
+        if (p->told)
+            tell_pace(who, "Caught up", p->done, now - p->began);
+        *p = (struct st_pace){.began = 0};
+    } else if (now - (p->told ? p->told : p->began) >= PACE_EVERY_US) {
+        tell_pace(who, "Catching up", p->done - p->done_told, now - (p->told ? p->told : p->began));
+        p->told = now;
+        p->done_told = p->done;
+    }
 }

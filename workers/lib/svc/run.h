@@ -127,6 +127,14 @@ char *st_storable(struct st_arena *a, const char *s, size_t len, size_t max);
 /* Names of a service's operations, subscriptions, jobs and schedules, as JSON text. */
 char *st_describe(const struct st_service *service, struct st_arena *a);
 
+/* How fast a loop works off a backlog: an info line every few seconds while it is behind, and one when it has caught
+ * up. All zero at first. */
+struct st_pace {
+    int64_t began, told; /* monotonic; 0 while there is no backlog, or none worth a line */
+    int64_t done, done_told;
+};
+void st_pace(struct st_pace *p, const char *who, int64_t done, bool behind); /* done since the last call */
+
 /* Waits, but not longer than until run->stopping. */
 void st_run_pause(struct st_run *run, int ms);
 
