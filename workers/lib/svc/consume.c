@@ -42,6 +42,7 @@ struct consumer {
     char (*fences)[NUMBER_LEN];
     size_t n_parts;
     int deliveries, batch;          /* of each partition at once; in a transaction, at most */
+    bool busy;                      /* the last poll gave something */
     bool undurable;                 /* something was committed that a crash of the database may still forget */
     int64_t next_lease, next_retry; /* monotonic */
     struct st_pace pace;
@@ -592,7 +593,9 @@ static int turn(struct consumer *c, bool *ret_busy)
     r = handle_all(c, list, n);
     adapt(c, list, n);
     /* A ring without news may be the operator's, who has made a parked event due. */
-    if (r == 0 && (n == 0 || st_mono() >= c->next_retry))
+    bool rung = n == 0 && !c->busy;
+    c->busy = n > 0;
+    if (r == 0 && (rung || st_mono() >= c->next_retry))
         r = retry_due(c, ret_busy);
     return r;
 }

@@ -2,9 +2,11 @@
  * The relay: from the log of this service's database onto the bus, nothing lost, each aggregate in order.
  *
  * One relay of a database is active: it holds an advisory lock on the connection it works with. Each turn takes a
- * snapshot s2 and reads what s2 sees and the last batch's snapshot s1 did not, in order of seq. (batch_no, s1, s2) is
- * committed before anything is sent: it is the cursor, and from it the same entries with the same ids can be made
- * again at any time.
+ * snapshot s2 and reads what s2 sees and the last batch's snapshot s1 did not, in order of seq (relay_cut). (batch_no,
+ * s1, s2) is committed before anything is sent: it is the cursor, and from it the same entries with the same ids can be
+ * made again at any time. That commit does not wait for the disk: what a crash of the database forgets is cut again,
+ * and sent again under later ids, and those who have had it know it by its events' ids. (What is read is on the disk:
+ * who writes events waits for it.)
  *
  * The bus adds a page of entries only when the partitions end where we believe they end (st_bus_ops.publish). So
  * whatever happened (we died, the bus lost data, another relay was at work), nothing is added in the wrong place; the
@@ -74,7 +76,9 @@ static const char *num(struct relay *r, int64_t n)
 #define EVENT_COLUMNS                                                                                                  \
     "e.seq, e.event_id, e.event_type, e.aggregate_id, e.aggregate_type, to_char(e.recorded_at at time zone 'UTC', "    \
     "'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), e.version, e.metadata, e.payload"
-enum { SEQ, EVENT_ID, TYPE, AGGREGATE_ID, AGGREGATE_TYPE, RECORDED_AT, VERSION, METADATA, PAYLOAD };
+enum { SEQ, EVENT_ID, TYPE, AGGREGATE_ID, AGGREGATE_TYPE, RECORDED_AT, VERSION, METADATA, PAYLOAD, EVENT_END };
+/* What relay_cut gives behind them. */
+enum { BATCH_NO = EVENT_END, S1, S2, AFTER_SEQ, SESSION, UNSENT };
 
 /*
  * $1 s1, $2 s2, $3 after seq, $4 up to seq. What s1 did not see are the transactions that began after it and those that
@@ -219,7 +223,6 @@ static int first_page(struct relay *r, const struct batch *b, struct st_rows **r
 
 /* --- the record of what was sent --- */
 
-/* Not worth a wait for the disk: what a crash forgets is found on the bus. */
 static int mark_sent(struct relay *r, int64_t batch_no)
 {
     struct st_arena *a = &r->w.arena;
@@ -230,7 +233,6 @@ static int mark_sent(struct relay *r, int64_t batch_no)
         ns = st_printf(a, "%s%lld%s", ns, (long long)r->tails[p].n, end);
     }
     st_pg_begin(r->w.pg);
-    st_pg_exec(r->w.pg, "set local synchronous_commit = off", ST_PARAMS());
     st_pg_exec(r->w.pg, "update relay_batches set sent_at = now() where batch_no = $1", ST_PARAMS(num(r, batch_no)));
     st_pg_exec(r->w.pg,
                "insert into relay_partitions (partition, sent_batch, sent_n) "
@@ -387,12 +389,13 @@ static int lead(struct relay *r)
     int e = query(r, &r->w.arena, &rows,
                   "select pg_try_advisory_lock(820149617), pg_backend_pid(), "
                   "set_config('plan_cache_mode', 'force_custom_plan', false), " /* snapshots choose the plan */
+                  "set_config('synchronous_commit', 'off', false), "
                   "(select system_identifier from relay_batches order by batch_no desc limit 1) <> "
                   "(select system_identifier::text from pg_control_system())");
     if (e < 0 || !st_streq(st_cell(rows, 0, 0), "t"))
         return e;
     int64_t session = st_cell_int(rows, 0, 1);
-    if (st_streq(st_cell(rows, 0, 3), "t")) {
+    if (st_streq(st_cell(rows, 0, 4), "t")) {
         st_log(ST_LOG_WARNING, "The database was restored elsewhere; all its events are published again");
         if ((e = start_over(r)) < 0)
             return e;
@@ -414,29 +417,6 @@ static void resign(struct relay *r)
 }
 
 /* --- a turn --- */
-
-/* Records what has been committed since the last batch, and sends it. */
-static int new_batch(struct relay *r, const struct batch *last, const char *snapshot, bool *ret_busy)
-{
-    struct st_rows *first, *rows;
-    int64_t no = st_now() / 1000;
-    if (no <= last->no)
-        no = last->no + 1;
-    if (no <= max_tail(r))
-        no = max_tail(r) + 1;
-    struct batch b = {no, last->s2, snapshot, last->after_seq, "9223372036854775807"};
-    int e = first_page(r, &b, &first);
-    if (e < 0 || st_rows_count(first) == 0)
-        return e;
-    *ret_busy = true;
-    e = query(r, &r->w.arena, &rows,
-              "insert into relay_batches (batch_no, system_identifier, s1, s2, after_seq) "
-              "select $1, system_identifier::text, $2::pg_snapshot, $3::pg_snapshot, $4 from pg_control_system()",
-              num(r, b.no), b.s1, b.s2, b.after_seq);
-    if (e == 0)
-        e = publish_batch(r, &b, first, ST_N_RELAYED);
-    return e < 0 ? e : mark_sent(r, b.no);
-}
 
 static int trim_partition(struct relay *r, int p)
 {
@@ -511,25 +491,29 @@ static int turn(struct relay *r, bool *ret_busy)
         return e;
     if (!r->tails_known && (e = verify(r)) < 0)
         return e;
-    /* The snapshot is taken in a statement of its own, before the one that reads the events. */
-    e = query(r, &r->w.arena, &rows,
-              "select coalesce(b.batch_no, 0), '1:1:', coalesce(b.s2, '1:1:'), coalesce(b.after_seq, 0), '0', "
-              "pg_current_snapshot(), pg_backend_pid(), exists (select from relay_batches where sent_at is null) "
-              "from (select) as one left join (select * from relay_batches order by batch_no desc limit 1) b on true");
+    int64_t least = st_now() / 1000; /* batches are numbered by the clock */
+    if (least <= max_tail(r))
+        least = max_tail(r) + 1;
+    e = query(r, &r->page, &rows, "select * from relay_cut($1, $2)", num(r, least), num(r, ST_BUS_PAGE));
     if (e < 0)
         return e;
-    if (st_cell_int(rows, 0, 6) != r->session) { /* a new connection: the lock went with the old one */
+    if (st_cell_int(rows, 0, SESSION) != r->session) { /* a new connection: the lock went with the old one */
         resign(r);
         *ret_busy = true;
         return 0;
     }
-    if (st_streq(st_cell(rows, 0, 7), "t")) {
+    if (st_streq(st_cell(rows, 0, UNSENT), "t")) {
         *ret_busy = true;
         return send_unsent(r);
     }
-    struct batch last = batch_of(&r->w.arena, rows, 0);
-    e = new_batch(r, &last, st_strdup(&r->w.arena, st_cell(rows, 0, 5)), ret_busy);
-    return e == 0 && !*ret_busy ? keep_house(r) : e;
+    if (!st_cell(rows, 0, SEQ))
+        return keep_house(r);
+    *ret_busy = true;
+    const struct batch b = {st_cell_int(rows, 0, BATCH_NO), st_strdup(&r->w.arena, st_cell(rows, 0, S1)),
+                            st_strdup(&r->w.arena, st_cell(rows, 0, S2)),
+                            st_strdup(&r->w.arena, st_cell(rows, 0, AFTER_SEQ)), "9223372036854775807"};
+    e = publish_batch(r, &b, rows, ST_N_RELAYED);
+    return e < 0 ? e : mark_sent(r, b.no);
 }
 
 /* Logs when trouble begins, changes and ends. */
