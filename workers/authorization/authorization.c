@@ -10,7 +10,6 @@ static const struct st_operation operations[] = {
 
 static const struct st_subscription subscriptions[] = {
     {"UserRegistered", authorization_on_user_registered},
-    {"UserDeleted", authorization_on_user_deleted},
     {0},
 };
 
@@ -29,12 +28,22 @@ static const struct st_schedule schedules[] = {
     {0},
 };
 
+static const struct st_erasure erasures[] = {
+    {"user_roles", ST_ERASED,
+     "with granted as (update user_roles set granted_by = null where granted_by = $1 and user_id <> $1) "
+     "delete from user_roles where user_id = $1"},
+    {"role_overrides", ST_ERASED, "delete from role_overrides where user_id = $1"},
+    {"audit_logs", ST_KEPT, .reason = "who was allowed what stays accountable; the id says nothing about the person"},
+    {0},
+};
+
 static const struct st_service service = {
     .name = "authorization",
     .operations = operations,
     .subscriptions = subscriptions,
     .jobs = jobs,
     .schedules = schedules,
+    .erasures = erasures,
     .start = authorization_start,
 };
 

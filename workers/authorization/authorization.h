@@ -9,7 +9,6 @@ int authorization_list_roles(struct st_call *call);
 int authorization_assign_role(struct st_call *call);
 int authorization_unassign_role(struct st_call *call);
 int authorization_on_user_registered(struct st_call *call);
-int authorization_on_user_deleted(struct st_call *call);
 
 /* authorization_edge.c: jobs and a schedule that write st:edge:roles and st:edge:users in Redis and tell the edge. */
 int authorization_publish_roles(struct st_call *call);

@@ -83,7 +83,8 @@ static int grant(struct st_call *call, const char *user_id, const char *role, bo
     const char *by = *call->user_id ? call->user_id : NULL;
     struct st_rows *rows;
     int r = st_rows(call, &rows,
-                    "insert into user_roles (user_id, role, granted_by) values ($1, $2, $3) on conflict do nothing",
+                    "insert into user_roles (user_id, role, granted_by) select $1, $2, $3 "
+                    "where not exists (select from erased_users where user_id = $1) on conflict do nothing",
                     user_id, role, by);
     if (r < 0)
         return r;
@@ -146,13 +147,4 @@ int authorization_on_user_registered(struct st_call *call)
 {
     bool is_new;
     return grant(call, st_str(call->body, "userId"), st_str(call->body, "role"), &is_new);
-}
-
-/* The audit log keeps the id, which says nothing about the person any more. */
-int authorization_on_user_deleted(struct st_call *call)
-{
-    const char *user_id = st_str(call->body, "userId");
-    st_exec(call, "delete from user_roles where user_id = $1", user_id);
-    st_exec(call, "delete from role_overrides where user_id = $1", user_id);
-    return 0;
 }

@@ -16,7 +16,6 @@ int collaboration_accept(struct st_call *call);
 
 /* collaboration_events.c */
 int collaboration_on_person(struct st_call *call); /* UserRegistered, UserProfileUpdated */
-int collaboration_on_user_deleted(struct st_call *call);
 int collaboration_on_subscription_changed(struct st_call *call);
 int collaboration_on_story(struct st_call *call); /* StoryCreated, StoryUpdated */
 int collaboration_on_story_deleted(struct st_call *call);

@@ -4,7 +4,8 @@
 int collaboration_on_person(struct st_call *call)
 {
     st_exec(call,
-            "insert into people (user_id, display_name, locale) values ($1, coalesce($2, ''), coalesce($3, 'en')) "
+            "insert into people (user_id, display_name, locale) select $1, coalesce($2, ''), coalesce($3, 'en') "
+            "where not exists (select from erased_users where user_id = $1) "
             "on conflict (user_id) do update set display_name = coalesce($2, people.display_name), "
             "locale = coalesce($3, people.locale)",
             st_str(call->body, "userId"), st_str(call->body, "displayName"), st_str(call->body, "locale"));
@@ -15,7 +16,8 @@ int collaboration_on_subscription_changed(struct st_call *call)
 {
     const json_t *limit = json_object_get(json_object_get(call->body, "limits"), "invitations");
     st_exec(call,
-            "insert into people (user_id, display_name, locale, invitation_limit) values ($1, '', 'en', $2) "
+            "insert into people (user_id, display_name, locale, invitation_limit) select $1, '', 'en', $2 "
+            "where not exists (select from erased_users where user_id = $1) "
             "on conflict (user_id) do update set invitation_limit = $2",
             st_str(call->body, "userId"),
             json_is_integer(limit) ? st_i64(call->arena, json_integer_value(limit)) : NULL);
@@ -24,7 +26,9 @@ int collaboration_on_subscription_changed(struct st_call *call)
 
 int collaboration_on_story(struct st_call *call)
 {
-    st_exec(call, "insert into stories values ($1, $2, $3) on conflict (story_id) do update set title = $3",
+    st_exec(call,
+            "insert into stories select $1, $2, $3 where not exists (select from erased_users where user_id = $2) "
+            "on conflict (story_id) do update set title = $3",
             st_str(call->body, "storyId"), st_str(call->body, "authorId"), st_str(call->body, "title"));
     st_exec(call, "update collaborations set story_title = $2 where story_id = $1", st_str(call->body, "storyId"),
             st_str(call->body, "title"));
@@ -40,18 +44,5 @@ int collaboration_on_story_deleted(struct st_call *call)
             "update invitations i set status = 'cancelled' from collaborations c where c.story_id = $1 "
             "and i.collaboration_id = c.collaboration_id and i.status = 'sent'",
             story_id);
-    return 0;
-}
-
-int collaboration_on_user_deleted(struct st_call *call)
-{
-    const char *user_id = st_str(call->body, "userId");
-    st_exec(call, "update collaborations set status = 'cancelled' where host_id = $1 and status = 'active'", user_id);
-    st_exec(call,
-            "update invitations set status = case status when 'sent' then 'cancelled' else status end, email = '' "
-            "where host_id = $1",
-            user_id);
-    st_exec(call, "delete from participants where user_id = $1", user_id);
-    st_exec(call, "delete from people where user_id = $1", user_id);
     return 0;
 }

@@ -6,6 +6,7 @@ static const struct st_option options[] = {
     {"master_key_file", NULL},
     {"token_issuer", "https://storytelling.local"},
     {"token_audience", "storytelling"},
+    {"erasure_deadline_hours", "72"},
     {0},
 };
 
@@ -30,6 +31,7 @@ static const struct st_subscription subscriptions[] = {
     {"RoleAssigned", identity_on_role_assigned},
     {"RoleUnassigned", identity_on_role_unassigned},
     {"SubscriptionChanged", identity_on_subscription_changed},
+    {"UserDataErased", identity_on_data_erased},
     {0},
 };
 
@@ -47,6 +49,19 @@ static const struct st_job_kind jobs[] = {
 static const struct st_schedule schedules[] = {
     {"sweep", 3600, identity_sweep},
     {"publish_keys", 30, identity_publish_keys},
+    {"watch_erasures", 60, identity_watch_erasures},
+    {0},
+};
+
+/* What must hold at once is done with the request: identity_delete_me. */
+static const struct st_erasure erasures[] = {
+    {"users", ST_ANONYMISED},
+    {"user_keys", ST_ERASED},
+    {"email_tokens", ST_ERASED, "delete from email_tokens where user_id = $1"},
+    {"sessions", ST_ANONYMISED, "update sessions set address = '' where user_id = $1"},
+    {"api_keys", ST_ANONYMISED, "update api_keys set name = '', prefix = '' where user_id = $1"},
+    {"erasures", ST_KEPT, .reason = "they prove the erasure"},
+    {"erasure_answers", ST_KEPT, .reason = "they prove the erasure"},
     {0},
 };
 
@@ -58,6 +73,7 @@ static const struct st_service service = {
     .jobs = jobs,
     .schedules = schedules,
     .start = identity_start,
+    .erasures = erasures,
     .user_key = identity_user_key,
 };
 

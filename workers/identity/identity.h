@@ -39,6 +39,11 @@ int identity_load_masters(struct st_call *call); /* reads the master keys */
 st_user_key identity_user_key;
 int identity_rewrap_keys(struct st_call *call); /* job: after a rotation of the master key */
 
+/* identity_erasure.c */
+void identity_open_erasure(struct st_call *call, const char *user_id);
+int identity_on_data_erased(struct st_call *call);
+int identity_watch_erasures(struct st_call *call); /* schedule: an alarm for those that are overdue */
+
 /* identity_events.c */
 int identity_on_role_assigned(struct st_call *call);
 int identity_on_role_unassigned(struct st_call *call);

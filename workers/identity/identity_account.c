@@ -170,7 +170,10 @@ int identity_update_me(struct st_call *call)
     return reply_user(call, 200, call->user_id);
 }
 
-/* The row stays as a tombstone without personal data, so that nothing that refers to it breaks. */
+/*
+ * The row stays as a tombstone without personal data, so that nothing that refers to it breaks. What can wait is done
+ * when UserDeleted comes back, as in every service.
+ */
 int identity_delete_me(struct st_call *call)
 {
     int r = st_exec_one(
@@ -185,8 +188,8 @@ int identity_delete_me(struct st_call *call)
     if ((r = identity_end_sessions(call, call->user_id, NULL, "deleted")) < 0 ||
         (r = identity_revoke_api_keys(call, call->user_id, NULL, &n)) < 0)
         return r;
-    st_exec(call, "update sessions set address = '' where user_id = $1", call->user_id);
     st_exec(call, "delete from user_keys where user_id = $1", call->user_id);
+    identity_open_erasure(call, call->user_id);
     st_emit(call, "UserDeleted", call->user_id, json_pack("{s:s}", "userId", call->user_id));
     return st_reply(call, 204, NULL);
 }

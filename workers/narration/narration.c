@@ -14,10 +14,15 @@ static const struct st_operation operations[] = {
 };
 
 static const struct st_subscription subscriptions[] = {
-    {"StoryCreated", narration_on_story_created},           {"StoryUpdated", narration_on_story_updated},
-    {"CharactersExtracted", narration_on_characters},       {"StoryAnalyzed", narration_on_story_analyzed},
-    {"StoryPublished", narration_on_story_published},       {"StoryDeleted", narration_on_story_deleted},
-    {"ParticipantJoined", narration_on_participant_joined}, {0},
+    {"StoryCreated", narration_on_story_created},
+    {"StoryUpdated", narration_on_story_updated},
+    {"CharactersExtracted", narration_on_characters},
+    {"StoryAnalyzed", narration_on_story_analyzed},
+    {"StoryPublished", narration_on_story_published},
+    {"StoryDeleted", narration_on_story_deleted},
+    {"ParticipantJoined", narration_on_participant_joined},
+    {"UserDeleted", narration_on_user_deleted},
+    {0},
 };
 
 static const struct st_job_kind jobs[] = {
@@ -37,12 +42,19 @@ static const struct st_schedule schedules[] = {
     {0},
 };
 
+static const struct st_erasure erasures[] = {
+    {"stories", ST_ERASED}, /* by the handler, with the files that were made of them */
+    {"story_readers", ST_ERASED, "delete from story_readers where user_id = $1"},
+    {0},
+};
+
 static const struct st_service service = {
     .name = "narration",
     .options = options,
     .operations = operations,
     .subscriptions = subscriptions,
     .jobs = jobs,
+    .erasures = erasures,
     .schedules = schedules,
     .start = narration_start,
 };

@@ -30,7 +30,10 @@ static void stop_speaking(struct st_call *call, const char *story_id)
 
 int narration_on_story_created(struct st_call *call)
 {
-    st_exec(call, "insert into stories (story_id, author_id, title) values ($1, $2, $3) on conflict do nothing",
+    st_exec(call,
+            "insert into stories (story_id, author_id, title) select $1, $2, $3 "
+            "where not exists (select from deleted_stories where story_id = $1) "
+            "and not exists (select from erased_users where user_id = $2) on conflict do nothing",
             st_str(call->body, "storyId"), st_str(call->body, "authorId"), st_str(call->body, "title"));
     return 0;
 }
@@ -81,16 +84,18 @@ int narration_on_participant_joined(struct st_call *call)
 {
     int r = know_story(call);
     if (r == 1)
-        st_exec(call, "insert into story_readers values ($1, $2) on conflict do nothing", st_str(call->body, "storyId"),
-                st_str(call->body, "userId"));
+        st_exec(
+            call,
+            "insert into story_readers select $1, $2 where not exists (select from erased_users where user_id = $2) "
+            "on conflict do nothing",
+            st_str(call->body, "storyId"), st_str(call->body, "userId"));
     return r < 0 ? r : 0;
 }
 
-int narration_on_story_deleted(struct st_call *call)
+static int forget_story(struct st_call *call, const char *story_id)
 {
     json_t *narrations, *one;
     size_t i;
-    const char *story_id = st_str(call->body, "storyId");
     stop_speaking(call, story_id);
     int r = st_list(call, &narrations, "select narration_id from narrations where story_id = $1", story_id);
     if (r < 0)
@@ -100,5 +105,23 @@ int narration_on_story_deleted(struct st_call *call)
                    json_pack("{s:s}", "narrationId", st_str(one, "narration_id")));
     st_exec(call, "delete from stories where story_id = $1", story_id);
     st_exec(call, "insert into deleted_stories values ($1) on conflict do nothing", story_id);
+    return 0;
+}
+
+int narration_on_story_deleted(struct st_call *call)
+{
+    return forget_story(call, st_str(call->body, "storyId"));
+}
+
+int narration_on_user_deleted(struct st_call *call)
+{
+    json_t *stories, *one;
+    size_t i;
+    int r = st_list(call, &stories, "select story_id from stories where author_id = $1", st_str(call->body, "userId"));
+    if (r < 0)
+        return r;
+    json_array_foreach (stories, i, one)
+        if ((r = forget_story(call, st_str(one, "story_id"))) < 0)
+            return r;
     return 0;
 }

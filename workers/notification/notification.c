@@ -30,12 +30,23 @@ static const struct st_job_kind jobs[] = {
     {0},
 };
 
+static const struct st_erasure erasures[] = {
+    {"contacts", ST_ERASED, "delete from contacts where user_id = $1"},
+    {"jobs", ST_ERASED,
+     "delete from jobs where name = 'send_mail' and $1 in (payload->>'userId', payload->>'inviterId')"},
+    {"notification_deliveries", ST_ERASED, "delete from notification_deliveries where user_id = $1 or inviter_id = $1"},
+    {"inbox_messages", ST_ERASED}, /* with the deliveries */
+    {"deleted_users", ST_KEPT, .reason = "so that what comes late brings nothing back"},
+    {0},
+};
+
 static const struct st_service service = {
     .name = "notification",
     .options = options,
     .operations = operations,
     .subscriptions = subscriptions,
     .jobs = jobs,
+    .erasures = erasures,
 };
 
 ST_SERVICE_MAIN(service)

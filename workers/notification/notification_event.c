@@ -14,20 +14,17 @@ static void learn_contact(struct st_call *call)
     const char *email = st_str(call->body, "email"), *name = st_str(call->body, "displayName");
     const char *locale = st_str(call->body, "locale");
     if (st_streq(type, "UserRegistered") || st_streq(type, "EmailVerificationRequested"))
-        st_exec(call,
-                "insert into contacts values ($1, $2, $3, $4) on conflict (user_id) do update set email = $2, "
-                "display_name = $3, locale = $4",
-                user_id, email, name, locale);
+        st_exec(
+            call,
+            "insert into contacts select $1, $2, $3, $4 where not exists (select from erased_users where user_id = $1) "
+            "on conflict (user_id) do update set email = $2, "
+            "display_name = $3, locale = $4",
+            user_id, email, name, locale);
     else if (st_streq(type, "UserProfileUpdated"))
         st_exec(call,
                 "update contacts set email = coalesce($2, email), display_name = coalesce($3, display_name), "
                 "locale = coalesce($4, locale) where user_id = $1",
                 user_id, email, name, locale);
-    else if (st_streq(type, "UserDeleted")) {
-        st_exec(call, "delete from notification_deliveries where user_id = $1", user_id);
-        st_exec(call, "delete from contacts where user_id = $1", user_id);
-        st_exec(call, "insert into deleted_users values ($1) on conflict do nothing", user_id);
-    }
 }
 
 /* The user a message goes to: whom the event is about, else the author of the story, else the host. */
@@ -47,9 +44,9 @@ static int claim(struct st_call *call, const char *id, const char *campaign, con
     struct st_rows *rows;
     int r = st_rows(
         call, &rows,
-        "insert into notification_deliveries (notification_id, event_id, campaign, channel, user_id, recipient) "
-        "values ($1, $2, $3, $4, $5, $6) on conflict (event_id, recipient, channel) do nothing",
-        id, call->event->id, campaign, channel, user_id, recipient);
+        "insert into notification_deliveries (notification_id, event_id, campaign, channel, user_id, recipient, "
+        "inviter_id) values ($1, $2, $3, $4, $5, $6, $7) on conflict (event_id, recipient, channel) do nothing",
+        id, call->event->id, campaign, channel, user_id, recipient, user_id ? NULL : st_str(call->body, "inviterId"));
     if (r < 0 || st_rows_affected(rows) == 0)
         return r;
     st_emit(call, "NotificationRequested", id,
@@ -67,8 +64,9 @@ static int request_mail(struct st_call *call, const char *campaign, const char *
     int r = claim(call, id, campaign, "email", user_id, email);
     if (r == 1)
         st_enqueue(call, "send_mail", id, 0,
-                   json_pack("{s:s, s:s, s:s?, s:s, s:s, s:O}", "notificationId", id, "campaign", campaign, "userId",
-                             user_id, "email", email, "locale", locale, "values", values));
+                   json_pack("{s:s, s:s, s:s?, s:s?, s:s, s:s, s:O}", "notificationId", id, "campaign", campaign,
+                             "userId", user_id, "inviterId", st_str(call->body, "inviterId"), "email", email, "locale",
+                             locale, "values", values));
     return r < 0 ? r : 0;
 }
 
@@ -111,7 +109,7 @@ static json_t *template_values(struct st_call *call, const char *display_name)
 static int without_contact(struct st_call *call, const char *user_id)
 {
     struct st_rows *gone;
-    int r = st_rows(call, &gone, "select from deleted_users where user_id = $1", user_id);
+    int r = st_rows(call, &gone, "select from erased_users where user_id = $1", user_id);
     if (r == 0 && user_id && st_rows_count(gone) == 0)
         return st_fail(call, ST_E_NOT_FOUND, "The recipient is not known here yet.");
     return r;

@@ -31,11 +31,22 @@ static const struct st_job_kind jobs[] = {
     {0},
 };
 
+static const struct st_erasure erasures[] = {
+    {"stories", ST_ERASED}, /* by the handler, which says so to those who made something of them */
+    {"story_collaborators", ST_ERASED,
+     "with gone as (delete from story_collaborators where user_id = $1 returning story_id) "
+     "update stories set collaborator_count = collaborator_count - 1 from gone where stories.story_id = gone.story_id"},
+    {"authors", ST_ERASED, "delete from authors where author_id = $1"},
+    {"blocks", ST_ERASED, "delete from blocks where user_id = $1"},
+    {0},
+};
+
 static const struct st_service service = {
     .name = "story",
     .operations = operations,
     .subscriptions = subscriptions,
     .jobs = jobs,
+    .erasures = erasures,
 };
 
 ST_SERVICE_MAIN(service)

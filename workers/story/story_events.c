@@ -3,7 +3,9 @@
 
 int story_on_user_registered(struct st_call *call)
 {
-    st_exec(call, "insert into authors values ($1, $2) on conflict (author_id) do update set display_name = $2",
+    st_exec(call,
+            "insert into authors select $1, $2 where not exists (select from erased_users where user_id = $1) "
+            "on conflict (author_id) do update set display_name = $2",
             st_str(call->body, "userId"), st_str(call->body, "displayName"));
     return 0;
 }
@@ -30,13 +32,6 @@ int story_on_user_deleted(struct st_call *call)
                 json_pack("{s:s, s:s, s:O}", "storyId", st_str(one, "story_id"), "authorId", user_id, "version",
                           json_object_get(one, "version")));
     }
-    st_exec(call,
-            "with gone as (delete from story_collaborators where user_id = $1 returning story_id) "
-            "update stories set collaborator_count = collaborator_count - 1 from gone where stories.story_id = "
-            "gone.story_id",
-            user_id);
-    st_exec(call, "delete from authors where author_id = $1", user_id);
-    st_exec(call, "delete from blocks where user_id = $1", user_id);
     return 0;
 }
 
@@ -44,6 +39,7 @@ int story_on_participant_joined(struct st_call *call)
 {
     st_exec(call,
             "with joined as (insert into story_collaborators select story_id, $2 from stories where story_id = $1 "
+            "and not exists (select from erased_users where user_id = $2) "
             "on conflict do nothing returning story_id) "
             "update stories set collaborator_count = collaborator_count + 1 from joined where stories.story_id = "
             "joined.story_id",
@@ -55,7 +51,9 @@ int story_on_limit_reached(struct st_call *call)
 {
     if (!st_streq(st_str(call->body, "metric"), "stories"))
         return 0;
-    st_exec(call, "insert into blocks values ($1, $2) on conflict (user_id) do update set until = $2",
+    st_exec(call,
+            "insert into blocks select $1, $2 where not exists (select from erased_users where user_id = $1) "
+            "on conflict (user_id) do update set until = $2",
             st_str(call->body, "userId"), st_str(call->body, "resetsAt"));
     return 0;
 }

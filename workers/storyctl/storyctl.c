@@ -42,6 +42,11 @@ static const struct command {
      "  --check    change nothing: compare row by row, and show rows that differ. Exit code 0 they are the same, else "
      "1\n"
      "  --bin DIR  the daemons (default: where storyctl is)\n"},
+    {"erasures", ctl_erasures, "deleted accounts, and who has erased what of them",
+     "Usage: storyctl erasures list [--open]\n"
+     "       storyctl erasures show USER-ID\n"
+     "An erasure is closed when every service has answered; one that is still open at its deadline is overdue, and an\n"
+     "error in identity's log each hour. show prints the answers: what was done with each table.\n"},
     {"user", ctl_user, "create an account",
      "Usage: storyctl user create --email ADDRESS [--name NAME] [--role ROLE] [--password-file FILE]\n"
      "Creates a confirmed account. Without a password file a password is made and printed once.\n"},

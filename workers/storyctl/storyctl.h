@@ -22,6 +22,7 @@ int ctl_migrate(struct ctl *c);
 int ctl_events(struct ctl *c);
 int ctl_dead(struct ctl *c);
 int ctl_rebuild(struct ctl *c);
+int ctl_erasures(struct ctl *c);
 int ctl_user(struct ctl *c);
 int ctl_token(struct ctl *c);
 int ctl_schema(struct ctl *c);

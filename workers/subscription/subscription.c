@@ -9,7 +9,6 @@ static const struct st_operation operations[] = {
 
 static const struct st_subscription subscriptions[] = {
     {"UserRegistered", subscription_on_user_registered},
-    {"UserDeleted", subscription_on_user_deleted},
     {"StoryCreated", subscription_on_story_created},
     {"CollaborationCreated", subscription_on_collaboration_created},
     {"CollaborationInvited", subscription_on_collaboration_invited},
@@ -18,10 +17,19 @@ static const struct st_subscription subscriptions[] = {
     {0},
 };
 
+static const struct st_erasure erasures[] = {
+    {"usage_tracking", ST_ERASED, "delete from usage_tracking where user_id = $1"},
+    {"limits_reached", ST_ERASED, "delete from limits_reached where user_id = $1"},
+    {"user_subscriptions", ST_ERASED, "delete from user_subscriptions where user_id = $1"},
+    {"payment_history", ST_KEPT, .reason = "the law asks for payments; the id says nothing about the person"},
+    {0},
+};
+
 static const struct st_service service = {
     .name = "subscription",
     .operations = operations,
     .subscriptions = subscriptions,
+    .erasures = erasures,
     .start = subscription_start,
 };
 

@@ -7,7 +7,6 @@
 int subscription_start(struct st_call *call); /* writes config/tiers.yaml to the database */
 int subscription_get(struct st_call *call);
 int subscription_on_user_registered(struct st_call *call);
-int subscription_on_user_deleted(struct st_call *call);
 
 /* subscription_usage.c */
 int subscription_get_usage(struct st_call *call);

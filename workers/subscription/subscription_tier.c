@@ -43,7 +43,8 @@ int subscription_on_user_registered(struct st_call *call)
     json_t *created;
     int r = st_row(call, &created,
                    "with s as (insert into user_subscriptions (subscription_id, user_id, tier, status) "
-                   "values ($1, $2, 'free', 'active') on conflict (user_id) do nothing returning tier, anchor) "
+                   "select $1, $2, 'free', 'active' where not exists (select from erased_users where user_id = $2) "
+                   "on conflict (user_id) do nothing returning tier, anchor) "
                    "select s.tier, s.anchor, t.limits from s join subscription_tiers t using (tier)",
                    id, user_id);
     if (r == ST_E_NOT_FOUND)
@@ -56,15 +57,5 @@ int subscription_on_user_registered(struct st_call *call)
     st_emit(call, "SubscriptionChanged", id,
             json_pack("{s:s, s:n, s:s, s:s, s:O}", "userId", user_id, "fromTier", "toTier", "free", "reason", "created",
                       "limits", json_object_get(created, "limits")));
-    return 0;
-}
-
-/* Payments stay: the law asks for them; the id in them says nothing about the person any more. */
-int subscription_on_user_deleted(struct st_call *call)
-{
-    const char *user_id = st_str(call->body, "userId");
-    st_exec(call, "delete from usage_tracking where user_id = $1", user_id);
-    st_exec(call, "delete from limits_reached where user_id = $1", user_id);
-    st_exec(call, "delete from user_subscriptions where user_id = $1", user_id);
     return 0;
 }

@@ -54,8 +54,10 @@ static int count_usage(struct st_call *call, const char *user_id, const char *me
 {
     if (amount <= 0)
         return 0;
-    st_exec(call, "insert into usage_tracking values ($1, $2, $3, $4, $5) on conflict do nothing", call->event->id,
-            user_id, metric, st_i64(call->arena, amount), call->event->timestamp);
+    st_exec(call,
+            "insert into usage_tracking select $1, $2, $3, $4, $5 "
+            "where not exists (select from erased_users where user_id = $2) on conflict do nothing",
+            call->event->id, user_id, metric, st_i64(call->arena, amount), call->event->timestamp);
     return announce_limit(call, user_id, metric);
 }
 

@@ -9,15 +9,11 @@ static const struct st_operation operations[] = {
 };
 
 static const struct st_subscription subscriptions[] = {
-    {"StoryCreated", video_on_story_created},
-    {"StoryUpdated", video_on_story_updated},
-    {"StoryAnalyzed", video_on_story_analyzed},
-    {"StoryPublished", video_on_story_published},
-    {"StoryDeleted", video_on_story_deleted},
-    {"ParticipantJoined", video_on_participant_joined},
-    {"NarrationGenerated", video_on_narration_generated},
-    {"NarrationFailed", video_on_narration_failed},
-    {0},
+    {"StoryCreated", video_on_story_created},           {"StoryUpdated", video_on_story_updated},
+    {"StoryAnalyzed", video_on_story_analyzed},         {"StoryPublished", video_on_story_published},
+    {"StoryDeleted", video_on_story_deleted},           {"UserDeleted", video_on_user_deleted},
+    {"ParticipantJoined", video_on_participant_joined}, {"NarrationGenerated", video_on_narration_generated},
+    {"NarrationFailed", video_on_narration_failed},     {0},
 };
 
 static const struct st_job_kind jobs[] = {
@@ -31,11 +27,18 @@ static const struct st_job_kind jobs[] = {
     {0},
 };
 
+static const struct st_erasure erasures[] = {
+    {"stories", ST_ERASED}, /* by the handler, with the files that were made of them */
+    {"story_readers", ST_ERASED, "delete from story_readers where user_id = $1"},
+    {0},
+};
+
 static const struct st_service service = {
     .name = "video",
     .operations = operations,
     .subscriptions = subscriptions,
     .jobs = jobs,
+    .erasures = erasures,
 };
 
 ST_SERVICE_MAIN(service)

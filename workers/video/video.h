@@ -14,6 +14,7 @@ int video_on_story_updated(struct st_call *call);
 int video_on_story_analyzed(struct st_call *call);
 int video_on_story_published(struct st_call *call);
 int video_on_story_deleted(struct st_call *call);
+int video_on_user_deleted(struct st_call *call);
 int video_on_participant_joined(struct st_call *call);
 int video_on_narration_generated(struct st_call *call);
 int video_on_narration_failed(struct st_call *call);

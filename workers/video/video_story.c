@@ -30,7 +30,10 @@ static void stop_rendering(struct st_call *call, const char *story_id)
 
 int video_on_story_created(struct st_call *call)
 {
-    st_exec(call, "insert into stories (story_id, author_id, title) values ($1, $2, $3) on conflict do nothing",
+    st_exec(call,
+            "insert into stories (story_id, author_id, title) select $1, $2, $3 "
+            "where not exists (select from deleted_stories where story_id = $1) "
+            "and not exists (select from erased_users where user_id = $2) on conflict do nothing",
             st_str(call->body, "storyId"), st_str(call->body, "authorId"), st_str(call->body, "title"));
     return 0;
 }
@@ -41,7 +44,9 @@ int video_on_story_analyzed(struct st_call *call)
     const json_t *segments = json_object_get(call->body, "segments");
     st_exec(call,
             "insert into stories (story_id, author_id, analysis_id, title, language, segments, text_ref) "
-            "values ($1, $2, $3, $4, $5, $6, $7) on conflict (story_id) do update set analysis_id = $3, title = $4, "
+            "select $1, $2, $3, $4, $5, $6, $7 where not exists (select from deleted_stories where story_id = $1) "
+            "and not exists (select from erased_users where user_id = $2) "
+            "on conflict (story_id) do update set analysis_id = $3, title = $4, "
             "language = $5, segments = $6, text_ref = $7",
             st_str(call->body, "storyId"), st_str(call->body, "authorId"), st_str(call->body, "analysisId"),
             st_str(call->body, "title"), st_str(call->body, "language"),
@@ -68,16 +73,18 @@ int video_on_participant_joined(struct st_call *call)
 {
     int r = know_story(call);
     if (r == 1)
-        st_exec(call, "insert into story_readers values ($1, $2) on conflict do nothing", st_str(call->body, "storyId"),
-                st_str(call->body, "userId"));
+        st_exec(
+            call,
+            "insert into story_readers select $1, $2 where not exists (select from erased_users where user_id = $2) "
+            "on conflict do nothing",
+            st_str(call->body, "storyId"), st_str(call->body, "userId"));
     return r < 0 ? r : 0;
 }
 
-int video_on_story_deleted(struct st_call *call)
+static int forget_story(struct st_call *call, const char *story_id)
 {
     json_t *videos, *one;
     size_t i;
-    const char *story_id = st_str(call->body, "storyId");
     stop_rendering(call, story_id);
     int r = st_list(call, &videos, "select video_id from video_jobs where story_id = $1", story_id);
     if (r < 0)
@@ -87,6 +94,24 @@ int video_on_story_deleted(struct st_call *call)
                    json_pack("{s:s}", "videoId", st_str(one, "video_id")));
     st_exec(call, "delete from stories where story_id = $1", story_id);
     st_exec(call, "insert into deleted_stories values ($1) on conflict do nothing", story_id);
+    return 0;
+}
+
+int video_on_story_deleted(struct st_call *call)
+{
+    return forget_story(call, st_str(call->body, "storyId"));
+}
+
+int video_on_user_deleted(struct st_call *call)
+{
+    json_t *stories, *one;
+    size_t i;
+    int r = st_list(call, &stories, "select story_id from stories where author_id = $1", st_str(call->body, "userId"));
+    if (r < 0)
+        return r;
+    json_array_foreach (stories, i, one)
+        if ((r = forget_story(call, st_str(one, "story_id"))) < 0)
+            return r;
     return 0;
 }
 

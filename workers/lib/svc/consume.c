@@ -64,18 +64,6 @@ struct incoming {
     enum verdict verdict;
 };
 
-const struct st_subscription *st_run_subscription(const struct st_run *run, const char *type)
-{
-    const struct st_subscription *any = NULL;
-    for (const struct st_subscription *s = run->service->subscriptions; s && s->type; s++) {
-        if (st_streq(s->type, type))
-            return s;
-        if (st_streq(s->type, "*"))
-            any = s;
-    }
-    return any;
-}
-
 static void reject(struct incoming *in, const char *why)
 {
     in->why = why;
@@ -603,11 +591,24 @@ static int turn(struct consumer *c, bool *ret_busy)
 /* --- the loop --- */
 
 /* All partitions of the services that publish what we subscribe to. */
+static void add_parts(struct consumer *c, const char *service)
+{
+    for (size_t i = 0; i < c->n_parts; i++)
+        if (st_streq(c->parts[i].service, service))
+            return;
+    for (int p = 0; p < ST_BUS_PARTITIONS; p++) {
+        c->parts[c->n_parts] = (struct st_bus_part){.service = service, .partition = p};
+        c->streams[c->n_parts++] = st_printf(&c->parts_arena, "%s:%d", service, p);
+    }
+}
+
 static void find_parts(struct consumer *c)
 {
     const struct st_run *run = c->run;
     struct st_arena *a = &c->parts_arena;
     size_t max = (size_t)run->n_types * ST_BUS_PARTITIONS;
+    for (const char *const *s = run->services; s && *s; s++)
+        max += ST_BUS_PARTITIONS;
     for (const struct st_subscription *s = run->service->subscriptions; s && s->type; s++)
         if (!st_streq(s->type, "*") && !st_run_event_type(run, s->type))
             st_log(ST_LOG_ERROR, "Subscription to an event type that is not in the registry", ST_S("type", s->type));
@@ -615,14 +616,13 @@ static void find_parts(struct consumer *c)
     c->streams = st_new_n(a, const char *, max);
     c->fences = st_alloc_array(a, max, sizeof(*c->fences));
     for (int t = 0; t < run->n_types; t++) {
-        /* "*": any service publishes it; its own other events make the service known. */
-        bool known = !st_run_subscription(run, run->types[t].type) || st_streq(run->types[t].service, "*");
-        for (size_t i = 0; i < c->n_parts && !known; i++)
-            known = st_streq(c->parts[i].service, run->types[t].service);
-        for (int p = 0; p < ST_BUS_PARTITIONS && !known; p++) {
-            c->parts[c->n_parts] = (struct st_bus_part){.service = run->types[t].service, .partition = p};
-            c->streams[c->n_parts++] = st_printf(a, "%s:%d", run->types[t].service, p);
-        }
+        if (!st_run_subscription(run, run->types[t].type))
+            continue;
+        if (!st_streq(run->types[t].service, "*"))
+            add_parts(c, run->types[t].service);
+        else /* any service publishes it */
+            for (const char *const *s = run->services; s && *s; s++)
+                add_parts(c, *s);
     }
 }
 

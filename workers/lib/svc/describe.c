@@ -10,6 +10,8 @@ char *st_describe(const struct st_service *s, struct st_arena *a)
 {
     NAMES(operations, s->operations, id);
     NAMES(subscriptions, s->subscriptions, type);
+    if (!st_service_subscription(s, "UserDeleted")) /* every service has it: erase.c */
+        json_array_append_new(subscriptions, json_string("UserDeleted"));
     NAMES(jobs, s->jobs, name);
     NAMES(schedules, s->schedules, name);
     NAMES(projections, s->projections, type);

@@ -68,6 +68,27 @@ static int load_contract(struct st_run *run, const char **ret_why)
     return r < 0 ? r : st_api_bind(run, ret_why);
 }
 
+/* Whoever has a contract is a service. */
+static int find_services(struct st_run *run, const char **ret_why)
+{
+    glob_t found;
+    const char *pattern = st_printf(&run->arena, "%s/api/*.v*.yaml", st_option("config_dir")), **list;
+    if (glob(pattern, 0, NULL, &found)) {
+        *ret_why = st_printf(&run->arena, "there is no contract %s", pattern);
+        return ST_E_INVALID;
+    }
+    size_t n = 0;
+    run->services = list = st_new_n(&run->arena, const char *, found.gl_pathc + 1);
+    for (size_t i = 0; i < found.gl_pathc; i++) { /* sorted, so those of one service follow each other */
+        const char *name = strrchr(found.gl_pathv[i], '/') + 1;
+        name = st_strndup(&run->arena, name, strcspn(name, "."));
+        if (n == 0 || !st_streq(list[n - 1], name))
+            list[n++] = name;
+    }
+    globfree(&found);
+    return 0;
+}
+
 static int load_edge_key(struct st_run *run, const char **ret_why)
 {
     FILE *f = fopen(st_option("edge_key_file"), "re");
@@ -119,6 +140,7 @@ static int load(struct st_run *run, const char **ret_why)
     if (st_streq(st_option("log_level"), "debug"))
         st_log_setup(run->service->name, ST_LOG_DEBUG);
     if ((r = check_bus(run, ret_why)) < 0 || (r = load_contract(run, ret_why)) < 0 ||
+        (r = find_services(run, ret_why)) < 0 ||
         (r = st_registry_load(&run->arena, st_printf(&run->arena, "%s/events", st_option("config_dir")), &run->types,
                               &run->n_types, ret_why)) < 0 ||
         (r = st_projections_check(run, ret_why)) < 0 || (r = load_edge_key(run, ret_why)) < 0)

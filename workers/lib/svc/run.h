@@ -31,6 +31,7 @@ struct st_run {
     struct st_arena arena;           /* lives as long as the process */
     struct st_api *api;              /* this service's contract */
     struct st_work_figures *figures; /* of all work; NULL before st_work_start */
+    const char *const *services;     /* that have a contract, NULL-ended; NULL: only those of the registry */
     const struct st_event_type *types;
     int n_types; /* sorted by type, then the newest version first */
     char edge_key[129];
@@ -48,7 +49,9 @@ struct st_run {
 const struct st_event_type *st_run_event_type(const struct st_run *run, const char *type);
 /* The one whose major version an event has; NULL when the registry has no such. */
 const struct st_event_type *st_run_event_version(const struct st_run *run, const char *type, const char *version);
-/* Who handles events of this type here: its own subscription, else the one of "*", else NULL. */
+/* A service's own subscription to a type, else the one to "*", else NULL. */
+const struct st_subscription *st_service_subscription(const struct st_service *service, const char *type);
+/* Who handles events of this type here, or NULL: the library itself for UserDeleted, else the service. */
 const struct st_subscription *st_run_subscription(const struct st_run *run, const char *type);
 /* Loads all of config/events. ST_E_INVALID and *ret_why = "file: reason". */
 ST_MUSTCHECK int st_registry_load(struct st_arena *a, const char *dir, const struct st_event_type **ret, int *ret_n,
@@ -90,6 +93,10 @@ ST_MUSTCHECK int st_call_transact(struct st_call *call, int (*body)(struct st_ca
 /* The sentence st_fail left, else what the database said, else the error's title: for logs, dead letters and
  * jobs.error. */
 const char *st_call_error(struct st_call *call, int err);
+
+/* The handler of UserDeleted in every service; and its erasures alone, for whoever plays a log back. See erase.c. */
+int st_erase_user(struct st_call *call);
+void st_erase_tables(struct st_call *call, const char *user_id);
 
 /* metadata of an event or job that this call writes: correlation, causation, user, trace. Kept by the arena. */
 json_t *st_call_metadata(struct st_call *call);

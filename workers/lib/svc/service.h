@@ -209,6 +209,19 @@ struct st_option {
 };
 
 /*
+ * What happens to a table that holds something of users when an account is deleted. The library runs the statements
+ * for UserDeleted, behind the service's own handler (if any), and tells identity what was done (UserDataErased); no
+ * subscription is needed. Every table with a column that names a user has a row here; a test looks.
+ */
+enum st_erasure_rule { ST_ERASED, ST_ANONYMISED, ST_KEPT };
+struct st_erasure {
+    const char *table;
+    enum st_erasure_rule rule;
+    const char *sql;    /* a literal; $1 is the user's id, and it uses nothing else; NULL: the handler has done it */
+    const char *reason; /* why it is kept */
+};
+
+/*
  * The key that seals the sensitive members of a user's events: that of the user (made when there is none), or, where
  * key_id is not NULL, the one of that id. ST_E_GONE: the user is, and the key with them.
  */
@@ -226,10 +239,14 @@ struct st_service {
     const struct st_job_kind *jobs;
     const struct st_schedule *schedules;
     int (*start)(struct st_call *call); /* runs once in a transaction before anything else, or NULL */
+    const struct st_erasure *erasures;  /* ends with an all-zero entry; NULL: it holds nothing of users */
     st_user_key *user_key;              /* of the service that keeps the users' keys; NULL in all others */
     const struct st_projection *projections;
     const char *const *tables; /* that the projections write, NULL-ended; without foreign keys, triggers, serials */
 };
+
+/* Names of all services of the platform, NULL-ended: those that have a contract in config/api. */
+const char *const *st_services(const struct st_call *call);
 
 /* Value of an option of the service or of the library. */
 const char *st_option(const char *name);
