@@ -1,7 +1,6 @@
 /*
- * UserDeleted, in every service: its own handler, then what its table of erasures says, then UserDataErased with what
- * was done to each table, all in one transaction. The statements know nothing but the user's id, so that they can be
- * run again whenever a log is played back.
+ * UserDeleted, in every service: its own handler, then UserDataErased, which tells what is done with each table, and
+ * whose projection does it: so a table that is made again of the log is erased again.
  */
 #include "svc/secret.h"
 
@@ -39,11 +38,13 @@ const char *const *st_services(const struct st_call *call)
 
 static const char *const rules[] = {[ST_ERASED] = "erased", [ST_ANONYMISED] = "anonymised", [ST_KEPT] = "kept"};
 
-void st_erase_tables(struct st_call *call, const char *user_id)
+int st_erase_project(struct st_call *call)
 {
+    const char *user_id = st_str(call->body, "userId");
     for (const struct st_erasure *e = call->p->worker->run->service->erasures; e && e->table; e++)
         if (e->sql)
             st_exec(call, e->sql, user_id);
+    return 0;
 }
 
 static void add_tables(json_t *list, const struct st_erasure *e)
@@ -61,7 +62,6 @@ int st_erase_user(struct st_call *call)
     int r = own ? own->handler(call) : 0;
     if (r < 0)
         return r;
-    st_erase_tables(call, user_id);
     for (const struct st_erasure *e = common; e->table; e++)
         if (e->sql)
             st_exec(call, e->sql, user_id);

@@ -3,6 +3,9 @@
 
 const struct st_projection *st_run_projection(const struct st_run *run, const char *type)
 {
+    static const struct st_projection erasing = {"UserDataErased", st_erase_project, false};
+    if (st_streq(type, erasing.type))
+        return run->service->erasures ? &erasing : NULL;
     for (const struct st_projection *p = run->service->projections; p && p->type; p++)
         if (st_streq(p->type, type))
             return p;

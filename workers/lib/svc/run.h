@@ -94,9 +94,9 @@ ST_MUSTCHECK int st_call_transact(struct st_call *call, int (*body)(struct st_ca
  * jobs.error. */
 const char *st_call_error(struct st_call *call, int err);
 
-/* The handler of UserDeleted in every service; and its erasures alone, for whoever plays a log back. See erase.c. */
+/* The handler of UserDeleted in every service, and the projection of UserDataErased (erase.c). */
 int st_erase_user(struct st_call *call);
-void st_erase_tables(struct st_call *call, const char *user_id);
+int st_erase_project(struct st_call *call);
 
 /* metadata of an event or job that this call writes: correlation, causation, user, trace. Kept by the arena. */
 json_t *st_call_metadata(struct st_call *call);

@@ -209,9 +209,10 @@ struct st_option {
 };
 
 /*
- * What happens to a table that holds something of users when an account is deleted. The library runs the statements
- * for UserDeleted, behind the service's own handler (if any), and tells identity what was done (UserDataErased); no
- * subscription is needed. Every table with a column that names a user has a row here; a test looks.
+ * What happens to a table that holds something of users when an account is deleted. Behind the service's own
+ * handler of UserDeleted (if any) the library emits UserDataErased, which tells identity what was done, and runs the
+ * statements as the projection of that; no subscription is needed. Every table with a column that names a user has a
+ * row here; a test looks.
  */
 enum st_erasure_rule { ST_ERASED, ST_ANONYMISED, ST_KEPT };
 struct st_erasure {
