@@ -6,13 +6,19 @@
 #include <signal.h>
 #include <unistd.h>
 
-/* The process is killed here, once, when a test has left the file run_dir/kill-<where>. */
+/* The process is killed or stopped here, once, when a test has left the file run_dir/kill-<where> or stop-<where>. */
 static inline void fault_point(const char *where)
 {
-    char path[256];
-    snprintf(path, sizeof(path), "%s/kill-%s", st_option("run_dir"), where);
-    if (unlink(path) == 0)
-        raise(SIGKILL);
+    static const struct {
+        const char *what;
+        int signal;
+    } faults[] = {{"kill", SIGKILL}, {"stop", SIGSTOP}};
+    for (size_t i = 0; i < ST_COUNT(faults); i++) {
+        char path[256];
+        snprintf(path, sizeof(path), "%s/%s-%s", st_option("run_dir"), faults[i].what, where);
+        if (unlink(path) == 0)
+            kill(getpid(), faults[i].signal);
+    }
 }
 
 #endif

@@ -214,6 +214,7 @@ static void test_error_kinds(void **state)
         {"do $$ begin raise exception 'x' using errcode = '40001'; end $$", ST_E_RETRY},
         {"do $$ begin raise exception 'x' using errcode = '40P01'; end $$", ST_E_RETRY},
         {"do $$ begin raise exception 'x' using errcode = '53100'; end $$", ST_E_UNAVAILABLE},
+        {"do $$ begin raise exception 'x' using errcode = '57014'; end $$", ST_E_UNAVAILABLE},
         {"do $$ begin raise exception 'x'; end $$", ST_E_INTERNAL},
         {"selec 1", ST_E_INTERNAL},
         {"select * from no_such_table", ST_E_INTERNAL},
@@ -227,6 +228,24 @@ static void test_error_kinds(void **state)
         assert_int_equal(st_pg_commit(pg), cases[i].err);
         assert_int_equal(count(pg, &n), 0);
     }
+}
+
+/* Who waits for a lock or a server too long is told so, and goes on with a connection that works. */
+static void test_patience(void **state)
+{
+    (void)state;
+    struct st_pg *hasty = st_pg_new(server_conninfo, "hasty");
+    struct st_rows *rows;
+    st_pg_set_patience(hasty, 200);
+    assert_int_equal(st_pg_query(hasty, &arena, "select pg_sleep(30)", ST_PARAMS(), &rows), ST_E_UNAVAILABLE);
+    assert_int_equal(st_pg_ping(hasty), 0);
+    st_pg_begin(hasty);
+    assert_int_equal(st_pg_query(hasty, &arena, "select 1", ST_PARAMS(), &rows), 0);
+    st_sleep_ms(1000);
+    assert_int_equal(st_pg_query(hasty, &arena, "select 2", ST_PARAMS(), &rows), ST_E_UNAVAILABLE);
+    st_pg_rollback(hasty);
+    assert_int_equal(st_pg_ping(hasty), 0);
+    st_pg_free(hasty);
 }
 
 /* --- prepared statements --------------------------------------------------------------------------------------------
@@ -561,6 +580,7 @@ int main(void)
         ON_SERVER(test_flush_tells_of_queued_errors),
         ON_SERVER(test_without_a_transaction),
         ON_SERVER(test_error_kinds),
+        ON_SERVER(test_patience),
         ON_SERVER(test_statements_survive_a_failed_pipeline),
         ON_SERVER(test_each_statement_is_prepared_once),
         ON_SERVER(test_too_many_statements),

@@ -36,6 +36,7 @@ sub start {
     my $pid = fork // die "fork: $!\n";
     if (!$pid) {
         close $_ for $ours, @close;
+        chdir '/';
         $SIG{PIPE} = 'IGNORE';
         $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
         eval { _Loop->new($path, $server, $listener, $theirs)->run; 1 } or print STDERR "between: $@";

@@ -31,7 +31,7 @@ our $SERVICES = "$Storytelling::Platform::ROOT/tests/fault";
 my @DATABASES = qw(orders billing);
 my $KEY       = 'k' x 40;
 my $JSON      = JSON::PP->new->utf8->canonical;
-my ($PG_BIN)  = reverse sort glob '/usr/lib/postgresql/*/bin';
+our ($PG_BIN) = reverse sort glob '/usr/lib/postgresql/*/bin';
 
 our $ROUNDS = $ENV{FAULT_ROUNDS} // 1;    # how often what happens at random is done, times what is usual
 
@@ -68,7 +68,7 @@ sub _guard {
     open $_->[0], $_->[1], '/dev/null' for [*STDIN, '<'], [*STDOUT, '>'], [*STDERR, '>'];
     sysread $read, my $byte, 1;
     for (1 .. 50) {
-        my @left = grep { $_ != $$ } map { m{^/proc/(\d+)/} && (readlink "/proc/$1/cwd" // '') =~ m{^\Q$self->{dir}\E(?:/|$)} ? $1 : () } glob '/proc/[0-9]*/stat';
+        my @left = grep { (readlink "/proc/$_/cwd" // '') =~ m{^\Q$self->{dir}\E(?:/|$)} } map { m{(\d+)$} } glob '/proc/[0-9]*';
         last if !@left;
         kill CONT => @left;
         kill KILL => @left;
@@ -276,8 +276,9 @@ sub end_leases {
 }
 sub log_of { my ($self, $name) = @_; return _slurp("$self->{dir}/log/$name.log") }
 
-# The next handler that comes to this point (fault_point in tests/fault) kills its process, and nobody after it.
+# The next handler that comes to this point (fault_point in tests/fault) kills or stops its process; only that one.
 sub kill_at { my ($self, $where) = @_; _write("$self->{dir}/run/kill-$where", ''); return }
+sub stop_at { my ($self, $where) = @_; _write("$self->{dir}/run/stop-$where", ''); return }
 
 # --- the outside ---
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <strings.h>
@@ -23,6 +24,8 @@ struct st_http_server {
     struct MHD_Daemon *daemon;
     struct st_http_options options;
     int fd;
+    dev_t socket_dev; /* what the path named when it was ours */
+    ino_t socket_ino;
     atomic_int next_thread;
     unsigned generation; /* tells the threads of one server from those of another */
     atomic_bool draining;
@@ -133,24 +136,51 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     return answer(s, connection, &res);
 }
 
-static int listen_on(const char *path)
+/*
+ * The path names either the socket of a process before us or ours, never nothing: a newer binary takes over while
+ * requests come in.
+ */
+static int listen_on(struct st_http_server *s, const char *path)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof(addr.sun_path))
+    struct stat st;
+    const char *slash = strrchr(path, '/');
+    int folder = slash ? (int)(slash - path) + 1 : 0;
+    int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%.*s.%x", folder, path, (unsigned)getpid());
+    if (strlen(path) >= sizeof(addr.sun_path) || n < 0 || (size_t)n >= sizeof(addr.sun_path))
         return -1;
-    memcpy(addr.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -1;
-    (void)unlink(path);
+    (void)unlink(addr.sun_path);
     mode_t old = umask(0117);
-    int bad = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, BACKLOG);
+    int bad = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
     umask(old);
-    if (bad) {
+    if (bad || listen(fd, BACKLOG) || stat(addr.sun_path, &st) || rename(addr.sun_path, path)) {
+        (void)unlink(addr.sun_path);
         close(fd);
         return -1;
     }
+    s->socket_dev = st.st_dev;
+    s->socket_ino = st.st_ino;
     return fd;
+}
+
+/* Nobody new comes to us; whoever has taken our place keeps the path. */
+static void leave_path(const struct st_http_server *s)
+{
+    struct stat st;
+    const char *path = s->options.socket_path;
+    if (stat(path, &st) == 0 && st.st_dev == s->socket_dev && st.st_ino == s->socket_ino)
+        (void)unlink(path);
+}
+
+/* Those that have connected and were not accepted yet are not turned away. */
+static void accept_last(const struct st_http_server *s, int deadline_ms)
+{
+    struct pollfd p = {.fd = s->fd, .events = POLLIN};
+    for (int waited = 0; waited < deadline_ms && poll(&p, 1, 0) > 0; waited++)
+        st_sleep_ms(1);
 }
 
 int st_http_server_start(const struct st_http_options *options, struct st_http_server **ret)
@@ -161,7 +191,7 @@ int st_http_server_start(const struct st_http_options *options, struct st_http_s
         abort();
     s->options = *options;
     s->generation = atomic_fetch_add(&generations, 1) + 1;
-    s->fd = listen_on(options->socket_path);
+    s->fd = listen_on(s, options->socket_path);
     if (s->fd < 0) {
         free(s);
         return ST_E_UNAVAILABLE;
@@ -182,7 +212,8 @@ int st_http_server_start(const struct st_http_options *options, struct st_http_s
 
 void st_http_server_stop(struct st_http_server *s, int deadline_ms)
 {
-    (void)unlink(s->options.socket_path);
+    leave_path(s);
+    accept_last(s, deadline_ms);
     MHD_socket fd = MHD_quiesce_daemon(s->daemon);
     if (fd != MHD_INVALID_SOCKET)
         close(fd);

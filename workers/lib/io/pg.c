@@ -29,6 +29,7 @@ struct st_pg {
     char *conninfo, *name;
     PGconn *conn;
     int64_t next_connect; /* monotonic; no attempt before */
+    int patience_ms;      /* how long an answer may take */
     bool in_transaction;
     int error;   /* sticky until the transaction ends */
     int pending; /* statements sent whose answers have not been read */
@@ -54,7 +55,13 @@ struct st_pg *st_pg_new(const char *conninfo, const char *name)
     if (!pg || !(pg->conninfo = strdup(conninfo)) || !(pg->name = strdup(name)))
         abort();
     pg->synced = true;
+    pg->patience_ms = ANSWER_TIMEOUT_MS;
     return pg;
+}
+
+void st_pg_set_patience(struct st_pg *pg, int ms)
+{
+    pg->patience_ms = ms;
 }
 
 static void disconnect(struct st_pg *pg)
@@ -108,7 +115,8 @@ static int from_sqlstate(const char *state)
         return ST_E_UNIQUE;
     if (st_starts(state, "23"))
         return ST_E_CONFLICT;
-    if (st_starts(state, "08") || st_starts(state, "57P") || st_starts(state, "53"))
+    /* Connections, resources, the operator, and what was waited for too long. */
+    if (st_starts(state, "08") || st_starts(state, "53") || st_starts(state, "57") || st_streq(state, "25P03"))
         return ST_E_UNAVAILABLE;
     return ST_E_INTERNAL;
 }
@@ -123,17 +131,22 @@ static int connect_now(struct st_pg *pg)
 {
     if (st_mono() < pg->next_connect)
         return fail(pg, ST_E_UNAVAILABLE, NULL);
-    char timeout[12];
+    char timeout[12], options[160];
     snprintf(timeout, sizeof(timeout), "%d", CONNECT_TIMEOUT_S);
-    const char *const keys[] = {"dbname", "fallback_application_name", "connect_timeout", "client_encoding", "options",
-                                NULL};
-    const char *const values[] = {pg->conninfo,
-                                  pg->name,
-                                  timeout,
-                                  "UTF8",
-                                  "-c timezone=UTC -c datestyle=ISO -c idle_in_transaction_session_timeout=60000 "
-                                  "-c statement_timeout=60000",
-                                  NULL};
+    snprintf(options, sizeof(options),
+             "-c timezone=UTC -c datestyle=ISO -c idle_in_transaction_session_timeout=%d -c statement_timeout=%d",
+             pg->patience_ms, pg->patience_ms);
+    /* What stands before dbname, the conninfo may say otherwise: a network that is silently gone shows in seconds. */
+    const char *const settings[][2] = {
+        {"tcp_user_timeout", "10000"}, {"keepalives_idle", "10"},   {"keepalives_interval", "5"},
+        {"keepalives_count", "3"},     {"dbname", pg->conninfo},    {"fallback_application_name", pg->name},
+        {"connect_timeout", timeout},  {"client_encoding", "UTF8"}, {"options", options},
+    };
+    const char *keys[ST_COUNT(settings) + 1] = {0}, *values[ST_COUNT(settings) + 1] = {0};
+    for (size_t i = 0; i < ST_COUNT(settings); i++) {
+        keys[i] = settings[i][0];
+        values[i] = settings[i][1];
+    }
     pg->conn = PQconnectdbParams(keys, values, 1);
     PQsetNoticeProcessor(pg->conn, ignore_notice, NULL);
     if (PQstatus(pg->conn) != CONNECTION_OK || PQsetnonblocking(pg->conn, 1) || !PQenterPipelineMode(pg->conn)) {
@@ -175,7 +188,7 @@ static int wait_readable(struct st_pg *pg)
         if (flushing < 0)
             return lost(pg, NULL);
         struct pollfd p = {.fd = PQsocket(pg->conn), .events = (short)(POLLIN | (flushing ? POLLOUT : 0))};
-        int n = poll(&p, 1, ANSWER_TIMEOUT_MS);
+        int n = poll(&p, 1, pg->patience_ms);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)

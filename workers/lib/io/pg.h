@@ -16,8 +16,8 @@
  * A connection belongs to one thread. It connects on first use and again after a loss; a transaction that was open
  * when the connection broke fails with ST_E_UNAVAILABLE. Outside a transaction each query stands alone.
  *
- * Errors: ST_E_UNAVAILABLE (no connection, or server shutting down), ST_E_RETRY (serialisation failure, deadlock),
- * ST_E_UNIQUE (23505), ST_E_CONFLICT (other integrity violations), ST_E_INTERNAL (anything else; a bug).
+ * Errors: ST_E_UNAVAILABLE (no connection, server shutting down, waited too long), ST_E_RETRY (serialisation failure,
+ * deadlock), ST_E_UNIQUE (23505), ST_E_CONFLICT (other integrity violations), ST_E_INTERNAL (anything else; a bug).
  */
 #include "io/json.h"
 
@@ -26,6 +26,12 @@ struct st_pg;
 /* Never fails and does not connect yet. name is shown in pg_stat_activity. Strings are copied. */
 struct st_pg *st_pg_new(const char *conninfo, const char *name);
 struct st_pg *st_pg_free(struct st_pg *pg); /* NULL-safe, gives NULL */
+
+/*
+ * How long either side waits for the other before the connection counts as lost: we for an answer, the server for the
+ * next statement of a transaction (whose locks others wait for). 60 s unless set. To be set before the first use.
+ */
+void st_pg_set_patience(struct st_pg *pg, int ms);
 
 /* Parameters are text; NULL is SQL NULL. ST_PARAMS() for none. At most 64. */
 #define ST_PARAMS(...)                                                                                                 \

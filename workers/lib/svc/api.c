@@ -4,7 +4,7 @@
 #include "io/token.h"
 #include "svc/secret.h"
 
-enum { BODY_MAX = 2 * 1024 * 1024 };
+enum { BODY_MAX = 2 * 1024 * 1024, DATABASE_PATIENCE_MS = 8000 /* then the client hears 503 */ };
 
 struct st_api_server {
     struct st_run *run;
@@ -317,8 +317,10 @@ int st_api_start(struct st_run *run, int threads, struct st_api_server **ret)
     s->handlers = st_new_n(&run->arena, const struct st_operation *, (size_t)run->api->n_operations + 1);
     for (int i = 0; i < run->api->n_operations; i++)
         s->handlers[i] = find_handler(run->service, run->api->operations[i].id);
-    for (int i = 0; i < threads; i++)
+    for (int i = 0; i < threads; i++) {
         st_worker_init(&s->workers[i], run, "api");
+        st_pg_set_patience(s->workers[i].pg, DATABASE_PATIENCE_MS);
+    }
     const struct st_http_options options = {
         .socket_path = st_printf(&run->arena, "%s/%s.sock", st_option("run_dir"), run->service->name),
         .threads = threads,

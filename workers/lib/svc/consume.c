@@ -23,6 +23,7 @@ enum {
     SLOW_POLL_US = 5000000,   /* when no doorbell rings */
     ERROR_MAX = 2000,         /* bytes */
     RAW_MAX = 64 * 1024,      /* of an envelope that cannot be read, bytes kept for the operator */
+    PATIENCE_MS = 20000,      /* who stops inside a transaction keeps others from its partition for so long */
     ERROR_PAUSE_FIRST_MS = 100,
     ERROR_PAUSE_LAST_MS = 5000,
     NUMBER_LEN = 24
@@ -674,6 +675,7 @@ void *st_consume_main(void *ctx)
     find_parts(&c);
     if (c.n_parts) {
         st_worker_init(&c.w, c.run, "events");
+        st_pg_set_patience(c.w.pg, PATIENCE_MS);
         c.bus = st_bus_open();
         st_uuid(c.holder);
         c.batch = (int)st_option_int("event_batch");

@@ -22,7 +22,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { STACK = 512 * 1024, MMAP_FROM = 1024 * 1024, HEALTH_EVERY_S = 5, HEALTH_TTL_S = 15 };
+enum { STACK = 512 * 1024, MMAP_FROM = 1024 * 1024, HEALTH_EVERY_S = 5, HEALTH_TTL_S = 15, PULSE_PATIENCE_MS = 3000 };
 
 struct daemon_threads {
     struct st_api_server *api;
@@ -244,6 +244,7 @@ static void keep_watch(struct st_run *run, struct st_worker *w, const sigset_t *
 {
     char last[256] = "";
     int age_s = HEALTH_EVERY_S, beat = 0;
+    st_pg_set_patience(w->pg, PULSE_PATIENCE_MS); /* a database that hangs must not keep us from the watchdog */
     for (;;) {
         const struct timespec second = {1, 0};
         publish_health(w, last, &age_s);

@@ -1,0 +1,135 @@
+# PostgreSQL restarts, crashes, stalls, has no connection left, loses the answer to COMMIT, meets deadlocks: 503 with
+# Retry-After meanwhile, daemons come back by themselves, and each request is in effect once.
+use strict;
+use warnings;
+use Test::More;
+use Time::HiRes qw(sleep time);
+use Storytelling::Faults;
+
+my $COMMITTED = "C\0\0\0\x0bCOMMIT\0";
+my $w   = Storytelling::Faults->new(postgres => {max_connections => 40});
+my %via = (via => ['postgres']);
+$w->start($_, %via) for qw(orders billing);
+my %pids = map { $_ => $w->pid($_) } qw(orders billing);
+
+# What clients were told meanwhile: 503, with Retry-After. (409: the first request with that key is still at work.)
+sub answered_well {
+    my ($name, $wanted) = @_;
+    my @refused = @{$w->{refused} // []};
+    cmp_ok scalar(grep { $_->[0] == 503 } @refused), '>', 0, "$name: clients were told 503" if $wanted;
+    is_deeply [grep { $_->[0] != 409 && !($_->[0] == 503 && $_->[1] =~ /^\d+$/) } @refused], [], "$name: and nothing but 503 with Retry-After";
+}
+
+sub fault {
+    my ($name, $make, %option) = @_;
+    delete $w->{refused};
+    my $load = $w->load(clients => 3, pause => 0.01);
+    sleep 0.5;
+    $make->();
+    sleep 0.3;
+    my $accepted = $w->rest($load);
+    answered_well($name, $option{refuses});
+    $w->sound("$name ($accepted orders)");
+    ok $w->health($_, database => 'healthy'), "$name: $_ is healthy again" for qw(orders billing);
+}
+
+fault('fast restart', sub {
+    $w->postgres_stop('INT');
+    for (qw(orders billing)) {
+        my $health = $w->health($_, database => 'unhealthy');
+        is $health->{status}, 'unhealthy', "fast restart: /health of $_ names the database";
+        is $w->get($_, '/health')->{status}, 503, "fast restart: $_ is not ready";
+    }
+    my $answer = $w->place('while-away', 'basket-0');
+    is $answer->{status}, 503, 'fast restart: 503 meanwhile';
+    like $answer->{headers}{'retry-after'}, qr/^\d+$/, 'with Retry-After';
+    is $answer->{json}{correlationId}, 'c-while-away', 'and the correlation id';
+    $w->postgres_start;
+    $w->surely('while-away', 'basket-0');
+}, refuses => 1);
+like $w->log_of('orders'), qr/"Request failed".*c-while-away|c-while-away.*"Request failed"/, 'the log has that request with its correlation id';
+cmp_ok(($w->get('orders', '/metrics')->{content} =~ /^storytelling_request_errors_total\{service="orders"\} (\d+)$/m)[0], '>', 0, 'and a metric counts it');
+
+fault('a backend is killed with -9', sub {
+    my ($backend) = $w->sql('postgres', "select pid from pg_stat_activity where application_name = 'billing/events'");
+    ok $backend, 'a backend of the consumer';
+    kill KILL => $backend;
+}, refuses => 0);
+
+fault('the postmaster is killed with -9', sub {
+    $w->postgres_stop('KILL');
+    sleep 0.5;
+    $w->postgres_start;
+}, refuses => 1);
+
+# The answer to COMMIT never arrives: at the request, the event, the job, the relay.
+for my $hello (qw(orders/api billing/events billing/job orders/events orders/relay billing/relay)) {
+    fault("the answer to COMMIT is cut, $hello", sub {
+        $w->{via}{postgres}->rule(from => 'server', match => $COMMITTED, hello => $hello, do => 'cut', times => 3);
+        ok Storytelling::Faults::until_true(undef, 30, sub { $w->{via}{postgres}->hits >= 3 }), "$hello: three times";
+    }, refuses => $hello eq 'orders/api');
+}
+
+fault('stalled, then going on', sub {
+    my @all = split ' ', Storytelling::Platform::capture('pgrep', '-P', $w->{postgres})->{out};
+    kill STOP => $w->{postgres}, @all;
+    my $health = $w->health('orders', database => 'unhealthy');
+    is $health->{status}, 'unhealthy', 'stalled: /health says so';
+    is $w->place('while-stalled', 'basket-1')->{status}, 503, 'stalled: 503 meanwhile';
+    kill CONT => $w->{postgres}, @all;
+    $w->surely('while-stalled', 'basket-1');
+}, refuses => 1);
+
+fault('stalled without a reset', sub {
+    $w->{via}{postgres}->mode('lose');
+    ok $w->health('orders', database => 'unhealthy'), 'stalled without a reset: /health says so';
+    is $w->place('while-lost', 'basket-1')->{status}, 503, 'stalled without a reset: 503 meanwhile';
+    $w->{via}{postgres}->mode('pass');
+    $w->surely('while-lost', 'basket-1');
+}, refuses => 1);
+
+fault('no connection is left', sub {
+    my @holders;
+    my $answer = Storytelling::Faults::until_true(undef, 60, sub {
+        # Who has a connection keeps it; those of the clients' requests are taken away, and others take their places.
+        $w->sql('postgres', "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'orders/api'");
+        push @holders, map { $w->aside(sub { open STDERR, '>', '/dev/null'; exec "$Storytelling::Faults::PG_BIN/psql", '-XqAt', '-h', "$w->{dir}/pgrun", '-U', 'orders', '-d', 'orders', '-c', 'select pg_sleep(600)' }) } 1 .. 20;
+        my $answer = $w->place('while-full', 'basket-2');
+        return $answer->{status} == 503 && $answer;
+    });
+    ok $answer, 'no connection is left: 503 meanwhile';
+    like $answer->{headers}{'retry-after'}, qr/^\d+$/, 'with Retry-After';
+    kill TERM => @holders;
+    waitpid $_, 0 for @holders;
+    $w->surely('while-full', 'basket-2');
+}, refuses => 1);
+
+# Deadlocks: transfers between three baskets, in all directions at once.
+{
+    $w->surely("open-$_", "account-$_") for 0 .. 2;
+    $w->sound('before the transfers');
+    my %before = map { split /\t/ } $w->sql('postgres', "select datname, deadlocks from pg_stat_database where datname = 'orders'");
+    my $load = $w->load(clients => 8, count => 15 * $Storytelling::Faults::ROUNDS, pause => 0.001, request => sub {
+        my ($from, $to) = (int rand 3, 1 + int rand 2);
+        return ('/v1/transfers', {clientKey => $_[0], from => "account-$from", to => 'account-' . ($from + $to) % 3});
+    });
+    waitpid $_, 0 for @{$load->{pids}};
+    $load->{pids} = [];
+    my %orders = %{delete $w->{accepted}};
+    my $accepted = $w->rest($load);
+    my @keys = keys %{delete $w->{accepted}};
+    $w->{accepted} = \%orders;
+    is $accepted, 120 * $Storytelling::Faults::ROUNDS, 'deadlocks: every transfer was accepted in the end';
+    my %rows;
+    $rows{$_}++ for $w->sql('orders', 'select client_key from transfers');
+    is scalar(grep { !$rows{$_} } @keys), 0, 'deadlocks: lost = 0';
+    is scalar(grep { $_ > 1 } values %rows), 0, 'deadlocks: doubled = 0';
+    is $w->sql('orders', "select sum(units) from baskets where basket like 'account-%'"), 300, 'deadlocks: the sum is kept';
+    is $w->sql('orders', "select count(*) from baskets b where basket like 'account-%' and units <> 100 + (select count(*) from transfers where taker = basket) - (select count(*) from transfers where giver = basket)"), 0, 'deadlocks: each account is what its transfers make of it';
+    ok Storytelling::Faults::until_true(undef, 20, sub { my %after = map { split /\t/ } $w->sql('postgres', "select datname, deadlocks from pg_stat_database where datname = 'orders'"); $after{orders} > $before{orders} }), 'deadlocks: there were some';
+}
+
+is_deeply {map { $_ => $w->pid($_) } qw(orders billing)}, \%pids, 'no daemon was started again';
+ok !$w->ended($_), "$_ still runs" for qw(orders billing);
+$w->stop;
+done_testing;
