@@ -7,6 +7,9 @@ static _Atomic(const char *) failing; /* the aggregate whose events fail */
 static atomic_bool hold;              /* the handler waits while this is set */
 static atomic_int holding;
 
+/* What handlers do not survive. */
+enum { BREAKS_A_STATEMENT = 1000001, BREAKS_A_SCHEMA };
+
 static int thing_happened(struct st_call *call)
 {
     const char *aggregate = call->event->aggregate_id, *n = st_i64(call->arena, st_json_int(call->body, "n", -1));
@@ -20,6 +23,10 @@ static int thing_happened(struct st_call *call)
         st_sleep_ms(2);
     if (st_streq(atomic_load(&failing), aggregate))
         return st_fail(call, ST_E_BAD_GATEWAY, "it does not work \xff");
+    if (st_json_int(call->body, "n", -1) == BREAKS_A_STATEMENT)
+        st_exec(call, "insert into effects (n) values (1 / (select 0))");
+    if (st_json_int(call->body, "n", -1) == BREAKS_A_SCHEMA)
+        st_emit(call, "BetaDone", aggregate, json_pack("{s:s}", "n", "one"));
     return 0;
 }
 
@@ -258,6 +265,180 @@ static void test_poison(void **state)
     assert_true(wait_for(effects() == 3));
 }
 
+/* --- batches --- */
+
+/* Nobody reads while many are published, so that they come at once. */
+static void publish_at_once(int n, const char *const *aggregates, int n_aggregates)
+{
+    daemon_stop(consumer, 0);
+    consumer = NULL;
+    int64_t before = number("select count(*) from events");
+    st_pg_begin(db);
+    for (int i = 0; i < n; i++)
+        emit(db, aggregates[i % n_aggregates], i);
+    must(db, st_pg_commit(db));
+    st_bell_ring(&publisher->run.relay_bell);
+    assert_true(wait_for(stream_length() == before + n));
+}
+
+/* Transactions that the effects came in. */
+static int64_t transactions(void)
+{
+    return number("select count(distinct xmin::text) from effects");
+}
+
+static void test_a_backlog_is_handled_in_few_transactions(void **state)
+{
+    (void)state;
+    static const char *const some[] = {"a", "b", "c", "d", "e", "f", "g"};
+    publish_at_once(700, some, ST_COUNT(some));
+    consumer = start_consumer();
+    assert_true(wait_for(effects() == 700));
+    assert_true(transactions() < 100);
+    assert_true(wait_for(all_acknowledged()));
+    assert_int_equal(number("select count(*) from inbox"), 700);
+    assert_int_equal(number("select count(*) from events where event_type = 'BetaDone'"), 700);
+    /* Each aggregate in order, and each emitted event names what caused it and whose chain it is in. */
+    assert_int_equal(
+        number("select count(*) from (select n, lag(n) over (partition by aggregate order by at) as before "
+               "from effects) t where before >= n"),
+        0);
+    assert_int_equal(number("select count(*) from events b join events t on b.metadata->>'causationId' = "
+                            "t.event_id::text and b.aggregate_id = t.aggregate_id where b.event_type = 'BetaDone'"),
+                     700);
+    publish("a", 700); /* one that comes alone */
+    assert_true(wait_for(effects() == 701));
+}
+
+static void test_poison_in_a_batch_costs_only_itself(void **state)
+{
+    (void)state;
+    static const char *const some[] = {"a", "b", "bad", "c", "d", "e", "f", "g"};
+    atomic_store(&failing, "bad");
+    publish_at_once(160, some, ST_COUNT(some));
+    consumer = start_consumer();
+    assert_true(wait_for(effects() == 140 && number("select count(*) from parked_events") == 20));
+    assert_int_equal(number("select count(*) from effects where aggregate = 'bad'"), 0);
+    assert_int_equal(number("select count(*) from (select distinct aggregate, n from effects) t"), 140);
+    assert_int_equal(
+        number("select count(*) from (select n, lag(n) over (partition by aggregate order by at) as before "
+               "from effects) t where before >= n"),
+        0);
+    /* One has failed; those of its aggregate that came in the same batch wait behind it. */
+    assert_int_equal(number("select count(*) from parked_events where attempts > 0"), 1);
+    assert_int_equal(number("select count(*) from parked_events where run_at = 'infinity'"), 19);
+    assert_int_equal(number("select count(*) from events where event_type = 'BetaDone'"), 140);
+    assert_true(wait_for(all_acknowledged()));
+    atomic_store(&failing, NULL);
+    assert_true(wait_for(hurry() && effects() == 160));
+    check_effects("bad", "2 10 18 26 34 42 50 58 66 74 82 90 98 106 114 122 130 138 146 154");
+}
+
+/* What fails only when the batch commits, or in the event that a handler emits, is found all the same. */
+static void test_poison_that_shows_late(void **state)
+{
+    (void)state;
+    daemon_stop(consumer, 0);
+    consumer = NULL;
+    st_pg_begin(db);
+    for (int i = 0; i < 40; i++)
+        emit(db, st_printf(&arena, "a%d", i), i == 11 ? BREAKS_A_STATEMENT : i == 29 ? BREAKS_A_SCHEMA : i);
+    must(db, st_pg_commit(db));
+    st_bell_ring(&publisher->run.relay_bell);
+    assert_true(wait_for(stream_length() == 40));
+    consumer = start_consumer();
+    assert_true(wait_for(effects() == 38 && number("select count(*) from parked_events") == 2));
+    assert_int_equal(number("select count(*) from inbox"), 38);
+    assert_non_null(strstr(ask(db, "select error from parked_events where aggregate_id = 'a11'"), "division by zero"));
+    assert_non_null(strstr(ask(db, "select error from parked_events where aggregate_id = 'a29'"), "schema"));
+    assert_true(wait_for(all_acknowledged()));
+}
+
+/* A stream of its own order, with everything in it several times. */
+static void test_shuffled_events_and_duplicates(void **state)
+{
+    (void)state;
+    enum { EVENTS = 1000, AGGREGATES = 7, COPIES = 50 };
+    char key[64];
+    unsigned seed = 7;
+    int order[EVENTS];
+    static char ids[EVENTS][ST_UUID_LEN];
+    daemon_stop(consumer, 0);
+    consumer = NULL;
+    for (int i = 0; i < EVENTS; i++) {
+        order[i] = i;
+        st_uuid(ids[i]);
+    }
+    for (int i = EVENTS - 1; i > 0; i--) {
+        int j = rand_r(&seed) % (i + 1), other = order[i];
+        order[i] = order[j];
+        order[j] = other;
+    }
+    int at = 1;
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < EVENTS; i++) {
+            int n = order[round ? EVENTS - 1 - i : i];
+            int copies = round == 0 && i == EVENTS / 2 ? COPIES : 1;
+            const char *aggregate = st_printf(&arena, "s%d", n % AGGREGATES);
+            snprintf(key, sizeof(key), "st:events:alpha:%d", st_bus_partition(aggregate));
+            for (int c = 0; c < copies; c++)
+                redis_do("XADD", key, st_printf(&arena, "8888888888888-%d", at++), "e",
+                         st_printf(&arena,
+                                   "{\"eventId\":\"%s\",\"eventType\":\"ThingHappened\",\"aggregateId\":\"%s\","
+                                   "\"aggregateType\":\"thing\",\"timestamp\":\"2026-01-31T09:05:07.042Z\","
+                                   "\"version\":\"1.0.0\",\"metadata\":{\"correlationId\":\"c-1\"},"
+                                   "\"payload\":{\"n\":%d}}",
+                                   ids[n], aggregate, n));
+        }
+    consumer = start_consumer();
+    assert_true(wait_for(effects() >= EVENTS && all_acknowledged()));
+    assert_int_equal(effects(), EVENTS);
+    assert_int_equal(number("select count(distinct n) from effects"), EVENTS);
+    assert_int_equal(number("select count(*) from parked_events"), 0);
+    for (int g = 0; g < AGGREGATES; g++) { /* as they stood in the stream the first time */
+        const char *want = "";
+        for (int i = 0; i < EVENTS; i++)
+            if (order[i] % AGGREGATES == g)
+                want = st_printf(&arena, "%s%s%d", want, *want ? " " : "", order[i]);
+        check_effects(st_printf(&arena, "s%d", g), want);
+    }
+}
+
+/* Batches of one: each has its transaction, and only the last of a delivery waits for the disk. */
+static void test_one_by_one(void **state)
+{
+    (void)state;
+    static const char *const some[] = {"a", "b", "bad", "c"};
+    atomic_store(&failing, "bad");
+    publish_at_once(200, some, ST_COUNT(some));
+    setenv("ST_EVENT_BATCH", "1", 1);
+    use_database("alpha");
+    consumer = start_consumer();
+    bool came = wait_for(effects() == 150 && number("select count(*) from parked_events") == 50);
+    unsetenv("ST_EVENT_BATCH");
+    assert_true(came);
+    assert_int_equal(transactions(), 150);
+    assert_true(wait_for(all_acknowledged()));
+    atomic_store(&failing, NULL);
+    assert_true(wait_for(hurry() && effects() == 200));
+    assert_int_equal(
+        number("select count(*) from (select n, lag(n) over (partition by aggregate order by at) as before "
+               "from effects) t where before >= n"),
+        0);
+}
+
+/* The slow poll finds what no doorbell has told. */
+static void test_a_doorbell_that_is_never_heard(void **state)
+{
+    (void)state;
+    daemon_stop(consumer, 0);
+    consumer = daemon_new(&beta);
+    daemon_loop(consumer, st_consume_main);
+    assert_true(wait_for(number("select count(*) from stream_positions") == ST_BUS_PARTITIONS));
+    publish("a", 1);
+    assert_true(wait_for(effects() == 1));
+}
+
 static const struct st_subscription to_all[] = {{"*", thing_happened}, {0}};
 static const struct st_service gamma_service = {.name = "gamma", .subscriptions = to_all};
 
@@ -422,6 +603,12 @@ int main(int argc, char **argv)
         TEST(test_a_failure_holds_back_its_aggregate_only),
         TEST(test_a_dead_letter_lets_the_others_pass),
         TEST(test_poison),
+        TEST(test_a_backlog_is_handled_in_few_transactions),
+        TEST(test_poison_in_a_batch_costs_only_itself),
+        TEST(test_poison_that_shows_late),
+        TEST(test_shuffled_events_and_duplicates),
+        TEST(test_one_by_one),
+        TEST(test_a_doorbell_that_is_never_heard),
         TEST(test_a_subscriber_to_all_buries_unknown_types),
         TEST(test_the_same_event_under_another_id),
         TEST(test_takeover_after_a_stop),

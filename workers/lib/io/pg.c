@@ -12,6 +12,7 @@ enum {
     ANSWER_TIMEOUT_MS = 60000,
     RECONNECT_US = 200000, /* pause between attempts to connect */
     PENDING_MAX = 512,     /* queued statements; then the queue is drained first */
+    FLUSH_EVERY = 32,      /* statements */
     ERROR_LEN = 512,
     OID_BOOL = 16,
     OID_INT8 = 20,
@@ -314,6 +315,9 @@ static int send_statement(struct st_pg *pg, const char *sql, int n, const char *
         return lost(pg, NULL);
     expect(pg, -1);
     pg->synced = false;
+    /* The server works on what is queued while more is being queued. */
+    if (pg->pending % FLUSH_EVERY == 0 && PQflush(pg->conn) < 0)
+        return lost(pg, NULL);
     return 0;
 }
 

@@ -464,6 +464,41 @@ const struct st_value *st_value_from_json(struct st_arena *a, const json_t *j)
     return v;
 }
 
+/* Strings were checked when they were read. */
+static json_t *json_of(const struct st_value *v)
+{
+    json_t *j = NULL;
+    double d = 0;
+    switch (v->type) {
+    case JSON_OBJECT:
+        j = json_object();
+        for (const struct st_value *m = v->first; m; m = m->next)
+            if (json_object_setn_new_nocheck(j, m->key, m->key_len, json_of(m)))
+                abort();
+        break;
+    case JSON_ARRAY:
+        j = json_array();
+        for (const struct st_value *m = v->first; m; m = m->next)
+            if (json_array_append_new(j, json_of(m)))
+                abort();
+        break;
+    case JSON_STRING: j = json_stringn_nocheck(v->text, v->len); break;
+    case JSON_INTEGER: j = json_integer(v->integer); break;
+    case JSON_REAL: j = st_parse_double(v->text, &d) ? json_real(d) : json_null(); break;
+    case JSON_TRUE: j = json_true(); break;
+    case JSON_FALSE: j = json_false(); break;
+    default: j = json_null(); break;
+    }
+    if (!j)
+        abort();
+    return j;
+}
+
+json_t *st_value_json(struct st_arena *a, const struct st_value *v)
+{
+    return st_json_keep(a, json_of(v));
+}
+
 const struct st_value *st_value_get(const struct st_value *v, const char *name)
 {
     size_t len = strlen(name);

@@ -35,6 +35,8 @@ ST_MUSTCHECK int st_value_parse(struct st_arena *a, const char *text, size_t len
 
 /* The same value; strings are borrowed from j, which must live as long. */
 const struct st_value *st_value_from_json(struct st_arena *a, const json_t *j);
+/* The same value for programs; the arena keeps it. What was read with `any` may not be told this way. */
+json_t *st_value_json(struct st_arena *a, const struct st_value *v);
 
 /* As JSON Schema sees it: 1 and 1.0 are the same, and so are objects whatever the order of members. */
 bool st_value_equal(const struct st_value *x, const struct st_value *y);

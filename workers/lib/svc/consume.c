@@ -71,7 +71,7 @@ static void reject(struct incoming *in, const char *why)
     in->verdict = REJECT;
 }
 
-static void check_payload(struct consumer *c, struct incoming *in)
+static void check_payload(struct consumer *c, struct incoming *in, const struct st_value *payload)
 {
     struct st_schema_errors errors = {.count = 0};
     const struct st_event_type *type = st_run_event_version(c->run, in->event.type, in->event.version);
@@ -81,44 +81,54 @@ static void check_payload(struct consumer *c, struct incoming *in)
         return;
     }
     in->event.topic = type->topic;
-    if (st_schema_check(type->sealed ? type->sealed : type->payload, in->payload, &c->page, &errors) < 0)
+    if (st_schema_check_value(type->sealed ? type->sealed : type->payload, payload, &c->page, &errors) < 0) {
         reject(in, st_printf(&c->page, "the payload does not fit its schema: %s %s", errors.list[0].pointer,
                              errors.list[0].message));
-    else
-        in->verdict = HANDLE;
+        return;
+    }
+    in->payload = st_value_json(&c->page, payload);
+    in->verdict = HANDLE;
 }
 
+static const char *member(const struct st_value *object, const char *name, const char *otherwise)
+{
+    const char *text = st_value_string(st_value_get(object, name));
+    return text ? text : otherwise;
+}
+
+/* Read for checking, which is several times faster than reading it for programs; only the payload of what will be
+ * handled becomes a json_t. */
 static void read_envelope(struct consumer *c, const char *text, size_t len, struct incoming *in)
 {
-    json_t *j;
+    const struct st_value *v;
     const char *why;
     *in = (struct incoming){.correlation_id = "", .event = {.id = "", .type = "", .aggregate_id = ""}};
-    if (!text || st_json_parse(&c->page, text, len, ST_JSON_DEPTH, &j, &why) < 0) {
+    if (!text || st_value_parse(&c->page, text, len, ST_JSON_DEPTH, false, &v, &why) < 0) {
         reject(in, text ? st_printf(&c->page, "the envelope is not JSON: %s", why) : "the entry has no envelope");
         return;
     }
-    const json_t *metadata = json_object_get(j, "metadata");
+    const struct st_value *metadata = st_value_get(v, "metadata"), *payload = st_value_get(v, "payload");
     in->event = (struct st_event){
-        .id = st_json_str(j, "eventId", ""),
-        .type = st_json_str(j, "eventType", ""),
-        .aggregate_type = st_json_str(j, "aggregateType", NULL),
-        .aggregate_id = st_json_str(j, "aggregateId", ""),
-        .timestamp = st_json_str(j, "timestamp", NULL),
-        .version = st_json_str(j, "version", NULL),
-        .user_id = st_json_str(metadata, "userId", ""),
+        .id = member(v, "eventId", ""),
+        .type = member(v, "eventType", ""),
+        .aggregate_type = member(v, "aggregateType", NULL),
+        .aggregate_id = member(v, "aggregateId", ""),
+        .timestamp = member(v, "timestamp", NULL),
+        .version = member(v, "version", NULL),
+        .user_id = member(metadata, "userId", ""),
     };
-    in->correlation_id = st_json_str(metadata, "correlationId", "");
-    in->traceparent = st_json_str(metadata, "traceparent", "");
-    in->payload = json_object_get(j, "payload");
+    in->correlation_id = member(metadata, "correlationId", "");
+    in->traceparent = member(metadata, "traceparent", "");
     if (*in->event.type && !(in->subscription = st_run_subscription(c->run, in->event.type)))
         return; /* SKIP */
     if (!st_is_uuid(in->event.id) || !*in->event.type || !in->event.aggregate_type || !*in->event.aggregate_id ||
-        !in->event.timestamp || !in->event.version || !*in->correlation_id || !json_is_object(in->payload)) {
+        !in->event.timestamp || !in->event.version || !*in->correlation_id || !payload ||
+        payload->type != JSON_OBJECT) {
         reject(in, "the envelope is incomplete");
         return;
     }
     in->envelope = text;
-    check_payload(c, in);
+    check_payload(c, in, payload);
 }
 
 /* What is kept of an entry that cannot be read as an event. */
