@@ -53,7 +53,7 @@ static void test_agrees_with_json(void **state)
         if (r != json_r)
             fail_msg("%s: %d %s, as JSON %d %s", texts[i], r, why, json_r, json_why);
         if (r == 0 && !json_equal(j, st_value_json(&arena, v)))
-            fail_msg("%s becomes another json_t", text);
+            fail_msg("%s becomes another json_t", texts[i]);
         if (r == 0 && !st_value_equal(v, st_value_from_json(&arena, j)))
             fail_msg("%s is understood in two ways", texts[i]);
         if (r < 0 && !st_starts(why, "is "))
