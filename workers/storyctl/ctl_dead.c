@@ -1,7 +1,7 @@
 /* storyctl dead: events and jobs that were given up. */
 #include "storyctl/storyctl.h"
 
-#include "io/redis.h"
+#include "svc/bus.h"
 
 static int list_of(struct ctl *c, const char *service, json_t *all)
 {
@@ -82,16 +82,13 @@ static int show(struct ctl *c, const char *service, const char *id)
     return 0;
 }
 
-/* Jobs are looked for at once; parked events, and all when Redis is away, at the next poll, within seconds. */
+/* Jobs are looked for at once; parked events, and all when the bus is away, at the next poll, within seconds. */
 static void ring(struct ctl *c, const char *service)
 {
-    const char *socket = ctl_env(c, service, "ST_REDIS");
-    struct st_redis *redis = socket ? st_redis_new(socket, 1000) : NULL;
-    struct st_reply reply;
-    if (redis && st_redis_cmd(redis, c->arena, &reply, "PUBLISH", st_printf(c->arena, "st:bell:jobs:%s", service),
-                              "retry", NULL) < 0)
-        fprintf(stderr, "storyctl: Redis is away: %s\n", st_redis_error(redis));
-    st_redis_free(redis);
+    struct st_bus *bus = ctl_bus(c, service);
+    if (bus && bus->ops->ring(bus, c->arena, st_printf(c->arena, "jobs:%s", service)) < 0)
+        fprintf(stderr, "storyctl: the bus is away: %s\n", bus->ops->error(bus));
+    st_bus_free(bus);
 }
 
 static int retry(struct ctl *c, const char *service, const char *id)

@@ -3,6 +3,7 @@
 
 #include "io/http_client.h"
 #include "io/token.h"
+#include "svc/bus.h"
 
 #include <glob.h>
 
@@ -114,6 +115,15 @@ struct st_pg *ctl_database(struct ctl *c, const char *service)
     struct st_pg *pg = st_pg_new(conninfo, "storyctl");
     st_defer(c->arena, close_database, pg);
     return pg;
+}
+
+struct st_bus *ctl_bus(struct ctl *c, const char *service)
+{
+    const char *kind = ctl_env(c, service, "ST_BUS"), *address = ctl_env(c, service, "ST_REDIS");
+    struct st_bus *bus = address ? st_bus_new(kind ? kind : "redis", address) : NULL;
+    if (!bus)
+        ctl_error("the env file of %s in %s names no bus", service, c->env_dir);
+    return bus;
 }
 
 static const char *read_edge_key(struct ctl *c, const char *service)

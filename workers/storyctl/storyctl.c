@@ -79,6 +79,11 @@ static const struct command {
      "diff prints what breaks those who call the API, and what does not. Exit code 0 nothing breaks, 1 it does, 2 "
      "usage\n"
      "or a contract that cannot be read.\n"},
+    {"lag", ctl_lag, "what is under way, and what holds it up",
+     "Usage: storyctl lag [--service NAME] [--why]\n"
+     "For each service: events of its log that are not on the bus yet, and how far its readers are behind.\n"
+     "  --why   what may hold it up: no relay, sessions that block others, long transactions, aggregates whose event\n"
+     "          failed, dead letters, jobs that wait\n"},
     {"bench", ctl_bench, "how fast database, Redis and a service answer",
      "Usage: storyctl bench [--service NAME] [--seconds N]\n"
      "Tries each part for N seconds (default 2), one try after the other, and prints how long it took: half of the\n"

@@ -29,6 +29,7 @@ int ctl_schema(struct ctl *c);
 int ctl_tell(struct ctl *c);
 int ctl_api(struct ctl *c);
 int ctl_bench(struct ctl *c);
+int ctl_lag(struct ctl *c);
 
 /* --- ctl_env.c: the running instance, from its env files --- */
 enum { CTL_SERVICES_MAX = 64 };
@@ -38,6 +39,8 @@ int ctl_services(struct ctl *c, const char *ret_names[CTL_SERVICES_MAX]);
 const char *ctl_env(struct ctl *c, const char *service, const char *name);
 /* A connection to the service's database; NULL (printed why) when its env file has none. The arena closes it. */
 struct st_pg *ctl_database(struct ctl *c, const char *service);
+/* The bus as the service reaches it, to be freed; NULL (printed why) when its env file does not say. */
+struct st_bus *ctl_bus(struct ctl *c, const char *service);
 /*
  * A request to a service's own socket, signed as the edge signs, with the rights of an admin. 0 and the answer (any
  * status), or a negative error (printed).

@@ -1,6 +1,7 @@
 /* Health in the document's shape, and counters for Prometheus. */
 #include "svc/api.h"
 
+#include "svc/bus.h"
 #include "svc/call.h"
 
 enum { METRICS_MAX = 4 << 20 };
@@ -41,6 +42,33 @@ static const struct gauge gauges[] = {
      "select stream, case when state = 'dead' then 'dead' when run_at = 'infinity' then 'behind' else 'waiting' end, "
      "count(*) from parked_events group by 1, 2"},
 };
+
+/* How far each group is behind our log: what is not on the bus yet, and what it has not acknowledged there. */
+static void add_lag(struct st_worker *w, struct st_arena *a, struct st_buf *b)
+{
+    const char *service = w->run->service->name;
+    struct st_rows *rows;
+    if (st_pg_query(w->pg, a, "select events, oldest_seconds from log_unpublished()", ST_PARAMS(), &rows) == 0)
+        st_buf_printf(b,
+                      "# HELP storytelling_unpublished_events Events of the log that are not on the bus.\n"
+                      "# TYPE storytelling_unpublished_events gauge\n"
+                      "storytelling_unpublished_events{service=\"%s\"} %s\n"
+                      "# HELP storytelling_unpublished_oldest_seconds How long the first of them has waited.\n"
+                      "# TYPE storytelling_unpublished_oldest_seconds gauge\n"
+                      "storytelling_unpublished_oldest_seconds{service=\"%s\"} %s\n",
+                      service, st_cell(rows, 0, 0), service, st_cell(rows, 0, 1));
+    st_buf_str(b, "# HELP storytelling_group_lag_events Events on the bus that a group has not acknowledged.\n"
+                  "# TYPE storytelling_group_lag_events gauge\n");
+    struct st_bus *bus = st_bus_open();
+    struct st_bus_group *groups;
+    size_t n;
+    for (int p = 0; p < ST_BUS_PARTITIONS && bus->ops->groups(bus, a, service, p, &groups, &n) == 0; p++)
+        for (size_t i = 0; i < n; i++)
+            if (groups[i].lag >= 0)
+                st_buf_printf(b, "storytelling_group_lag_events{service=\"%s\",partition=\"%d\",group=\"%s\"} %lld\n",
+                              service, p, groups[i].name, (long long)groups[i].lag);
+    st_bus_free(bus);
+}
 
 static void add_gauge(struct st_worker *w, struct st_arena *a, const struct gauge *g, struct st_buf *b)
 {
@@ -85,6 +113,7 @@ char *st_metrics_text(struct st_worker *w, struct st_arena *a)
                   run->service->name, (long long)st_trace_dropped());
     for (size_t i = 0; i < ST_COUNT(gauges); i++)
         add_gauge(w, a, &gauges[i], &b);
+    add_lag(w, a, &b);
     st_work_metrics(run, &b);
     char *text = st_strndup(a, b.data, b.len);
     st_buf_release(&b);
