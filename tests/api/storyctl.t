@@ -54,7 +54,7 @@ refused(1, qr/nobody/, 'migrate', '--sql', $sql, 'nobody');
 
 # --- dead letters -------------------------------------------------------------------------------------------------------
 
-my ($id) = $platform->sql('authorization', "insert into jobs (name, unique_key, payload, metadata, state, attempts, error) "
+my ($id) = $platform->sql('authorization', "insert into jobs (name, unique_key, payload, metadata, ended, attempts, error) "
         . "values ('publish_roles', 'storyctl', '{}', '{}', 'dead', 5, 'the bus was away') returning job_id");
 my $list = $JSON->decode(succeeds('dead list', '--json', 'dead', 'list'));
 my ($letter) = grep { $_->{id} eq "job-$id" && $_->{service} eq 'authorization' } @$list;
@@ -69,7 +69,7 @@ ok wait_for(sub { ($platform->sql('authorization', "select count(*) from jobs wh
     'and it is done';
 refused(1, qr/no dead letter/, 'dead', 'retry', 'authorization', "job-$id");
 
-($id) = $platform->sql('authorization', "insert into jobs (name, payload, metadata, state, attempts, error) "
+($id) = $platform->sql('authorization', "insert into jobs (name, payload, metadata, ended, attempts, error) "
         . "values ('publish_roles', '{}', '{}', 'dead', 5, 'the bus was away') returning job_id");
 is $JSON->decode(succeeds('dead drop', '--json', 'dead', 'drop', 'authorization', "job-$id"))->{error}, 'the bus was away', 'prints what it drops';
 is_deeply [$platform->sql('authorization', "select state from jobs where job_id = $id")], ['cancelled'], 'which is then over';

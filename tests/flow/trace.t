@@ -92,7 +92,7 @@ is metric('story', 'storytelling_work_seconds_bucket{service="story",kind="reque
 is metric('story', 'storytelling_work_failures_total{service="story",kind="request",name="createStory"}'), 0, 'and not among the failures';
 is metric('story', 'storytelling_work_seconds_count{service="story",kind="job",name="analyse"}'), 1, 'so is the job';
 is metric('narration', 'storytelling_work_seconds_count{service="narration",kind="event",name="StoryAnalyzed"}'), 1, 'and the event';
-$platform->sql('video', "insert into jobs (name, payload, metadata, state, error) values ('compose', '{}', '{}', 'dead', 'for the test')");
+$platform->sql('video', "insert into jobs (name, payload, metadata, ended, error) values ('compose', '{}', '{}', 'dead', 'for the test')");
 is metric('video', 'storytelling_jobs{service="video",name="compose",state="dead"}'), 1, 'a dead letter shows';
 
 # --- a collector that is away -------------------------------------------------------------------------------------------

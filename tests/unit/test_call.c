@@ -10,7 +10,8 @@ static int unused(struct st_call *call)
     (void)call;
     return 0;
 }
-static const struct st_job_kind jobs[] = {{"work", unused, 1, 10, 3, NULL}, {0}};
+static const struct st_job_kind jobs[] = {
+    {.name = "work", .handler = unused, .concurrency = 1, .timeout_s = 10, .attempts = 3}, {0}};
 static const struct st_service service = {.name = "beta", .jobs = jobs};
 
 enum { ITEMS = 5 };

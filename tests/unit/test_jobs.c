@@ -315,7 +315,7 @@ static void test_cancel(void **state)
     atomic_store(&hold, true);
     assert_int_equal(add("work", NULL, 0), 0);
     assert_true(wait_for(atomic_load(&running) == 1));
-    change(db, "update jobs set state = 'cancelled', finished_at = now()");
+    change(db, "select jobs_cancel(array(select job_id from jobs), 'by hand')");
     assert_true(wait_for(atomic_load(&running) == 0));
     assert_int_equal(atomic_load(&last_progress), ST_E_CANCELLED);
     atomic_store(&hold, false);
@@ -392,8 +392,8 @@ static void test_a_worker_that_dies_every_time(void **state)
     struct st_rows *rows;
     daemon_stop(pool, 0);
     must(db, st_pg_query(db, &arena,
-                         "insert into jobs (name, payload, metadata, state, attempts, lease_token, lease_until) values "
-                         "('fails', '{}', '{\"correlationId\": \"c\"}', 'running', 3, gen_random_uuid(), "
+                         "insert into jobs (name, payload, metadata, attempts, lease_token, lease_until) values "
+                         "('fails', '{}', '{\"correlationId\": \"c\"}', 3, gen_random_uuid(), "
                          "now() - interval '1 second')",
                          ST_PARAMS(), &rows));
     pool = start_pool();

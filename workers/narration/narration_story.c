@@ -23,8 +23,9 @@ static int know_story(struct st_call *call)
 static void stop_speaking(struct st_call *call, const char *story_id)
 {
     st_exec(call,
-            "update jobs j set state = 'cancelled', finished_at = now() from narrations n where n.story_id = $1 "
-            "and j.name = 'speak' and j.unique_key = n.narration_id::text and j.state in ('waiting', 'running')",
+            "select jobs_cancel(array(select j.job_id from jobs j join narrations n "
+            "on j.unique_key = n.narration_id::text where n.story_id = $1 and j.name = 'speak' and j.ended is null), "
+            "'the story has changed')",
             story_id);
 }
 

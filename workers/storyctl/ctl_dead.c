@@ -15,7 +15,7 @@ static int list_of(struct ctl *c, const char *service, json_t *all)
                     "select 'event-' || position as id, event_type as name, aggregate_id as subject, attempts, error, "
                     "parked_at as at from parked_events where state = 'dead' union all "
                     "select 'job-' || job_id, name, coalesce(unique_key, ''), attempts, error, created_at "
-                    "from jobs where state = 'dead' order by at",
+                    "from jobs where ended = 'dead' order by at",
                     ST_PARAMS(), &rows) < 0)
         return ctl_error("%s: %s", service, st_pg_error(pg));
     json_array_foreach (st_rows_json(rows, c->arena), i, row) {
@@ -69,7 +69,7 @@ static int show(struct ctl *c, const char *service, const char *id)
     int r = kind == 'e'
                 ? st_pg_query(pg, c->arena, "select * from parked_events where position = $1 and state = 'dead'",
                               ST_PARAMS(st_i64(c->arena, number)), &rows)
-                : st_pg_query(pg, c->arena, "select * from jobs where job_id = $1 and state = 'dead'",
+                : st_pg_query(pg, c->arena, "select * from jobs where job_id = $1 and ended = 'dead'",
                               ST_PARAMS(st_i64(c->arena, number)), &rows);
     if (r < 0)
         return ctl_error("%s: %s", service, st_pg_error(pg));
@@ -107,14 +107,12 @@ static int retry(struct ctl *c, const char *service, const char *id)
                     "update parked_events set state = 'waiting', attempts = 0, run_at = now() "
                     "where state = 'dead' and ($1::bigint is null or position = $1::bigint)",
                     ST_PARAMS(event), &events) < 0 ||
-        st_pg_query(
-            pg, c->arena,
-            "update jobs j set state = 'waiting', attempts = 0, run_at = now() "
-            "where state = 'dead' and ($1::bigint is null or job_id = $1::bigint) and not exists "
-            "(select from jobs w where w.state = 'waiting' and w.name = j.name and w.unique_key = j.unique_key)",
-            ST_PARAMS(job), &jobs) < 0)
+        st_pg_query(pg, c->arena,
+                    "select jobs_retry($1::bigint) where $1::bigint is null or exists (select from jobs where job_id = "
+                    "$1::bigint and ended = 'dead')",
+                    ST_PARAMS(job), &jobs) < 0)
         return ctl_error("%s: %s", service, st_pg_error(pg));
-    int n = st_rows_affected(events) + st_rows_affected(jobs);
+    int n = st_rows_affected(events) + (st_rows_count(jobs) ? (int)st_cell_int(jobs, 0, 0) : 0);
     if (n == 0 && kind != 'a')
         return ctl_error("%s has no dead letter %s", service, id);
     ring(c, service);
@@ -144,8 +142,8 @@ static int drop(struct ctl *c, const char *service, const char *id)
                                       "on conflict do nothing) select * from gone",
                                       ST_PARAMS(text), &rows)
                         : st_pg_query(pg, c->arena,
-                                      "update jobs set state = 'cancelled', finished_at = now() "
-                                      "where job_id = $1 and state = 'dead' returning *",
+                                      "update jobs set ended = 'cancelled', finished_at = now() "
+                                      "where job_id = $1 and ended = 'dead' returning *",
                                       ST_PARAMS(text), &rows);
     if (r < 0)
         return ctl_error("%s: %s", service, st_pg_error(pg));

@@ -22,10 +22,7 @@ static int know_story(struct st_call *call)
 /* What is being rendered of the story is out of date. */
 static void stop_rendering(struct st_call *call, const char *story_id)
 {
-    st_exec(call,
-            "update jobs set state = 'cancelled', finished_at = now() where name = 'render' and unique_key = $1 "
-            "and state in ('waiting', 'running')",
-            story_id);
+    st_cancel(call, "render", story_id);
 }
 
 int video_on_story_created(struct st_call *call)

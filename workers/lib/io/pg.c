@@ -114,6 +114,8 @@ static int from_sqlstate(const char *state)
         return ST_E_RETRY;
     if (st_streq(state, "23505"))
         return ST_E_UNIQUE;
+    if (st_streq(state, "ST001"))
+        return ST_E_FENCED;
     if (st_starts(state, "23"))
         return ST_E_CONFLICT;
     /* Connections, resources, the operator, and what was waited for too long. */

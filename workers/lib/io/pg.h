@@ -17,7 +17,8 @@
  * when the connection broke fails with ST_E_UNAVAILABLE. Outside a transaction each query stands alone.
  *
  * Errors: ST_E_UNAVAILABLE (no connection, server shutting down, waited too long), ST_E_RETRY (serialisation failure,
- * deadlock), ST_E_UNIQUE (23505), ST_E_CONFLICT (other integrity violations), ST_E_INTERNAL (anything else; a bug).
+ * deadlock), ST_E_UNIQUE (23505), ST_E_CONFLICT (other integrity violations), ST_E_FENCED (ST001, which our own
+ * functions raise: the lease is another's), ST_E_INTERNAL (anything else; a bug).
  */
 #include "io/json.h"
 

@@ -16,12 +16,14 @@ static void ring_all(struct st_run *run)
 
 static void ring_one(struct st_run *run, const char *topic)
 {
-    if (st_starts(topic, "jobs:"))
-        st_bell_ring(&run->jobs_bell);
-    else if (!st_starts(topic, "relay:"))
+    if (st_starts(topic, "jobs:")) {
+        if (run->jobs) /* else it is what this process has told the others */
+            st_bell_ring(&run->jobs_bell);
+    } else if (!st_starts(topic, "relay:")) {
         st_bell_ring(&run->events_bell);
-    else if (atomic_load(&run->relay_leads)) /* a relay that stands by would send it back to the bus, for ever */
+    } else if (atomic_load(&run->relay_leads)) { /* a relay that stands by would send it back to the bus, for ever */
         st_bell_ring(&run->relay_bell);
+    }
 }
 
 static size_t topics_of(const struct st_run *run, struct st_arena *a, const char *const **ret)

@@ -32,11 +32,11 @@ struct gauge {
     const char *name, *help, *label1, *label2, *sql;
 };
 static const struct gauge gauges[] = {
-    {"jobs", "Jobs that wait, run or are dead letters.", "name", "state",
-     "select name, state, count(*) from jobs where state in ('waiting', 'running', 'dead') group by 1, 2"},
+    {"jobs", "Jobs that wait, wait for others (blocked), run or are dead letters.", "name", "state",
+     "select name, state, count(*) from jobs where ended is null or ended = 'dead' group by 1, 2"},
     {"jobs_oldest_seconds", "How long the first job that is due has waited.", "name", "state",
      "select name, 'waiting', extract(epoch from clock_timestamp() - min(run_at)) from jobs "
-     "where state = 'waiting' and run_at <= clock_timestamp() group by 1"},
+     "where state = 'waiting' and ended is null and run_at <= clock_timestamp() group by 1"},
     {"parked_events", "Events that wait for another attempt, wait behind such a one, or are dead letters.", "stream",
      "state",
      "select stream, case when state = 'dead' then 'dead' when run_at = 'infinity' then 'behind' else 'waiting' end, "

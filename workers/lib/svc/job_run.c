@@ -1,29 +1,9 @@
-/* One run of a job: its call, its progress, its outcome; and adding jobs. */
+/* Runs of jobs, one by one or many in a transaction: their calls, progress, outcome. */
 #include "svc/jobs.h"
 
 enum { ERROR_MAX = 2000, RELEASE_TRIES = 3, DATABASE_PAUSE_MS = 500 };
 
 /* --- what a handler calls --- */
-
-void st_enqueue(struct st_call *call, const char *job, const char *key, int64_t delay_ms, json_t *payload)
-{
-    const struct st_service *service = call->p->worker->run->service;
-    const struct st_job_kind *kind = service->jobs;
-    st_json_keep(call->arena, payload);
-    while (kind && kind->name && !st_streq(kind->name, job))
-        kind++;
-    if (!kind || !kind->name) {
-        st_call_doom(call, st_fail(call, ST_E_INTERNAL, "%s is not a job of %s", job, service->name));
-        return;
-    }
-    st_exec(call,
-            "insert into jobs (name, unique_key, payload, metadata, run_at) "
-            "values ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 millisecond') "
-            "on conflict (name, unique_key) where state = 'waiting' and unique_key is not null do nothing",
-            job, key, st_json_text(call->arena, payload), st_json_text(call->arena, st_call_metadata(call)),
-            st_i64(call->arena, delay_ms));
-    st_call_top(call)->enqueued = true;
-}
 
 enum st_job_stop st_leased_job_stop(struct st_leased_job *job, enum st_job_stop why)
 {
@@ -63,81 +43,139 @@ int st_job_fence(struct st_call *call)
     struct st_rows *rows;
     if (!job)
         return 0;
-    int r =
-        st_rows(call, &rows, "select from jobs where job_id = $1 and lease_token = $2 and state = 'running' for update",
-                job->id, job->token);
+    int r = st_rows(call, &rows, "select from jobs where job_id = $1 and lease_token = $2 and ended is null for update",
+                    job->id, job->take->token);
     if (r < 0)
         return r;
     return st_rows_count(rows) == 1 ? 0 : ST_E_FENCED;
 }
 
-/* --- the run --- */
+/* --- the calls --- */
 
-static void call_init(struct st_call *call, struct st_leased_job *job, struct st_worker *w)
+/* Gives a call the job's payload, and the identity of who has asked for it. */
+static void call_set(struct st_call *call, struct st_leased_job *job)
 {
     json_t *meta = NULL;
-    const char *why;
-    st_call_init(call, w, job->kind->name);
+    const char *why, *parent = "";
     call->p->job = job;
     call->job = &job->pub;
-    if (st_json_parse(&w->arena, job->payload, strlen(job->payload), ST_JSON_DEPTH, &call->body, &why) < 0)
+    if (st_json_parse(call->arena, job->payload, strlen(job->payload), ST_JSON_DEPTH, &call->body, &why) < 0)
         call->body = NULL;
-    if (st_json_parse(&w->arena, job->metadata, strlen(job->metadata), ST_JSON_DEPTH, &meta, &why) < 0)
-        return;
-    call->correlation_id = st_json_str(meta, "correlationId", "");
-    call->causation_id = st_json_str(meta, "causationId", "");
-    call->user_id = st_json_str(meta, "userId", "");
-    st_work_begin(call, ST_WORK_JOB, st_json_str(meta, "traceparent", ""));
+    if (st_json_parse(call->arena, job->metadata, strlen(job->metadata), ST_JSON_DEPTH, &meta, &why) == 0) {
+        call->correlation_id = st_json_str(meta, "correlationId", "");
+        call->causation_id = st_json_str(meta, "causationId", "");
+        call->user_id = st_json_str(meta, "userId", "");
+        parent = st_json_str(meta, "traceparent", "");
+    }
+    st_work_begin(call, ST_WORK_JOB, parent);
+    st_log_context(call->correlation_id, call->user_id);
+}
+
+/* The ids, tokens and earlier attempts of jobs as arrays of the database. */
+struct lists {
+    const char *ids, *tokens, *attempts;
+};
+static struct lists lists_of(struct st_arena *a, struct st_leased_job *const *jobs, int n)
+{
+    enum { ITEM = ST_UUID_LEN + 1 };
+    size_t size = (size_t)n * ITEM + 2;
+    char *ids = st_alloc(a, size), *tokens = st_alloc(a, size), *attempts = st_alloc(a, size);
+    size_t i_at = 0, t_at = 0, a_at = 0;
+    for (int i = 0; i < n; i++) {
+        char before = i ? ',' : '{';
+        i_at += (size_t)snprintf(ids + i_at, size - i_at, "%c%s", before, jobs[i]->id);
+        t_at += (size_t)snprintf(tokens + t_at, size - t_at, "%c%s", before, jobs[i]->take->token);
+        a_at += (size_t)snprintf(attempts + a_at, size - a_at, "%c%d", before, jobs[i]->pub.attempt - 1);
+    }
+    ids[i_at] = tokens[t_at] = attempts[a_at] = '}';
+    return (struct lists){ids, tokens, attempts};
+}
+
+/* Queued: it fails the transaction with ST_E_FENCED when a lease is not ours any more. */
+static void write_done(struct st_call *call, struct st_leased_job *const *jobs, int n)
+{
+    struct lists l = lists_of(call->arena, jobs, n);
+    st_exec(call, "select jobs_done($1::bigint[], $2::uuid[], $3)", l.ids, l.tokens, jobs[0]->kind->batch ? "f" : "t");
 }
 
 static int run_body(struct st_call *call, void *ctx)
 {
     struct st_leased_job *job = ctx;
     int r = job->kind->handler(call);
-    if (r < 0)
-        return r;
-    return st_exec_one(call, ST_E_FENCED,
-                       "update jobs set state = 'done', finished_at = clock_timestamp(), lease_until = null, "
-                       "error = null where job_id = $1 and lease_token = $2 and state = 'running'",
-                       job->id, job->token);
+    if (r >= 0)
+        write_done(call, &job, 1);
+    return r < 0 ? r : 0;
 }
+
+struct group {
+    struct st_leased_job *const *jobs;
+    struct st_call *calls; /* of each */
+    int n;
+};
+
+static int group_body(struct st_call *leader, void *ctx)
+{
+    const struct group *g = ctx;
+    for (int i = 0; i < g->n; i++) {
+        struct st_call *item = &g->calls[i];
+        st_call_init_within(item, leader, g->jobs[i]->kind->name);
+        call_set(item, g->jobs[i]);
+        int r = st_call_end_within(item, g->jobs[i]->kind->handler(item));
+        if (r < 0)
+            return r;
+    }
+    write_done(leader, g->jobs, g->n);
+    return 0;
+}
+
+/* --- other ends than done --- */
 
 struct burial {
     struct st_leased_job *job;
-    const char *error;
+    const char *how, *error;
 };
 
 static int bury_body(struct st_call *call, void *ctx)
 {
     const struct burial *b = ctx;
-    int r = st_exec_one(call, ST_E_FENCED,
-                        "update jobs set state = 'dead', finished_at = clock_timestamp(), lease_until = null, "
-                        "error = $3 where job_id = $1 and lease_token = $2 and state = 'running'",
-                        b->job->id, b->job->token, b->error);
-    return r == 0 && b->job->kind->failed ? b->job->kind->failed(call) : r;
+    st_exec(call, "select job_fail($1, $2, $3, $4)", b->job->id, b->job->take->token, b->how, b->error);
+    return b->job->kind->failed ? b->job->kind->failed(call) : 0;
 }
 
-/* Tries until the database answers, or the row is another's anyway; but a daemon that ends does not wait for it. */
-static int release(struct st_leased_job *job, struct st_worker *w, int attempts, int64_t delay_ms, const char *error)
+/* Runs a statement that gives jobs back until the database answers, or the rows are another's anyway; but a daemon that
+ * ends does not wait for it. */
+static int release(struct st_leased_job *const *jobs, struct st_worker *w, const char *sql, int n_params,
+                   const char *const *params)
 {
     struct st_rows *rows;
     int r;
     for (int tries = 1;; tries++) {
-        r = st_pg_query(w->pg, &w->arena, "select job_release($1, $2, $3, $4, $5)",
-                        ST_PARAMS(job->id, job->token, st_i64(&w->arena, attempts), st_i64(&w->arena, delay_ms), error),
-                        &rows);
+        r = st_pg_query(w->pg, &w->arena, sql, n_params, params, &rows);
         if (r == ST_E_UNIQUE && tries < RELEASE_TRIES)
             continue; /* an equal job was added at this moment */
-        if (r != ST_E_UNAVAILABLE || st_mono() > atomic_load(&job->lease_until) || atomic_load(&w->run->stopping))
+        if (r != ST_E_UNAVAILABLE || st_mono() > atomic_load(&jobs[0]->lease_until) || atomic_load(&w->run->stopping))
             break;
         st_sleep_ms(DATABASE_PAUSE_MS);
     }
     return r == 0 && st_streq(st_cell(rows, 0, 0), "fenced") ? ST_E_FENCED : r;
 }
 
-int st_leased_job_hand_back(struct st_leased_job *job, struct st_worker *w)
+static int release_one(struct st_leased_job *job, struct st_worker *w, const char *error)
 {
-    return release(job, w, job->pub.attempt - 1, 0, job->last_error);
+    struct st_arena *a = &w->arena;
+    return release(&job, w, "select job_release($1, $2, $3, $4, $5)",
+                   ST_PARAMS(job->id, job->take->token, st_i64(a, job->pub.attempt),
+                             st_i64(a, st_backoff_ms(job->pub.attempt)), error));
+}
+
+int st_leased_jobs_hand_back(struct st_leased_job *const *jobs, int n, struct st_worker *w)
+{
+    struct lists l = lists_of(&w->arena, jobs, n);
+    return release(jobs, w,
+                   "select case when count(*) filter (where r = 'ok') = 0 then 'fenced' end from (select "
+                   "job_release(l.id, l.token, l.attempts, 0, null) as r "
+                   "from unnest($1::bigint[], $2::uuid[], $3::int[]) as l(id, token, attempts)) as released",
+                   ST_PARAMS(l.ids, l.tokens, l.attempts));
 }
 
 static void log_run(const struct st_leased_job *job, enum st_log_level level, const char *message, const char *error)
@@ -146,19 +184,25 @@ static void log_run(const struct st_leased_job *job, enum st_log_level level, co
            ST_S("key", job->pub.key), ST_S("error", error));
 }
 
-/* A dead letter. When even that fails it is tried again later: an attempt beyond the last comes straight here. */
-static void bury(struct st_leased_job *job, struct st_worker *w, const char *error)
+/* Ends it as dead, or as cancelled because of what it waited for. When even that fails it is tried again later: then an
+ * attempt beyond the last comes straight here. */
+static void bury(struct st_leased_job *job, struct st_worker *w, const char *how, const char *error)
 {
     struct st_call call;
-    struct burial b = {job, error};
-    call_init(&call, job, w);
+    struct burial b = {job, how, error};
+    st_call_init(&call, w, job->kind->name);
+    call_set(&call, job);
     int r = st_call_transact(&call, bury_body, &b);
     if (r >= 0) {
-        st_count(ST_N_DEAD, 1);
-        log_run(job, ST_LOG_ERROR, "Job is a dead letter", error);
+        if (job->doomed) {
+            log_run(job, ST_LOG_WARNING, "Job was cancelled", error);
+        } else {
+            st_count(ST_N_DEAD, 1);
+            log_run(job, ST_LOG_ERROR, "Job is a dead letter", error);
+        }
     } else if (r != ST_E_FENCED) {
         log_run(job, ST_LOG_ERROR, "Job could not be buried and will be tried again", st_call_error(&call, r));
-        (void)release(job, w, job->pub.attempt, st_backoff_ms(job->pub.attempt), error);
+        (void)release_one(job, w, error);
     }
 }
 
@@ -166,18 +210,20 @@ static void failed(struct st_leased_job *job, struct st_worker *w, const char *e
 {
     st_count(ST_N_JOBS_FAILED, 1);
     if (job->pub.attempt >= job->pub.max_attempts) {
-        bury(job, w, error);
+        bury(job, w, "dead", error);
         return;
     }
     log_run(job, ST_LOG_WARNING, "Job failed and will be tried again", error);
-    if (release(job, w, job->pub.attempt, st_backoff_ms(job->pub.attempt), error) == ST_E_FENCED)
+    if (release_one(job, w, error) == ST_E_FENCED)
         log_run(job, ST_LOG_WARNING, "Job is not ours any more", "");
 }
 
-static void hand_back(struct st_leased_job *job, struct st_worker *w)
+static void hand_back(struct st_leased_job *const *jobs, int n, struct st_worker *w)
 {
-    if (st_leased_job_hand_back(job, w) == 0)
-        log_run(job, ST_LOG_INFO, "Job was handed back", "");
+    if (st_leased_jobs_hand_back(jobs, n, w) == 0)
+        for (int i = 0; i < n; i++)
+            log_run(jobs[i], ST_LOG_INFO, "Job was handed back", "");
+    st_arena_reset(&w->arena);
 }
 
 static void stopped(struct st_leased_job *job, struct st_worker *w, struct st_call *call, int err)
@@ -188,7 +234,7 @@ static void stopped(struct st_leased_job *job, struct st_worker *w, struct st_ca
     } else if (why == ST_JOB_LOST || err == ST_E_FENCED) {
         log_run(job, ST_LOG_WARNING, "Job is not ours any more", "");
     } else if (why == ST_JOB_SHUTDOWN && err == ST_E_CANCELLED) {
-        hand_back(job, w);
+        hand_back(&job, 1, w);
     } else if (why == ST_JOB_TIMED_OUT && err == ST_E_CANCELLED) {
         failed(job, w, st_printf(&w->arena, "It took longer than %d s", job->kind->timeout_s));
     } else {
@@ -197,23 +243,80 @@ static void stopped(struct st_leased_job *job, struct st_worker *w, struct st_ca
     }
 }
 
-void st_leased_job_run(struct st_leased_job *job, struct st_worker *w)
+/* --- the runs --- */
+
+static bool run_one(struct st_leased_job *job, struct st_worker *w)
 {
     struct st_call call;
-    call_init(&call, job, w);
-    st_log_context(call.correlation_id, call.user_id);
-    if (atomic_load(&w->run->stopping)) {
-        hand_back(job, w);
+    int r;
+    st_call_init(&call, w, job->kind->name);
+    call_set(&call, job);
+    if (job->doomed) {
+        bury(job, w, "cancelled", job->doomed);
     } else if (job->pub.attempt > job->pub.max_attempts) {
-        bury(job, w, job->last_error ? job->last_error : "The process that ran it ended");
+        bury(job, w, "dead", job->last_error ? job->last_error : "The process that ran it ended");
     } else {
-        int r = st_call_transact(&call, run_body, job);
+        r = st_call_transact(&call, run_body, job);
         st_work_end(&call, r);
         if (r < 0)
             stopped(job, w, &call, r);
         else
             st_count(ST_N_JOBS_DONE, 1);
+        return r >= 0;
     }
+    return false;
+}
+
+static bool run_some(struct st_leased_job *const *jobs, int n, struct st_worker *w);
+
+/* Many in one transaction; when that fails, its halves, down to the one that fails. */
+static bool run_group(struct st_leased_job *const *jobs, int n, struct st_worker *w)
+{
+    struct st_call leader;
+    struct group g = {jobs, st_new_n(&w->arena, struct st_call, (size_t)n), n};
+    st_call_init(&leader, w, jobs[0]->kind->name);
+    int r = st_call_transact(&leader, group_body, &g);
+    for (int i = 0; i < n && r >= 0; i++)
+        st_work_end(&g.calls[i], 0);
     st_log_context(NULL, NULL);
     st_arena_reset(&w->arena);
+    if (r >= 0) {
+        st_count(ST_N_JOBS_DONE, n);
+        return true;
+    }
+    if (r == ST_E_UNAVAILABLE) { /* none of them is to blame */
+        hand_back(jobs, n, w);
+        return false;
+    }
+    bool first = run_some(jobs, n / 2, w), second = run_some(jobs + n / 2, n - n / 2, w);
+    return first && second;
+}
+
+static bool run_some(struct st_leased_job *const *jobs, int n, struct st_worker *w)
+{
+    if (atomic_load(&w->run->stopping)) {
+        hand_back(jobs, n, w);
+        return false;
+    }
+    if (n > 1)
+        return run_group(jobs, n, w);
+    bool done = run_one(jobs[0], w);
+    st_log_context(NULL, NULL);
+    st_arena_reset(&w->arena);
+    return done;
+}
+
+bool st_leased_jobs_run(struct st_leased_job *const *jobs, int n, struct st_worker *w)
+{
+    struct st_leased_job *usual[ST_JOB_BATCH_MAX];
+    int n_usual = 0;
+    bool done = true;
+    for (int i = 0; i < n; i++)
+        if (jobs[i]->doomed || jobs[i]->pub.attempt > jobs[i]->pub.max_attempts)
+            done = run_some(&jobs[i], 1, w) && done;
+        else
+            usual[n_usual++] = jobs[i];
+    if (n_usual)
+        done = run_some(usual, n_usual, w) && done;
+    return done;
 }

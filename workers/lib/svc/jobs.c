@@ -1,107 +1,152 @@
 /*
- * The job pool: a dispatcher leases jobs, as many as there are free slots, and keeps the leases alive; threads run
- * them.
+ * The job pool: a dispatcher leases jobs, as many as there is room for, and keeps the leases alive; threads run them.
  *
  * Threads are made when there is work, and end when there has been none for a while, so an idle daemon has only the
- * dispatcher. Its connection is the heartbeat: about once a second while jobs run it writes their progress, renews the
- * leases that need it, and finds out which were cancelled or taken over.
+ * dispatcher. Its connection is the heartbeat: about once a second while jobs run.
+ *
+ * A kind without batch has room for as many jobs as may run. One with batch has room for two groups for each that may
+ * run, and is filled up when half of it is free, so that the threads do not wait for the dispatcher, nor the other way
+ * round.
  */
 #include "svc/jobs.h"
 
-#include <limits.h>
+#include "svc/bus.h"
 
 enum {
     STACK = 1 << 20,
     BEAT_MS = 1000,
-    RENEW_US = 10000000,  /* a third of the lease */
-    SLOW_POLL_MS = 5000,  /* when no doorbell rings */
-    EXPIRED_US = 5000000, /* how often to look for leases that have ended */
+    SLOW_POLL_MS = 4000, /* when no doorbell rings; leases of a daemon that died are found by it */
+    TAKE_MAX = 1000,     /* of a kind at a time */
     IDLE_THREAD_S = 10,
     PRUNE_US = 600000000,
     PRUNE_FIRST_US = 60000000,
+    PRUNE_ROWS = 10000,
     ERROR_WAIT_FIRST_MS = 100,
     ERROR_WAIT_LAST_MS = 5000,
-    OVERTIME_US = 60000000 /* a run that does not hear that it should stop loses its lease */
+    FORWARD_POLL_MS = 60000
+};
+
+/* A kind, and what of it is here. */
+struct kind {
+    const struct st_job_kind *kind;
+    struct st_leased_job *queue, **queue_end;
+    int n_queued, n_leased;
+    int runs;  /* of which each has up to batch jobs */
+    bool more; /* the last take found as many as it was asked for: look again when there is room */
 };
 
 struct st_jobs {
     struct st_run *run;
-    const struct st_job_kind *kinds;
-    int n_kinds;
     pthread_t dispatcher;
     struct st_worker w; /* of the dispatcher */
 
     pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t changed;
+    pthread_cond_t work, changed;
     struct st_leased_job *leased; /* all of them */
-    struct st_leased_job *queue, **queue_end;
-    int *running; /* of each kind */
-    int n_leased, n_queued, n_threads, n_idle;
-    bool ended; /* the dispatcher is gone: threads end when they are free */
+    struct kind *kinds;
+    int n_kinds, next_kind; /* whose turn it is */
+    int n_leased, n_threads, n_idle;
+    bool blocked; /* jobs wait for others: look again after each end */
+    bool ended;   /* the dispatcher is gone: threads end when they are free */
 
     /* the dispatcher's own */
-    int64_t next_beat, next_expired, next_prune;
+    int64_t next_beat, next_prune;
     int told;
 };
 
-static int kind_index(const struct st_jobs *jobs, const struct st_leased_job *job)
+static int batch_of(const struct st_job_kind *kind)
 {
-    return (int)(job->kind - jobs->kinds);
+    return kind->batch < 1 ? 1 : kind->batch < ST_JOB_BATCH_MAX ? kind->batch : ST_JOB_BATCH_MAX;
 }
 
 /* --- threads --- */
 
-static void remove_locked(struct st_jobs *jobs, struct st_leased_job *job)
+/* The next jobs to run together; 0 when there are none. */
+static int pop_locked(struct st_jobs *jobs, struct st_leased_job **ret)
 {
-    *(job->prev ? &job->prev->next : &jobs->leased) = job->next;
-    if (job->next)
-        job->next->prev = job->prev;
-    jobs->running[kind_index(jobs, job)]--;
-    jobs->n_leased--;
-    pthread_cond_broadcast(&jobs->changed);
+    struct kind *k = NULL;
+    int n = 0;
+    for (int i = 0; i < jobs->n_kinds && !k; i++) {
+        struct kind *next = &jobs->kinds[(jobs->next_kind + i) % jobs->n_kinds];
+        if (next->queue && next->runs < next->kind->concurrency)
+            k = next;
+    }
+    if (!k)
+        return 0;
+    jobs->next_kind = (int)(k - jobs->kinds) + 1;
+    int64_t deadline = st_mono() + (int64_t)k->kind->timeout_s * ST_SECOND;
+    for (int max = batch_of(k->kind); n < max && k->queue; n++) {
+        ret[n] = k->queue;
+        ret[n]->deadline = deadline;
+        k->queue = k->queue->next_queued;
+    }
+    if (!k->queue)
+        k->queue_end = &k->queue;
+    k->n_queued -= n;
+    k->runs++;
+    return n;
 }
 
-static void job_free(struct st_leased_job *job)
-{
-    st_arena_release(&job->arena);
-    free(job);
-}
-
-/* The next job, or NULL when there was none for a while, or there will be no more. */
-static struct st_leased_job *take_queued_locked(struct st_jobs *jobs)
+/* Waits for jobs; 0 when there were none for a while, or there will be no more. */
+static int take_queued_locked(struct st_jobs *jobs, struct st_leased_job **ret)
 {
     struct timespec until;
+    int n;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += IDLE_THREAD_S;
     jobs->n_idle++;
-    while (!jobs->queue && !jobs->ended)
-        if (pthread_cond_timedwait(&jobs->changed, &jobs->lock, &until))
+    while (!jobs->ended && !(n = pop_locked(jobs, ret)))
+        if (pthread_cond_timedwait(&jobs->work, &jobs->lock, &until)) {
+            n = jobs->ended ? 0 : pop_locked(jobs, ret);
             break;
+        }
     jobs->n_idle--;
-    struct st_leased_job *job = jobs->ended ? NULL : jobs->queue;
-    if (job) {
-        jobs->queue = job->next_queued;
-        if (!jobs->queue)
-            jobs->queue_end = &jobs->queue;
-        jobs->n_queued--;
-        job->deadline = st_mono() + (int64_t)job->kind->timeout_s * ST_SECOND;
+    return jobs->ended ? 0 : n;
+}
+
+static void remove_locked(struct st_jobs *jobs, struct st_leased_job *job)
+{
+    struct kind *k = &jobs->kinds[job->kind - jobs->run->service->jobs];
+    struct st_job_take *take = job->take;
+    *(job->prev ? &job->prev->next : &jobs->leased) = job->next;
+    if (job->next)
+        job->next->prev = job->prev;
+    k->n_leased--;
+    jobs->n_leased--;
+    if (--take->left == 0) {
+        struct st_arena arena = take->arena; /* it holds the take, too */
+        st_arena_release(&arena);
     }
-    return job;
+}
+
+/* Ends a run. Gives whether that may have made another job ready. */
+static bool run_ended_locked(struct st_jobs *jobs, struct st_leased_job **list, int n, bool done)
+{
+    struct kind *k = &jobs->kinds[list[0]->kind - jobs->run->service->jobs];
+    bool look = !done || k->more || jobs->blocked || k->kind->everywhere;
+    for (int i = 0; i < n; i++) {
+        look |= list[i]->pub.key != NULL;
+        remove_locked(jobs, list[i]);
+    }
+    k->runs--;
+    if (jobs->n_leased == 0)
+        pthread_cond_broadcast(&jobs->changed);
+    return look;
 }
 
 static void *thread_main(void *ctx)
 {
     struct st_jobs *jobs = ctx;
+    struct st_leased_job *list[ST_JOB_BATCH_MAX];
     struct st_worker w;
     st_worker_init(&w, jobs->run, "job");
     pthread_mutex_lock(&jobs->lock);
-    for (struct st_leased_job *job; (job = take_queued_locked(jobs));) {
+    for (int n; (n = take_queued_locked(jobs, list));) {
         pthread_mutex_unlock(&jobs->lock);
-        st_leased_job_run(job, &w);
+        bool done = st_leased_jobs_run(list, n, &w);
         pthread_mutex_lock(&jobs->lock);
-        remove_locked(jobs, job);
-        job_free(job);
-        st_bell_ring(&jobs->run->jobs_bell);
+        if (run_ended_locked(jobs, list, n, done))
+            st_bell_ring(&jobs->run->jobs_bell);
     }
     jobs->n_threads--;
     pthread_cond_broadcast(&jobs->changed);
@@ -123,222 +168,186 @@ static bool start_thread_locked(struct st_jobs *jobs)
     return started;
 }
 
+/* Wakes, or makes, a thread for each run that can begin; false when there is none at all. */
+static bool wake_threads_locked(struct st_jobs *jobs)
+{
+    int runs = 0;
+    for (int i = 0; i < jobs->n_kinds; i++) {
+        const struct kind *k = &jobs->kinds[i];
+        int groups = (k->n_queued + batch_of(k->kind) - 1) / batch_of(k->kind), room = k->kind->concurrency - k->runs;
+        runs += groups < room ? groups : room;
+    }
+    for (int i = 0; i < runs; i++)
+        if (i < jobs->n_idle)
+            pthread_cond_signal(&jobs->work);
+        else if (!start_thread_locked(jobs))
+            break;
+    return jobs->n_threads > 0;
+}
+
 /* --- taking --- */
 
-/* $1: [{name, slots}]. */
-#define TAKE(which)                                                                                                    \
-    "with picked as materialized (select t.job_id from jsonb_to_recordset($1::jsonb) as k(name text, slots int), "     \
-    "lateral (select j.job_id from jobs j where j.name = k.name and " which                                            \
-    " limit k.slots for update of j skip locked) t) "                                                                  \
-    "update jobs j set state = 'running', attempts = j.attempts + 1, lease_token = gen_random_uuid(), "                \
-    "lease_until = clock_timestamp() + interval '30 seconds', progress_done = null, progress_total = null "            \
-    "from picked p where j.job_id = p.job_id "                                                                         \
-    "returning j.job_id, j.name, j.unique_key, j.attempts, j.lease_token, j.payload, j.metadata, j.error"
-_Static_assert(ST_JOB_LEASE_S == 30, "the lease in the statements");
+/* How many jobs of a kind to ask for now. */
+static int room_locked(const struct kind *k)
+{
+    int batch = batch_of(k->kind), all = k->kind->concurrency * (k->kind->batch ? 2 * batch : 1);
+    int room = all - k->n_leased;
+    if (k->kind->batch && k->n_leased && room * 2 < all)
+        return 0;
+    return room < TAKE_MAX ? room : TAKE_MAX;
+}
 
-static const char sql_take_waiting[] =
-    TAKE("j.state = 'waiting' and j.run_at <= clock_timestamp() and not exists (select from jobs o "
-         "where o.name = j.name and o.unique_key = j.unique_key and o.state = 'running') "
-         "order by j.priority desc, j.run_at, j.job_id");
-static const char sql_take_expired[] =
-    TAKE("j.state = 'running' and j.lease_until < clock_timestamp() order by j.lease_until");
-
-/* Free slots of each kind as JSON; NULL when there are none. */
-static const char *free_slots(struct st_jobs *jobs)
+/* What there is room for, as the database reads it; NULL when there is none. */
+static const char *describe_room(struct st_jobs *jobs, int *room)
 {
     struct st_arena *a = &jobs->w.arena;
     json_t *list = st_json_keep(a, json_array());
     pthread_mutex_lock(&jobs->lock);
-    for (int k = 0; k < jobs->n_kinds; k++) {
-        int slots = jobs->kinds[k].concurrency - jobs->running[k];
-        if (slots > 0)
-            json_array_append_new(list, json_pack("{s:s, s:i}", "name", jobs->kinds[k].name, "slots", slots));
+    for (int i = 0; i < jobs->n_kinds; i++) {
+        const struct st_job_kind *kind = jobs->kinds[i].kind;
+        room[i] = room_locked(&jobs->kinds[i]);
+        if (room[i] > 0)
+            json_array_append_new(list, json_pack("{s:s, s:i, s:I, s:i, s:i, s:i}", "name", kind->name, "slots",
+                                                  room[i], "lease_s", (json_int_t)(st_job_lease_us(kind) / ST_SECOND),
+                                                  "everywhere", kind->everywhere, "rate", kind->rate, "rate_s",
+                                                  kind->rate_per_s ? kind->rate_per_s : 1));
     }
     pthread_mutex_unlock(&jobs->lock);
     return json_array_size(list) ? st_json_text(a, list) : NULL;
 }
 
-static struct st_leased_job *job_new(struct st_jobs *jobs, const struct st_rows *rows, int i, int64_t lease_until)
+static void job_set(struct st_leased_job *job, const struct st_jobs *jobs, struct st_job_take *take,
+                    const struct st_rows *rows, int i, int64_t now)
 {
-    struct st_leased_job *job = calloc(1, sizeof(*job));
-    if (!job)
-        abort();
-    struct st_arena *a = &job->arena;
-    job->kind = jobs->kinds;
+    job->kind = jobs->run->service->jobs;
     while (!st_streq(job->kind->name, st_cell(rows, i, 1)))
         job->kind++; /* the names that were asked for */
+    job->take = take;
     job->pub = (struct st_job){
         .id = st_cell_int(rows, i, 0),
         .attempt = (int)st_cell_int(rows, i, 3),
         .max_attempts = job->kind->attempts,
-        .key = st_strdup(a, st_cell(rows, i, 2)),
+        .key = st_cell(rows, i, 2),
     };
-    job->id = st_strdup(a, st_cell(rows, i, 0));
-    job->token = st_strdup(a, st_cell(rows, i, 4));
-    job->payload = st_strdup(a, st_cell(rows, i, 5));
-    job->metadata = st_strdup(a, st_cell(rows, i, 6));
-    job->last_error = st_strdup(a, st_cell(rows, i, 7));
-    job->written_at = st_mono();
+    job->id = st_cell(rows, i, 0);
+    job->payload = st_cell(rows, i, 4);
+    job->metadata = st_cell(rows, i, 5);
+    job->last_error = st_cell(rows, i, 6);
+    job->doomed = st_cell(rows, i, 7);
+    job->written_at = now;
     job->written_done = -1;
-    atomic_store(&job->lease_until, lease_until);
+    job->beat = -1;
+    atomic_store(&job->lease_until, now + st_job_lease_us(job->kind));
     atomic_store(&job->total, -1);
-    return job;
 }
 
-/* Puts it on the queue; false when there is no thread to run it. */
-static bool enqueue_locked(struct st_jobs *jobs, struct st_leased_job *job)
+static void add_locked(struct st_jobs *jobs, struct st_leased_job *job)
 {
-    if (jobs->n_idle <= jobs->n_queued && !start_thread_locked(jobs) && jobs->n_threads == 0)
-        return false;
+    struct kind *k = &jobs->kinds[job->kind - jobs->run->service->jobs];
     job->next = jobs->leased;
     if (job->next)
         job->next->prev = job;
     jobs->leased = job;
-    *jobs->queue_end = job;
-    jobs->queue_end = &job->next_queued;
-    jobs->n_queued++;
+    *k->queue_end = job;
+    k->queue_end = &job->next_queued;
+    k->n_queued++;
+    k->n_leased++;
     jobs->n_leased++;
-    jobs->running[kind_index(jobs, job)]++;
-    pthread_cond_broadcast(&jobs->changed);
-    return true;
 }
 
-static int take(struct st_jobs *jobs, const char *sql)
+/* Nobody can run them: their leases end, and another daemon, or a later turn, takes them. */
+static void drop_queue_locked(struct st_jobs *jobs)
 {
-    struct st_rows *rows;
-    const char *slots = free_slots(jobs);
-    int64_t lease_until = st_mono() + (int64_t)ST_JOB_LEASE_S * ST_SECOND;
-    if (!slots)
-        return 0;
-    int r = st_pg_query(jobs->w.pg, &jobs->w.arena, sql, ST_PARAMS(slots), &rows);
-    for (int i = 0; r == 0 && i < st_rows_count(rows); i++) {
-        struct st_leased_job *job = job_new(jobs, rows, i, lease_until);
-        pthread_mutex_lock(&jobs->lock);
-        bool queued = enqueue_locked(jobs, job);
-        pthread_mutex_unlock(&jobs->lock);
-        if (!queued) {
-            r = st_leased_job_hand_back(job, &jobs->w);
-            job_free(job);
+    for (int i = 0; i < jobs->n_kinds; i++) {
+        struct kind *k = &jobs->kinds[i];
+        for (struct st_leased_job *job; (job = k->queue);) {
+            k->queue = job->next_queued;
+            remove_locked(jobs, job);
         }
+        k->queue_end = &k->queue;
+        k->n_queued = 0;
     }
+}
+
+/* *ret_more: there may be more that is ready now. */
+static int take(struct st_jobs *jobs, const char *kinds, const int *room, bool *ret_more)
+{
+    struct st_arena arena = {0};
+    struct st_job_take *take = st_new(&arena, struct st_job_take);
+    struct st_rows *rows;
+    int64_t now = st_mono();
+    *ret_more = false;
+    int r = st_pg_query(jobs->w.pg, &arena,
+                        "select job_id, name, unique_key, attempts, payload, metadata, error, doomed "
+                        "from jobs_take($1, $2)",
+                        ST_PARAMS(kinds, st_uuid(take->token)), &rows);
+    int n = r == 0 ? st_rows_count(rows) : 0;
+    struct st_leased_job *list = st_new_n(&arena, struct st_leased_job, (size_t)n);
+    for (int i = 0; i < n; i++)
+        job_set(&list[i], jobs, take, rows, i, now);
+    take->left = n;
+    take->arena = arena;
+    pthread_mutex_lock(&jobs->lock);
+    for (int i = 0; i < n; i++)
+        add_locked(jobs, &list[i]);
+    for (int i = 0; i < jobs->n_kinds && r == 0; i++)
+        if (room[i] > 0) {
+            int got = 0;
+            for (int j = 0; j < n; j++)
+                got += list[j].kind == jobs->kinds[i].kind;
+            jobs->kinds[i].more = got >= room[i];
+            *ret_more |= jobs->kinds[i].more;
+        }
+    if (n && !wake_threads_locked(jobs))
+        drop_queue_locked(jobs);
+    pthread_mutex_unlock(&jobs->lock);
+    if (n == 0)
+        st_arena_release(&arena);
     return r;
 }
 
-/* How long until the next waiting job is due. */
-static int next_due(struct st_jobs *jobs, int *ret_ms)
+/* How long nothing will be ready unless a bell rings. */
+static int next_due(struct st_jobs *jobs, const char *kinds, int *ret_ms)
 {
     struct st_rows *rows;
-    int r = st_pg_query(jobs->w.pg, &jobs->w.arena,
-                        "select ceil(extract(epoch from run_at - clock_timestamp()) * 1000)::bigint from jobs "
-                        "where state = 'waiting' and run_at > clock_timestamp() order by run_at limit 1",
-                        ST_PARAMS(), &rows);
+    int r =
+        st_pg_query(jobs->w.pg, &jobs->w.arena, "select wait_ms, blocked from jobs_next($1)", ST_PARAMS(kinds), &rows);
     if (r < 0)
         return r;
-    int64_t ms = st_rows_count(rows) ? st_cell_int(rows, 0, 0) : SLOW_POLL_MS;
+    int64_t ms = st_cell(rows, 0, 0) ? st_cell_int(rows, 0, 0) : SLOW_POLL_MS;
     *ret_ms = ms < 1 ? 1 : ms < SLOW_POLL_MS ? (int)ms : SLOW_POLL_MS;
+    pthread_mutex_lock(&jobs->lock);
+    jobs->blocked = st_streq(st_cell(rows, 0, 1), "t");
+    pthread_mutex_unlock(&jobs->lock);
     return 0;
 }
 
+/* What is over and done with for a day goes, some rows at a time. */
 static int prune(struct st_jobs *jobs)
 {
     struct st_rows *rows;
-    jobs->next_prune = st_mono() + PRUNE_US;
-    return st_pg_query(
-        jobs->w.pg, &jobs->w.arena,
-        "delete from jobs where state in ('done', 'cancelled') and finished_at < now() - interval '1 day'", ST_PARAMS(),
-        &rows);
+    int r =
+        st_pg_query(jobs->w.pg, &jobs->w.arena,
+                    "delete from jobs where job_id in (select job_id from jobs where ended in ('done', 'cancelled') "
+                    "and finished_at < now() - interval '1 day' order by finished_at limit $1)",
+                    ST_PARAMS(st_i64(&jobs->w.arena, PRUNE_ROWS)), &rows);
+    if (r == 0 && st_rows_affected(rows) < PRUNE_ROWS)
+        jobs->next_prune = st_mono() + PRUNE_US;
+    return r;
 }
 
 /* Looks for work; *ret_wait_ms: how long there will be none. */
 static int dispatch(struct st_jobs *jobs, int *ret_wait_ms)
 {
-    int r = 0;
-    if (st_mono() >= jobs->next_expired) {
-        if ((r = take(jobs, sql_take_expired)) < 0)
+    int *room = st_new_n(&jobs->w.arena, int, (size_t)jobs->n_kinds);
+    const char *kinds = describe_room(jobs, room);
+    bool more;
+    if (kinds) {
+        int r = take(jobs, kinds, room, &more);
+        if (r < 0 || (r = more ? 0 : next_due(jobs, kinds, ret_wait_ms)) < 0)
             return r;
-        jobs->next_expired = st_mono() + EXPIRED_US;
     }
-    if ((r = take(jobs, sql_take_waiting)) < 0 || (r = next_due(jobs, ret_wait_ms)) < 0)
-        return r;
     return st_mono() >= jobs->next_prune ? prune(jobs) : 0;
-}
-
-/* --- heartbeat --- */
-
-/* All leases, and those of them that have something to write, as JSON for the database. */
-static void describe_leases(struct st_jobs *jobs, json_t *all, json_t *dirty, int64_t now)
-{
-    pthread_mutex_lock(&jobs->lock);
-    for (struct st_leased_job *job = jobs->leased; job; job = job->next) {
-        int64_t done = atomic_load(&job->done), total = atomic_load(&job->total);
-        json_t *item = json_pack("{s:I, s:s}", "id", (json_int_t)job->pub.id, "token", job->token);
-        json_array_append_new(all, item);
-        bool overtime = job->deadline && now > job->deadline + OVERTIME_US;
-        if (overtime || (now < job->written_at + RENEW_US && (total < 0 || done == job->written_done)))
-            continue;
-        if (total >= 0) {
-            json_object_set_new(item, "done", json_integer(done));
-            json_object_set_new(item, "total", json_integer(total));
-        }
-        json_array_append(dirty, item);
-        job->written_done = done;
-    }
-    pthread_mutex_unlock(&jobs->lock);
-}
-
-/* states: rows (token, state); renewed: these are the answers to a renewal at `now`. */
-static void apply_states(struct st_jobs *jobs, const struct st_rows *states, bool renewed, int64_t now)
-{
-    pthread_mutex_lock(&jobs->lock);
-    for (int i = 0; i < st_rows_count(states); i++) {
-        const char *state = st_cell(states, i, 1);
-        struct st_leased_job *job = jobs->leased;
-        while (job && !st_streq(job->token, st_cell(states, i, 0)))
-            job = job->next;
-        if (!job)
-            continue;
-        if (st_streq(state, "cancelled")) {
-            (void)st_leased_job_stop(job, ST_JOB_CANCELLED);
-        } else if (!st_streq(state, "running")) {
-            (void)st_leased_job_stop(job, ST_JOB_LOST);
-        } else if (renewed) {
-            job->written_at = now;
-            atomic_store(&job->lease_until, now + (int64_t)ST_JOB_LEASE_S * ST_SECOND);
-        }
-    }
-    pthread_mutex_unlock(&jobs->lock);
-}
-
-static int beat(struct st_jobs *jobs)
-{
-    struct st_arena *a = &jobs->w.arena;
-    struct st_rows *rows;
-    int64_t now = st_mono();
-    json_t *all = st_json_keep(a, json_array()), *dirty = st_json_keep(a, json_array());
-    if (now < jobs->next_beat)
-        return 0;
-    jobs->next_beat = now + BEAT_MS * 1000;
-    describe_leases(jobs, all, dirty, now);
-    if (json_array_size(dirty)) {
-        int r = st_pg_query(jobs->w.pg, a,
-                            "update jobs j set lease_until = clock_timestamp() + interval '30 seconds', "
-                            "progress_done = coalesce(b.done, j.progress_done), "
-                            "progress_total = coalesce(b.total, j.progress_total) "
-                            "from jsonb_to_recordset($1::jsonb) as b(id bigint, token uuid, done bigint, total bigint) "
-                            "where j.job_id = b.id and j.lease_token = b.token and j.state = 'running' "
-                            "returning j.lease_token, j.state",
-                            ST_PARAMS(st_json_text(a, dirty)), &rows);
-        if (r < 0)
-            return r;
-        apply_states(jobs, rows, true, now);
-    }
-    int r = st_pg_query(jobs->w.pg, a,
-                        "select b.token, coalesce(j.state, 'lost') from jsonb_to_recordset($1::jsonb) "
-                        "as b(id bigint, token uuid) left join jobs j on j.job_id = b.id and j.lease_token = b.token",
-                        ST_PARAMS(st_json_text(a, all)), &rows);
-    if (r == 0)
-        apply_states(jobs, rows, false, now);
-    return r;
 }
 
 /* --- the dispatcher --- */
@@ -349,6 +358,14 @@ static int count_leased(struct st_jobs *jobs)
     int n = jobs->n_leased;
     pthread_mutex_unlock(&jobs->lock);
     return n;
+}
+
+static int beat(struct st_jobs *jobs)
+{
+    if (st_mono() < jobs->next_beat)
+        return 0;
+    jobs->next_beat = st_mono() + BEAT_MS * 1000;
+    return st_leased_jobs_beat(&jobs->leased, &jobs->lock, &jobs->w);
 }
 
 static void tell(struct st_jobs *jobs, int r)
@@ -398,26 +415,48 @@ static void *dispatcher_main(void *ctx)
     return NULL;
 }
 
+/* --- a process without a pool --- */
+
+void *st_jobs_forward_main(void *ctx)
+{
+    struct st_run *run = ctx;
+    struct st_arena a = {0};
+    struct st_bus *bus = st_bus_open();
+    const char *topic = st_printf(&run->arena, "jobs:%s", run->service->name);
+    uint64_t seen = st_bell_rings(&run->jobs_bell);
+    while (!atomic_load(&run->stopping)) {
+        st_bell_wait(&run->jobs_bell, seen, FORWARD_POLL_MS);
+        uint64_t now = st_bell_rings(&run->jobs_bell);
+        if (now != seen)
+            (void)bus->ops->ring(bus, &a, topic); /* a ring that is lost costs a slow poll */
+        seen = now;
+        st_arena_reset(&a);
+    }
+    st_bus_free(bus);
+    st_arena_release(&a);
+    return NULL;
+}
+
 /* --- start and stop --- */
 
 int st_jobs_start(struct st_run *run)
 {
     pthread_condattr_t attr;
-    struct st_jobs *jobs;
     const struct st_job_kind *kinds = run->service->jobs;
     if (!kinds || !kinds->name)
         return 0;
-    jobs = st_new(&run->arena, struct st_jobs);
+    struct st_jobs *jobs = st_new(&run->arena, struct st_jobs);
     jobs->run = run;
-    jobs->kinds = kinds;
     while (kinds[jobs->n_kinds].name)
         jobs->n_kinds++;
-    jobs->running = st_new_n(&run->arena, int, (size_t)jobs->n_kinds);
-    jobs->queue_end = &jobs->queue;
+    jobs->kinds = st_new_n(&run->arena, struct kind, (size_t)jobs->n_kinds);
+    for (int i = 0; i < jobs->n_kinds; i++)
+        jobs->kinds[i] = (struct kind){.kind = &kinds[i], .queue_end = &jobs->kinds[i].queue};
     jobs->next_prune = st_mono() + PRUNE_FIRST_US;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&jobs->lock, NULL);
+    pthread_cond_init(&jobs->work, &attr);
     pthread_cond_init(&jobs->changed, &attr);
     pthread_condattr_destroy(&attr);
     st_worker_init(&jobs->w, run, "jobs");
@@ -452,7 +491,7 @@ void st_jobs_stop(struct st_run *run, int deadline_ms)
     pthread_mutex_lock(&jobs->lock);
     wait_zero_locked(jobs, &jobs->n_leased, deadline_ms);
     jobs->ended = true;
-    pthread_cond_broadcast(&jobs->changed);
+    pthread_cond_broadcast(&jobs->work);
     pthread_mutex_unlock(&jobs->lock);
     st_bell_ring(&run->jobs_bell);
     pthread_join(jobs->dispatcher, NULL);
@@ -461,7 +500,7 @@ void st_jobs_stop(struct st_run *run, int deadline_ms)
     /* What does not hear goes to another process; this one can no longer commit it. */
     for (struct st_leased_job *job = jobs->leased; job; job = job->next) {
         (void)st_leased_job_stop(job, ST_JOB_LOST);
-        if (st_leased_job_hand_back(job, &jobs->w) == 0)
+        if (st_leased_jobs_hand_back(&job, 1, &jobs->w) == 0)
             st_log(ST_LOG_WARNING, "Job did not stop in time and was handed back", ST_S("job", job->kind->name),
                    ST_S("jobId", job->id));
     }

@@ -201,6 +201,8 @@ static int start_threads(struct st_run *run, struct daemon_threads *t)
         if ((r = st_jobs_start(run)) < 0)
             return r;
         t->jobs = true;
+    } else if (run->service->jobs) {
+        start_loop(t, run, st_jobs_forward_main);
     }
     if (strstr(roles, "api"))
         r = st_api_start(run, (int)st_option_int("http_threads"), &t->api);

@@ -63,6 +63,7 @@ struct st_worker {
     struct st_redis *redis;
     struct st_http_client *identity; /* secret.c: where keys are; NULL until one is asked for */
     struct st_arena arena;           /* reset after each call */
+    int64_t job_id, job_id_end;      /* ids for jobs that are left of a block (job_add.c) */
 };
 void st_worker_init(struct st_worker *w, struct st_run *run, const char *name);
 void st_worker_release(struct st_worker *w);
@@ -120,6 +121,8 @@ void *st_doorbell_main(void *ctx);
 /* Dispatcher and pool of jobs; stop waits up to deadline_ms, then hands back what still runs. */
 ST_MUSTCHECK int st_jobs_start(struct st_run *run);
 void st_jobs_stop(struct st_run *run, int deadline_ms);
+/* In a process without them: tells those of other processes, by the bus, that jobs were committed here. */
+void *st_jobs_forward_main(void *ctx);
 
 /* In the transaction of a job: does its lease still hold? ST_E_FENCED. Locks the job's row until the transaction ends,
  * so that nobody takes the job over meanwhile. For st_commit. */

@@ -106,6 +106,28 @@ void st_emit(struct st_call *call, const char *type, const char *aggregate_id, j
  */
 void st_enqueue(struct st_call *call, const char *job, const char *key, int64_t delay_ms, json_t *payload);
 
+/*
+ * The same with all there is to choose. Gives the job's id as text, chosen here, so that others can wait for it in the
+ * same transaction; whether an equal one that waits has made it a no-op is not known here, so a job that others wait
+ * for should have no key. NULL after a failure, which fails the call.
+ *
+ * after: ids of jobs of this service that must all be done first; until then it is "blocked". Jobs that are done long
+ * since count, and so does an id that is unknown. When one of them dies or is cancelled, this one is cancelled, with
+ * that reason, and the `failed` of its kind runs.
+ */
+struct st_enqueue {
+    const char *job, *key;
+    int64_t delay_ms;
+    int priority; /* of its kind, higher ones first; 0 is usual */
+    const char *const *after;
+    size_t n_after;
+};
+const char *st_enqueue_with(struct st_call *call, const struct st_enqueue *how, json_t *payload);
+
+/* Cancels the jobs of a kind and key that wait or run, in this transaction. A running one hears it from st_progress and
+ * commits nothing more. */
+void st_cancel(struct st_call *call, const char *job, const char *key);
+
 /* In jobs: done of total, for the live view and the log; also finds out whether the lease still holds: ST_E_FENCED or
  * ST_E_CANCELLED (also while shutting down) tell the job to stop and return that. Call often; it limits its own cost.
  * Thread-safe for one call at a time. */
@@ -179,6 +201,16 @@ struct st_job_kind {
     int timeout_s;      /* a run that takes longer is told to stop (st_progress) and counts as failed */
     int attempts;       /* then it is a dead letter; between attempts backoff 1 s, 2 s, 4 s … 5 min with jitter */
     st_handler *failed; /* runs in the transaction that buries the job, or NULL: to set a failed state, emit */
+    /*
+     * 0: alone, which is right for outside work. N: up to N that are due share a transaction, for short jobs that only
+     * touch the database (no st_commit): many times as many a second. When one fails, all are rolled back and it is
+     * found by halves, so handlers must leave nothing but rows. Those that are done leave no row behind. `concurrency`
+     * is then in such groups.
+     */
+    int batch;
+    int everywhere;       /* most that run at a time over all daemons, or 0 */
+    int rate, rate_per_s; /* most that start in any span of so many seconds over all daemons, or 0; retries count */
+    int lease_s;          /* how long after its daemon died another takes it over; 0: 30 */
 };
 struct st_schedule {
     const char *name;
