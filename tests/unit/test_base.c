@@ -327,6 +327,14 @@ static void test_hex(void **state)
     (void)state;
     assert_string_equal(st_hex(&arena, "\x00\xff\x1a", 3), "00ff1a");
     assert_string_equal(st_hex(&arena, "", 0), "");
+    unsigned char all[256];
+    char wanted_all[2 * sizeof(all) + 1];
+    for (size_t i = 0; i < sizeof(all); i++) {
+        all[i] = (unsigned char)(7 * i);
+        snprintf(wanted_all + 2 * i, 3, "%02x", all[i]);
+    }
+    for (size_t len = 0; len <= sizeof(all); len++)
+        assert_string_equal(st_hex(&arena, all, len), st_strndup(&arena, wanted_all, 2 * len));
     for (int byte = 0; byte < 256; byte++) {
         const unsigned char same[] = {byte, 255 - byte, byte, 0, 255, byte, byte ^ 0x0f};
         const char *wanted = st_printf(&arena, "%02x%02x%02x00ff%02x%02x", byte, 255 - byte, byte, byte, byte ^ 0x0f);

@@ -93,12 +93,15 @@ char *st_uuid(char out[ST_UUID_LEN])
                                   r[5],
                                   r[6],
                                   r[7]};
-    char *at = st_hex_put(out, id, 4);
-    for (int i = 4; i < 12; i += 2) {
-        *at++ = '-';
-        at = st_hex_put(at, id + i, i < 10 ? 2 : 6);
-    }
-    *at = '\0';
+    char hex[2 * sizeof(id)];
+    st_hex_put(hex, id, sizeof(id));
+    memcpy(out, hex, 8);
+    memcpy(out + 9, hex + 8, 4);
+    memcpy(out + 14, hex + 12, 4);
+    memcpy(out + 19, hex + 16, 4);
+    memcpy(out + 24, hex + 20, 12);
+    out[8] = out[13] = out[18] = out[23] = '-';
+    out[36] = '\0';
     return out;
 }
 
@@ -109,16 +112,16 @@ char *st_new_id(struct st_arena *a)
 
 bool st_is_uuid(const char *s)
 {
-    for (int i = 0; i < 36; i++) {
-        char c = s[i];
-        if (i == 8 || i == 13 || i == 18 || i == 23) {
-            if (c != '-')
+    static const bool hex[256] = {['0' ... '9'] = true, ['a' ... 'f'] = true, ['A' ... 'F'] = true};
+    static const unsigned char runs[] = {8, 4, 4, 4, 12};
+    for (size_t n = 0; n < sizeof(runs); n++) {
+        for (unsigned i = 0; i < runs[n]; i++, s++)
+            if (!hex[(unsigned char)*s])
                 return false;
-        } else if (!st_is_hex(c)) {
+        if (*s++ != (n + 1 < sizeof(runs) ? '-' : '\0'))
             return false;
-        }
     }
-    return s[36] == '\0';
+    return true;
 }
 
 int64_t st_uuid_time(const char *s)

@@ -121,12 +121,31 @@ size_t st_utf8_put(uint32_t cp, char *out)
     digit "0" digit "1" digit "2" digit "3" digit "4" digit "5" digit "6" digit "7" digit "8" digit "9" digit          \
           "a" digit "b" digit "c" digit "d" digit "e" digit "f"
 
-/* By pairs of digits: printf would be a tenth of the edge's work on a request. */
+/* Sixteen bytes at once. */
+static char *put_16(char *out, const unsigned char *d)
+{
+    typedef uint8_t bytes __attribute__((vector_size(16)));
+    bytes x, high, low, both;
+    memcpy(&x, d, sizeof(x));
+    high = x >> 4;
+    low = x & 15;
+    high += '0' + ((high > 9) & ('a' - '9' - 1));
+    low += '0' + ((low > 9) & ('a' - '9' - 1));
+    both = __builtin_shuffle(high, low, (bytes){0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23});
+    memcpy(out, &both, sizeof(both));
+    both = __builtin_shuffle(high, low, (bytes){8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31});
+    memcpy(out + sizeof(both), &both, sizeof(both));
+    return out + 2 * sizeof(both);
+}
+
+/* Then by pairs of digits: printf would be a tenth of the edge's work on a request. */
 char *st_hex_put(char *out, const void *data, size_t len)
 {
     static const char pairs[] = ROW("0") ROW("1") ROW("2") ROW("3") ROW("4") ROW("5") ROW("6") ROW("7") ROW("8")
         ROW("9") ROW("a") ROW("b") ROW("c") ROW("d") ROW("e") ROW("f");
     const unsigned char *d = data, *end = d + len;
+    for (; end - d >= 16; d += 16)
+        out = put_16(out, d);
     for (; d < end; d++, out += 2)
         memcpy(out, pairs + 2 * *d, 2);
     return out;

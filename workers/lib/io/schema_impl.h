@@ -171,7 +171,12 @@ bool st_check_report(struct st_check *c, const struct st_path *at, const char *m
 /* Is there nothing more to learn from further failures? */
 bool st_check_done(const struct st_check *c);
 /* Counts work; false when the budget is spent. */
-bool st_check_step(struct st_check *c, const struct st_path *at, uint64_t work);
+bool st_check_beyond(struct st_check *c, const struct st_path *at);
+static inline bool st_check_step(struct st_check *c, const struct st_path *at, uint64_t work)
+{
+    c->steps += work;
+    return c->steps <= c->budget || st_check_beyond(c, at);
+}
 bool st_check_give_up(struct st_check *c, const struct st_path *at, const char *message);
 
 #endif

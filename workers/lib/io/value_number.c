@@ -79,10 +79,54 @@ static int compare_digits(const struct decimal *x, const struct decimal *y)
     return (a < x->end) - (b < y->end);
 }
 
+enum { SHORT = 15 }; /* digits: two such numbers can be brought to one scale in 128 bits */
+
+/* A number of few digits and without an exponent, as *ret / 10^*ret_scale. */
+static bool is_short(const struct st_value *v, int64_t *ret, int *ret_scale)
+{
+    const int64_t most = INT64_C(1000000000000000); /* 10^SHORT */
+    *ret_scale = 0;
+    if (v->type == JSON_INTEGER) {
+        *ret = v->integer;
+        return v->integer > -most && v->integer < most;
+    }
+    const char *s = v->text, *end = s + v->len;
+    bool negative = *s == '-', point = false;
+    int64_t n = 0;
+    if (v->len > SHORT)
+        return false;
+    for (s += negative; s < end; s++) {
+        if (*s == 'e' || *s == 'E')
+            return false;
+        if (*s == '.') {
+            point = true;
+            continue;
+        }
+        n = 10 * n + (*s - '0');
+        *ret_scale += point;
+    }
+    *ret = negative ? -n : n;
+    return true;
+}
+
+static __int128 scaled(int64_t n, int by)
+{
+    __int128 out = n;
+    while (by-- > 0)
+        out *= 10;
+    return out;
+}
+
 int st_number_compare(const struct st_value *x, const struct st_value *y)
 {
+    int64_t n, m;
+    int n_scale, m_scale;
     if (x->type == JSON_INTEGER && y->type == JSON_INTEGER)
         return (x->integer > y->integer) - (x->integer < y->integer);
+    if (is_short(x, &n, &n_scale) && is_short(y, &m, &m_scale)) {
+        __int128 left = scaled(n, m_scale - n_scale), right = scaled(m, n_scale - m_scale);
+        return (left > right) - (left < right);
+    }
     struct decimal a, b;
     read_decimal(x, &a);
     read_decimal(y, &b);
