@@ -112,14 +112,20 @@ ngx_http_api_cached_t *ngx_http_api_auth_l1_put(const ngx_str_t *token, const ng
 void ngx_http_api_auth_l1_clear(void);
 
 /*
- * The cache that all workers share, made in a zone that is all its own. *ret_marks are the marks under which the claims
- * were found to hold as they are, with nothing in the state that overrides them until *ret_join_again; 0 when that has
- * not been looked at, or was otherwise. Claims too long for a slot are not kept here.
+ * The cache that all workers share, made in a zone that is all its own. expect: the token will be looked for; gives its
+ * place there, and asks for the memory, which comes while the digest is made.
  */
-bool ngx_http_api_auth_l2_find(const ngx_http_api_zone_t *z, const unsigned char digest[ST_SHA256_LEN],
+uint64_t ngx_http_api_auth_l2_expect(const ngx_http_api_zone_t *z, const ngx_http_api_auth_conf_t *conf,
+                                     const ngx_str_t *token);
+/*
+ * *ret_marks are the marks under which the claims were found to hold as they are, with nothing in the state that
+ * overrides them until *ret_join_again; 0 when that has not been looked at, or was otherwise. Claims too long for a
+ * slot are not kept here.
+ */
+bool ngx_http_api_auth_l2_find(const ngx_http_api_zone_t *z, uint64_t place, const unsigned char digest[ST_SHA256_LEN],
                                struct st_arena *a, ngx_http_api_claims_t *ret, ngx_atomic_uint_t *ret_marks,
                                int64_t *ret_join_again);
-void ngx_http_api_auth_l2_put(const ngx_http_api_zone_t *z, const unsigned char digest[ST_SHA256_LEN],
+void ngx_http_api_auth_l2_put(const ngx_http_api_zone_t *z, uint64_t place, const unsigned char digest[ST_SHA256_LEN],
                               const ngx_http_api_claims_t *claims, ngx_atomic_uint_t marks, int64_t join_again);
 
 /* The texts of claims that the caches keep, in the order in which they lie in memory. */

@@ -130,13 +130,14 @@ static bool joined(const ngx_http_api_main_conf_t *amcf, const ngx_http_api_cach
  * Brings the entry up to date. digest: of a token that comes from the shared cache, or goes there: the others shall
  * know that nothing overrides its claims. NGX_DECLINED while no roles are known.
  */
-static ngx_int_t refresh(ngx_http_api_main_conf_t *amcf, ngx_http_api_cached_t *c, const unsigned char *digest)
+static ngx_int_t refresh(ngx_http_api_main_conf_t *amcf, ngx_http_api_cached_t *c, uint64_t place,
+                         const unsigned char *digest)
 {
     if (!joined(amcf, c)) {
         if (join(amcf, c) != NGX_OK)
             return NGX_ERROR;
         if (digest)
-            ngx_http_api_auth_l2_put(&amcf->zones[NGX_HTTP_API_ZONE_TOKENS], digest, &c->claims,
+            ngx_http_api_auth_l2_put(&amcf->zones[NGX_HTTP_API_ZONE_TOKENS], place, digest, &c->claims,
                                      c->revoked || c->override ? 0 : c->marks, c->join_again);
     } else if (c->permitted) {
         return NGX_OK;
@@ -165,19 +166,20 @@ static ngx_int_t find(ngx_http_api_main_conf_t *amcf, const ngx_http_api_auth_co
     if (c && c->claims.expires > ngx_time()) {
         ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_L1);
         *ret = c;
-        return refresh(amcf, c, NULL);
+        return refresh(amcf, c, 0, NULL);
     }
     if (token->len > ST_TOKEN_MAX) {
         *ret_why = "the token is too long";
         return NGX_DECLINED;
     }
     struct st_arena *a = ngx_http_api_scratch();
+    uint64_t place = ngx_http_api_auth_l2_expect(shared, conf, token);
     ngx_http_api_auth_digest(conf, token, digest);
     if ((*ret_why = ngx_http_api_auth_refused(digest)) != NULL) {
         ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_REFUSED);
         return NGX_DECLINED;
     }
-    if (ngx_http_api_auth_l2_find(shared, digest, a, &claims, &marks, &join_again)) {
+    if (ngx_http_api_auth_l2_find(shared, place, digest, a, &claims, &marks, &join_again)) {
         ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_L2);
     } else if (verify(conf, token, a, &claims, ret_why) == NGX_OK) {
         ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_VERIFIED);
@@ -194,7 +196,7 @@ static ngx_int_t find(ngx_http_api_main_conf_t *amcf, const ngx_http_api_auth_co
     c->tier = c->claims.tier;
     c->marks = marks;
     c->join_again = join_again;
-    return refresh(amcf, c, digest);
+    return refresh(amcf, c, place, digest);
 }
 
 /* --- the identity --- */
@@ -355,6 +357,8 @@ ngx_int_t ngx_http_api_auth_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
     }
     if (rc == NGX_OK) /* else the request may have gone with its refusal */
         ctx->identified = alt->n_schemes > 0;
+    if (ctx->identified)
+        ngx_http_api_limit_expect(r, ctx);
     return rc;
 }
 

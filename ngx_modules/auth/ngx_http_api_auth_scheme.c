@@ -29,6 +29,8 @@ static bool has_schemes(const struct st_api *api)
 static bool is_header(const ngx_table_elt_t *h, const char *name)
 {
     size_t i = 0;
+    if (!h->key.len || (h->key.data[0] | 0x20) != (name[0] | 0x20))
+        return false;
     for (; name[i] && i < h->key.len; i++)
         if ((h->key.data[i] == '_' ? '-' : ngx_tolower(h->key.data[i])) != ngx_tolower((u_char)name[i]))
             return false;

@@ -5,11 +5,14 @@
  * miss. Who finds a slot being written leaves it alone, so nobody ever waits. A worker killed in that moment costs its
  * slot until nginx is started anew.
  */
+#include "base/gcra.h"
+
 #include "ngx_http_api_auth.h"
 
 enum {
     WAYS = 16,
     SLOT_SIZE = 256,
+    PLACED_BY = 32, /* characters at the token's end, a part of the signature: they tell tokens apart best */
 };
 
 typedef struct {
@@ -26,7 +29,7 @@ enum { TEXT_MAX = SLOT_SIZE - sizeof(slot_t) };
 _Static_assert(TEXT_MAX <= UINT8_MAX, "lens");
 
 typedef struct {
-    uint32_t tags[WAYS]; /* the second word of each slot's digest: one cache line tells which slot to look at */
+    uint32_t tags[WAYS]; /* half of each slot's place: one cache line tells which slot to look at */
     u_char slots[WAYS][SLOT_SIZE];
 } set_t;
 
@@ -55,13 +58,28 @@ static ngx_int_t init(ngx_http_api_zone_t *z)
     return t->sets ? NGX_OK : NGX_ERROR;
 }
 
-static set_t *set_of(const ngx_http_api_zone_t *z, const unsigned char digest[ST_SHA256_LEN], uint32_t *ret_tag)
+static set_t *set_of(const ngx_http_api_zone_t *z, uint64_t place, uint32_t *ret_tag)
 {
     const tokens_t *t = z->sh;
-    uint32_t index;
-    ngx_memcpy(&index, digest, sizeof(index));
-    ngx_memcpy(ret_tag, digest + sizeof(index), sizeof(*ret_tag));
-    return &t->sets[index % t->n_sets];
+    *ret_tag = (uint32_t)place;
+    return &t->sets[(place >> 32) % t->n_sets];
+}
+
+/*
+ * A place is a keyed hash of the signature's end. It says nothing of whether the token is the one that was verified:
+ * that is told by the digest of all of it.
+ */
+uint64_t ngx_http_api_auth_l2_expect(const ngx_http_api_zone_t *z, const ngx_http_api_auth_conf_t *conf,
+                                     const ngx_str_t *token)
+{
+    size_t n = ngx_min(token->len, PLACED_BY);
+    uint64_t place = st_siphash(conf->rule_digest, token->data + token->len - n, n);
+    uint32_t tag;
+    set_t *set = set_of(z, place, &tag);
+    for (ngx_uint_t way = 0; way < WAYS; way++)
+        for (size_t at = 0; set->tags[way] == tag && at < SLOT_SIZE; at += NGX_HTTP_API_LINE)
+            __builtin_prefetch(set->slots[way] + at);
+    return place;
 }
 
 /* A copy of the slot, false when it holds another token, or changed meanwhile. */
@@ -76,12 +94,12 @@ static bool read_slot(const slot_t *s, const unsigned char digest[ST_SHA256_LEN]
            memcmp(((slot_t *)out)->digest, digest, ST_SHA256_LEN) == 0;
 }
 
-bool ngx_http_api_auth_l2_find(const ngx_http_api_zone_t *z, const unsigned char digest[ST_SHA256_LEN],
+bool ngx_http_api_auth_l2_find(const ngx_http_api_zone_t *z, uint64_t place, const unsigned char digest[ST_SHA256_LEN],
                                struct st_arena *a, ngx_http_api_claims_t *ret, ngx_atomic_uint_t *ret_marks,
                                int64_t *ret_join_again)
 {
     uint32_t tag;
-    set_t *set = set_of(z, digest, &tag);
+    set_t *set = set_of(z, place, &tag);
     slot_t *copy = st_alloc(a, SLOT_SIZE);
     for (ngx_uint_t way = 0; way < WAYS; way++) {
         if (set->tags[way] != tag || !read_slot(slot_of(set, way), digest, (u_char *)copy))
@@ -113,7 +131,7 @@ static ngx_uint_t victim(set_t *set, uint32_t tag, const unsigned char digest[ST
     return best;
 }
 
-void ngx_http_api_auth_l2_put(const ngx_http_api_zone_t *z, const unsigned char digest[ST_SHA256_LEN],
+void ngx_http_api_auth_l2_put(const ngx_http_api_zone_t *z, uint64_t place, const unsigned char digest[ST_SHA256_LEN],
                               const ngx_http_api_claims_t *claims, ngx_atomic_uint_t marks, int64_t join_again)
 {
     ngx_http_api_claims_t from = *claims;
@@ -123,7 +141,7 @@ void ngx_http_api_auth_l2_put(const ngx_http_api_zone_t *z, const unsigned char 
     if (total > TEXT_MAX)
         return;
     uint32_t tag;
-    set_t *set = set_of(z, digest, &tag);
+    set_t *set = set_of(z, place, &tag);
     ngx_uint_t way = victim(set, tag, digest);
     slot_t *s = slot_of(set, way);
     ngx_atomic_uint_t version = s->version;

@@ -281,6 +281,9 @@ char *ngx_http_api_set_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_int_t ngx_http_api_note_pass(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf, ngx_http_api_loc_conf_t *alcf);
 ngx_int_t ngx_http_api_make_passes(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf);
 
+/* limit: it is known who asks. */
+void ngx_http_api_limit_expect(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx);
+
 /* The counters of all limits, for /metrics. */
 void ngx_http_api_limit_metrics(const ngx_http_api_main_conf_t *amcf, struct st_buf *b);
 

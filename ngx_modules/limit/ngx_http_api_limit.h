@@ -94,6 +94,7 @@ struct ngx_http_api_bill_s {
     int64_t now;                /* of the last charge, us */
     ngx_msec_t turn;            /* and of nginx's clock then */
     ngx_http_api_debit_t *over; /* which refuses */
+    uint64_t expected;          /* the hash of the user's key in the first limit after those by address; 0: not known */
     unsigned watched : 1;       /* the request's cleanup knows of it */
     unsigned waiting : 1;
     unsigned answered : 1;

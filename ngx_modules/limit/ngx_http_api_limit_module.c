@@ -171,8 +171,28 @@ static ngx_int_t conclude(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, ngx_ht
     return NGX_OK;
 }
 
+/*
+ * The first limit by user is nearly always the next to be charged when it is known who asks, and of many users' keys
+ * none lies in the processor's cache: what stands between gives the memory time to come.
+ */
+void ngx_http_api_limit_expect(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
+{
+    const ngx_http_api_limit_conf_t *conf = ngx_http_get_module_main_conf(r, ngx_http_api_limit_module);
+    const struct st_api_operation *op = ctx->match.operation;
+    const ngx_http_api_limit_list_t *list = ctx->operation ? &conf->operations[op->index] : NULL;
+    if (!list || list->n == list->n_by_address || ctx->identity_charged)
+        return;
+    const ngx_http_api_limit_t *l = &list->list[list->n_by_address];
+    ngx_http_api_bill_t *bill = l->limit->by == ST_BY_USER && !l->fair ? bill_of(r, ctx, list) : NULL;
+    const ngx_str_t *user = &ctx->identity.user;
+    if (!bill || !user->len)
+        return;
+    bill->expected = st_gcra_hash(conf->table, rule_for(l, &ctx->identity.tier)->id, user->data, user->len);
+    st_gcra_expect(conf->table, bill->expected);
+}
+
 /* Charges one limit here, and of what this node holds. NGX_AGAIN: Redis must be asked. NGX_BUSY: it refuses. */
-static ngx_int_t charge(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, const ngx_http_api_bill_t *bill,
+static ngx_int_t charge(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, ngx_http_api_bill_t *bill,
                         const ngx_http_api_limit_t *limit, int64_t now, ngx_http_api_debit_t *d)
 {
     struct st_gcra *table = bill->conf->table;
@@ -181,7 +201,8 @@ static ngx_int_t charge(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, co
     d->key = key_of(r, ctx, limit);
     if (!d->key.data)
         d->key = ngx_http_api_str("");
-    d->hash = st_gcra_hash(table, d->rule->id, d->key.data, d->key.len);
+    d->hash = bill->expected ? bill->expected : st_gcra_hash(table, d->rule->id, d->key.data, d->key.len);
+    bill->expected = 0;
     st_gcra_charge(table, d->hash, &d->rule->gcra, limit->limit->cost, now, &v);
     d->tat = v.tat;
     d->wait = v.wait;

@@ -325,7 +325,7 @@ ngx_int_t ngx_http_api_share_pay(const ngx_http_api_limit_conf_t *conf, ngx_http
     const ngx_http_api_rule_t *rule = d->rule;
     uint64_t *lease = st_gcra_word(conf->table, d->hash, LEASE_WORD);
     uint64_t *owed = st_gcra_word(conf->table, d->hash, DEBT_WORD);
-    int64_t debt, cost = d->limit->limit->cost, left = (now + rule->gcra.tolerance - d->tat) / rule->gcra.interval;
+    int64_t debt, cost = d->limit->limit->cost;
     d->paid = NGX_HTTP_API_PAID_HERE;
     if (!lease || !owed)
         return NGX_OK;
@@ -339,6 +339,7 @@ ngx_int_t ngx_http_api_share_pay(const ngx_http_api_limit_conf_t *conf, ngx_http
         return NGX_OK;
     }
     /* Little is left: who is near the end of the budget asks, unless there is a credit. */
+    int64_t left = (now + rule->gcra.tolerance - d->tat) / rule->gcra.interval;
     if (add_debt(owed, rule, cost, left >= ngx_max(rule->slack, rule->chunk) ? rule->slack : 0, now / 1000, &debt)) {
         d->paid = NGX_HTTP_API_PAID_SLACK;
         if (debt * 2 > rule->slack && debt > 0 && may_ask(lease, now))

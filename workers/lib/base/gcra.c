@@ -136,6 +136,13 @@ static struct bucket *bucket_of(struct st_gcra *g, uint64_t hash)
     return &g->buckets[(unsigned __int128)hash * g->n_buckets >> 64];
 }
 
+void st_gcra_expect(const struct st_gcra *g, uint64_t hash)
+{
+    const char *lines = (const char *)&g->buckets[(unsigned __int128)hash * g->n_buckets >> 64];
+    for (size_t at = 0; at < sizeof(struct bucket); at += LINE)
+        __builtin_prefetch(lines + at, 1);
+}
+
 static int find(const struct bucket *b, uint64_t hash)
 {
     __builtin_prefetch(b->tats, 1); /* both lines on the way at once */

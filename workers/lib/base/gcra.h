@@ -30,6 +30,9 @@ struct st_gcra *st_gcra_init(void *memory, size_t size);
 /* The hash of a key; `id` keeps limits apart. */
 uint64_t st_gcra_hash(const struct st_gcra *g, uint64_t id, const void *key, size_t len);
 
+/* The key will be charged soon: its memory is asked for now. */
+void st_gcra_expect(const struct st_gcra *g, uint64_t hash);
+
 struct st_gcra_verdict {
     int64_t tat;  /* after the charge; when refused as it stands; never before now */
     int64_t wait; /* 0: charged; else how long until the charge would pass */
