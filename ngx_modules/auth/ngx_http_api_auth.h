@@ -7,7 +7,7 @@ enum { NGX_HTTP_API_CLAIM_VARIABLES = 16, NGX_HTTP_API_CLAIMS_MAX = 1024 };
 
 /* Keys that are fetched: api_jwt_jwks. */
 typedef struct {
-    ngx_str_t url; /* as the configuration has it */
+    const char *shown; /* of the URL, in the log: what is no secret */
     char source[2 * ST_SHA256_LEN + 1];
     const char *target, *unix_socket, *ca_file; /* what the HTTP client is told; NULL for none */
     int alg;                                    /* enum st_alg; -1: each key's own */

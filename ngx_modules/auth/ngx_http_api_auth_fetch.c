@@ -142,7 +142,7 @@ static void succeeded(ngx_uint_t i)
 {
     const ngx_http_api_key_source_t *source = source_of(i);
     if (fetch.failures[i])
-        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "api: the keys of %V are here again", &source->url);
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "api: the keys of %s are here again", source->shown);
     fetch.failures[i] = 0;
     fetch.due[i] =
         ngx_time() + source->interval - (time_t)((ngx_uint_t)ngx_random() % (ngx_uint_t)(source->interval / 10 + 1));
@@ -153,8 +153,8 @@ static void failed(ngx_uint_t i, const char *why)
 {
     const ngx_http_api_key_source_t *source = source_of(i);
     if (!fetch.failures[i])
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "api: no new keys from %V, the last known go on: %s",
-                      &source->url, why);
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0, "api: no new keys from %s, the last known go on: %s",
+                      source->shown, why);
     fetch.due[i] = ngx_time() + ngx_min(source->interval, (time_t)1 << ngx_min(fetch.failures[i], BACKOFF_MAX));
     fetch.failures[i]++;
 }
@@ -169,7 +169,7 @@ static void finish(void)
         ngx_int_t rc =
             ngx_http_api_state_set_keys(state_zone(), source->source, fetch.job->answer.body, fetch.job->answer.len);
         if (rc == NGX_OK)
-            ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "api: new keys from %V%s%s", &source->url,
+            ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0, "api: new keys from %s%s%s", source->shown,
                           *left_out ? "; left out: " : "", left_out);
         if (rc == NGX_ERROR)
             failed(fetch.current, "there is no room for them");

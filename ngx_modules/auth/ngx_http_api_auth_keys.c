@@ -147,13 +147,22 @@ char *ngx_http_api_auth_set_secret_file(ngx_conf_t *cf, ngx_command_t *cmd, void
     return set_file(cf, conf, st_keys_load_secret);
 }
 
+/* A URL for the log: without user and password, and without a query, which may be a secret too. */
+static const char *without_secrets(struct st_arena *a, const char *url)
+{
+    const char *colon = strstr(url, "://"), *rest = colon ? colon + 3 : url, *at = strrchr(rest, '@');
+    if (at)
+        rest = at + 1;
+    return st_printf(a, "%.*s%.*s", colon ? (int)(colon + 3 - url) : 0, url, (int)strcspn(rest, "?#"), rest);
+}
+
 /* http://host/path, https://host/path, http://unix:/socket:/path */
-static const char *read_url(ngx_http_api_auth_conf_t *conf, ngx_http_api_key_source_t *source)
+static const char *read_url(ngx_http_api_auth_conf_t *conf, ngx_http_api_key_source_t *source, const char *url)
 {
     static const char unix_prefix[] = "http://unix:";
-    const char *url = (const char *)source->url.data;
     unsigned char digest[ST_SHA256_LEN];
-    st_sha256(url, source->url.len, digest);
+    source->shown = without_secrets(&conf->arena, url);
+    st_sha256(url, strlen(url), digest);
     *ngx_hex_dump((u_char *)source->source, digest, sizeof(digest)) = '\0';
     source->target = url;
     if (st_starts(url, unix_prefix)) {
@@ -207,9 +216,8 @@ char *ngx_http_api_auth_set_jwks(ngx_conf_t *cf, ngx_command_t *cmd, void *data)
     ngx_http_api_key_source_t *source = ngx_array_push(&conf->sources);
     if (!source)
         return NGX_CONF_ERROR;
-    *source = (ngx_http_api_key_source_t){
-        .url = value[1], .alg = -1, .interval = JWKS_INTERVAL_S, .timeout = JWKS_TIMEOUT_MS};
-    const char *why = read_url(conf, source);
+    *source = (ngx_http_api_key_source_t){.alg = -1, .interval = JWKS_INTERVAL_S, .timeout = JWKS_TIMEOUT_MS};
+    const char *why = read_url(conf, source, (const char *)value[1].data);
     for (ngx_uint_t i = 2; !why && i < cf->args->nelts; i++)
         why = read_option(cf, &value[i], source);
     return why ? (char *)why : NGX_CONF_OK;

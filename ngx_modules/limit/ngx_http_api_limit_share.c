@@ -214,6 +214,16 @@ static ngx_int_t ask(question_t *q, ngx_msec_t timeout, ngx_http_api_redis_pt *a
     return ngx_http_api_redis_eval(timeout, answer, data, &script, q->argc, q->argv, NULL);
 }
 
+/*
+ * What Redis says of a key, where it can make sense: not more units than it was asked for, and a TAT of which all
+ * beyond the tolerance is the same. Redis is no part of what is trusted with numbers.
+ */
+static void bound(const ngx_http_api_rule_t *rule, int64_t most, int64_t v[2])
+{
+    v[0] = ngx_max(ngx_min(v[0], most), 0);
+    v[1] = ngx_max(ngx_min(v[1], 2 * rule->gcra.tolerance), 0);
+}
+
 /* --- while nobody waits --- */
 
 /* It outlives the request, and keeps of the configuration only what it has copied. */
@@ -231,6 +241,7 @@ static void on_report(void *data, const struct redisReply *reply)
     report_t *report = data;
     int64_t v[2] = {0, 0};
     bool told = ngx_http_api_redis_integers(reply, v, 2) == NGX_OK;
+    bound(&report->rule, report->rule.chunk, v);
     settle(report->table, report->hash, &report->rule, v[0], told && report->rule.chunk && !v[0], v[1], report->asked,
            true);
     free(report);
@@ -427,8 +438,14 @@ static void on_answer(void *data, const struct redisReply *reply)
             ngx_http_api_limit_count(asked[i]->limit, NGX_HTTP_API_LIMIT_FALLBACK);
         }
     } else {
+        bool granted = true;
         for (size_t i = 0; i < n; i++) {
-            if (v[0] > 0) {
+            int64_t cost = asked[i]->limit->limit->cost;
+            bound(asked[i]->rule, ngx_max(cost, asked[i]->rule->chunk), &v[2 * i]);
+            granted = granted && v[2 * i] >= cost;
+        }
+        for (size_t i = 0; i < n; i++) {
+            if (granted) {
                 grant(bill, asked[i], v[2 * i], v[2 * i + 1]);
             } else if (deny(bill, asked[i], v[2 * i + 1]) && !bill->over) {
                 bill->over = asked[i];

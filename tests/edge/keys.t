@@ -146,6 +146,9 @@ my $state  = Storytelling::Edge::state_file();
     is me($edge, by('two', 'k2', jti => 'file')), 200, 'a restart without the server knows the keys from the file';
     my $other = edge(http => 'api_jwt_jwks http://127.0.0.1:1/jwks;', state => $state);
     is me($other, by('two', 'k2', jti => 'other')), 401, 'but not for another URL';
+    my $secret = edge(http => 'api_jwt_jwks http://reader:hu/s@h@127.0.0.1:1/jwks?key=quiet;');
+    ok wait_for(sub { $secret->error_log =~ m{no new keys from http://127\.0\.0\.1:1/jwks, the last} }), 'the log tells which';
+    unlike $secret->error_log, qr{hu/s|reader|quiet}, 'without user, password and query';
 }
 {
     my $path = Storytelling::Edge::dir() . '/run/jwks.sock';
