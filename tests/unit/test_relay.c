@@ -436,6 +436,89 @@ static void test_trimming(void **state)
     assert_int_equal(number("select count(*) from relay_groups"), 2);
 }
 
+/* What everybody has done is kept for long, but not without end; what somebody has not done stays whatever it is. */
+static void test_trimming_by_number(void **state)
+{
+    (void)state;
+    stop();
+    setenv("ST_BUS_RETENTION_ENTRIES", "60", 1);
+    use_database("alpha");
+    setenv("ST_BUS_RETENTION_HOURS", "168", 1);
+    const char *why;
+    assert_int_equal(st_options_load(NULL, &why), 0);
+    relay = daemon_new(&alpha);
+    struct relay r = {.run = &relay->run, .service = "alpha"};
+    bool busy = true;
+    st_worker_init(&r.w, &relay->run, "relay");
+    r.bus = st_bus_open();
+    assert_true(wait_for(lead(&r) == 0 && r.session));
+    for (int i = 0; i < 4; i++)
+        emit_bulk(st_printf(&arena, "x%d-", i), 700);
+    while (busy) {
+        busy = false;
+        assert_int_equal(turn(&r, &busy), 0);
+    }
+    assert_int_equal(stream_length(), 2800);
+    for (size_t p = 0; p < ST_COUNT(streams); p++) {
+        redis_do("XGROUP", "CREATE", streams[p], "one", "0");
+        redis_do("XGROUP", "CREATE", streams[p], "two", "0");
+    }
+    read_as("one", 0);
+    assert_int_equal(trim(&r), 0);
+    assert_int_equal(stream_length(), 2800);
+    read_as("two", 0);
+    assert_int_equal(trim(&r), 0);
+    assert_true(stream_length() < 1400 && stream_length() >= 60 * ST_BUS_PARTITIONS);
+    unsetenv("ST_BUS_RETENTION_ENTRIES");
+    st_bus_free(r.bus);
+    st_worker_release(&r.w);
+    st_arena_release(&r.page);
+}
+
+/* How far a group is behind, wherever it stands and whatever was trimmed: the bus tells the number and the entry. */
+static void test_lag(void **state)
+{
+    (void)state;
+    struct st_bus *bus = st_bus_open();
+    struct st_bus_part part = {.service = "alpha", .partition = 0};
+    struct st_bus_group *list;
+    size_t n;
+    emit_bulk("x", 1400);
+    assert_true(wait_for(arrived(1400)));
+    struct st_reply all = redis_do("XRANGE", streams[0], "-", "+");
+    int64_t total = (int64_t)all.n_items;
+    struct st_bus_id ids[STORED_MAX];
+    for (int64_t i = 0; i < total; i++) {
+        const char *id = all.items[i].items[0].str, *dash = strchr(id, '-');
+        assert_true(st_parse_i64(st_strndup(&arena, id, (size_t)(dash - id)), 0, INT64_MAX, &ids[i].batch));
+        assert_true(st_parse_i64(dash + 1, 0, INT64_MAX, &ids[i].n));
+    }
+    assert_int_equal(bus->ops->attach(bus, &arena, "one", &part, ids[9]), 0); /* a new group, in the middle */
+    assert_int_equal(bus->ops->groups(bus, &arena, "alpha", 0, &list, &n), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(list[0].lag, total - 10);
+    assert_int_equal(st_bus_id_cmp(list[0].next, ids[10]), 0);
+    assert_int_equal(bus->ops->ack(bus, &arena, "one", &part, ids[149], 140), 0);
+    assert_int_equal(bus->ops->trim(bus, &arena, "alpha", 0, ids[120]), 0);
+    assert_int_equal(bus->ops->groups(bus, &arena, "alpha", 0, &list, &n), 0);
+    assert_int_equal(list[0].lag, total - 150);
+    assert_int_equal(bus->ops->attach(bus, &arena, "one", &part, ids[159]), 0); /* another reader, a little further */
+    assert_int_equal(bus->ops->attach(bus, &arena, "two", &part, ids[total - 1]), 0);
+    assert_int_equal(bus->ops->groups(bus, &arena, "alpha", 0, &list, &n), 0);
+    assert_int_equal(n, 2);
+    assert_int_equal(list[0].lag, total - 160);
+    assert_int_equal(list[1].lag, 0);
+    assert_int_equal(list[1].next.batch, 0);
+    st_bus_free(bus);
+}
+
+static void test_kinds_of_bus(void **state)
+{
+    (void)state;
+    assert_null(st_bus_new("kafka", "localhost"));
+    assert_string_equal(st_bus_kinds(&arena), "redis");
+}
+
 /* A bus that comes back empty has only the groups of those who are up: the others must find their events all the same.
  */
 static void test_trimming_waits_for_groups_that_are_missing(void **state)
@@ -536,6 +619,9 @@ int main(int argc, char **argv)
         TEST(test_the_second_relay_stands_by),
         TEST(test_a_ring_reaches_the_relay_of_another_process),
         TEST(test_trimming),
+        TEST(test_trimming_by_number),
+        TEST(test_lag),
+        TEST(test_kinds_of_bus),
         TEST(test_trimming_waits_for_groups_that_are_missing),
         TEST(test_a_database_restored_elsewhere),
         TEST(test_a_database_set_back),

@@ -51,7 +51,8 @@ struct st_bus_entry {
 struct st_bus_group {
     const char *name;
     struct st_bus_id needs; /* the first entry that it may still need is not before this */
-    int64_t lag;            /* entries that it has not acknowledged; -1: the bus cannot tell */
+    struct st_bus_id next;  /* the first that it has not acknowledged; all zero: it has all */
+    int64_t lag;            /* how many it has not acknowledged; -1: the bus cannot tell */
 };
 
 /* A partition of a publisher, as a consumer holds it. */

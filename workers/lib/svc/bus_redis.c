@@ -60,6 +60,7 @@ static const char lua_release[] = "for i, key in ipairs(KEYS) do "
  * near.
  */
 static const char lua_attach[] =
+    "#!lua flags=allow-oom\n" /* who reads on makes room */
     "local key, group, id, near = KEYS[1], ARGV[1], ARGV[2], 2000 "
     "local function members(list) local m = {} for i = 1, #list, 2 do m[list[i]] = list[i + 1] end return m end "
     "local function between(from, to) "
@@ -206,13 +207,21 @@ static const struct st_reply *member(const struct st_reply *list, const char *na
     return &none;
 }
 
-static int group_of(const struct st_reply *info, struct st_bus_group *ret)
+static int group_of(struct st_bus *bus, struct st_arena *a, const char *key, const struct st_reply *info,
+                    struct st_bus_group *ret)
 {
+    struct st_reply first = {.n_items = 0};
     const struct st_reply *lag = member(info, "lag");
     ret->name = member(info, "name")->str;
     ret->lag = lag->kind == ST_REPLY_INTEGER ? lag->num : -1;
     int r = ret->name ? id_parse(member(info, "last-delivered-id")->str, &ret->needs) : ST_E_INTERNAL;
     ret->needs.n++;
+    if (r == 0 && ret->lag != 0)
+        r = st_redis_cmd(redis_of(bus), a, &first, "XRANGE", key, id_text(a, ret->needs), "+", "COUNT", "1", NULL);
+    if (r == 0 && first.n_items && first.items[0].n_items)
+        r = id_parse(first.items[0].items[0].str, &ret->next);
+    if (r == 0 && first.n_items == 0)
+        ret->lag = 0;
     return r;
 }
 
@@ -230,7 +239,7 @@ static int groups(struct st_bus *bus, struct st_arena *a, const char *service, i
         return r;
     struct st_bus_group *list = st_new_n(a, struct st_bus_group, reply.n_items);
     for (size_t i = 0; i < reply.n_items; i++)
-        if ((r = group_of(&reply.items[i], &list[i])) < 0)
+        if ((r = group_of(bus, a, key, &reply.items[i], &list[i])) < 0)
             return r;
     *ret = list;
     *ret_n = reply.n_items;

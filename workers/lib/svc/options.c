@@ -20,6 +20,7 @@ static const struct st_option library[] = {
     {"log_level", "info"},
     {"drain_seconds", "30"},
     {"bus_retention_hours", "168"},
+    {"bus_retention_entries", "50000"},
     {"trace_endpoint", ""},
     {"event_batch", "500"},
     {0},

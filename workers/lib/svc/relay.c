@@ -16,9 +16,10 @@
 #include "svc/run.h"
 
 enum {
-    PAGE_BYTES = 4 << 20,     /* of one publish, about */
-    ENVELOPE_MAX = 16 << 20,  /* bytes */
-    HISTORY_PAGE = 100,       /* batches */
+    PAGE_BYTES = 4 << 20,    /* of one publish, about */
+    ENVELOPE_MAX = 16 << 20, /* bytes */
+    HISTORY_PAGE = 100,      /* batches */
+    MARKS = 16,
     POLL_FIRST_MS = 2,        /* after work was found */
     POLL_LAST_MS = 1000,      /* when idle */
     CHECK_EVERY_US = 1000000, /* does an idle bus still hold all? */
@@ -32,6 +33,13 @@ struct batch {
     const char *s1, *s2, *after_seq, *upto_seq; /* as the database writes them */
 };
 
+/* Ids of entries that were sent, at even distances: where a partition's last so many entries begin. */
+struct marks {
+    struct st_bus_id list[MARKS]; /* a ring; all zero: not passed yet */
+    int at;
+    int64_t since; /* entries since the last */
+};
+
 struct relay {
     struct st_run *run;
     struct st_worker w;   /* its arena lasts for a turn */
@@ -43,6 +51,8 @@ struct relay {
     struct st_bus_id tails[ST_BUS_PARTITIONS]; /* where the bus ends */
     struct st_bus_id sent[ST_BUS_PARTITIONS];  /* where it must end */
     struct st_bus_id kept[ST_BUS_PARTITIONS];  /* what lies before was handled by every group */
+    struct marks marks[ST_BUS_PARTITIONS];
+    struct st_pace pace;
     int64_t next_check, next_trim;
     int told; /* the error that was logged last, 0 when all is well */
 };
@@ -132,6 +142,15 @@ struct outgoing {
     size_t n, n_topics, bytes;
 };
 
+static void mark(struct marks *m, struct st_bus_id id)
+{
+    if (++m->since <= st_option_int("bus_retention_entries") / (MARKS - 1))
+        return;
+    m->list[m->at] = id;
+    m->at = (m->at + 1) % MARKS;
+    m->since = 0;
+}
+
 static int flush(struct relay *r, struct outgoing *out)
 {
     if (out->n == 0)
@@ -140,8 +159,10 @@ static int flush(struct relay *r, struct outgoing *out)
                                              out->n_topics));
     if (e < 0)
         return e;
-    for (size_t i = 0; i < out->n; i++)
+    for (size_t i = 0; i < out->n; i++) {
         r->tails[out->entries[i].partition] = out->entries[i].id;
+        mark(&r->marks[out->entries[i].partition], out->entries[i].id);
+    }
     out->n = out->n_topics = out->bytes = 0;
     return 0;
 }
@@ -157,11 +178,14 @@ static void add_topic(struct relay *r, struct outgoing *out, const char *type)
     out->topics[out->n_topics++] = t->topic;
 }
 
-/* Sends those of the rows that the bus does not have. *n counts the events of the batch, *added those that were sent.
+/* Sends those of the rows that the bus does not have. *n counts the events of the batch, `counter` those that were
+ * sent.
  */
-static int publish_rows(struct relay *r, const struct batch *b, const struct st_rows *rows, int64_t *n, int64_t *added)
+static int publish_rows(struct relay *r, const struct batch *b, const struct st_rows *rows, int64_t *n,
+                        enum st_counter counter)
 {
     int e = 0;
+    int64_t added = 0;
     struct outgoing *out = st_new(&r->page, struct outgoing);
     struct st_buf text = ST_BUF(ENVELOPE_MAX);
     for (int i = 0; e == 0 && i < st_rows_count(rows); i++) {
@@ -177,16 +201,19 @@ static int publish_rows(struct relay *r, const struct batch *b, const struct st_
         out->entries[out->n++] = (struct st_bus_entry){.partition = p, .id = id, .text = json};
         out->bytes += text.len;
         add_topic(r, out, st_cell(rows, i, TYPE));
-        ++*added;
+        added++;
         if (out->bytes >= PAGE_BYTES)
             e = flush(r, out);
     }
     st_buf_release(&text);
-    return e < 0 ? e : flush(r, out);
+    if (e == 0 && (e = flush(r, out)) == 0)
+        st_count(counter, added);
+    return e;
 }
 
 /* The pages of a batch behind the first: a cursor, so that a large batch is sorted once. */
-static int publish_rest(struct relay *r, const struct batch *b, const char *after_seq, int64_t *n, int64_t *added)
+static int publish_rest(struct relay *r, const struct batch *b, const char *after_seq, int64_t *n,
+                        enum st_counter counter)
 {
     struct st_rows *rows;
     const char *after = st_strdup(&r->w.arena, after_seq);
@@ -197,7 +224,8 @@ static int publish_rest(struct relay *r, const struct batch *b, const char *afte
         st_arena_reset(&r->page);
         e = query(r, &r->page, &rows, sql_fetch);
         if (e == 0)
-            e = publish_rows(r, b, rows, n, added);
+            e = publish_rows(r, b, rows, n, counter);
+        st_pace(&r->pace, "relay", e == 0 ? st_rows_count(rows) : 0, true);
     } while (e == 0 && st_rows_count(rows) == ST_BUS_PAGE && !atomic_load(&r->run->stopping));
     st_pg_rollback(r->w.pg);
     return e < 0 ? e : atomic_load(&r->run->stopping) ? ST_E_CANCELLED : 0;
@@ -206,12 +234,11 @@ static int publish_rest(struct relay *r, const struct batch *b, const char *afte
 /* first: the first page, in r->page. */
 static int publish_batch(struct relay *r, const struct batch *b, const struct st_rows *first, enum st_counter counter)
 {
-    int64_t n = 0, added = 0;
+    int64_t n = 0;
     int count = st_rows_count(first);
-    int e = publish_rows(r, b, first, &n, &added);
+    int e = publish_rows(r, b, first, &n, counter);
     if (e == 0 && count == ST_BUS_PAGE)
-        e = publish_rest(r, b, st_cell(first, count - 1, SEQ), &n, &added);
-    st_count(counter, added);
+        e = publish_rest(r, b, st_cell(first, count - 1, SEQ), &n, counter);
     return e;
 }
 
@@ -299,6 +326,7 @@ static int publish_history(struct relay *r, int64_t from)
 {
     struct st_rows *rows, *first;
     int e = 0, n;
+    memset(r->marks, 0, sizeof(r->marks));
     do {
         st_arena_reset(&r->w.arena);
         e = query(r, &r->w.arena, &rows,
@@ -434,8 +462,12 @@ static int trim_partition(struct relay *r, int p)
         if (st_bus_id_cmp(groups[i].needs, from) < 0)
             from = groups[i].needs;
     }
-    /* Batches are numbered by the clock in milliseconds: what is young stays for operators and for new groups. */
-    const struct st_bus_id old = {st_now() / 1000 - st_option_int("bus_retention_hours") * 3600 * 1000, 0};
+    /* Batches are numbered by the clock in milliseconds: what is young stays for operators and for new groups, but not
+     * without end. */
+    struct st_bus_id old = {st_now() / 1000 - st_option_int("bus_retention_hours") * 3600 * 1000, 0};
+    const struct st_bus_id *many = &r->marks[p].list[r->marks[p].at]; /* the oldest mark */
+    if (st_bus_id_cmp(old, *many) < 0)
+        old = *many;
     if (st_bus_id_cmp(old, from) < 0)
         from = old;
     e = query(
@@ -506,14 +538,18 @@ static int turn(struct relay *r, bool *ret_busy)
         *ret_busy = true;
         return send_unsent(r);
     }
-    if (!st_cell(rows, 0, SEQ))
+    if (!st_cell(rows, 0, SEQ)) {
+        st_pace(&r->pace, "relay", 0, false);
         return keep_house(r);
+    }
     *ret_busy = true;
     const struct batch b = {st_cell_int(rows, 0, BATCH_NO), st_strdup(&r->w.arena, st_cell(rows, 0, S1)),
                             st_strdup(&r->w.arena, st_cell(rows, 0, S2)),
                             st_strdup(&r->w.arena, st_cell(rows, 0, AFTER_SEQ)), "9223372036854775807"};
-    e = publish_batch(r, &b, rows, ST_N_RELAYED);
-    return e < 0 ? e : mark_sent(r, b.no);
+    if ((e = publish_batch(r, &b, rows, ST_N_RELAYED)) == 0 && (e = mark_sent(r, b.no)) == 0 &&
+        st_mono() >= r->next_trim)
+        e = trim(r);
+    return e;
 }
 
 /* Logs when trouble begins, changes and ends. */

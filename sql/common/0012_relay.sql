@@ -1,0 +1,2 @@
+-- log_unpublished tells it.
+drop function relay_backlog();
