@@ -28,7 +28,7 @@ use Time::HiRes qw(sleep time);
 
 our $PATIENCE = 120;    # seconds until everything must have come to its end
 our $SERVICES = "$Storytelling::Platform::ROOT/tests/fault";
-my @DATABASES = qw(orders billing);
+my @DATABASES = qw(orders billing audit);
 my $KEY       = 'k' x 40;
 my $JSON      = JSON::PP->new->utf8->canonical;
 our ($PG_BIN) = reverse sort glob '/usr/lib/postgresql/*/bin';
@@ -402,7 +402,8 @@ sub _client {
         last if -e $stop;
         my $key = "load-$name-$i";
         my $basket = 'basket-' . int rand($option{baskets} // 5);
-        my ($path, $body) = $option{request} ? $option{request}->($key) : ('/v1/orders', {clientKey => $key, basket => $basket});
+        my ($path, $body, $same) = $option{request} ? $option{request}->($key) : ('/v1/orders', {clientKey => $key, basket => $basket});
+        $key = $same if defined $same;
         my $note = sub { my ($answer) = @_; syswrite $out, join("\t", 'refused', $answer->{status}, $answer->{headers}{'retry-after'} // '') . "\n" };
         my $answer = $self->_patiently($path, $key, $body, $note);
         syswrite $out, "accepted\t$key\t$answer->{json}{orderId}\n";

@@ -9,6 +9,10 @@
  * What a partition has delivered at once is handled in one transaction: claimed by one statement, then one handler
  * after the other, one commit. So an event that comes alone is handled alone, at once, and a backlog in large batches.
  * When a batch fails it is rolled back and halved, until the event that fails is alone and is set aside.
+ *
+ * A process that ends at once (a crash, kill -9) has not let go of its partitions. Who takes one over sets aside what
+ * the other may have had in its hands, and tries it one by one, noting each attempt before it begins: so an event that
+ * ends every process that handles it is a dead letter in the end, too.
  */
 #include "svc/bus.h"
 #include "svc/secret.h"
@@ -18,7 +22,8 @@ enum {
     DELIVERIES_MAX = 500,     /* up to this, */
     POLL_BYTES = 8 << 20,     /* and not more than this in all, about */
     RETRIES = 20,             /* parked events at once */
-    ATTEMPTS = 12,            /* then an event is a dead letter */
+    ATTEMPTS = 12,            /* then an event is a dead letter; */
+    CRASHES = 3,              /* also when so many attempts have ended their process */
     LEASE_EVERY_US = 2000000, /* a third of its life */
     SLOW_POLL_US = 5000000,   /* when no doorbell rings */
     ERROR_MAX = 2000,         /* bytes */
@@ -41,6 +46,7 @@ struct consumer {
     struct st_bus_part *parts;
     const char **streams; /* of each part: its name in the database */
     char (*fences)[NUMBER_LEN];
+    size_t *suspects; /* so many of its next events may be what ended the one who read it before */
     size_t n_parts;
     int deliveries, batch;          /* of each partition at once; in a transaction, at most */
     bool busy;                      /* the last poll gave something */
@@ -359,6 +365,21 @@ static int parked_failed(struct consumer *c, const struct batch *b, int attempts
     return r;
 }
 
+/* Notes that the attempt begins, while there is still somebody to do so. */
+static int begin_attempt(struct consumer *c, const struct batch *b, bool *ret_begun, bool *ret_crashes)
+{
+    struct st_rows *rows;
+    int r = st_pg_query(c->w.pg, &c->w.arena, "select parked_begin($1, $2, $3, $4, $5)",
+                        ST_PARAMS(c->streams[b->part], c->fences[b->part], b->position, c->holder,
+                                  st_i64(&c->w.arena, st_backoff_ms(1))),
+                        &rows);
+    if (r < 0)
+        return r;
+    *ret_begun = st_cell(rows, 0, 0);
+    *ret_crashes = st_cell_int(rows, 0, 0) >= CRASHES;
+    return 0;
+}
+
 /* Columns: position, stream, attempts, envelope. */
 static int retry_one(struct consumer *c, const struct st_rows *rows, int i)
 {
@@ -373,7 +394,13 @@ static int retry_one(struct consumer *c, const struct st_rows *rows, int i)
     read_envelope(c, text, strlen(text), &in);
     if (in.verdict != HANDLE)
         return parked_failed(c, &b, attempts, true, in.verdict == SKIP ? "nothing here handles this type" : in.why);
-    int r = batch_run(&b);
+    bool begun = false, crashes = false;
+    int r = begin_attempt(c, &b, &begun, &crashes);
+    if (r < 0 || !begun)
+        return r;
+    if (crashes)
+        return parked_failed(c, &b, attempts, true, "each process that handled it has ended at once");
+    r = batch_run(&b);
     if (b.fenced) {
         detach(c, b.part);
         return 0;
@@ -430,19 +457,32 @@ static int bus_said(struct consumer *c, int r)
 static int attach(struct consumer *c, size_t i)
 {
     struct st_rows *rows;
-    int r = st_pg_query(c->w.pg, &c->turn,
-                        "insert into stream_positions (stream) values ($1) on conflict (stream) do update "
-                        "set fence = stream_positions.fence + 1 returning fence, ms, n",
-                        ST_PARAMS(c->streams[i]), &rows);
+    int r = st_pg_query(c->w.pg, &c->turn, "select fence_, ms_, n_, crashed from stream_attach($1, $2)",
+                        ST_PARAMS(c->streams[i], *c->fences[i] ? c->fences[i] : NULL), &rows);
     if (r < 0)
         return r;
     snprintf(c->fences[i], NUMBER_LEN, "%s", st_cell(rows, 0, 0));
+    if (st_streq(st_cell(rows, 0, 3), "t"))
+        c->suspects[i] = DELIVERIES_MAX; /* nobody has more in its hands */
     struct st_bus_id after = {st_cell_int(rows, 0, 1), st_cell_int(rows, 0, 2)};
     if ((r = bus_said(c, c->bus->ops->attach(c->bus, &c->turn, c->group, &c->parts[i], after))) < 0)
         return r;
     c->parts[i].attached = true;
     c->next_retry = 0;
     return 0;
+}
+
+/* As the last thing: what we did not finish, we have not died of. */
+static void let_go(struct consumer *c)
+{
+    struct st_rows *rows;
+    struct st_arena *a = &c->turn;
+    const char **fences = st_new_n(a, const char *, c->n_parts);
+    for (size_t i = 0; i < c->n_parts; i++)
+        fences[i] = *c->fences[i] ? c->fences[i] : NULL;
+    if (st_pg_query(c->w.pg, a, "select streams_release($1, $2)",
+                    ST_PARAMS(st_pg_array(a, c->streams, c->n_parts), st_pg_array(a, fences, c->n_parts)), &rows) < 0)
+        st_log(ST_LOG_WARNING, "Who reads on will do so with care", ST_S("database", st_pg_error(c->w.pg)));
 }
 
 /* Parts without a lease are not attached. */
@@ -492,6 +532,36 @@ static int handle_batch(struct consumer *c, size_t part, struct incoming *const 
     return r;
 }
 
+/* Events of one part go to those that are tried one by one. */
+static int set_aside(struct consumer *c, size_t part, struct incoming *const *list, size_t n)
+{
+    enum { MS, N, ID, AGGREGATE, TYPE, CORRELATION, ENVELOPE, COLUMNS };
+    struct st_rows *rows;
+    struct st_arena *a = &c->page;
+    const char **columns[COLUMNS], *arrays[COLUMNS];
+    if (!c->parts[part].attached || atomic_load(&c->run->stopping))
+        return 0;
+    for (int k = 0; k < COLUMNS; k++)
+        columns[k] = st_new_n(a, const char *, n);
+    for (size_t i = 0; i < n; i++) {
+        columns[MS][i] = st_i64(a, list[i]->from->id.batch);
+        columns[N][i] = st_i64(a, list[i]->from->id.n);
+        columns[ID][i] = list[i]->event.id;
+        columns[AGGREGATE][i] = list[i]->event.aggregate_id;
+        columns[TYPE][i] = list[i]->event.type;
+        columns[CORRELATION][i] = list[i]->correlation_id;
+        columns[ENVELOPE][i] = list[i]->envelope;
+    }
+    for (int k = 0; k < COLUMNS; k++)
+        arrays[k] = st_pg_array(a, columns[k], n);
+    int r = st_pg_query(c->w.pg, a, "select events_set_aside($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                        ST_PARAMS(c->streams[part], c->fences[part], arrays[MS], arrays[N], arrays[ID],
+                                  arrays[AGGREGATE], arrays[TYPE], arrays[CORRELATION], arrays[ENVELOPE]),
+                        &rows);
+    c->next_retry = 0;
+    return parked(c, part, r, rows);
+}
+
 /* Nothing may be acknowledged that a crash could still forget. */
 static int make_durable(struct consumer *c)
 {
@@ -520,7 +590,9 @@ static int handle_part(struct consumer *c, const struct st_bus_delivery *list, s
     for (size_t i = 0, size; r == 0 && i < n_events; i += size) {
         for (size = 0; size < (size_t)c->batch && i + size < n_events && events[i + size]->verdict == HANDLE; size++)
             continue;
-        if (size > 0)
+        if (size > 0 && c->suspects[part])
+            r = set_aside(c, part, events + i, size);
+        else if (size > 0)
             r = handle_batch(c, part, events + i, size, i + size == n_events);
         else if (size++, c->parts[part].attached && !atomic_load(&c->run->stopping))
             r = bury(c, part, events[i]);
@@ -532,6 +604,8 @@ static int handle_part(struct consumer *c, const struct st_bus_delivery *list, s
         r = bus_said(c, c->bus->ops->ack(c->bus, &c->turn, c->group, &c->parts[part], list[n - 1].id, n));
     if (!all_done || r < 0)
         detach(c, part);
+    else
+        c->suspects[part] -= c->suspects[part] < n ? c->suspects[part] : n;
     st_arena_reset(&c->w.arena);
     st_arena_reset(&c->page);
     return r;
@@ -626,6 +700,7 @@ static void find_parts(struct consumer *c)
     c->parts = st_new_n(a, struct st_bus_part, max);
     c->streams = st_new_n(a, const char *, max);
     c->fences = st_alloc_array(a, max, sizeof(*c->fences));
+    c->suspects = st_new_n(a, size_t, max);
     for (int t = 0; t < run->n_types; t++) {
         if (!st_run_subscription(run, run->types[t].type))
             continue;
@@ -691,6 +766,7 @@ void *st_consume_main(void *ctx)
         c.batch = (int)st_option_int("event_batch");
         c.deliveries = DELIVERIES;
         consume(&c);
+        let_go(&c);
         (void)c.bus->ops->release(c.bus, &c.turn, c.group, c.holder, c.parts, c.n_parts); /* else they expire */
         c.bus = st_bus_free(c.bus);
         st_worker_release(&c.w);

@@ -410,6 +410,24 @@ static int start_over(struct relay *r)
     return st_pg_commit(r->w.pg);
 }
 
+/*
+ * A leader that lives asks the database something every second or two, also when the bus is away. One that is stopped
+ * or hangs keeps its lock; it loses its session, and with it the lock. (Safety does not rest on that: see above.)
+ */
+static int unseat(struct relay *r)
+{
+    struct st_rows *rows;
+    int e = query(r, &r->w.arena, &rows,
+                  "select pg_terminate_backend(a.pid) from pg_locks l join pg_stat_activity a on a.pid = l.pid "
+                  "where l.locktype = 'advisory' and l.classid = 0 and l.objid = 820149617 and l.objsubid = 1 "
+                  "and l.granted and a.datname = current_database() and l.database = a.datid "
+                  "and (a.state <> 'active' or a.wait_event_type = 'Client') "
+                  "and a.state_change < clock_timestamp() - interval '15 seconds'");
+    if (e == 0 && st_rows_count(rows))
+        st_log(ST_LOG_WARNING, "The relay that led has not moved; another takes over");
+    return e;
+}
+
 /* Takes the lock, or finds out that another has it (0, and session stays 0). */
 static int lead(struct relay *r)
 {
@@ -420,8 +438,10 @@ static int lead(struct relay *r)
                   "set_config('synchronous_commit', 'off', false), "
                   "(select system_identifier from relay_batches order by batch_no desc limit 1) <> "
                   "(select system_identifier::text from pg_control_system())");
-    if (e < 0 || !st_streq(st_cell(rows, 0, 0), "t"))
+    if (e < 0)
         return e;
+    if (!st_streq(st_cell(rows, 0, 0), "t"))
+        return unseat(r);
     int64_t session = st_cell_int(rows, 0, 1);
     if (st_streq(st_cell(rows, 0, 4), "t")) {
         st_log(ST_LOG_WARNING, "The database was restored elsewhere; all its events are published again");
@@ -598,6 +618,8 @@ void *st_relay_main(void *ctx)
         st_arena_reset(&r.w.arena);
         st_arena_reset(&r.page);
         if (e < 0) {
+            if (r.session && st_pg_ping(r.w.pg) < 0) /* a sign of life: see unseat */
+                resign(&r);
             st_run_pause(run, pause_ms);
             pause_ms = pause_ms * 2 < ERROR_PAUSE_LAST_MS ? pause_ms * 2 : ERROR_PAUSE_LAST_MS;
             continue;
