@@ -175,7 +175,7 @@ static int setup(void **state)
     (void)state;
     const char *why = "";
     change(db, "truncate events, aggregates, user_keys, jobs");
-    change(db, "truncate users cascade");
+    change(db, "truncate credentials");
     masters = st_printf(&arena, "%s/master.key", getenv("ST_TEST_DIR"));
     setenv("ST_MASTER_KEY_FILE", masters, 1);
     use_database("alpha");
@@ -188,9 +188,7 @@ static int setup(void **state)
     use_masters(MASTER_1 "\n");
     identity_up();
     user = st_new_id(&arena);
-    (void)ask(db,
-              "insert into users (user_id, email, display_name, locale, password_hash) values ($1, 'x', '', '', '')",
-              user);
+    (void)ask(db, "insert into credentials (user_id, password_hash) values ($1, '')", user);
     return 0;
 }
 
@@ -310,9 +308,7 @@ static void test_whose_key_it_is(void **state)
 {
     (void)state;
     const char *host = st_new_id(&arena);
-    (void)ask(db,
-              "insert into users (user_id, email, display_name, locale, password_hash) values ($1, 'y', '', '', '')",
-              host);
+    (void)ask(db, "insert into credentials (user_id, password_hash) values ($1, '')", host);
     json_t *about = json_pack("{s:s, s:s, s:s, s:[i]}", "hostId", host, "userId", user, "email", ADDRESS, "phone", 1);
     assert_int_equal(tell("PersonTold2", about), 0);
     assert_string_equal(ask(db, "select string_agg(user_id::text, ' ') from user_keys"), host);
@@ -328,7 +324,7 @@ static void test_a_destroyed_key(void **state)
 {
     (void)state;
     assert_int_equal(tell("PersonTold", person(user)), 0);
-    change(db, "update users set state = 'deleted'");
+    change(db, "truncate credentials");
     change(db, "delete from user_keys");
     check_reads(ADDRESS); /* for minutes, where it was not told yet */
     st_secret_forget(user);

@@ -56,7 +56,9 @@ static const struct st_schedule schedules[] = {
 /* What must hold at once is done with the request: identity_delete_me. */
 static const struct st_erasure erasures[] = {
     {"users", ST_ANONYMISED},
+    {"credentials", ST_ERASED},
     {"user_keys", ST_ERASED},
+    {"user_tiers", ST_ERASED, "delete from user_tiers where user_id = $1"},
     {"email_tokens", ST_ERASED, "delete from email_tokens where user_id = $1"},
     {"sessions", ST_ANONYMISED, "update sessions set address = '' where user_id = $1"},
     {"api_keys", ST_ANONYMISED, "update api_keys set name = '', prefix = '' where user_id = $1"},
@@ -64,6 +66,17 @@ static const struct st_erasure erasures[] = {
     {"erasure_answers", ST_KEPT, .reason = "they prove the erasure"},
     {0},
 };
+
+static const struct st_projection projections[] = {
+    {"UserRegistered", identity_project_registered, .sensitive = true},
+    {"EmailVerificationRequested", identity_project_verification_requested},
+    {"EmailVerified", identity_project_verified},
+    {"UserProfileUpdated", identity_project_profile_updated, .sensitive = true},
+    {"UserRoleChanged", identity_project_role_changed},
+    {"UserDeleted", identity_project_deleted},
+    {0},
+};
+static const char *const tables[] = {"users", NULL};
 
 static const struct st_service service = {
     .name = "identity",
@@ -74,6 +87,8 @@ static const struct st_service service = {
     .schedules = schedules,
     .start = identity_start,
     .erasures = erasures,
+    .projections = projections,
+    .tables = tables,
     .user_key = identity_user_key,
 };
 

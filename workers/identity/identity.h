@@ -3,6 +3,9 @@
 /*
  * Identity: accounts (identity_account.c), sessions and tokens (identity_session.c), API keys (identity_key.c), the
  * keys that seal what events hold of users (identity_secret.c), events of others (identity_events.c).
+ *
+ * The table users is a projection of identity's log (identity_project.c): it is changed by emitting alone. What is
+ * secret is in no event, and in no projection: credentials, sessions, email_tokens, api_keys, user_keys.
  */
 #include "svc/service.h"
 
@@ -13,6 +16,10 @@ int identity_create_user(struct st_call *call);
 int identity_get_me(struct st_call *call);
 int identity_update_me(struct st_call *call);
 int identity_delete_me(struct st_call *call);
+
+/* identity_project.c */
+st_handler identity_project_registered, identity_project_verification_requested, identity_project_verified;
+st_handler identity_project_profile_updated, identity_project_role_changed, identity_project_deleted;
 
 /* identity_session.c */
 int identity_start(struct st_call *call); /* reads the signing key */

@@ -25,42 +25,43 @@ static void request_verification(struct st_call *call, const char *user_id, cons
                       locale, "token", token));
 }
 
-static void emit_registered(struct st_call *call, const char *user_id, const char *email, const char *name,
-                            const char *locale, const char *role, const char *source)
-{
-    st_emit(call, "UserRegistered", user_id,
-            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "userId", user_id, "email", email, "displayName", name, "role",
-                      role, "registrationSource", source, "locale", locale));
-}
-
 /*
  * The address is taken. Its owner is told by mail; the caller learns nothing. An account that was never verified
  * belongs to nobody yet: whoever can read the mailbox gets it, with the password given last, so that registering
  * somebody else's address beforehand gains nothing.
  */
-static int register_again(struct st_call *call, const char *email, const char *name, const char *locale,
-                          const char *password_hash)
+static void register_again(struct st_call *call, const json_t *user, const char *name, const char *locale,
+                           const char *password_hash)
 {
-    json_t *user;
-    int r = st_row(call, &user,
-                   "select user_id, email, display_name, locale, verified_at is not null as verified from users "
-                   "where lower(email) = lower($1) and state <> 'deleted' for update",
-                   email);
-    if (r < 0)
-        return r == ST_E_NOT_FOUND ? ST_E_RETRY : r;
     const char *id = st_str(user, "user_id");
     if (st_json_bool(user, "verified", true)) {
         st_emit(call, "UserRegistrationRepeated", id,
                 json_pack("{s:s, s:s, s:s, s:s}", "userId", id, "email", st_str(user, "email"), "displayName",
                           st_str(user, "display_name"), "locale", st_str(user, "locale")));
-        return 0;
+        return;
     }
-    st_exec(call,
-            "update users set password_hash = $2, display_name = $3, locale = $4, version = version + 1, "
-            "updated_at = now() where user_id = $1",
-            id, password_hash, name, locale);
+    st_exec(call, "update credentials set password_hash = $2 where user_id = $1", id, password_hash);
     request_verification(call, id, st_str(user, "email"), name, locale);
-    return 0;
+}
+
+/* The account of an address, ST_E_NOT_FOUND; until the transaction ends nobody else can open one with it. */
+static int find_by_email(struct st_call *call, const char *email, json_t **ret)
+{
+    st_exec(call, "select pg_advisory_xact_lock(hashtextextended('email ' || lower($1), 0))", email);
+    return st_row(call, ret,
+                  "select user_id, email, display_name, locale, verified_at is not null as verified from users "
+                  "where lower(email) = lower($1) and state <> 'deleted' for update",
+                  email);
+}
+
+/* Credentials first: they are what makes an account that a key can be given to. */
+static void open_account(struct st_call *call, const char *id, const char *email, const char *name, const char *locale,
+                         const char *role, const char *source, const char *password_hash)
+{
+    st_exec(call, "insert into credentials (user_id, password_hash) values ($1, $2)", id, password_hash);
+    st_emit(call, "UserRegistered", id,
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "userId", id, "email", email, "displayName", name, "role", role,
+                      "registrationSource", source, "locale", locale));
 }
 
 int identity_register(struct st_call *call)
@@ -70,19 +71,15 @@ int identity_register(struct st_call *call)
     int r = st_password_hash(call->arena, st_str(call->body, "password"), &hash);
     if (r < 0)
         return r;
-    struct st_rows *rows;
-    const char *id = st_new_id(call->arena);
-    r = st_rows(call, &rows,
-                "insert into users (user_id, email, display_name, locale, password_hash) values ($1, $2, $3, $4, $5) "
-                "on conflict (lower(email)) where state <> 'deleted' do nothing",
-                id, email, name, locale, hash);
-    if (r < 0)
+    json_t *user;
+    r = find_by_email(call, email, &user);
+    if (r < 0 && r != ST_E_NOT_FOUND)
         return r;
-    if (st_rows_affected(rows) == 0) {
-        if ((r = register_again(call, email, name, locale, hash)) < 0)
-            return r;
+    if (r == 0) {
+        register_again(call, user, name, locale, hash);
     } else {
-        emit_registered(call, id, email, name, locale, "author", "self");
+        const char *id = st_new_id(call->arena);
+        open_account(call, id, email, name, locale, "author", "self", hash);
         request_verification(call, id, email, name, locale);
     }
     return st_reply(call, 202, NULL);
@@ -100,9 +97,6 @@ int identity_verify_email(struct st_call *call)
     if (r < 0)
         return r;
     const char *id = st_str(token, "user_id");
-    st_exec(call,
-            "update users set verified_at = coalesce(verified_at, now()), version = version + 1 where user_id = $1",
-            id);
     st_emit(call, "EmailVerified", id, json_pack("{s:s}", "userId", id));
     return st_reply(call, 204, NULL);
 }
@@ -135,15 +129,12 @@ int identity_create_user(struct st_call *call)
     int r = st_password_hash(call->arena, st_str(call->body, "password"), &hash);
     if (r < 0)
         return r;
+    json_t *user;
+    r = find_by_email(call, email, &user);
+    if (r != ST_E_NOT_FOUND)
+        return r < 0 ? r : st_fail(call, ST_E_UNIQUE, "There is an account with this address.");
     const char *id = st_new_id(call->arena);
-    r = st_exec_one(call, ST_E_UNIQUE,
-                    "insert into users (user_id, email, display_name, locale, password_hash, verified_at, roles) "
-                    "values ($1, $2, $3, $4, $5, now(), array[$6::text]) "
-                    "on conflict (lower(email)) where state <> 'deleted' do nothing",
-                    id, email, name, locale, hash, role);
-    if (r < 0)
-        return r == ST_E_UNIQUE ? st_fail(call, r, "There is an account with this address.") : r;
-    emit_registered(call, id, email, name, locale, role, "operator");
+    open_account(call, id, email, name, locale, role, "operator", hash);
     st_emit(call, "EmailVerified", id, json_pack("{s:s}", "userId", id));
     return reply_user(call, 201, id);
 }
@@ -160,10 +151,6 @@ int identity_update_me(struct st_call *call)
                    call->user_id);
     if (r < 0 || (r = st_if_match(call, st_json_int(me, "version", 0))) < 0)
         return r;
-    st_exec(call,
-            "update users set display_name = coalesce($2, display_name), locale = coalesce($3, locale), "
-            "version = version + 1, updated_at = now() where user_id = $1",
-            call->user_id, st_str(call->body, "displayName"), st_str(call->body, "locale"));
     json_t *changed = json_copy(call->body);
     json_object_set_new(changed, "userId", json_string(call->user_id));
     st_emit(call, "UserProfileUpdated", call->user_id, changed);
@@ -176,15 +163,12 @@ int identity_update_me(struct st_call *call)
  */
 int identity_delete_me(struct st_call *call)
 {
-    int r = st_exec_one(
-        call, ST_E_NOT_FOUND,
-        "update users set state = 'deleted', email = '', display_name = '', locale = '', password_hash = '', "
-        "version = version + 1, updated_at = now() where user_id = $1 and state = 'active'",
-        call->user_id);
+    int n, r = st_exec_one(call, ST_E_NOT_FOUND, "select from users where user_id = $1 and state = 'active' for update",
+                           call->user_id);
     if (r < 0)
         return r;
+    st_exec(call, "delete from credentials where user_id = $1", call->user_id);
     st_exec(call, "delete from email_tokens where user_id = $1", call->user_id);
-    int n;
     if ((r = identity_end_sessions(call, call->user_id, NULL, "deleted")) < 0 ||
         (r = identity_revoke_api_keys(call, call->user_id, NULL, &n)) < 0)
         return r;

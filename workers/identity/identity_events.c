@@ -7,11 +7,9 @@ static int set_roles(struct st_call *call, bool add)
     json_t *change;
     const char *user_id = st_str(call->body, "userId");
     int r = st_row(call, &change,
-                   "update users u set roles = case when $3 = 'add' then array_append(o.roles, $2) "
-                   "else array_remove(o.roles, $2) end, version = u.version + 1 "
-                   "from (select user_id, roles from users where user_id = $1 for update) o "
-                   "where u.user_id = o.user_id and ($3 = 'add') <> ($2 = any(o.roles)) "
-                   "returning to_json(o.roles) as from_roles, to_json(u.roles) as to_roles",
+                   "select to_json(roles) as from_roles, to_json(case when $3 = 'add' then array_append(roles, $2) "
+                   "else array_remove(roles, $2) end) as to_roles from users where user_id = $1 "
+                   "and state <> 'deleted' and ($3 = 'add') <> ($2 = any(roles)) for update",
                    user_id, st_str(call->body, "roleId"), add ? "add" : "remove");
     if (r == ST_E_NOT_FOUND)
         return 0;
@@ -35,7 +33,9 @@ int identity_on_role_unassigned(struct st_call *call)
 
 int identity_on_subscription_changed(struct st_call *call)
 {
-    st_exec(call, "update users set tier = $2, version = version + 1 where user_id = $1 and tier <> $2",
+    st_exec(call,
+            "insert into user_tiers (user_id, tier) select user_id, $2 from users "
+            "where user_id = $1 and state <> 'deleted' on conflict (user_id) do update set tier = excluded.tier",
             st_str(call->body, "userId"), st_str(call->body, "toTier"));
     return 0;
 }

@@ -98,10 +98,11 @@ static int select_keys(struct st_call *call, const char *key_id, struct st_rows 
 {
     return st_rows(call, ret,
                    "select k.key_hash, json_strip_nulls(json_build_object('keyId', k.key_id, 'userId', k.user_id, "
-                   "'roles', u.roles, 'tier', u.tier, 'scopes', k.scopes, "
+                   "'roles', u.roles, 'tier', coalesce(t.tier, 'free'), 'scopes', k.scopes, "
                    "'until', extract(epoch from k.expires_at)::bigint)), "
                    "k.revoked_at is null and (k.expires_at is null or k.expires_at > now()) and u.state = 'active' "
-                   "from api_keys k join users u using (user_id) where ($1::uuid is null or k.key_id = $1::uuid)",
+                   "from api_keys k join users u using (user_id) left join user_tiers t using (user_id) where "
+                   "($1::uuid is null or k.key_id = $1::uuid)",
                    key_id);
 }
 

@@ -95,7 +95,7 @@ static int unwrap(struct st_call *call, const struct st_rows *rows, int i, struc
     return 0;
 }
 
-/* The lock on the user makes deletion and this wait for each other: a deleted user never gets a key again. */
+/* The lock on the credentials makes deletion and this wait for each other: a deleted user never gets a key again. */
 static int make_key(struct st_call *call, const char *user_id)
 {
     struct st_rows *rows;
@@ -105,7 +105,7 @@ static int make_key(struct st_call *call, const char *user_id)
     st_random(key.key, sizeof(key.key));
     int r = st_rows(call, &rows,
                     "insert into user_keys (key_id, user_id, wrapped_by, wrapped) select $1, u.user_id, $3, $4 "
-                    "from (select user_id from users where user_id = $2 and state <> 'deleted' for share) u "
+                    "from (select user_id from credentials where user_id = $2 for share) u "
                     "on conflict (user_id) do nothing",
                     key.key_id, user_id, masters[0].id, wrap(call, &key));
     explicit_bzero(&key, sizeof(key));

@@ -82,9 +82,10 @@ int identity_login(struct st_call *call)
 {
     json_t *user = NULL;
     int r = st_row(call, &user,
-                   "select user_id, password_hash, to_json(roles) as roles, tier, version, "
+                   "select user_id, password_hash, to_json(roles) as roles, coalesce(tier, 'free') as tier, version, "
                    "verified_at is not null and state = 'active' as usable "
-                   "from users where lower(email) = lower($1) and state <> 'deleted'",
+                   "from users join credentials using (user_id) left join user_tiers using (user_id) "
+                   "where lower(email) = lower($1) and state <> 'deleted'",
                    st_str(call->body, "email"));
     if (r < 0 && r != ST_E_NOT_FOUND)
         return r;
@@ -139,8 +140,9 @@ int identity_refresh(struct st_call *call)
     int r =
         st_row(call, &s,
                "select s.user_id, s.refresh_key, s.counter, extract(epoch from now() - s.rotated_at)::bigint as age, "
-               "to_json(u.roles) as roles, u.tier, u.version "
-               "from sessions s join users u using (user_id) where s.session_id = $1 and s.ended_at is null "
+               "to_json(u.roles) as roles, coalesce(t.tier, 'free') as tier, u.version "
+               "from sessions s join users u using (user_id) left join user_tiers t using (user_id) where s.session_id "
+               "= $1 and s.ended_at is null "
                "and s.expires_at > now() and u.state = 'active' for update of s",
                session_id);
     if (r == ST_E_NOT_FOUND)

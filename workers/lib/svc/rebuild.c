@@ -418,6 +418,8 @@ int st_rebuild(struct st_run *run, bool check, FILE *out, const char **ret_why)
         r.tables = array_of(&r.lasting, r.tables, *table);
     for (const struct st_projection *p = s->projections; p->type; p++)
         r.types = array_of(&r.lasting, r.types, p->type);
+    if (s->erasures)
+        r.types = array_of(&r.lasting, r.types, "UserDataErased");
     r.run_id = st_new_id(&r.lasting);
     st_worker_init(&r.w, run, "rebuild");
     int e = work(&r, check);
