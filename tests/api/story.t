@@ -291,9 +291,11 @@ cmp_ok $answers[10]{headers}{'retry-after'}, '<=', 360, 'and when to come again'
 
 my $paying = $client->register_user;
 ok wait_for(sub { $client->get('/v1/subscription', token => $paying->{token})->{status} == 200 }, 10), 'a tier';
-$platform->sql('subscription', "insert into usage_tracking select gen_random_uuid(), '$paying->{userId}', 'stories', 1, now() from generate_series(1, 49)");
+sub limit_stories { $platform->sql('subscription', "update subscription_tiers set limits = limits || '{\"stories\": $_[0]}' where tier = 'free'") }
+limit_stories(1);
 posted($paying, 'the last story of the tier');
 ok wait_for(sub { $api->call(createStory => {%{story()}, token => $paying->{token}})->{status} == 402 }, 10), 'then the tier is used up';
+limit_stories(50);
 $api->fails(402, 'payment_required', createStory => {%{story()}, token => $paying->{token}}, 'and says so');
 
 # --- delete -----------------------------------------------------------------------------------------------------------

@@ -55,10 +55,12 @@ is_deeply [grep { $_ } values %{used($other)}], [], 'and nobody else has used an
 
 # A limit that is reached is told once.
 ok wait_for(sub { $api->call(getUsage => {token => $other->{token}})->{status} == 200 }, 10), 'another account';
-$platform->sql('subscription', "insert into usage_tracking select gen_random_uuid(), '$other->{userId}', 'stories', 1, now() from generate_series(1, 48)");
+sub limit_stories { $platform->sql('subscription', "update subscription_tiers set limits = limits || '{\"stories\": $_[0]}' where tier = 'free'") }
+limit_stories(2);
 $client->post('/v1/stories', json => {title => "Story $_", content => 'A.'}, token => $other->{token}) for 1 .. 3;
-ok wait_for(sub { used($other)->{stories} >= 50 }, 10), 'uses up its stories';
+ok wait_for(sub { used($other)->{stories} >= 2 }, 10), 'uses up its stories';
 ok wait_for(sub { ($platform->sql('subscription', "select count(*) from events where event_type = 'UsageLimitReached' and payload->>'userId' = '$other->{userId}'"))[0] == 1 }, 10),
     'and is told so once';
+limit_stories(50);
 
 done_testing;

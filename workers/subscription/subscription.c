@@ -9,6 +9,7 @@ static const struct st_operation operations[] = {
 
 static const struct st_subscription subscriptions[] = {
     {"UserRegistered", subscription_on_user_registered},
+    {"UserDeleted", subscription_on_user_deleted},
     {"StoryCreated", subscription_on_story_created},
     {"CollaborationCreated", subscription_on_collaboration_created},
     {"CollaborationInvited", subscription_on_collaboration_invited},
@@ -25,11 +26,21 @@ static const struct st_erasure erasures[] = {
     {0},
 };
 
+static const struct st_projection projections[] = {
+    {"SubscriptionCreated", subscription_project_created},
+    {"UsageRecorded", subscription_project_usage},
+    {"UsageLimitReached", subscription_project_limit_reached},
+    {0},
+};
+static const char *const tables[] = {"user_subscriptions", "usage_tracking", "limits_reached", NULL};
+
 static const struct st_service service = {
     .name = "subscription",
     .operations = operations,
     .subscriptions = subscriptions,
     .erasures = erasures,
+    .projections = projections,
+    .tables = tables,
     .start = subscription_start,
 };
 

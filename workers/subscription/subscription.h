@@ -1,12 +1,21 @@
 #ifndef ST_SUBSCRIPTION_H
 #define ST_SUBSCRIPTION_H
-/* Subscription: tiers and who is on them (subscription_tier.c), what has been used (subscription_usage.c). */
+/*
+ * Subscription: tiers and who is on them (subscription_tier.c), what has been used (subscription_usage.c). But for the
+ * tiers themselves, the tables are projections of the log (subscription_project.c): they change by emitting alone.
+ */
 #include "svc/service.h"
 
 /* subscription_tier.c */
 int subscription_start(struct st_call *call); /* writes config/tiers.yaml to the database */
 int subscription_get(struct st_call *call);
 int subscription_on_user_registered(struct st_call *call);
+int subscription_on_user_deleted(struct st_call *call);
+/* What concerns one user goes one after the other: whoever decides for them by what the tables say calls this first. */
+void subscription_lock_user(struct st_call *call, const char *user_id);
+
+/* subscription_project.c */
+st_handler subscription_project_created, subscription_project_usage, subscription_project_limit_reached;
 
 /* subscription_usage.c */
 int subscription_get_usage(struct st_call *call);

@@ -36,26 +36,39 @@ int subscription_get(struct st_call *call)
     return r < 0 ? r : st_reply_keep(call, 200, s);
 }
 
+void subscription_lock_user(struct st_call *call, const char *user_id)
+{
+    st_exec(call, "select pg_advisory_xact_lock(hashtextextended('user ' || $1, 0))", user_id);
+}
+
 /* Everybody starts on the free tier. */
 int subscription_on_user_registered(struct st_call *call)
 {
     const char *user_id = st_str(call->body, "userId"), *id = st_new_id(call->arena);
-    json_t *created;
-    int r = st_row(call, &created,
-                   "with s as (insert into user_subscriptions (subscription_id, user_id, tier, status) "
-                   "select $1, $2, 'free', 'active' where not exists (select from erased_users where user_id = $2) "
-                   "on conflict (user_id) do nothing returning tier, anchor) "
-                   "select s.tier, s.anchor, t.limits from s join subscription_tiers t using (tier)",
-                   id, user_id);
+    char now[ST_TIME_LEN];
+    json_t *tier;
+    subscription_lock_user(call, user_id);
+    int r = st_row(call, &tier,
+                   "select limits from subscription_tiers where tier = 'free' "
+                   "and not exists (select from erased_users where user_id = $1) "
+                   "and not exists (select from user_subscriptions where user_id = $1)",
+                   user_id);
     if (r == ST_E_NOT_FOUND)
         return 0;
     if (r < 0)
         return r;
     st_emit(call, "SubscriptionCreated", id,
-            json_pack("{s:s, s:s, s:n, s:s, s:O}", "userId", user_id, "subscriptionId", id, "fromTier", "toTier",
-                      "free", "effectiveAt", json_object_get(created, "anchor")));
+            json_pack("{s:s, s:s, s:n, s:s, s:s}", "userId", user_id, "subscriptionId", id, "fromTier", "toTier",
+                      "free", "effectiveAt", st_time_format(st_now(), now)));
     st_emit(call, "SubscriptionChanged", id,
             json_pack("{s:s, s:n, s:s, s:s, s:O}", "userId", user_id, "fromTier", "toTier", "free", "reason", "created",
-                      "limits", json_object_get(created, "limits")));
+                      "limits", json_object_get(tier, "limits")));
+    return 0;
+}
+
+/* What happens to the tables is in the service's erasures; nobody is counting meanwhile. */
+int subscription_on_user_deleted(struct st_call *call)
+{
+    subscription_lock_user(call, st_str(call->body, "userId"));
     return 0;
 }

@@ -29,15 +29,14 @@ static int announce_limit(struct st_call *call, const char *user_id, const char 
 {
     json_t *reached;
     int r = st_row(call, &reached,
-                   "with s as (select s.subscription_id, s.anchor, t.interval, (t.limits->>$2)::bigint as most, "
-                   "period_start(s.anchor, t.interval, now()) as from_at from user_subscriptions s "
+                   "with s as (select s.subscription_id, (t.limits->>$2)::bigint as most, "
+                   "period_start(s.anchor, t.interval, now()) as from_at, "
+                   "period_end(s.anchor, t.interval, now()) as resets from user_subscriptions s "
                    "join subscription_tiers t using (tier) where s.user_id = $1), "
                    "u as (select coalesce(sum(amount), 0)::bigint as used from usage_tracking, s "
-                   "where user_id = $1 and metric = $2 and used_at >= s.from_at), "
-                   "n as (insert into limits_reached select $1, $2, from_at from s, u where used >= most "
-                   "on conflict do nothing returning period_start) "
-                   "select s.subscription_id, s.most, u.used, period_end(s.anchor, s.interval, now()) as resets "
-                   "from s, u, n",
+                   "where user_id = $1 and metric = $2 and used_at >= s.from_at) "
+                   "select s.subscription_id, s.most, u.used, s.resets from s, u where used >= most and not exists "
+                   "(select from limits_reached where user_id = $1 and metric = $2 and resets_at = s.resets)",
                    user_id, metric);
     if (r == ST_E_NOT_FOUND)
         return 0;
@@ -52,12 +51,16 @@ static int announce_limit(struct st_call *call, const char *user_id, const char 
 
 static int count_usage(struct st_call *call, const char *user_id, const char *metric, int64_t amount)
 {
+    struct st_rows *erased;
     if (amount <= 0)
         return 0;
-    st_exec(call,
-            "insert into usage_tracking select $1, $2, $3, $4, $5 "
-            "where not exists (select from erased_users where user_id = $2) on conflict do nothing",
-            call->event->id, user_id, metric, st_i64(call->arena, amount), call->event->timestamp);
+    subscription_lock_user(call, user_id);
+    int r = st_rows(call, &erased, "select from erased_users where user_id = $1", user_id);
+    if (r < 0 || st_rows_count(erased))
+        return r;
+    st_emit(call, "UsageRecorded", user_id,
+            json_pack("{s:s, s:s, s:I, s:s, s:s}", "userId", user_id, "metric", metric, "amount", (json_int_t)amount,
+                      "sourceEventId", call->event->id, "usedAt", call->event->timestamp));
     return announce_limit(call, user_id, metric);
 }
 
