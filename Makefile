@@ -13,7 +13,7 @@ STORY ?=
 SECONDS ?= 20
 JOBS ?= $(shell nproc)
 
-# Debian packages: to build and run; to test besides; to fuzz besides; the edge's peers in its benchmark.
+# Debian packages: to build and run; to test besides; to fuzz besides; what benchmarks compare with.
 PACKAGES := \
 	gcc libc6-dev make perl curl openssl nginx nginx-dev redis-server postgresql ffmpeg espeak-ng-data \
 	libpq-dev libhiredis-dev libjansson-dev libcurl4-openssl-dev libssl-dev libmicrohttpd-dev \
@@ -25,7 +25,8 @@ FUZZ_PACKAGES := clang
 VALGRIND_PACKAGES := valgrind
 # Whoever has npm keeps it, wherever it came from.
 PACKAGES += $(if $(shell command -v npm),,npm)
-BENCH_PACKAGES := haproxy libnginx-mod-http-lua libnginx-mod-http-js lua-cjson lua-resty-core
+BENCH_PACKAGES := haproxy libnginx-mod-http-lua libnginx-mod-http-js lua-cjson lua-resty-core \
+	ruby-sidekiq ruby-hiredis ruby-pg python3-celery python3-redis python3-psycopg2
 
 # --- verbs -------------------------------------------------------------------------------------------------------
 
@@ -92,16 +93,16 @@ memcheck: deps-test build ## the edge under valgrind: T="tests/edge/auth.t ..." 
 	@systemd/deps $(VALGRIND_PACKAGES)
 	@VALGRIND=1 RELOAD=0 tests/run --build '$(BUILD)' $(or $(T),$(addprefix tests/edge/,auth.t limit.t body.t hangup.t upload.t cache.t link.t))
 
-deps-bench: deps-test ## the same, with the gateways that the edge is compared with
+deps-bench: deps-test ## the same, with the gateways and job queues that ours are compared with
 	@systemd/deps $(BENCH_PACKAGES)
 
 BENCHES := $(sort $(basename $(notdir $(wildcard tests/bench/*.bench))))
-bench: $(if $(filter edge,$(or $(SUITE),$(BENCHES))),deps-bench,deps-test) build ## measure; figures also in build/bench/<suite>.json: SUITE=platform
+bench: $(if $(filter edge events,$(or $(SUITE),$(BENCHES))),deps-bench,deps-test) build ## measure; figures also in build/bench/<suite>.json: SUITE=platform
 	+@$(INNER_MAKE) tools
 	@status=0; for suite in $(or $(SUITE),$(BENCHES)); do echo "== $$suite"; \
 		tests/bench/$$suite.bench --build '$(BUILD)' --out "$(BUILD)/bench/$$suite.json" || status=1; done; exit $$status
 
-bench-%: ## one suite: platform speech edge soak
+bench-%: ## one suite: platform speech edge events soak
 	@$(MAKE) bench SUITE=$*
 
 fuzz: ## feed each parser hostile bytes: SECONDS=20 for each, TARGET=route for one
@@ -166,14 +167,15 @@ BENCH_TOOLS := $(BENCH_SOURCES:tests/bench/tools/%.c=$(BUILD)/bench/%)
 MODULE := $(BUILD)/ngx_http_api_module.so
 DOCS := $(BUILD)/ui/docs.stamp
 CATALOGUE := $(BUILD)/ui/events.stamp
-FASTIFY := $(BUILD)/bench/fastify/npm.stamp
+# What a suite compares with, from npm: folders of tests/bench/peers.
+NPM_PEERS := $(if $(filter edge,$(or $(SUITE),$(BENCHES))),fastify) $(if $(filter events,$(or $(SUITE),$(BENCHES))),queues)
 
 .PHONY: all programs tests fuzzers tools
 all: programs $(MODULE) $(DOCS) $(CATALOGUE)
 programs: $(PROGRAMS)
 tests: $(TESTS) $(FAULT_DAEMONS)
 fuzzers: $(FUZZERS)
-tools: $(BENCH_TOOLS) $(FASTIFY)
+tools: $(BENCH_TOOLS) $(NPM_PEERS:%=$(BUILD)/bench/%/npm.stamp)
 
 # Objects are made anew when the flags change, archives also when a source has gone.
 $(BUILD)/%.stamp: FORCE
@@ -249,8 +251,8 @@ $(CATALOGUE): $(DOCS) $(PROGRAMS) $(wildcard config/events/*.json ui/events/*)
 $(BUILD)/bench/%: $(OBJ)/tests/bench/tools/%.o $(LIBRARY) $(BUILD)/link.stamp
 	$(link)
 
-$(FASTIFY): $(wildcard tests/bench/peers/fastify/package*.json)
-	@echo '  NPM   tests/bench/peers/fastify'
+$(BUILD)/bench/%/npm.stamp: tests/bench/peers/%/package.json tests/bench/peers/%/package-lock.json
+	@echo '  NPM   tests/bench/peers/$*'
 	@rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D)
 	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --fetch-retries=1 --loglevel=error && touch $@
 
