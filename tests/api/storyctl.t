@@ -29,7 +29,7 @@ sub refused {
 # --- help ---------------------------------------------------------------------------------------------------------------
 
 my @commands = succeeds('storyctl explains itself', '--help') =~ /^  (\w+)  /mg;
-is_deeply [sort @commands], [qw(api bench dead erasures events lag migrate rebuild schema status tell token user)], 'it names its commands';
+is_deeply [sort @commands], [qw(api bench dead erasures events lag migrate rebuild sagas schema status tell token user)], 'it names its commands';
 for my $command (@commands) {
     like succeeds("$command --help", $command, '--help'), qr/^Usage: storyctl $command\b/, "explains $command";
 }

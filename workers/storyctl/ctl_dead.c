@@ -82,8 +82,7 @@ static int show(struct ctl *c, const char *service, const char *id)
     return 0;
 }
 
-/* Jobs are looked for at once; parked events, and all when the bus is away, at the next poll, within seconds. */
-static void ring(struct ctl *c, const char *service)
+void ctl_ring_jobs(struct ctl *c, const char *service)
 {
     struct st_bus *bus = ctl_bus(c, service);
     if (bus && bus->ops->ring(bus, c->arena, st_printf(c->arena, "jobs:%s", service)) < 0)
@@ -115,7 +114,7 @@ static int retry(struct ctl *c, const char *service, const char *id)
     int n = st_rows_affected(events) + (st_rows_count(jobs) ? (int)st_cell_int(jobs, 0, 0) : 0);
     if (n == 0 && kind != 'a')
         return ctl_error("%s has no dead letter %s", service, id);
-    ring(c, service);
+    ctl_ring_jobs(c, service);
     if (c->json)
         ctl_print_json(c, json_pack("{s:i}", "retried", n));
     else

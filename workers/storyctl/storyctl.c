@@ -47,6 +47,12 @@ static const struct command {
      "       storyctl erasures show USER-ID\n"
      "An erasure is closed when every service has answered; one that is still open at its deadline is overdue, and an\n"
      "error in identity's log each hour. show prints the answers: what was done with each table.\n"},
+    {"sagas", ctl_sagas, "list, show or retry sagas",
+     "Usage: storyctl sagas list [--service NAME] [--state STATE]\n"
+     "       storyctl sagas show SERVICE ID\n"
+     "       storyctl sagas retry SERVICE ID|all\n"
+     "Lists what is under way or cannot go on, the oldest first; STATE is running, compensating, parked, done or\n"
+     "compensated. A parked one goes on when it is retried: what failed runs again; an answer is waited for again.\n"},
     {"user", ctl_user, "create an account",
      "Usage: storyctl user create --email ADDRESS [--name NAME] [--role ROLE] [--password-file FILE]\n"
      "Creates a confirmed account. Without a password file a password is made and printed once.\n"},

@@ -23,6 +23,7 @@ int ctl_events(struct ctl *c);
 int ctl_dead(struct ctl *c);
 int ctl_rebuild(struct ctl *c);
 int ctl_erasures(struct ctl *c);
+int ctl_sagas(struct ctl *c);
 int ctl_user(struct ctl *c);
 int ctl_token(struct ctl *c);
 int ctl_schema(struct ctl *c);
@@ -47,6 +48,9 @@ struct st_bus *ctl_bus(struct ctl *c, const char *service);
  */
 int ctl_call(struct ctl *c, const char *service, const char *operation, const char *method, const char *uri,
              const json_t *body, int *ret_status, json_t **ret_answer);
+
+/* Jobs are looked for at once; parked events, and all when Redis is away, at the next poll, within seconds. */
+void ctl_ring_jobs(struct ctl *c, const char *service);
 
 /* Value of --name in the words (and takes both out), or NULL. */
 const char *ctl_option(struct ctl *c, const char *name);

@@ -16,15 +16,19 @@ void st_count(enum st_counter c, int64_t n)
 char *st_health_json(struct st_run *run, struct st_arena *a, int *ret_status)
 {
     bool database = atomic_load(&run->database_ok), bus = atomic_load(&run->bus_ok);
+    bool sagas = atomic_load(&run->sagas_parked) == 0;
     /* Without the database nothing can be answered; without the bus writes go on and events wait in the log. */
     *ret_status = database ? 200 : 503;
     return st_printf(a,
                      "{\"status\":\"%s\",\"version\":\"" ST_VERSION "\",\"dependencies\":{\"database\":\"%s\","
-                     "\"eventBus\":\"%s\"}}",
-                     !database ? "unhealthy"
-                     : !bus    ? "degraded"
-                               : "healthy",
-                     database ? "healthy" : "unhealthy", bus ? "healthy" : "unhealthy");
+                     "\"eventBus\":\"%s\"%s}}",
+                     !database        ? "unhealthy"
+                     : !bus || !sagas ? "degraded"
+                                      : "healthy",
+                     database ? "healthy" : "unhealthy", bus ? "healthy" : "unhealthy",
+                     !run->service->sagas ? ""
+                     : sagas              ? ",\"sagas\":\"healthy\""
+                                          : ",\"sagas\":\"degraded\"");
 }
 
 /* Gauges that one query gives: rows of two labels' values and a number. */
@@ -41,6 +45,8 @@ static const struct gauge gauges[] = {
      "state",
      "select stream, case when state = 'dead' then 'dead' when run_at = 'infinity' then 'behind' else 'waiting' end, "
      "count(*) from parked_events group by 1, 2"},
+    {"sagas", "Sagas under way, and those that cannot go on by themselves (parked).", "name", "state",
+     "select name, state, count(*) from sagas where state in ('running', 'compensating', 'parked') group by 1, 2"},
 };
 
 /* How far each group is behind our log: what is not on the bus yet, and what it has not acknowledged there. */
@@ -98,6 +104,9 @@ char *st_metrics_text(struct st_worker *w, struct st_arena *a)
         [ST_N_DEAD] = {"dead_letters_total", "Events and jobs given up."},
         [ST_N_JOBS_DONE] = {"jobs_done_total", "Jobs completed."},
         [ST_N_JOBS_FAILED] = {"job_failures_total", "Job runs that failed."},
+        [ST_N_SAGAS_DONE] = {"sagas_done_total", "Sagas that came to their end."},
+        [ST_N_SAGAS_COMPENSATED] = {"sagas_compensated_total", "Sagas that were undone."},
+        [ST_N_SAGAS_PARKED] = {"saga_parkings_total", "Times that a saga could not go on by itself."},
     };
     struct st_buf b = ST_BUF(METRICS_MAX);
     for (int i = 0; i < ST_COUNTERS; i++)

@@ -143,7 +143,8 @@ static int load(struct st_run *run, const char **ret_why)
         (r = find_services(run, ret_why)) < 0 ||
         (r = st_registry_load(&run->arena, st_printf(&run->arena, "%s/events", st_option("config_dir")), &run->types,
                               &run->n_types, ret_why)) < 0 ||
-        (r = st_projections_check(run, ret_why)) < 0 || (r = load_edge_key(run, ret_why)) < 0)
+        (r = st_projections_check(run, ret_why)) < 0 || (r = st_sagas_check(run, ret_why)) < 0 ||
+        (r = load_edge_key(run, ret_why)) < 0)
         return r;
     return drop_privileges(run, ret_why);
 }
@@ -255,7 +256,7 @@ static void keep_watch(struct st_run *run, struct st_worker *w, const sigset_t *
         notify("WATCHDOG=1");
         st_secret_sweep();
         if (++beat % 2 == 0 || !atomic_load(&run->database_ok))
-            atomic_store(&run->database_ok, st_pg_ping(w->pg) == 0);
+            atomic_store(&run->database_ok, st_pg_ping(w->pg) == 0 && st_sagas_count(w) == 0);
     }
 }
 
@@ -317,6 +318,7 @@ int st_service_main(const struct st_service *service, int argc, char **argv)
                                           {"check", 0, NULL, 'c'},   {"describe", 0, NULL, 'd'},
                                           {"rebuild", 0, NULL, 'r'}, {0}};
     bool check = false, rebuilds = false;
+    service = run.service = st_sagas_join(&run.arena, service);
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (o == 'h')
             return usage(service, stdout);
@@ -340,7 +342,6 @@ int st_service_main(const struct st_service *service, int argc, char **argv)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* main takes them in keep_watch; threads inherit the mask */
-    run.service = service;
     st_bell_init(&run.relay_bell);
     st_bell_init(&run.jobs_bell);
     st_bell_init(&run.events_bell);

@@ -43,6 +43,7 @@ struct st_run {
     struct st_bell jobs_bell;        /* jobs were committed here, or ended */
     struct st_bell events_bell;      /* events may have arrived in Redis */
     atomic_bool database_ok, bus_ok; /* the last thing each told; for health */
+    atomic_llong sagas_parked;       /* as they were counted last */
 };
 
 /* The newest version of a type, which is what st_emit writes; NULL when the registry does not know the type. */
@@ -128,6 +129,16 @@ void *st_jobs_forward_main(void *ctx);
  * so that nobody takes the job over meanwhile. For st_commit. */
 ST_MUSTCHECK int st_job_fence(struct st_call *call);
 
+/*
+ * Sagas (saga.c) live by jobs, subscriptions and a schedule like those of a service. Gives the service with the
+ * library's added to its lists; `service` itself when it has no sagas.
+ */
+const struct st_service *st_sagas_join(struct st_arena *a, const struct st_service *service);
+/* Are the tables of sagas fit to run? ST_E_INVALID and *ret_why. */
+ST_MUSTCHECK int st_sagas_check(struct st_run *run, const char **ret_why);
+/* Counts those that are parked, for health and metrics. */
+ST_MUSTCHECK int st_sagas_count(struct st_worker *w);
+
 /* How long work that has failed `failures` times waits: 1 s, 2 s, 4 s … 5 min, a quarter more or less by chance. */
 int64_t st_backoff_ms(int failures);
 
@@ -161,6 +172,9 @@ enum st_counter {
     ST_N_DEAD,
     ST_N_JOBS_DONE,
     ST_N_JOBS_FAILED,
+    ST_N_SAGAS_DONE,
+    ST_N_SAGAS_COMPENSATED,
+    ST_N_SAGAS_PARKED,
     ST_COUNTERS
 };
 void st_count(enum st_counter c, int64_t n);

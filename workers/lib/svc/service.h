@@ -38,6 +38,7 @@ struct st_call {
     const struct st_event *event; /* in event handlers */
     bool user_gone;           /* in event handlers: the account is deleted, and body lacks what was sensitive in it */
     const struct st_job *job; /* in job handlers */
+    const struct st_saga_run *saga; /* in actions and compensations of a saga, whose data is the body */
 
     struct st_call_private *p;
 };
@@ -132,6 +133,21 @@ void st_cancel(struct st_call *call, const char *job, const char *key);
  * ST_E_CANCELLED (also while shutting down) tell the job to stop and return that. Call often; it limits its own cost.
  * Thread-safe for one call at a time. */
 ST_MUSTCHECK int st_progress(struct st_call *call, int64_t done, int64_t total);
+
+/*
+ * Starts a saga of the service's table, in this transaction, and runs the action of its first step at once: when that
+ * fails, so does this, and there is no saga. Everything after that comes by itself. `data` (stolen; no secrets, no
+ * addresses: it is kept) is what its actions and compensations find in call->body. At most one saga has a name and key:
+ * if there is one already, this only tells its id.
+ */
+ST_MUSTCHECK int st_saga_start(struct st_call *call, const char *name, const char *key, json_t *data,
+                               const char **ret_id);
+
+/*
+ * The step is done, which is known otherwise than by the event that it waits for. 0 also when the saga was past it, or
+ * is not known any more; ST_E_CONFLICT when it has turned back: then this must not have happened.
+ */
+ST_MUSTCHECK int st_saga_settle(struct st_call *call, const char *saga_id, const char *step);
 
 /* --- answers ----------------------------------------------------------------------------------------------------- */
 int st_reply(struct st_call *call, int status, json_t *body);      /* steals body; NULL for none; gives 0 */
@@ -235,6 +251,49 @@ struct st_projection {
     st_handler *handler;
     bool sensitive; /* as of st_subscription: body has these members in clear, but for those of users who are gone */
 };
+
+/*
+ * A saga is work over several services that comes to its end as a whole, or is undone as a whole. Its row in `sagas`
+ * says how far it has come; between two of its transactions everything may be killed.
+ *
+ * Actions and compensations are ordinary handlers, each in one transaction with the move of the row. What other
+ * services do is asked for by an event; the step then waits for the event that answers, whose payload has the same
+ * `sagaId` (call->saga->id). An answer that comes twice, or for another step, is left alone.
+ *
+ *   action gives an error of the client's kind (4xx), or `failed` comes: known not to have happened. The compensations
+ *       of the steps before it run, the last one first.
+ *   any other error: tried again, 6 times in all with growing pauses, then as above.
+ *   no answer within deadline_s: it may have happened, or happen later, so its own compensation runs first. A service
+ *       gets the command and then its withdrawal, in that order, if both are events of one aggregate.
+ *   pivot: what its command asks for can neither be undone nor called off (a mail). Without an answer nothing is
+ *       decided: the saga is parked, and goes on by itself when the answer comes. Steps behind a pivot cannot turn
+ * back. a compensation fails 6 times, or has no answer within deadline_s; a step behind the pivot fails: the saga is
+ * parked.
+ *
+ * A parked saga is an alarm: an error in the log, a gauge in /metrics, `degraded` in /health. The answer that it waits
+ * for, or the operator (storyctl sagas retry), makes it go on.
+ */
+struct st_saga_run {
+    const char *id, *name, *key, *step;
+    bool backward;     /* steps are being undone; in `ended`: they were */
+    const char *error; /* why, or NULL */
+};
+struct st_saga_step {
+    const char *name; /* "<service>.<what it does>", once in its saga; a row names its step by it */
+    st_handler *action;
+    st_handler *compensation;  /* NULL: there is nothing to undo */
+    const char *done, *failed; /* types of the events that answer the action; NULL: it is done when it has run. The
+                                  member `reason` of the one that failed says why. */
+    const char *undone;        /* type of the event that answers the compensation; NULL: it is done when it has run */
+    int deadline_s;            /* for each of the answers */
+    bool pivot;
+};
+struct st_saga {
+    const char *name;
+    const struct st_saga_step *steps; /* ends with an all-zero entry */
+    st_handler *ended;                /* runs in the transaction that ends it, either way; or NULL */
+};
+
 struct st_option {
     const char *name;     /* in config/storytelling.conf; ST_<NAME> in the environment overrides */
     const char *fallback; /* NULL: required */
@@ -271,6 +330,7 @@ struct st_service {
     const struct st_subscription *subscriptions;
     const struct st_job_kind *jobs;
     const struct st_schedule *schedules;
+    const struct st_saga *sagas;
     int (*start)(struct st_call *call); /* runs once in a transaction before anything else, or NULL */
     const struct st_erasure *erasures;  /* ends with an all-zero entry; NULL: it holds nothing of users */
     st_user_key *user_key;              /* of the service that keeps the users' keys; NULL in all others */
