@@ -58,8 +58,8 @@ static int find_event(struct ctl *c, const char *const *names, int n, const char
         struct st_rows *rows;
         if (!pg)
             return 1;
-        if (st_pg_query(pg, c->arena, "select " CTL_ENVELOPE " from events where event_id = $1", ST_PARAMS(id), &rows) <
-            0)
+        if (st_pg_query(pg, c->arena, "select " ST_ENVELOPE_SQL " from events where event_id = $1", ST_PARAMS(id),
+                        &rows) < 0)
             return ctl_error("%s: %s", names[i], st_pg_error(pg));
         if (st_rows_count(rows)) {
             *ret_service = names[i];

@@ -3,6 +3,8 @@
 /* What the files behind `storyctl events` share. */
 #include "storyctl/storyctl.h"
 
+#include "svc/archive.h"
+
 /*
  * The schemas of a registry folder, sorted by type, each with a member x-key ("StoryCreated.v1"); kept by the arena.
  * NULL (printed why) when one is broken.
@@ -12,11 +14,7 @@ json_t *ctl_registry(struct ctl *c, const char *dir);
 /* The folder named by --dir, else the registry of this checkout. */
 const char *ctl_registry_dir(struct ctl *c);
 
-/* An event as consumers get it, in a select from `events`; and the JSON of such a row. */
-#define CTL_ENVELOPE                                                                                                   \
-    "json_build_object('eventId', event_id, 'eventType', event_type, 'aggregateId', aggregate_id, 'aggregateType', "   \
-    "aggregate_type, 'timestamp', to_char(recorded_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "      \
-    "'version', version, 'metadata', metadata, 'payload', payload)"
+/* The JSON of a row of ST_ENVELOPE_SQL. */
 json_t *ctl_envelope(struct ctl *c, const struct st_rows *rows, int row);
 json_t *ctl_cloud_event(struct ctl *c, const json_t *registry, const char *service, const json_t *envelope);
 

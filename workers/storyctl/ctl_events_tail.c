@@ -42,7 +42,7 @@ static void print(struct tail *t, const struct entry *entry)
                st_json_str(json_object_get(e, "metadata"), "correlationId", ""));
 }
 
-#define SELECT "select " CTL_ENVELOPE " from events where ($1::text is null or event_type = $1) "
+#define SELECT "select " ST_ENVELOPE_SQL " from events where ($1::text is null or event_type = $1) "
 static const char sql_last[] = SELECT "order by seq desc limit $2::bigint";
 static const char sql_since[] =
     SELECT "and tx >= pg_snapshot_xmin($3::pg_snapshot) and not pg_visible_in_snapshot(tx, $3::pg_snapshot) "

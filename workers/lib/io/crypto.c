@@ -69,6 +69,24 @@ char *st_sha256_hex(struct st_arena *a, const void *data, size_t len)
     return st_hex(a, digest, sizeof(digest));
 }
 
+int st_sha256_file(const char *path, char ret[2 * ST_SHA256_LEN + 1])
+{
+    const struct tools *t = tools_here();
+    unsigned char digest[ST_SHA256_LEN], block[32 * 1024];
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return ST_E_UNAVAILABLE;
+    bool ok = EVP_DigestInit_ex2(t->digest, t->sha256, NULL);
+    for (size_t n; ok && (n = fread(block, 1, sizeof(block), f)) > 0;)
+        ok = EVP_DigestUpdate(t->digest, block, n);
+    ok &= !ferror(f);
+    fclose(f);
+    if (!ok || !EVP_DigestFinal_ex(t->digest, digest, NULL))
+        return ST_E_UNAVAILABLE;
+    *st_hex_put(ret, digest, sizeof(digest)) = '\0';
+    return 0;
+}
+
 static void use_key(struct tools *t, const void *key, size_t len)
 {
     char digest[] = "SHA256";

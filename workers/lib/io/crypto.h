@@ -6,6 +6,8 @@
 enum { ST_SHA256_LEN = 32 };
 void st_sha256(const void *data, size_t len, unsigned char out[ST_SHA256_LEN]);
 char *st_sha256_hex(struct st_arena *a, const void *data, size_t len);
+/* Of a file, as 64 hex digits and a NUL; ST_E_UNAVAILABLE and errno when it cannot be read. */
+ST_MUSTCHECK int st_sha256_file(const char *path, char ret[2 * ST_SHA256_LEN + 1]);
 void st_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len, unsigned char out[ST_SHA256_LEN]);
 
 /* n random bytes as base64url: secrets and tokens for people and links. 16 bytes are 128 bits. */

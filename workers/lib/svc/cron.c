@@ -3,7 +3,8 @@
 
 enum { LOOK_AGAIN_MS = 30000, FAILED_PAUSE_MS = 10000, HOUSE_EVERY_S = 3600 };
 
-/* What every service forgets in time. Never the inbox: a publisher that was restored sends its whole log again. */
+/* What every service forgets in time. Never the inbox: a publisher that was restored sends its whole log again, and
+ * archives can be replayed. */
 static int keep_house(struct st_call *call)
 {
     st_exec(call, "delete from idempotency_keys where created_at < now() - interval '1 day'");

@@ -26,7 +26,7 @@ enum { STACK = 512 * 1024, MMAP_FROM = 1024 * 1024, HEALTH_EVERY_S = 5, HEALTH_T
 
 struct daemon_threads {
     struct st_api_server *api;
-    pthread_t loops[5];
+    pthread_t loops[6];
     int n_loops;
     bool jobs;
 };
@@ -199,6 +199,7 @@ static int start_threads(struct st_run *run, struct daemon_threads *t)
     }
     if (strstr(roles, "jobs")) {
         start_loop(t, run, st_cron_main);
+        start_loop(t, run, st_archive_main);
         if ((r = st_jobs_start(run)) < 0)
             return r;
         t->jobs = true;

@@ -117,6 +117,7 @@ ST_MUSTCHECK int st_projections_check(const struct st_run *run, const char **ret
 void *st_relay_main(void *ctx);
 void *st_consume_main(void *ctx);
 void *st_cron_main(void *ctx);
+void *st_archive_main(void *ctx);
 void *st_doorbell_main(void *ctx);
 
 /* Dispatcher and pool of jobs; stop waits up to deadline_ms, then hands back what still runs. */
