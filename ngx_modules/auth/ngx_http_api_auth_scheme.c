@@ -4,7 +4,7 @@
  */
 #include "ngx_http_api_auth.h"
 
-enum { API_KEY_MIN = 16, API_KEY_MAX = 256, CHALLENGE_MAX = 512 };
+enum { API_KEY_MIN = 16, API_KEY_MAX = 256, CHALLENGE_MAX = 512, KNOWN_KEYS = 256 };
 
 /* --- taking them out of the headers --- */
 
@@ -29,7 +29,7 @@ static bool has_schemes(const struct st_api *api)
 static bool is_header(const ngx_table_elt_t *h, const char *name)
 {
     size_t i = 0;
-    if (!h->key.len || (h->key.data[0] | 0x20) != (name[0] | 0x20))
+    if (!h->key.len || (name[0] != '-' && (h->key.data[0] | 0x20) != (name[0] | 0x20)))
         return false;
     for (; name[i] && i < h->key.len; i++)
         if ((h->key.data[i] == '_' ? '-' : ngx_tolower(h->key.data[i])) != ngx_tolower((u_char)name[i]))
@@ -202,6 +202,24 @@ bool ngx_http_api_auth_forged(const ngx_http_request_t *r)
 
 /* --- API keys --- */
 
+/*
+ * A key that this worker has looked up, joined with what the state says of its owner. It holds while the state's marks
+ * of the key and the owner stand where they stood, and until one of what was found ends.
+ */
+typedef struct {
+    const ngx_http_api_main_conf_t *amcf; /* whose permissions these are; NULL: free */
+    u_char hash[2 * ST_SHA256_LEN];
+    uint16_t key_mark, user_mark;
+    ngx_atomic_uint_t marks;
+    int64_t until, look_again; /* unix seconds: of the key; and of all */
+    ngx_str_t id, user, roles, tier;
+    uint64_t permissions[NGX_HTTP_API_WORDS];
+    u_char value[NGX_HTTP_API_KEY_MAX];
+    ngx_http_api_override_t override;
+} known_key_t;
+
+static known_key_t known_keys[KNOWN_KEYS];
+
 static ngx_str_t field(ngx_str_t *rest)
 {
     u_char *bar = ngx_strlchr(rest->data, rest->data + rest->len, '|');
@@ -222,26 +240,18 @@ static ngx_int_t keep(ngx_http_request_t *r, ngx_str_t *to, const ngx_str_t *fro
 }
 
 /* With a token besides, the token says who; both must permit. */
-static ngx_int_t identify(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, ngx_str_t fields[5], int64_t until)
+static ngx_int_t identify(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const known_key_t *k)
 {
-    ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
     ngx_http_api_identity_t *id = &ctx->identity;
-    ngx_http_api_override_t o;
     ngx_str_t none = ngx_string("");
-    uint64_t permissions[NGX_HTTP_API_WORDS];
-    ngx_http_api_state_lookup(&amcf->zones[NGX_HTTP_API_ZONE_STATE], &none, &fields[1], ngx_time(), &o);
-    const ngx_str_t *roles = o.has_roles ? &o.roles : &fields[2], *tier = o.has_tier ? &o.tier : &fields[3];
-    if (ngx_http_api_permissions(amcf, roles, permissions) != NGX_OK)
-        return NGX_DECLINED;
-    ngx_http_api_scopes(amcf, &fields[4], permissions);
     bool alone = !id->user.len;
     for (int w = 0; w < NGX_HTTP_API_WORDS; w++)
-        id->permissions[w] = alone ? permissions[w] : id->permissions[w] & permissions[w];
-    id->expires = alone ? until : ngx_min(id->expires, until);
-    if (keep(r, &id->key, &fields[0]) != NGX_OK)
+        id->permissions[w] = alone ? k->permissions[w] : id->permissions[w] & k->permissions[w];
+    id->expires = alone ? k->until : ngx_min(id->expires, k->until);
+    if (keep(r, &id->key, &k->id) != NGX_OK)
         return NGX_ERROR;
-    if (alone && (keep(r, &id->user, &fields[1]) != NGX_OK || keep(r, &id->roles, roles) != NGX_OK ||
-                  keep(r, &id->tier, tier) != NGX_OK || keep(r, &id->session, &none) != NGX_OK))
+    if (alone && (keep(r, &id->user, &k->user) != NGX_OK || keep(r, &id->roles, &k->roles) != NGX_OK ||
+                  keep(r, &id->tier, &k->tier) != NGX_OK || keep(r, &id->session, &none) != NGX_OK))
         return NGX_ERROR;
     return NGX_OK;
 }
@@ -257,24 +267,55 @@ bool ngx_http_api_auth_key_hash(const ngx_http_api_ctx_t *ctx, u_char out[2 * ST
     return true;
 }
 
-ngx_int_t ngx_http_api_auth_key(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const char **ret_why)
+/* Asks the state, which takes its lock. Marks are read first: what changes meanwhile is looked up again. */
+static ngx_int_t learn_key(ngx_http_api_main_conf_t *amcf, known_key_t *k, const ngx_str_t *hash, const char **ret_why)
 {
-    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
     const ngx_http_api_zone_t *z = &amcf->zones[NGX_HTTP_API_ZONE_STATE];
-    u_char hash[2 * ST_SHA256_LEN], buf[NGX_HTTP_API_KEY_MAX];
-    ngx_str_t key = {sizeof(hash), hash}, rest, fields[5];
-    int64_t until;
-    *ret_why = NULL;
-    if (!ngx_http_api_state(z)->ready)
-        return NGX_DECLINED;
-    if (!ngx_http_api_auth_key_hash(ctx, hash) ||
-        !ngx_http_api_state_api_key(z, &key, ngx_time(), buf, &rest, &until)) {
+    ngx_str_t rest, none = ngx_string(""), fields[5];
+    k->amcf = NULL;
+    k->key_mark = ngx_http_api_mark(hash);
+    ngx_atomic_uint_t before = ngx_http_api_marks(z, k->key_mark, 0);
+    if (!ngx_http_api_state_api_key(z, hash, ngx_time(), k->value, &rest, &k->until)) {
         *ret_why = "the key is not known";
         return NGX_DECLINED;
     }
     for (size_t i = 0; i < ST_COUNT(fields); i++)
         fields[i] = field(&rest);
-    return identify(r, ctx, fields, until);
+    k->id = fields[0];
+    k->user = fields[1];
+    k->user_mark = ngx_http_api_mark(&k->user);
+    k->marks = ngx_http_api_marks(z, k->key_mark, k->user_mark);
+    ngx_http_api_state_lookup(z, &none, &k->user, ngx_time(), &k->override);
+    k->roles = k->override.has_roles ? k->override.roles : fields[2];
+    k->tier = k->override.has_tier ? k->override.tier : fields[3];
+    k->look_again = ngx_min(k->until, k->override.until);
+    if (ngx_http_api_permissions(amcf, &k->roles, k->permissions) != NGX_OK)
+        return NGX_DECLINED;
+    ngx_http_api_scopes(amcf, &fields[4], k->permissions);
+    ngx_memcpy(k->hash, hash->data, hash->len);
+    if (before == ngx_http_api_marks(z, k->key_mark, 0)) /* else it serves this request alone */
+        k->amcf = amcf;
+    return NGX_OK;
+}
+
+ngx_int_t ngx_http_api_auth_key(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const char **ret_why)
+{
+    ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
+    const ngx_http_api_zone_t *z = &amcf->zones[NGX_HTTP_API_ZONE_STATE];
+    u_char text[2 * ST_SHA256_LEN];
+    ngx_str_t hash = {sizeof(text), text};
+    *ret_why = NULL;
+    if (!ngx_http_api_state(z)->ready)
+        return NGX_DECLINED;
+    if (!ngx_http_api_auth_key_hash(ctx, text)) {
+        *ret_why = "the key is not known";
+        return NGX_DECLINED;
+    }
+    known_key_t *k = &known_keys[ngx_http_api_mark(&hash) % KNOWN_KEYS];
+    bool known = k->amcf == amcf && ngx_memcmp(k->hash, text, sizeof(text)) == 0 && ngx_time() < k->look_again &&
+                 k->marks == ngx_http_api_marks(z, k->key_mark, k->user_mark);
+    ngx_int_t rc = known ? NGX_OK : learn_key(amcf, k, &hash, ret_why);
+    return rc == NGX_OK ? identify(r, ctx, k) : rc;
 }
 
 /* --- what a refusal says --- */
