@@ -355,11 +355,12 @@ ngx_int_t ngx_http_api_auth_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
                 rc = by_key(r, ctx);
         }
     }
-    if (rc == NGX_OK) /* else the request may have gone with its refusal */
-        ctx->identified = alt->n_schemes > 0;
+    if (rc != NGX_OK) /* the request may have gone with its refusal */
+        return rc;
+    ctx->identified = alt->n_schemes > 0;
     if (ctx->identified)
         ngx_http_api_limit_expect(r, ctx);
-    return rc;
+    return NGX_OK;
 }
 
 /* --- configuration --- */

@@ -131,9 +131,9 @@ static char *put_16(char *out, const unsigned char *d)
     low = x & 15;
     high += '0' + ((high > 9) & ('a' - '9' - 1));
     low += '0' + ((low > 9) & ('a' - '9' - 1));
-    both = __builtin_shuffle(high, low, (bytes){0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23});
+    both = __builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     memcpy(out, &both, sizeof(both));
-    both = __builtin_shuffle(high, low, (bytes){8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31});
+    both = __builtin_shufflevector(high, low, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     memcpy(out + sizeof(both), &both, sizeof(both));
     return out + 2 * sizeof(both);
 }
