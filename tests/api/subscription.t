@@ -1,6 +1,7 @@
 # Tiers and usage.
 use strict;
 use warnings;
+use JSON::PP ();
 use Test::More;
 use Storytelling::Platform;
 use Storytelling::Client;
@@ -62,5 +63,78 @@ ok wait_for(sub { used($other)->{stories} >= 2 }, 10), 'uses up its stories';
 ok wait_for(sub { ($platform->sql('subscription', "select count(*) from events where event_type = 'UsageLimitReached' and payload->>'userId' = '$other->{userId}'"))[0] == 1 }, 10),
     'and is told so once';
 limit_stories(50);
+
+# --- paid tiers ---
+
+my $payer = $client->register_user;
+sub standing { return $api->call(getSubscription => {token => $payer->{token}})->{json} // {} }
+sub change { return (changeSubscription => {json => {@_}, token => $payer->{token}}) }
+sub told {
+    my ($type) = @_;
+    return map { JSON::PP->new->decode($_) } $platform->sql('subscription',
+        "select payload from events where event_type = '$type' and payload->>'userId' = '$payer->{userId}' order by seq");
+}
+# The clock goes on: the log says that what is paid ended a minute ago, and the tables are made of it again.
+sub bill { $platform->sql('subscription', "insert into jobs (name, payload, metadata) values ('bill', '{\"userId\": \"$payer->{userId}\"}', '{\"correlationId\": \"t\"}')") }
+sub time_passes {
+    my ($member) = @_;
+    $platform->sql('subscription', "update events set payload = jsonb_set(payload, '{$member}', to_jsonb(now() - interval '1 minute')) "
+            . "where seq = (select max(seq) from events where payload ? '$member' and payload->>'userId' = '$payer->{userId}')");
+    my $exit = $platform->storyctl('rebuild', 'subscription')->{exit};
+    bill();    # which the schedule would, too
+    return $exit;
+}
+
+ok wait_for(sub { standing()->{tier} }, 10), 'a third account';
+$api->fails(422, 'unprocessable', change(tier => 'gold'), 'there is no such tier', '/tier');
+$api->fails(422, 'unprocessable', change(tier => 'premium'), 'a tier with a price wants a means of payment');
+$api->fails(409, 'conflict', change(tier => 'free'), 'who is there already');
+$api->fails(409, 'conflict', cancelSubscription => {token => $payer->{token}}, 'nor is there anything to leave');
+$api->succeeds(202, change(tier => 'premium', paymentToken => 'tok_chargeDeclined'), 'a payment may be refused');
+ok wait_for(sub { told('PaymentFailed') }, 20), 'which is told';
+is standing()->{tier}, 'free', 'and changes nothing';
+
+limit_stories(1);
+$client->post('/v1/stories', json => {title => 'First', content => 'A.'}, token => $payer->{token});
+ok wait_for(sub { told('UsageLimitReached') }, 20), 'the free tier is used up';
+$api->succeeds(202, change(tier => 'premium', paymentToken => 'tok_visa'), 'the next one is taken');
+ok wait_for(sub { standing()->{tier} eq 'premium' }, 20), 'and the tier holds';
+limit_stories(50);
+my ($paid) = told('PaymentProcessed');
+is_deeply $paid->{amount}, {value => 999, currency => 'EUR'}, 'a first period is paid in full';
+is scalar(my @lifted = told('UsageLimitLifted')), 1, 'what was used up is free again';
+is standing()->{limits}{stories}, 500, 'with its limits';
+
+$api->succeeds(202, change(tier => 'family'), 'a dearer tier needs no other means of payment');
+ok wait_for(sub { standing()->{tier} eq 'family' }, 20), 'and holds at once';
+is((told('PaymentProcessed'))[1]{amount}{value}, 500, 'for what is left of the period, the difference');
+$api->succeeds(202, change(tier => 'premium'), 'a cheaper one');
+is_deeply [@{standing()}{qw(tier nextTier)}], ['family', 'premium'], 'follows';
+is time_passes('periodEnd'), 0, 'when the period has ended';
+ok wait_for(sub { standing()->{tier} eq 'premium' }, 40), 'it does' or diag explain standing();
+is((told('SubscriptionDowngraded'))[0]{fromTier}, 'family', 'and says so');
+
+$platform->sql('subscription', "update payment_methods set token = 'tok_chargeDeclined' where user_id = '$payer->{userId}'");
+time_passes('periodEnd');
+ok wait_for(sub { standing()->{status} eq 'past_due' }, 40), 'when it cannot be renewed, it is past due';
+is standing()->{tier}, 'premium', 'and holds for now';
+$platform->sql('subscription', "update payment_methods set token = 'tok_visa' where user_id = '$payer->{userId}'");
+time_passes('retryAt');
+ok wait_for(sub { standing()->{status} eq 'active' }, 40), 'until it is tried again';
+is scalar(my @renewed = told('SubscriptionRenewed')), 1, 'then it is renewed, once';
+
+$api->succeeds(202, cancelSubscription => {token => $payer->{token}}, 'it is left');
+is standing()->{nextTier}, 'free', 'for the free tier';
+$api->succeeds(202, change(tier => 'premium'), 'which may be taken back');
+is standing()->{nextTier}, undef, 'while it runs';
+$api->succeeds(202, cancelSubscription => {token => $payer->{token}}, 'and left again') for 1, 2;
+$platform->sql('subscription', "update events set payload = jsonb_set(payload, '{periodEnd}', to_jsonb(now() - interval '1 minute')) "
+        . "where event_type = 'SubscriptionRenewed' and payload->>'userId' = '$payer->{userId}'");
+is $platform->storyctl('rebuild', 'subscription')->{exit}, 0, 'when it has ended'; # and now the schedule finds it
+ok wait_for(sub { standing()->{tier} eq 'free' }, 40), 'it goes';
+is scalar(my @expired = told('SubscriptionExpired')), 1, 'which is told once';
+is $platform->storyctl('rebuild', 'subscription', '--check')->{exit}, 0, 'and all of it is what the log says';
+is_deeply [$platform->sql('subscription', "select string_agg(status || amount_value, ' ' order by created_at) from payment_history where user_id = '$payer->{userId}'")],
+    ['failed999 succeeded999 succeeded500 succeeded999 failed999 succeeded999'], 'every payment is there';
 
 done_testing;

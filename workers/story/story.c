@@ -18,6 +18,7 @@ static const struct st_subscription subscriptions[] = {
     {"UserDeleted", story_on_user_deleted},
     {"ParticipantJoined", story_on_participant_joined},
     {"UsageLimitReached", story_on_limit_reached},
+    {"UsageLimitLifted", story_on_limit_lifted},
     {"SubscriptionChanged", story_on_subscription_changed},
     {"NarrationProgressed", story_on_narration_progressed},
     {"NarrationGenerated", story_on_narration_done},

@@ -33,6 +33,7 @@ int story_on_profile_updated(struct st_call *call);
 int story_on_user_deleted(struct st_call *call);
 int story_on_participant_joined(struct st_call *call);
 int story_on_limit_reached(struct st_call *call);
+int story_on_limit_lifted(struct st_call *call);
 int story_on_subscription_changed(struct st_call *call);
 int story_on_narration_progressed(struct st_call *call);
 int story_on_narration_done(struct st_call *call);

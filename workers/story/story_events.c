@@ -58,6 +58,11 @@ int story_on_limit_reached(struct st_call *call)
     return 0;
 }
 
+int story_on_limit_lifted(struct st_call *call)
+{
+    return st_streq(st_str(call->body, "metric"), "stories") ? story_on_subscription_changed(call) : 0;
+}
+
 /* A new tier starts with new limits; if those are reached too, subscription says so again. */
 int story_on_subscription_changed(struct st_call *call)
 {

@@ -4,6 +4,8 @@
 static const struct st_operation operations[] = {
     {"getSubscription", subscription_get},
     {"getUsage", subscription_get_usage},
+    {"changeSubscription", subscription_change},
+    {"cancelSubscription", subscription_cancel},
     {0},
 };
 
@@ -18,10 +20,22 @@ static const struct st_subscription subscriptions[] = {
     {0},
 };
 
+static const struct st_job_kind jobs[] = {
+    {.name = "charge", .handler = subscription_charge, .concurrency = 2, .timeout_s = 60, .attempts = 10},
+    {.name = "bill", .handler = subscription_bill, .concurrency = 2, .timeout_s = 60, .attempts = 10},
+    {0},
+};
+
+static const struct st_schedule schedules[] = {
+    {"find_due", 10, subscription_find_due},
+    {0},
+};
+
 static const struct st_erasure erasures[] = {
     {"usage_tracking", ST_ERASED, "delete from usage_tracking where user_id = $1"},
     {"limits_reached", ST_ERASED, "delete from limits_reached where user_id = $1"},
     {"user_subscriptions", ST_ERASED, "delete from user_subscriptions where user_id = $1"},
+    {"payment_methods", ST_ERASED, "delete from payment_methods where user_id = $1"},
     {"payment_history", ST_KEPT, .reason = "the law asks for payments; the id says nothing about the person"},
     {0},
 };
@@ -30,14 +44,25 @@ static const struct st_projection projections[] = {
     {"SubscriptionCreated", subscription_project_created},
     {"UsageRecorded", subscription_project_usage},
     {"UsageLimitReached", subscription_project_limit_reached},
+    {"SubscriptionUpgraded", subscription_project_upgraded},
+    {"SubscriptionDowngraded", subscription_project_next_period},
+    {"SubscriptionRenewed", subscription_project_next_period},
+    {"SubscriptionExpired", subscription_project_next_period},
+    {"SubscriptionCancelled", subscription_project_scheduled},
+    {"SubscriptionChangeScheduled", subscription_project_scheduled},
+    {"SubscriptionChanged", subscription_project_changed},
+    {"PaymentProcessed", subscription_project_payment},
+    {"PaymentFailed", subscription_project_payment},
     {0},
 };
-static const char *const tables[] = {"user_subscriptions", "usage_tracking", "limits_reached", NULL};
+static const char *const tables[] = {"user_subscriptions", "usage_tracking", "limits_reached", "payment_history", NULL};
 
 static const struct st_service service = {
     .name = "subscription",
     .operations = operations,
     .subscriptions = subscriptions,
+    .jobs = jobs,
+    .schedules = schedules,
     .erasures = erasures,
     .projections = projections,
     .tables = tables,

@@ -28,12 +28,17 @@ int subscription_get(struct st_call *call)
                    "select subscription_id as \"subscriptionId\", tier, status, "
                    "json_build_object('value', price_value, 'currency', price_currency) as price, interval, "
                    "period_start(anchor, interval, now()) as \"periodStart\", "
-                   "period_end(anchor, interval, now()) as \"periodEnd\", limits, created_at as \"createdAt\" "
+                   "period_end(anchor, interval, now()) as \"periodEnd\", limits, created_at as \"createdAt\", "
+                   "next_tier as \"nextTier\" "
                    "from user_subscriptions join subscription_tiers using (tier) where user_id = $1",
                    call->user_id);
     if (r == ST_E_NOT_FOUND)
         return st_absent(call, call->user_id, "The subscription of a new account is there in a moment.");
-    return r < 0 ? r : st_reply_keep(call, 200, s);
+    if (r < 0)
+        return r;
+    if (!st_str(s, "nextTier"))
+        json_object_del(s, "nextTier");
+    return st_reply_keep(call, 200, s);
 }
 
 void subscription_lock_user(struct st_call *call, const char *user_id)

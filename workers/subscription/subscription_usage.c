@@ -24,8 +24,7 @@ int subscription_get_usage(struct st_call *call)
                               json_object_get(row, "metrics")));
 }
 
-/* Says once per period that a limit is reached. */
-static int announce_limit(struct st_call *call, const char *user_id, const char *metric)
+int subscription_announce_limit(struct st_call *call, const char *user_id, const char *metric)
 {
     json_t *reached;
     int r = st_row(call, &reached,
@@ -46,7 +45,7 @@ static int announce_limit(struct st_call *call, const char *user_id, const char 
             json_pack("{s:s, s:s, s:O, s:O, s:O}", "userId", user_id, "metric", metric, "limit",
                       json_object_get(reached, "most"), "used", json_object_get(reached, "used"), "resetsAt",
                       json_object_get(reached, "resets")));
-    return 0;
+    return 1;
 }
 
 static int count_usage(struct st_call *call, const char *user_id, const char *metric, int64_t amount)
@@ -61,7 +60,7 @@ static int count_usage(struct st_call *call, const char *user_id, const char *me
     st_emit(call, "UsageRecorded", user_id,
             json_pack("{s:s, s:s, s:I, s:s, s:s}", "userId", user_id, "metric", metric, "amount", (json_int_t)amount,
                       "sourceEventId", call->event->id, "usedAt", call->event->timestamp));
-    return announce_limit(call, user_id, metric);
+    return subscription_announce_limit(call, user_id, metric);
 }
 
 int subscription_on_story_created(struct st_call *call)
