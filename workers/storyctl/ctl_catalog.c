@@ -47,16 +47,26 @@ static void add_to(json_t *consumers, const char *type, const char *service)
     json_array_append_new(services, json_string(service));
 }
 
-/* A daemon says what it subscribes to; "*" is all that it does not publish itself. */
-static int ask_daemon(struct ctl *c, const char *path, const json_t *registry, json_t *consumers)
+json_t *ctl_describe(struct ctl *c, const char *path)
 {
     struct st_spawn_result out;
     const char *const argv[] = {path, "--describe", NULL}, *why = "";
-    json_t *said, *type, *schema;
-    size_t i, k;
+    json_t *said = NULL;
     int r = st_spawn(c->arena, &(struct st_spawn){.argv = argv, .timeout_us = DESCRIBE_S * ST_SECOND}, &out);
-    if (r != 0 || st_json_parse(c->arena, out.out, out.out_len, ST_JSON_DEPTH, &said, &why) < 0)
-        return ctl_error("%s --describe: %s", path, r < 0 ? st_err_title(r) : r ? out.err : why);
+    if (r != 0 || st_json_parse(c->arena, out.out, out.out_len, ST_JSON_DEPTH, &said, &why) < 0) {
+        ctl_error("%s --describe: %s", path, r < 0 ? st_err_title(r) : r ? out.err : why);
+        return NULL;
+    }
+    return said;
+}
+
+/* A daemon says what it subscribes to; "*" is all that it does not publish itself. */
+static int ask_daemon(struct ctl *c, const char *path, const json_t *registry, json_t *consumers)
+{
+    json_t *said = ctl_describe(c, path), *type, *schema;
+    size_t i, k;
+    if (!said)
+        return 1;
     const char *service = st_json_str(said, "service", "?");
     json_array_foreach (json_object_get(said, "subscriptions"), i, type) {
         if (!st_streq(json_string_value(type), "*"))

@@ -6,6 +6,8 @@
 #include "svc/bus.h"
 
 #include <glob.h>
+#include <libgen.h>
+#include <unistd.h>
 
 int ctl_error(const char *fmt, ...)
 {
@@ -124,6 +126,26 @@ struct st_bus *ctl_bus(struct ctl *c, const char *service)
     if (!bus)
         ctl_error("the env file of %s in %s names no bus", service, c->env_dir);
     return bus;
+}
+
+const char *ctl_daemons(struct ctl *c)
+{
+    char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    path[n < 0 ? 0 : n] = '\0';
+    return n < 0 ? "build/bin" : st_strdup(c->arena, dirname(path));
+}
+
+void ctl_bar(const char *name, int64_t done, int64_t total)
+{
+    enum { BAR = 30 };
+    int full = total > done ? (int)(done * BAR / total) : BAR;
+    if (!name)
+        fputs("\r\033[K", stderr);
+    else
+        fprintf(stderr, "\r\033[K  %-14s [%.*s%.*s] %lld of %lld events", name, full, "##############################",
+                BAR - full, "                              ", (long long)done,
+                (long long)(total > done ? total : done));
 }
 
 static const char *read_edge_key(struct ctl *c, const char *service)

@@ -110,9 +110,13 @@ int ctl_events(struct ctl *c)
     static const struct {
         const char *verb;
         int (*run)(struct ctl *c);
-    } verbs[] = {{"tail", ctl_events_tail}, {"show", show}, {"catalog", ctl_events_catalog}, {"diff", ctl_events_diff}};
+    } verbs[] = {{"tail", ctl_events_tail},
+                 {"show", show},
+                 {"replay", ctl_events_replay},
+                 {"catalog", ctl_events_catalog},
+                 {"diff", ctl_events_diff}};
     for (size_t i = 0; c->argc && i < ST_COUNT(verbs); i++)
         if (st_streq(c->argv[0], verbs[i].verb))
             return verbs[i].run(c);
-    return ctl_usage("expected: events tail, show, catalog or diff");
+    return ctl_usage("expected: events tail, show, replay, catalog or diff");
 }

@@ -18,6 +18,10 @@ const char *ctl_registry_dir(struct ctl *c);
 json_t *ctl_envelope(struct ctl *c, const struct st_rows *rows, int row);
 json_t *ctl_cloud_event(struct ctl *c, const json_t *registry, const char *service, const json_t *envelope);
 
+/* What a daemon says of itself (--describe); NULL (printed why) when it does not. */
+json_t *ctl_describe(struct ctl *c, const char *path);
+
+int ctl_events_replay(struct ctl *c);
 int ctl_events_catalog(struct ctl *c);
 int ctl_events_diff(struct ctl *c);
 int ctl_events_tail(struct ctl *c);

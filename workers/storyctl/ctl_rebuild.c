@@ -3,10 +3,9 @@
 
 #include "base/spawn.h"
 
-#include <libgen.h>
 #include <unistd.h>
 
-enum { ENV_MAX = 128, TIMEOUT_S = 24 * 3600, BAR = 30 };
+enum { ENV_MAX = 128, TIMEOUT_S = 24 * 3600 };
 
 struct progress {
     struct ctl *c;
@@ -20,14 +19,12 @@ static const char *const phases[][2] = {{"project", "from the log"}, {"swap", "e
 static void show(const struct progress *p, const json_t *line)
 {
     int64_t done = st_json_int(line, "done", 0), total = st_json_int(line, "total", 0);
-    int full = total ? (int)(done * BAR / total) : BAR;
     const char *name = "";
     for (size_t i = 0; i < ST_COUNT(phases); i++)
         if (st_streq(phases[i][0], st_json_str(line, "phase", "")))
             name = phases[i][1];
     if (p->terminal)
-        fprintf(stderr, "\r\033[K  %-14s [%.*s%.*s] %lld of %lld events", name, full, "##############################",
-                BAR - full, "                              ", (long long)done, (long long)total);
+        ctl_bar(name, done, total);
 }
 
 static void on_line(void *arg, const char *text)
@@ -62,15 +59,6 @@ static bool environment(struct ctl *c, const char *service, const char *ret[ENV_
         fclose(f);
     ret[n] = NULL;
     return f != NULL;
-}
-
-/* The daemons lie where storyctl lies. */
-static const char *folder(struct ctl *c)
-{
-    char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-    path[n < 0 ? 0 : n] = '\0';
-    return n < 0 ? "build/bin" : st_strdup(c->arena, dirname(path));
 }
 
 static void print_table(const json_t *table, const json_t *examples)
@@ -125,7 +113,7 @@ static int rebuild(struct ctl *c, const char *service, bool check, const char *b
             .argv = argv, .env = env, .timeout_us = TIMEOUT_S * (int64_t)ST_SECOND, .on_line = on_line, .arg = &p},
         &out);
     if (p.terminal)
-        fputs("\r\033[K", stderr);
+        ctl_bar(NULL, 0, 0);
     const char *why = p.result ? st_json_str(p.result, "error", NULL) : NULL;
     if (why || r != 0 || !p.result)
         return ctl_error("%s: %s; the tables are as they were", service, why ? why : r < 0 ? st_err_title(r) : out.err);
@@ -138,5 +126,5 @@ int ctl_rebuild(struct ctl *c)
     const char *bin = ctl_option(c, "--bin");
     if (c->argc != 1)
         return ctl_usage("expected: rebuild SERVICE [--check]");
-    return rebuild(c, c->argv[0], check, bin ? bin : folder(c));
+    return rebuild(c, c->argv[0], check, bin ? bin : ctl_daemons(c));
 }

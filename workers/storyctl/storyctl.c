@@ -14,16 +14,24 @@ static const struct command {
      "Usage: storyctl migrate [SERVICE...]\n"
      "Applies sql/common and sql/<service> to the databases of the services named, else of all.\n"
      "  --sql DIR   folder of the migrations (default: sql, or ST_SQL_DIR)\n"},
-    {"events", ctl_events, "follow and explain events, their catalogue",
+    {"events", ctl_events, "follow, explain and replay events, their catalogue",
      "Usage: storyctl events tail [--service NAME] [--type TYPE] [--last N] [--follow] [--cloudevents]\n"
      "       storyctl events show EVENT-ID [--cloudevents]\n"
+     "       storyctl events replay --from TIME [--until TIME] [--type TYPE] --to-service SERVICE [--dry-run]\n"
+     "                              [--again --reason TEXT]\n"
      "       storyctl events catalog [--dir DIR] [--bin DIR] [--html]\n"
      "       storyctl events diff OLD NEW\n"
      "tail prints the last N events (default 20) of the logs, oldest first; --follow waits for more.\n"
      "show prints an event, and what each service has done with it.\n"
+     "replay hands events of the past, from logs and archives, to one service that subscribes to them; times are\n"
+     "2026-01-31 or 2026-01-31T09:05:07Z, --until is exclusive. What the service has handled it does not handle "
+     "again,\n"
+     "but with --again, which repeats all effects and is recorded with its reason. When it is interrupted, the same\n"
+     "command goes on where it was. --dry-run only counts.\n"
      "catalog prints the registry and who consumes what: for people, as AsyncAPI 3 (--json), or as a page (--html).\n"
      "  --dir DIR      the registry (default config/events)\n"
-     "  --bin DIR      the daemons, which are asked for their subscriptions (default build/bin)\n"
+     "  --bin DIR      the daemons, which are asked for their subscriptions (default build/bin; replay: beside "
+     "storyctl)\n"
      "  --cloudevents  events as CloudEvents 1.0, one on each line\n"
      "diff says whether the registry NEW may follow OLD: within a major version nothing may change but remarks, and\n"
      "new members must be optional. Exit code 0 it may, 1 it breaks, 2 usage or a registry that cannot be read.\n"},

@@ -52,6 +52,11 @@ int ctl_call(struct ctl *c, const char *service, const char *operation, const ch
 /* Jobs are looked for at once; parked events, and all when Redis is away, at the next poll, within seconds. */
 void ctl_ring_jobs(struct ctl *c, const char *service);
 
+/* The folder of the daemons: where storyctl is. */
+const char *ctl_daemons(struct ctl *c);
+/* A bar on the terminal (stderr), in the place of the one before; NULL takes it away. */
+void ctl_bar(const char *name, int64_t done, int64_t total);
+
 /* Value of --name in the words (and takes both out), or NULL. */
 const char *ctl_option(struct ctl *c, const char *name);
 /* Is --name there? Takes it out. */
