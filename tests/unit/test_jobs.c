@@ -80,6 +80,23 @@ static int in_steps(struct st_call *call)
     return write_effect(call, "second step");
 }
 
+/* A job of a group; "poison" fails wherever it is. */
+static int in_group(struct st_call *call)
+{
+    atomic_fetch_add(&runs, 1);
+    while (atomic_load(&hold) && st_streq(st_str(call->body, "what"), "held"))
+        st_sleep_ms(2);
+    write_effect(call, call->correlation_id);
+    return st_streq(st_str(call->body, "what"), "poison") ? st_fail(call, ST_E_CONFLICT, "poison") : 0;
+}
+
+static int commits_in_group(struct st_call *call)
+{
+    write_effect(call, "before");
+    int r = st_commit(call);
+    return r < 0 ? r : write_effect(call, "after");
+}
+
 static const struct st_job_kind kinds[] = {
     {.name = "work", .handler = work, .concurrency = 3, .timeout_s = 60, .attempts = 3},
     {.name = "short", .handler = work, .concurrency = 1, .timeout_s = 1, .attempts = 1, .failed = failed},
@@ -87,6 +104,16 @@ static const struct st_job_kind kinds[] = {
     {.name = "fails", .handler = fails, .concurrency = 1, .timeout_s = 60, .attempts = 3, .failed = failed},
     {.name = "fails_badly", .handler = fails, .concurrency = 1, .timeout_s = 60, .attempts = 1, .failed = failed_badly},
     {.name = "in_steps", .handler = in_steps, .concurrency = 1, .timeout_s = 60, .attempts = 3},
+    {.name = "in_group", .handler = in_group, .concurrency = 2, .timeout_s = 60, .attempts = 1, .batch = 50},
+    {.name = "commits_in_group",
+     .handler = commits_in_group,
+     .concurrency = 1,
+     .timeout_s = 60,
+     .attempts = 1,
+     .batch = 10},
+    {.name = "everywhere", .handler = work, .concurrency = 3, .timeout_s = 60, .attempts = 3, .everywhere = 2},
+    {.name = "rated", .handler = work, .concurrency = 9, .timeout_s = 60, .attempts = 3, .rate = 3, .rate_per_s = 2},
+    {.name = "brief", .handler = deaf, .concurrency = 1, .timeout_s = 60, .attempts = 3, .lease_s = 2},
     {0},
 };
 static atomic_int scheduled;
@@ -155,6 +182,37 @@ static int add(const char *job, const char *key, int64_t delay_ms)
     call.causation_id = "cause";
     call.user_id = "u-7";
     int r = st_call_transact(&call, add_body, &o);
+    st_worker_release(&w);
+    return r;
+}
+
+/* The same with what st_enqueue_with knows; payloads name the job's kind, or poison. */
+struct orders {
+    struct st_enqueue list[8];
+    int n, poison; /* the poison's number, or -1 */
+    const char *ids[8];
+    const char *cancel; /* a key of "work" */
+};
+static int add_with_body(struct st_call *call, void *ctx)
+{
+    struct orders *o = ctx;
+    for (int i = 0; i < o->n; i++) {
+        const char *id =
+            st_enqueue_with(call, &o->list[i], json_pack("{s:s}", "what", i == o->poison ? "poison" : o->list[i].job));
+        o->ids[i] = st_strdup(&arena, id);
+    }
+    if (o->cancel)
+        st_cancel(call, "work", o->cancel);
+    return 0;
+}
+static int add_with(struct orders *o)
+{
+    struct st_worker w;
+    struct st_call call;
+    st_worker_init(&w, &pool->run, "test");
+    st_call_init(&call, &w, "test");
+    call.correlation_id = "c-8";
+    int r = st_call_transact(&call, add_with_body, o);
     st_worker_release(&w);
     return r;
 }
@@ -437,6 +495,221 @@ static void test_a_database_that_drops_us(void **state)
     assert_int_equal(effects(), 30);
 }
 
+/* --- groups --- */
+
+static void stop_pool(void)
+{
+    daemon_stop(pool, 3000);
+    pool = NULL;
+}
+
+/* 120 jobs and a poison among them, waiting: the poison alone fails, and nothing is done twice. */
+static void test_a_poison_in_a_group_costs_only_itself(void **state)
+{
+    (void)state;
+    stop_pool();
+    change(db, "insert into jobs (name, payload, metadata) select 'in_group', jsonb_build_object('what', "
+               "case when n = 70 then 'poison' else 'x' end), jsonb_build_object('correlationId', 'c-' || n) "
+               "from generate_series(1, 120) as n");
+    pool = start_pool();
+    assert_true(wait_for(number("select count(*) from jobs where ended is null") == 0));
+    assert_string_equal(ask(db, "select string_agg(error || attempts, ' ') from jobs"), "poison1");
+    assert_int_equal(effects(), 119);
+    assert_int_equal(number("select count(distinct what) from effects where what <> 'c-70'"), 119);
+    assert_true(number("select count(distinct xmin::text) from effects") < 15); /* in few transactions */
+    assert_true(atomic_load(&runs) < 400);
+}
+
+static void test_a_job_of_a_group_cannot_commit_the_others(void **state)
+{
+    (void)state;
+    stop_pool();
+    change(db, "insert into jobs (name, payload, metadata) select 'commits_in_group', '{}', '{}' "
+               "from generate_series(1, 4)");
+    pool = start_pool();
+    assert_true(wait_for(number("select count(*) from jobs where ended is null") == 0));
+    assert_int_equal(effects(), 8); /* each alone, then, where it may */
+}
+
+/* One lease of a group is taken over while it runs: that job is another's, the rest are done. */
+static void test_a_group_is_fenced_one_by_one(void **state)
+{
+    (void)state;
+    stop_pool();
+    atomic_store(&hold, true);
+    change(db, "insert into jobs (name, payload, metadata) select 'in_group', '{\"what\": \"held\"}', "
+               "jsonb_build_object('correlationId', 'c-' || n) from generate_series(1, 20) as n");
+    pool = start_pool();
+    assert_true(wait_for(atomic_load(&runs) == 1));
+    change(db, "update jobs set lease_token = gen_random_uuid(), lease_until = now() + interval '2 seconds' "
+               "where metadata->>'correlationId' = 'c-7'");
+    atomic_store(&hold, false);
+    assert_true(wait_for(number("select count(*) from jobs where ended is null") == 1));
+    assert_int_equal(effects(), 19);
+    assert_int_equal(number("select count(*) from effects where what = 'c-7'"), 0);
+    /* The other does not come back; that was the last attempt. */
+    assert_true(wait_for(states("dead")));
+    assert_int_equal(effects(), 19);
+}
+
+/* --- order and limits --- */
+
+static void test_priority(void **state)
+{
+    (void)state;
+    stop_pool();
+    change(db, "insert into jobs (name, priority, payload, metadata) select 'short', n % 5, "
+               "jsonb_build_object('what', 'p' || n % 5), '{}' from generate_series(0, 9) as n");
+    pool = start_pool();
+    assert_true(wait_for(effects() == 10));
+    assert_string_equal(ask(db, "select string_agg(what, ' ' order by at) from effects"),
+                        "p4 p4 p3 p3 p2 p2 p1 p1 p0 p0");
+}
+
+static void test_a_limit_over_all_daemons(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    struct daemon *second = start_pool();
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(add("everywhere", NULL, 0), 0);
+    st_bell_ring(&second->run.jobs_bell);
+    assert_true(wait_for(atomic_load(&running) == 2));
+    for (int i = 0; i < 20; i++) { /* both look again and again */
+        st_bell_ring(&pool->run.jobs_bell);
+        st_bell_ring(&second->run.jobs_bell);
+        st_sleep_ms(20);
+    }
+    assert_int_equal(number("select count(*) from jobs where state = 'running'"), 2);
+    atomic_store(&hold, false);
+    assert_true(wait_for(number("select count(*) from jobs where ended = 'done'") == 8));
+    assert_int_equal(atomic_load(&most_running), 2);
+    daemon_stop(second, 3000);
+}
+
+static void test_a_rate_over_all_daemons(void **state)
+{
+    (void)state;
+    struct daemon *second = start_pool();
+    must(db, st_pg_script(db, "create table started (at timestamptz default clock_timestamp());"
+                              "create function note() returns trigger language plpgsql as $$ begin "
+                              "insert into started select from generate_series(1, 1); return new; end $$;"
+                              "create trigger note after insert on job_starts for each row execute function note()"));
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(add("rated", NULL, 0), 0);
+        st_bell_ring(&second->run.jobs_bell);
+    }
+    assert_true(wait_for(number("select count(*) from jobs where ended = 'done'") == 8));
+    assert_int_equal(number("select count(*) from started"), 8);
+    assert_int_equal(number("select max(n) from (select count(*) over (order by at range between "
+                            "interval '1990 milliseconds' preceding and current row) as n from started) as windows"),
+                     3);
+    daemon_stop(second, 3000);
+}
+
+static void test_leases_of_a_kind_of_their_own_length(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    assert_int_equal(add("brief", NULL, 0), 0);
+    assert_true(wait_for(atomic_load(&running) == 0 && atomic_load(&runs) == 1));
+    assert_int_equal(number("select count(*) from jobs where lease_until <= now() + interval '2 seconds'"), 1);
+    st_sleep_ms(3500); /* it is renewed all the while */
+    assert_string_equal(ask(db, "select (lease_until > now())::text from jobs"), "true");
+    atomic_store(&hold, false);
+    assert_true(wait_for(states("done")));
+    assert_int_equal(number("select attempts from jobs"), 1);
+}
+
+/* --- jobs that wait for others --- */
+
+static void test_when_all_of_these_are_done(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    struct orders o = {.list = {{.job = "work"}, {.job = "in_group"}, {.job = "work"}}, .n = 3, .poison = -1};
+    assert_int_equal(add_with(&o), 0);
+    struct orders after = {.list = {{.job = "work", .after = o.ids, .n_after = 3}}, .n = 1, .poison = -1};
+    assert_int_equal(add_with(&after), 0);
+    assert_true(wait_for(atomic_load(&running) == 2 && effects() == 1));
+    assert_string_equal(ask(db, "select state || pending from jobs where job_id = $1", after.ids[0]), "blocked2");
+    atomic_store(&hold, false);
+    assert_true(wait_for(effects() == 4));
+    assert_string_equal(ask(db, "select job_id::text from effects order by at desc limit 1"), after.ids[0]);
+    assert_int_equal(number("select count(*) from job_waits"), 0);
+    /* All of them are done, and the row of one is gone: nothing to wait for. */
+    assert_int_equal(add_with(&after), 0);
+    assert_true(wait_for(effects() == 5));
+}
+
+static void test_what_waits_for_a_dead_job_is_cancelled(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    struct orders o = {.list = {{.job = "in_group"}, {.job = "work"}}, .n = 2, .poison = -1};
+    assert_int_equal(add_with(&o), 0);
+    struct orders poison = {.list = {{.job = "in_group", .delay_ms = 60000}}, .n = 1, .poison = 0};
+    assert_int_equal(add_with(&poison), 0);
+    const char *const both[] = {o.ids[1], poison.ids[0]};
+    struct orders second = {.list = {{.job = "fails", .after = both, .n_after = 2}}, .n = 1, .poison = -1};
+    assert_int_equal(add_with(&second), 0);
+    struct orders third = {.list = {{.job = "fails_badly", .after = second.ids, .n_after = 1}}, .n = 1, .poison = -1};
+    atomic_store(&hold, false);
+    assert_int_equal(add_with(&third), 0);
+    assert_true(hurry());
+    assert_true(wait_for(number("select count(*) from jobs where ended = 'cancelled'") == 2));
+    assert_string_equal(ask(db, "select error from jobs where job_id = $1", second.ids[0]),
+                        st_printf(&arena, "job-%s (in_group), which it waited for, is dead", poison.ids[0]));
+    assert_string_equal(ask(db, "select error from jobs where job_id = $1", third.ids[0]),
+                        st_printf(&arena, "job-%s (fails), which it waited for, is cancelled", second.ids[0]));
+    assert_int_equal(number("select count(*) from effects where what = 'failed'"), 2); /* both kinds were told */
+    /* Too late is the same. */
+    struct orders late = {.list = {{.job = "fails", .after = poison.ids, .n_after = 1}}, .n = 1, .poison = -1};
+    assert_int_equal(add_with(&late), 0);
+    assert_true(wait_for(number("select count(*) from jobs where ended = 'cancelled'") == 3));
+    assert_int_equal(number("select count(*) from effects where what = 'must be rolled back'"), 0);
+}
+
+static void test_enqueueing_what_is_wrong(void **state)
+{
+    (void)state;
+    static const char *const no_id[] = {"1; drop table jobs"};
+    struct orders unknown = {.list = {{.job = "no_such_job"}}, .n = 1, .poison = -1};
+    struct orders odd = {.list = {{.job = "work", .after = no_id, .n_after = 1}}, .n = 1, .poison = -1};
+    assert_int_equal(add_with(&unknown), ST_E_INTERNAL);
+    assert_int_equal(add_with(&odd), ST_E_INTERNAL);
+    assert_int_equal(number("select count(*) from jobs"), 0);
+}
+
+static void test_a_handler_cancels_by_key(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    assert_int_equal(add("work", "k", 0), 0);
+    assert_true(wait_for(atomic_load(&running) == 1));
+    assert_int_equal(add("work", "k", 0), 0);
+    assert_int_equal(add("work", "other", 60000), 0);
+    struct orders o = {.poison = -1, .cancel = "k"};
+    assert_int_equal(add_with(&o), 0);
+    assert_true(states("cancelled cancelled waiting"));
+    assert_true(wait_for(atomic_load(&running) == 0));
+    assert_int_equal(atomic_load(&last_progress), ST_E_CANCELLED);
+    assert_int_equal(effects(), 0);
+}
+
+static void test_the_operator_takes_up_the_dead(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    assert_int_equal(add("short", "k", 0), 0);
+    assert_true(wait_for(states("dead")));
+    atomic_store(&hold, false);
+    assert_int_equal(number("select jobs_retry(null)"), 1);
+    st_bell_ring(&pool->run.jobs_bell);
+    assert_true(wait_for(states("done")));
+    assert_int_equal(number("select attempts from jobs"), 1);
+}
+
 static void test_schedules_run_once_for_all_processes(void **state)
 {
     (void)state;
@@ -473,6 +746,18 @@ int main(int argc, char **argv)
         TEST(test_a_worker_that_dies_every_time),
         TEST(test_a_job_that_does_not_hear_is_handed_back_at_the_deadline),
         TEST(test_a_database_that_drops_us),
+        TEST(test_a_poison_in_a_group_costs_only_itself),
+        TEST(test_a_job_of_a_group_cannot_commit_the_others),
+        TEST(test_a_group_is_fenced_one_by_one),
+        TEST(test_priority),
+        TEST(test_a_limit_over_all_daemons),
+        TEST(test_a_rate_over_all_daemons),
+        TEST(test_leases_of_a_kind_of_their_own_length),
+        TEST(test_when_all_of_these_are_done),
+        TEST(test_what_waits_for_a_dead_job_is_cancelled),
+        TEST(test_enqueueing_what_is_wrong),
+        TEST(test_a_handler_cancels_by_key),
+        TEST(test_the_operator_takes_up_the_dead),
         TEST(test_schedules_run_once_for_all_processes),
     };
     int result = cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@ static const struct st_job_kind jobs[] = {
 };
 
 static const struct st_schedule schedules[] = {
-    {"publish_all", 30, authorization_publish_all},
+    {.name = "publish_all", .every_s = 30, .handler = authorization_publish_all},
     {0},
 };
 

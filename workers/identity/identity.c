@@ -47,9 +47,9 @@ static const struct st_job_kind jobs[] = {
 };
 
 static const struct st_schedule schedules[] = {
-    {"sweep", 3600, identity_sweep},
-    {"publish_keys", 30, identity_publish_keys},
-    {"watch_erasures", 60, identity_watch_erasures},
+    {.name = "sweep", .every_s = 3600, .handler = identity_sweep},
+    {.name = "publish_keys", .every_s = 30, .handler = identity_publish_keys},
+    {.name = "watch_erasures", .every_s = 60, .handler = identity_watch_erasures},
     {0},
 };
 

@@ -38,7 +38,7 @@ static const struct st_job_kind jobs[] = {
 };
 
 static const struct st_schedule schedules[] = {
-    {"trim_cache", 3600, narration_schedule_trim},
+    {.name = "trim_cache", .every_s = 3600, .handler = narration_schedule_trim},
     {0},
 };
 

@@ -1,7 +1,15 @@
-/* Schedules: each runs at most once in its span, however many processes there are. */
+/* Schedules: each runs at most once in its span, or for its moment, however many processes there are. */
 #include "svc/call.h"
+#include "svc/cron.h"
 
-enum { LOOK_AGAIN_MS = 30000, FAILED_PAUSE_MS = 10000, HOUSE_EVERY_S = 3600 };
+enum {
+    LOOK_AGAIN_MS = 30000,
+    FAILED_PAUSE_MS = 10000,
+    HOUSE_EVERY_S = 3600,
+    ATTEMPTS = 10,
+    ERROR_MAX = 2000,
+    MISSED_MS = 60000 /* a moment that is later than that was missed */
+};
 
 /* What every service forgets in time. Never the inbox: a publisher that was restored sends its whole log again, and
  * archives can be replayed. */
@@ -18,61 +26,169 @@ static const struct st_schedule *all_schedules(struct st_arena *a, const struct 
     while (own && own[n].name)
         n++;
     struct st_schedule *list = st_new_n(a, struct st_schedule, n + 2);
-    list[0] = (struct st_schedule){"keep_house", HOUSE_EVERY_S, keep_house};
+    list[0] = (struct st_schedule){.name = "keep_house", .every_s = HOUSE_EVERY_S, .handler = keep_house};
     if (n)
         memcpy(list + 1, own, n * sizeof(*own));
     return list;
 }
 
+/* A schedule that is due. */
+struct turn {
+    const struct st_schedule *schedule;
+    const char *moment; /* by the clock: what the run is for, as PostgreSQL writes it */
+    int attempts;       /* that have failed */
+};
+
 /* The row says when it ran last. Whoever moves it on, in the transaction of the run, has the run: others wait for that
  * row and then find it moved. */
 static int body(struct st_call *call, void *ctx)
 {
-    const struct st_schedule *schedule = ctx;
+    const struct turn *turn = ctx;
+    const char *name = turn->schedule->name, *moment = turn->moment;
     struct st_rows *rows;
-    st_exec(call, "insert into schedules (name, last_run) values ($1, '-infinity') on conflict do nothing",
-            schedule->name);
-    int r = st_rows(call, &rows,
-                    "update schedules set last_run = now() "
+    int r;
+    if (moment) {
+        r = st_rows(call, &rows,
+                    "update schedules set last_run = $2::timestamptz, attempts = 0, retry_at = null, error = null "
+                    "where name = $1 and last_run < $2::timestamptz",
+                    name, moment);
+        const char *rfc3339 = st_printf(call->arena, "%.10sT%.8sZ", moment, moment + 11);
+        call->params = st_json_keep(call->arena, json_pack("{s:s}", "scheduledAt", rfc3339));
+    } else {
+        st_exec(call, "insert into schedules (name, last_run) values ($1, '-infinity') on conflict do nothing", name);
+        r = st_rows(call, &rows,
+                    "update schedules set last_run = now(), attempts = 0, retry_at = null, error = null "
                     "where name = $1 and last_run <= now() - $2 * interval '1 second'",
-                    schedule->name, st_i64(call->arena, schedule->every_s));
+                    name, st_i64(call->arena, turn->schedule->every_s));
+    }
     if (r < 0 || st_rows_affected(rows) == 0)
         return r;
-    return schedule->handler(call);
+    return turn->schedule->handler(call);
 }
 
-static int run_schedule(struct st_worker *w, const struct st_schedule *schedule)
+/* Tried again later; after its attempts not until the next time. */
+static int failed(struct st_worker *w, const struct turn *turn, const char *error)
+{
+    struct st_rows *rows;
+    const char *name = turn->schedule->name;
+    error = st_storable(&w->arena, error, strlen(error), ERROR_MAX);
+    if (turn->attempts + 1 < ATTEMPTS) {
+        st_log(ST_LOG_WARNING, "Schedule failed and will be tried again", ST_S("schedule", name), ST_S("error", error));
+        return st_pg_query(w->pg, &w->arena,
+                           "insert into schedules as s (name, last_run, attempts, retry_at, error) "
+                           "values ($1, '-infinity', 1, now() + $2::bigint * interval '1 millisecond', $3) "
+                           "on conflict (name) do update set attempts = s.attempts + 1, retry_at = excluded.retry_at, "
+                           "error = excluded.error",
+                           ST_PARAMS(name, st_i64(&w->arena, st_backoff_ms(turn->attempts + 1)), error), &rows);
+    }
+    st_count(ST_N_DEAD, 1);
+    st_log(ST_LOG_ERROR, "Schedule was given up until its next time", ST_S("schedule", name), ST_S("error", error));
+    return st_pg_query(
+        w->pg, &w->arena,
+        "update schedules set last_run = coalesce($2::timestamptz, now()), attempts = 0, "
+        "retry_at = null, error = $3 where name = $1 and ($2::timestamptz is null or last_run < $2::timestamptz)",
+        ST_PARAMS(name, turn->moment, error), &rows);
+}
+
+static int run_turn(struct st_worker *w, const struct turn *turn)
 {
     char id[ST_UUID_LEN];
     struct st_call call;
-    st_call_init(&call, w, schedule->name);
+    st_call_init(&call, w, turn->schedule->name);
     call.correlation_id = st_uuid(id);
     st_work_begin(&call, ST_WORK_SCHEDULE, "");
     st_log_context(call.correlation_id, NULL);
-    int r = st_call_transact(&call, body, (void *)schedule);
+    int r = st_call_transact(&call, body, (void *)turn);
     st_work_end(&call, r);
     if (r < 0)
-        st_log(ST_LOG_WARNING, "Schedule failed and will be tried again", ST_S("schedule", schedule->name),
-               ST_S("error", st_call_error(&call, r)));
+        r = failed(w, turn, st_call_error(&call, r));
     st_log_context(NULL, NULL);
-    st_arena_reset(&w->arena);
-    return r < 0 ? r : 0;
+    return r;
 }
 
-/* How long until the schedule is due; 0 when it is. */
-static int due_in(struct st_worker *w, const struct st_schedule *schedule, int64_t *ret_ms)
+/* What the row of a schedule says; one by the clock begins with now. */
+struct row {
+    const char *last_run, *retry_at;
+    int attempts;
+    int64_t due_ms; /* of last_run + every_s and retry_at, the later one */
+};
+static int read_row(struct st_worker *w, const struct st_schedule *s, struct row *ret)
 {
     struct st_rows *rows;
     int r = st_pg_query(w->pg, &w->arena,
-                        "select ceil(extract(epoch from last_run + $2 * interval '1 second' - now()) * 1000)::bigint "
-                        "from schedules where name = $1 and last_run > '-infinity'",
-                        ST_PARAMS(schedule->name, st_i64(&w->arena, schedule->every_s)), &rows);
-    if (r == 0) {
-        int64_t ms = st_rows_count(rows) ? st_cell_int(rows, 0, 0) : 0;
-        *ret_ms = ms > 0 ? ms : 0;
-    }
-    st_arena_reset(&w->arena);
+                        "select last_run, retry_at, attempts, ceil(extract(epoch from greatest(case "
+                        "when last_run > '-infinity' then last_run + $2 * interval '1 second' end, retry_at) - now()) "
+                        "* 1000)::bigint from schedules where name = $1",
+                        ST_PARAMS(s->name, st_i64(&w->arena, s->every_s)), &rows);
+    if (r == 0 && st_rows_count(rows) == 0 && s->cron)
+        r = st_pg_query(w->pg, &w->arena,
+                        "insert into schedules as s (name, last_run) values ($1, now()) "
+                        "on conflict (name) do update set last_run = s.last_run "
+                        "returning last_run, retry_at, attempts, 0",
+                        ST_PARAMS(s->name), &rows);
+    *ret = (struct row){0};
+    if (r == 0 && st_rows_count(rows))
+        *ret = (struct row){st_cell(rows, 0, 0), st_cell(rows, 0, 1), (int)st_cell_int(rows, 0, 2),
+                            st_cell_int(rows, 0, 3)};
     return r;
+}
+
+/* Milliseconds until a moment and no attempt is due before `retry_at`. */
+static int wait_for(struct st_worker *w, const char *moment, const char *retry_at, int64_t *ret_ms)
+{
+    struct st_rows *rows;
+    int r = st_pg_query(w->pg, &w->arena,
+                        "select ceil(extract(epoch from greatest($1::timestamptz, $2::timestamptz) - now()) * "
+                        "1000)::bigint",
+                        ST_PARAMS(moment, retry_at), &rows);
+    if (r == 0)
+        *ret_ms = st_cell_int(rows, 0, 0);
+    return r;
+}
+
+/* By the clock: when it is due, what the run is for, by the rule for what was missed. */
+static int clock_turn(struct st_worker *w, const struct row *row, struct turn *turn, int64_t *ret_ms)
+{
+    const struct st_schedule *s = turn->schedule;
+    const char *zone = s->zone ? s->zone : "UTC", *last = NULL;
+    struct st_rows *rows;
+    struct st_cron cron;
+    int64_t late_ms = 0;
+    int r = st_cron_parse(s->cron, &cron);
+    if (r < 0 || (r = st_cron_next(w->pg, &w->arena, &cron, zone, row->last_run, &turn->moment)) < 0 ||
+        (r = wait_for(w, turn->moment, row->retry_at, ret_ms)) < 0 || *ret_ms > 0)
+        return r;
+    if (s->catch_up == ST_CATCH_UP_ALL)
+        return 0;
+    if ((r = st_cron_last(w->pg, &w->arena, &cron, zone, row->last_run, &last)) < 0 || !last)
+        return r;
+    turn->moment = last;
+    if (s->catch_up == ST_CATCH_UP_ONE || (r = wait_for(w, last, NULL, &late_ms)) < 0 || late_ms > -MISSED_MS ||
+        row->attempts)
+        return r;
+    st_log(ST_LOG_WARNING, "Schedule was missed", ST_S("schedule", s->name), ST_S("moment", last));
+    *ret_ms = 1; /* look again, from there */
+    return st_pg_query(w->pg, &w->arena,
+                       "update schedules set last_run = $2::timestamptz where name = $1 and last_run < $2::timestamptz",
+                       ST_PARAMS(s->name, last), &rows);
+}
+
+/* Runs a schedule when it is due; *ret_ms: how long until it is to be looked at again. */
+static int look(struct st_worker *w, const struct st_schedule *s, int64_t *ret_ms)
+{
+    struct turn turn = {.schedule = s};
+    struct row row;
+    int r = read_row(w, s, &row);
+    if (r < 0)
+        return r;
+    turn.attempts = row.attempts;
+    *ret_ms = row.due_ms;
+    if (s->cron && (r = clock_turn(w, &row, &turn, ret_ms)) < 0)
+        return r;
+    if (*ret_ms > 0)
+        return 0;
+    *ret_ms = 1; /* its next time is known when it has run */
+    return run_turn(w, &turn);
 }
 
 void *st_cron_main(void *ctx)
@@ -86,11 +202,13 @@ void *st_cron_main(void *ctx)
         int64_t wait_ms = LOOK_AGAIN_MS;
         for (const struct st_schedule *s = list; s->name && !atomic_load(&run->stopping); s++) {
             int64_t ms = 0;
-            int r = due_in(&w, s, &ms);
-            if (r == 0 && ms == 0 && (r = run_schedule(&w, s)) == 0)
-                ms = (int64_t)s->every_s * 1000;
+            int r = look(&w, s, &ms);
+            if (r < 0 && r != ST_E_UNAVAILABLE)
+                st_log(ST_LOG_WARNING, "Schedule cannot be looked at", ST_S("schedule", s->name),
+                       ST_S("error", st_pg_error(w.pg)));
             if (r < 0)
                 ms = FAILED_PAUSE_MS;
+            st_arena_reset(&w.arena);
             wait_ms = ms < wait_ms ? ms : wait_ms;
         }
         st_run_pause(run, (int)wait_ms);

@@ -4,6 +4,7 @@
  */
 #include "svc/api.h"
 #include "svc/bus.h"
+#include "svc/cron.h"
 #include "svc/secret.h"
 #include "svc/options.h"
 #include "svc/rebuild.h"
@@ -144,7 +145,7 @@ static int load(struct st_run *run, const char **ret_why)
         (r = st_registry_load(&run->arena, st_printf(&run->arena, "%s/events", st_option("config_dir")), &run->types,
                               &run->n_types, ret_why)) < 0 ||
         (r = st_projections_check(run, ret_why)) < 0 || (r = st_sagas_check(run, ret_why)) < 0 ||
-        (r = load_edge_key(run, ret_why)) < 0)
+        (r = st_schedules_check(run, ret_why)) < 0 || (r = load_edge_key(run, ret_why)) < 0)
         return r;
     return drop_privileges(run, ret_why);
 }

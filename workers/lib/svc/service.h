@@ -228,10 +228,22 @@ struct st_job_kind {
     int rate, rate_per_s; /* most that start in any span of so many seconds over all daemons, or 0; retries count */
     int lease_s;          /* how long after its daemon died another takes it over; 0: 30 */
 };
+/*
+ * Runs in one transaction, once over all processes, and never beside itself. A run that fails is tried again, ten times
+ * in all, with the backoff of jobs; then it is given up until the next time.
+ *
+ * By the clock: `cron` is "minute hour day month weekday" ("0 3 * * *"; svc/cron.h has all of it, and what happens when
+ * clocks are changed), `zone` a name of the time zone database (NULL: UTC). st_param(call, "scheduledAt") is the moment
+ * that the run is for. catch_up says what happens to moments that passed while no process was up: one run for the last
+ * of them, one for each, or none (a moment counts as missed after a minute).
+ */
+enum st_catch_up { ST_CATCH_UP_ONE, ST_CATCH_UP_ALL, ST_CATCH_UP_NONE };
 struct st_schedule {
     const char *name;
-    int every_s; /* at most once per span over all processes */
+    int every_s; /* at most once per span over all processes; 0 with cron */
     st_handler *handler;
+    const char *cron, *zone;
+    enum st_catch_up catch_up;
 };
 /*
  * What an event makes of the state tables of an event-sourced aggregate. st_emit runs it in the same transaction, right
