@@ -222,7 +222,7 @@ static int deliver(const char *type)
 
 static int job_done(struct st_call *call)
 {
-    return st_exec_one(call, ST_E_FENCED, "update jobs set state = 'done' where job_id = $1 and state = 'running'",
+    return st_exec_one(call, ST_E_FENCED, "update jobs set ended = 'done' where job_id = $1 and state = 'running'",
                        st_i64(call->arena, call->job->id));
 }
 
@@ -233,12 +233,12 @@ static bool run_job(const char *name)
     const struct st_job_kind *kind = alpha->run.service->jobs;
     struct st_call call;
     const char *why;
-    must(db,
-         st_pg_query(db, &worker.arena,
-                     "update jobs set state = 'running', attempts = attempts + 1 where job_id = (select min(job_id) "
-                     "from jobs where name = $1 and state = 'waiting') "
-                     "returning job_id, attempts, payload, metadata->>'correlationId'",
-                     ST_PARAMS(name), &rows));
+    must(db, st_pg_query(db, &worker.arena,
+                         "update jobs set lease_token = gen_random_uuid(), attempts = attempts + 1 where job_id = "
+                         "(select min(job_id) "
+                         "from jobs where name = $1 and state = 'waiting') "
+                         "returning job_id, attempts, payload, metadata->>'correlationId'",
+                         ST_PARAMS(name), &rows));
     while (!st_streq(kind->name, name))
         kind++;
     if (st_rows_count(rows) == 0)
@@ -255,7 +255,7 @@ static bool run_job(const char *name)
     assert_true(r >= 0 || crashed || job.attempt < job.max_attempts);
     if (r < 0)
         must(db, st_pg_query(db, &worker.arena,
-                             "update jobs set state = 'waiting', attempts = attempts - $2::int where job_id = $1",
+                             "update jobs set lease_token = null, attempts = attempts - $2::int where job_id = $1",
                              ST_PARAMS(st_i64(&worker.arena, job.id), crashed ? "1" : "0"), &rows));
     crashed = false;
     st_arena_reset(&worker.arena);
