@@ -6,6 +6,7 @@ static struct daemon *publisher, *consumer;
 static _Atomic(const char *) failing; /* the aggregate whose events fail */
 static atomic_bool hold;              /* the handler waits while this is set */
 static atomic_int holding;
+static atomic_int slow_ms; /* each handler takes so long */
 
 /* What handlers do not survive. */
 enum { BREAKS_A_STATEMENT = 1000001, BREAKS_A_SCHEMA };
@@ -19,6 +20,8 @@ static int thing_happened(struct st_call *call)
     st_exec(call, "insert into effects (aggregate, n) values ($1, $2)", aggregate, n);
     st_emit(call, "BetaDone", aggregate, json_pack("{s:i}", "n", 1));
     atomic_fetch_add(&holding, 1);
+    if (atomic_load(&slow_ms))
+        st_sleep_ms(atomic_load(&slow_ms));
     while (atomic_load(&hold))
         st_sleep_ms(2);
     if (st_streq(atomic_load(&failing), aggregate))
@@ -47,6 +50,7 @@ static int setup(void **state)
     redis_do("FLUSHALL");
     atomic_store(&failing, NULL);
     atomic_store(&hold, false);
+    atomic_store(&slow_ms, 0);
     atomic_store(&holding, 0);
     db = database_new("alpha");
     must(db, st_pg_script(db, "create table effects (at serial, aggregate text, n int)"));
@@ -427,6 +431,20 @@ static void test_one_by_one(void **state)
         0);
 }
 
+/* Slow handlers get small transactions, so that locks and leases are not held for long. */
+static void test_slow_handlers(void **state)
+{
+    (void)state;
+    static const char *const some[] = {"a"};
+    publish_at_once(60, some, 1);
+    atomic_store(&slow_ms, 100);
+    consumer = start_consumer();
+    assert_true(wait_for(effects() == 60));
+    check_effects("a", "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 "
+                       "35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59");
+    assert_true(transactions() > 10);
+}
+
 /* The slow poll finds what no doorbell has told. */
 static void test_a_doorbell_that_is_never_heard(void **state)
 {
@@ -608,6 +626,7 @@ int main(int argc, char **argv)
         TEST(test_poison_that_shows_late),
         TEST(test_shuffled_events_and_duplicates),
         TEST(test_one_by_one),
+        TEST(test_slow_handlers),
         TEST(test_a_doorbell_that_is_never_heard),
         TEST(test_a_subscriber_to_all_buries_unknown_types),
         TEST(test_the_same_event_under_another_id),

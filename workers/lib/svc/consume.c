@@ -21,6 +21,7 @@ enum {
     DELIVERIES = 16,          /* of each partition at once; twice as many as long as they all come, */
     DELIVERIES_MAX = 500,     /* up to this, */
     POLL_BYTES = 8 << 20,     /* and not more than this in all, about */
+    BATCH_US = 250000,        /* a transaction of many shall take, about: it holds locks, and the lease goes on */
     RETRIES = 20,             /* parked events at once */
     ATTEMPTS = 12,            /* then an event is a dead letter; */
     CRASHES = 3,              /* also when so many attempts have ended their process */
@@ -48,7 +49,8 @@ struct consumer {
     char (*fences)[NUMBER_LEN];
     size_t *suspects; /* so many of its next events may be what ended the one who read it before */
     size_t n_parts;
-    int deliveries, batch;          /* of each partition at once; in a transaction, at most */
+    int deliveries;                 /* of each partition at once */
+    int batch, most;                /* in a transaction: now, and at most */
     bool busy;                      /* the last poll gave something */
     bool undurable;                 /* something was committed that a crash of the database may still forget */
     int64_t next_lease, next_retry; /* monotonic */
@@ -261,14 +263,27 @@ static int batch_body(struct st_call *leader, void *ctx)
     return r;
 }
 
+/* As many as will be quick, after n have taken so long: at most twice as many as now. */
+static int next_size(const struct consumer *c, size_t n, int64_t us)
+{
+    int64_t quick = us > 0 ? (int64_t)n * BATCH_US / us : c->most;
+    int64_t size = n < (size_t)c->batch && quick > c->batch ? c->batch : quick;
+    if (size > 2 * c->batch)
+        size = 2 * c->batch;
+    return (int)(size < 1 ? 1 : size > c->most ? c->most : size);
+}
+
 /* Runs the handlers of all. On failure nothing of any remains, and b->error says why; b->fenced: it is not our part. */
 static int batch_run(struct batch *b)
 {
     struct st_call leader;
     struct consumer *c = b->c;
     st_call_init(&leader, &c->w, "events");
+    int64_t from = st_mono();
     int r = st_call_transact(&leader, batch_body, b);
     st_log_context(NULL, NULL);
+    if (b->n > 1 || c->batch == 1)
+        c->batch = next_size(c, b->n, st_mono() - from);
     if (r < 0) {
         const char *why = b->error ? b->error : st_call_error(&leader, r);
         b->error = st_storable(&c->w.arena, why, strlen(why), ERROR_MAX);
@@ -763,7 +778,9 @@ void *st_consume_main(void *ctx)
         st_pg_set_patience(c.w.pg, PATIENCE_MS);
         c.bus = st_bus_open();
         st_uuid(c.holder);
-        c.batch = (int)st_option_int("event_batch");
+        int64_t most = st_option_int("event_batch");
+        c.most = most < 1 ? 1 : most > DELIVERIES_MAX ? DELIVERIES_MAX : (int)most;
+        c.batch = c.most < DELIVERIES ? c.most : DELIVERIES;
         c.deliveries = DELIVERIES;
         consume(&c);
         let_go(&c);
