@@ -61,6 +61,9 @@ for my $service (@SERVICES) {
         map { qq(select '$table knows $_', count(*) from "$table" t where t::text ilike '%$_%') } @personal, $kept ? () : $id;
     } sort(keys %tables), 'jobs');
     is_deeply [grep { $seen{$_} } sort keys %seen], [], "$service: and keeps to it";
+    my @all = $platform->sql($service, "select table_name from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE' order by 1");
+    is_deeply [$platform->sql($service, join ' union all ', map { qq(select '$_' where exists (select from "$_" t where t::text ~* '$author->{email}|$guest')) } @all)], [],
+        "$service: no table at all has an address";
 }
 my $me = $client->get('/v1/stories', token => $friend->{token})->{json}{items};
 is_deeply [map { $_->{storyId} } @$me], [$theirs], 'what belongs to others is still there';

@@ -48,6 +48,21 @@ my ($guest_key) = map { /^enc:1:([\w-]+):/ } $platform->sql('collaboration', "se
 is $guest_key, $key, 'and so is that of whom the user invites';
 unlike $platform->storyctl('--json', 'events', 'tail', '--last', 1000)->{out}, qr/\Q$author->{email}\E/i, 'the operator does not see it pass';
 
+# Identity keeps the keys: while it does not answer, whoever needs one that is not at hand cannot go on, and says so.
+my $other  = $client->register_user;
+my $theirs = $client->post('/v1/stories', json => {title => 'Stalled', content => 'A story.'}, token => $other->{token})->{json}{storyId};
+my $second = $client->post('/v1/collaborations', json => {storyId => $theirs}, token => $other->{token})->{json}{collaborationId};
+sub invite { return $client->post("/v1/collaborations/$second/invitations", json => {email => "stalled.$guest", role => 'voice'}, token => $other->{token}) }
+$platform->kill('identity', 'STOP');
+my $refused = invite();
+my $story_goes_on = $client->post('/v1/stories', json => {title => 'Goes on', content => 'A story.'}, token => $other->{token})->{status};
+$platform->kill('identity', 'CONT');
+is $refused->{status}, 503, 'without a key nothing personal is written';
+ok $refused->{headers}{'retry-after'}, 'and the client is told to come again';
+is $story_goes_on, 201, 'what needs none goes on';
+is invite()->{status}, 201, 'and so does everything when the key can be had';
+is_deeply [$platform->sql('collaboration', "select count(*) from invitations where email = 'stalled.$guest'")], [1], 'once';
+
 is $client->delete('/v1/me', token => $author->{token})->{status}, 204, 'the account is deleted';
 is_deeply [$platform->sql('identity', "select count(*) from user_keys where user_id = '$author->{userId}'")], [0], 'the key goes with it, and what it has sealed';
 

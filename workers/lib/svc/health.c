@@ -45,6 +45,10 @@ static const struct gauge gauges[] = {
      "state",
      "select stream, case when state = 'dead' then 'dead' when run_at = 'infinity' then 'behind' else 'waiting' end, "
      "count(*) from parked_events group by 1, 2"},
+    {"unarchived_days", "Age of the first event that no archive has; over nine, archiving does not get on.", "table",
+     "archive",
+     "select 'events', 'none', extract(epoch from clock_timestamp() - recorded_at) / 86400 from events where seq > "
+     "(select coalesce(max(last_seq), 0) from archives where state = 'done') order by seq limit 1"},
     {"sagas", "Sagas under way, and those that cannot go on by themselves (parked).", "name", "state",
      "select name, state, count(*) from sagas where state in ('running', 'compensating', 'parked') group by 1, 2"},
 };
