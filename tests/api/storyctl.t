@@ -29,7 +29,7 @@ sub refused {
 # --- help ---------------------------------------------------------------------------------------------------------------
 
 my @commands = succeeds('storyctl explains itself', '--help') =~ /^  (\w+)  /mg;
-is_deeply [sort @commands], [qw(api bench dead erasures events lag migrate rebuild sagas schema status tell token user)], 'it names its commands';
+is_deeply [sort @commands], [qw(api bench dead erasures events jobs lag migrate rebuild sagas schema status tell token user)], 'it names its commands';
 for my $command (@commands) {
     like succeeds("$command --help", $command, '--help'), qr/^Usage: storyctl $command\b/, "explains $command";
 }
@@ -88,6 +88,26 @@ is_deeply [map { $_->{probe} } @$bench], ['database read', 'database commit', 'r
 is_deeply [grep { !($_->{samples} > 1 && $_->{p50Us} > 0 && $_->{p99Us} >= $_->{p50Us}) } @$bench], [], 'with figures of each';
 refused(2, qr/--seconds/, 'bench', '--seconds', 0);
 refused(1, qr/nobody/, 'bench', '--service', 'nobody');
+
+# --- jobs ---------------------------------------------------------------------------------------------------------------
+
+($id) = $platform->sql('authorization', "insert into jobs (name, unique_key, payload, metadata, run_at, delayed, priority) "
+        . "values ('publish_roles', 'later', '{}', '{}', now() + interval '1 hour', true, 7) returning job_id");
+my ($job) = grep { $_->{id} eq "job-$id" } @{$JSON->decode(succeeds('jobs list', '--json', 'jobs', 'list', '--service', 'authorization'))};
+is_deeply [@$job{qw(name state key priority attempts)}], ['publish_roles', 'waiting', 'later', 7, 0], 'names what waits';
+like succeeds('jobs list of a kind', 'jobs', 'list', '--name', 'publish_roles', '--state', 'waiting'), qr/^authorization +job-$id +publish_roles +waiting +later/m, 'has it for people';
+unlike succeeds('jobs list of a state', 'jobs', 'list', '--state', 'dead'), qr/job-$id\b/, 'not of another state';
+is $JSON->decode(succeeds('jobs show', '--json', 'jobs', 'show', 'authorization', "job-$id"))->{unique_key}, 'later', 'shows all of it';
+is $JSON->decode(succeeds('jobs cancel', '--json', 'jobs', 'cancel', 'authorization', "job-$id"))->{cancelled}, 1, 'cancels it';
+is_deeply [$platform->sql('authorization', "select state, error from jobs where job_id = $id")], ["cancelled\tcancelled by the operator"], 'for good';
+refused(1, qr/no job that waits or runs/, 'jobs', 'cancel', 'authorization', "job-$id");
+is $JSON->decode(succeeds('jobs retry', '--json', 'jobs', 'retry', 'authorization', "job-$id"))->{retried}, 1, 'takes it up again';
+ok wait_for(sub { ($platform->sql('authorization', "select state from jobs where job_id = $id"))[0] eq 'done' }, 30), 'at once, and it is done';
+refused(1, qr/dead or cancelled/, 'jobs', 'retry', 'authorization', "job-$id");
+refused(1, qr/no job/, 'jobs', 'show', 'authorization', 'job-999999999');
+refused(2, qr/job-N/, 'jobs', 'show', 'authorization', 'event-1');
+refused(2, qr/a state is one of/, 'jobs', 'list', '--state', 'odd');
+refused(2, qr/jobs list/, 'jobs');
 
 # --- events -------------------------------------------------------------------------------------------------------------
 

@@ -47,8 +47,7 @@ static int list(struct ctl *c)
     return code;
 }
 
-/* event-N or job-N as its number; the kind is its first letter, 0 when it is neither. */
-static char parse_id(const char *id, int64_t *ret)
+char ctl_id(const char *id, int64_t *ret)
 {
     const char *dash = strchr(id, '-');
     if (!dash || !st_parse_i64(dash + 1, 1, INT64_MAX, ret))
@@ -61,7 +60,7 @@ static int show(struct ctl *c, const char *service, const char *id)
     struct st_pg *pg = ctl_database(c, service);
     struct st_rows *rows;
     int64_t number;
-    char kind = parse_id(id, &number);
+    char kind = ctl_id(id, &number);
     if (!pg)
         return 1;
     if (!kind)
@@ -95,7 +94,7 @@ static int retry(struct ctl *c, const char *service, const char *id)
     struct st_pg *pg = ctl_database(c, service);
     struct st_rows *events, *jobs;
     int64_t number = 0;
-    char kind = st_streq(id, "all") ? 'a' : parse_id(id, &number);
+    char kind = st_streq(id, "all") ? 'a' : ctl_id(id, &number);
     if (!pg)
         return 1;
     if (!kind)
@@ -129,7 +128,7 @@ static int drop(struct ctl *c, const char *service, const char *id)
     struct st_pg *pg = ctl_database(c, service);
     struct st_rows *rows;
     int64_t number;
-    char kind = parse_id(id, &number);
+    char kind = ctl_id(id, &number);
     if (!pg)
         return 1;
     if (!kind)

@@ -42,6 +42,14 @@ static const struct command {
      "       storyctl dead drop SERVICE ID\n"
      "Dead letters are events and jobs that were given up after their attempts. IDs read event-N and job-N.\n"
      "What is dropped is printed once more and never tried again.\n"},
+    {"jobs", ctl_jobs, "list, show, cancel or retry jobs",
+     "Usage: storyctl jobs list [--service NAME] [--name KIND] [--state STATE] [--limit N]\n"
+     "       storyctl jobs show SERVICE ID\n"
+     "       storyctl jobs cancel SERVICE ID\n"
+     "       storyctl jobs retry SERVICE ID\n"
+     "Lists those that have not ended and the dead ones, or those of a state: waiting, blocked (by others), running,\n"
+     "done, dead, cancelled; at most N (default 100) of each service. IDs read job-N. A running job that is cancelled\n"
+     "is told to stop and can commit nothing more. retry takes up what is dead or cancelled as if it were new.\n"},
     {"rebuild", ctl_rebuild, "make a service's tables anew from its log",
      "Usage: storyctl rebuild SERVICE [--check] [--bin DIR]\n"
      "Makes the tables that are projections of the service's log anew, while the service goes on, and exchanges them "

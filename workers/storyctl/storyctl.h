@@ -21,6 +21,7 @@ int ctl_status(struct ctl *c);
 int ctl_migrate(struct ctl *c);
 int ctl_events(struct ctl *c);
 int ctl_dead(struct ctl *c);
+int ctl_jobs(struct ctl *c);
 int ctl_rebuild(struct ctl *c);
 int ctl_erasures(struct ctl *c);
 int ctl_sagas(struct ctl *c);
@@ -49,6 +50,8 @@ struct st_bus *ctl_bus(struct ctl *c, const char *service);
 int ctl_call(struct ctl *c, const char *service, const char *operation, const char *method, const char *uri,
              const json_t *body, int *ret_status, json_t **ret_answer);
 
+/* event-N or job-N as its number; gives its first letter, 0 when it is neither. */
+char ctl_id(const char *id, int64_t *ret);
 /* Jobs are looked for at once; parked events, and all when Redis is away, at the next poll, within seconds. */
 void ctl_ring_jobs(struct ctl *c, const char *service);
 
