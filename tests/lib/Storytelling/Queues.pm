@@ -66,11 +66,11 @@ my %PGBOSS = (%$NODE, postgresql => 1, left => sub { psql('queue', "select count
 
 my @KINDS = (
     ['bullmq', {
-        %$NODE, name => 'BullMQ', processes => 2, concurrency => 50,
+        %$NODE, name => 'BullMQ', processes => 1, concurrency => 50,
         left => sub { sum0(map { redis('LLEN', "bull:bench:$_") } qw(wait active)) },
     }],
-    ['graphile-batched', {%GRAPHILE, name => 'graphile-worker', suffix => ' batched', processes => 1, concurrency => 24}],
-    ['graphile', {%GRAPHILE, name => 'graphile-worker', processes => 1, concurrency => 24, share => 0.2}],
+    ['graphile-batched', {%GRAPHILE, name => 'graphile-worker', suffix => ' batched', processes => 2, concurrency => 24}],
+    ['graphile', {%GRAPHILE, name => 'graphile-worker', processes => 2, concurrency => 24, share => 0.2}],
     ['pgboss', {%PGBOSS, name => 'pg-boss', processes => 1, concurrency => 2}],
     ['pgboss-batched', {%PGBOSS, name => 'pg-boss', suffix => ', a batch in one insert', processes => 1, concurrency => 2, only => 'effect'}],
     ['sidekiq', {

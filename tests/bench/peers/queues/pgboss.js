@@ -33,7 +33,7 @@ export async function worker(settings, handle, handleMany) {
     const handler = async (jobs, tx) => {
         const query = ({ text, values }) => tx.executeSql(text, values);
         if (settings.variant) await handleMany(jobs.map((job) => job.data), query);
-        else for (const job of jobs) await handle(job.data, query);
+        else await Promise.all(jobs.map((job) => handle(job.data, query)));
     };
     const options = { batchSize: BATCH, burstWhenBatchFull: true, localConcurrency: settings.concurrency, transactional: settings.job === 'effect' };
     return () => queue.work(QUEUE, options, handler);
