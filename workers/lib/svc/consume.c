@@ -400,7 +400,8 @@ static int retry_one(struct consumer *c, const struct st_rows *rows, int i)
 {
     struct incoming in, *one = &in;
     const char *text = st_cell(rows, i, 3);
-    struct batch b = {.c = c, .list = &one, .n = 1, .position = st_cell(rows, i, 0), .last = true};
+    /* Not `last`: nothing is acknowledged, and what a crash forgets is still parked. */
+    struct batch b = {.c = c, .list = &one, .n = 1, .position = st_cell(rows, i, 0)};
     while (b.part < c->n_parts && !st_streq(c->streams[b.part], st_cell(rows, i, 1)))
         b.part++;
     if (b.part == c->n_parts || !c->parts[b.part].attached)
