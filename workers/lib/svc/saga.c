@@ -338,7 +338,7 @@ static int on_answer(struct st_call *call)
 {
     struct row row;
     const char *id = st_str(call->body, "sagaId");
-    int r = st_is_uuid(id) ? load(call, id, &row) : ST_E_NOT_FOUND;
+    int r = id && st_is_uuid(id) ? load(call, id, &row) : ST_E_NOT_FOUND;
     if (r == 0)
         r = answered(call, &row);
     if (r < 0 && r != ST_E_NOT_FOUND)
