@@ -90,7 +90,7 @@ static const struct st_subscription subscriptions[] = {
 };
 
 static const struct st_job_kind jobs[] = {
-    {.name = "charge", .handler = charge, .concurrency = 4, .timeout_s = 60, .attempts = 12},
+    {.name = "charge", .handler = charge, .concurrency = 4, .timeout_s = 60, .attempts = 12, .lease_s = 5},
     {0},
 };
 

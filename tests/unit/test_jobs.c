@@ -443,22 +443,39 @@ static void test_a_lost_lease_is_noticed(void **state)
     assert_int_equal(effects(), 0);
 }
 
-/* Killed at its last attempt: nobody says so, the lease ends. */
+/* A job whose process has ended so often: nobody has said so, the lease has ended. */
+static void leave_behind(int attempts)
+{
+    struct st_rows *rows;
+    must(db, st_pg_query(db, &arena,
+                         "insert into jobs (name, payload, metadata, attempts, lease_token, lease_until) values "
+                         "('fails', '{}', '{\"correlationId\": \"c\"}', $1, gen_random_uuid(), "
+                         "now() - interval '1 second')",
+                         ST_PARAMS(st_i64(&arena, attempts)), &rows));
+}
+
 static void test_a_worker_that_dies_every_time(void **state)
 {
     (void)state;
-    struct st_rows *rows;
     daemon_stop(pool, 0);
-    must(db, st_pg_query(db, &arena,
-                         "insert into jobs (name, payload, metadata, attempts, lease_token, lease_until) values "
-                         "('fails', '{}', '{\"correlationId\": \"c\"}', 3, gen_random_uuid(), "
-                         "now() - interval '1 second')",
-                         ST_PARAMS(), &rows));
+    leave_behind(3 + 6);
     pool = start_pool();
     assert_true(wait_for(states("dead")));
     assert_int_equal(atomic_load(&runs), 0);
     assert_string_equal(ask(db, "select what from effects"), "failed");
     assert_non_null(ask(db, "select error from jobs"));
+}
+
+/* Most processes end for another reason: then the job still has its chance. */
+static void test_a_worker_that_is_killed_at_its_last_attempt(void **state)
+{
+    (void)state;
+    daemon_stop(pool, 0);
+    leave_behind(3);
+    pool = start_pool();
+    assert_true(wait_for(states("dead")));
+    assert_int_equal(atomic_load(&runs), 1);
+    assert_string_equal(ask(db, "select what from effects"), "failed");
 }
 
 static void test_a_job_that_does_not_hear_is_handed_back_at_the_deadline(void **state)
@@ -541,13 +558,13 @@ static void test_a_group_is_fenced_one_by_one(void **state)
                "jsonb_build_object('correlationId', 'c-' || n) from generate_series(1, 20) as n");
     pool = start_pool();
     assert_true(wait_for(atomic_load(&runs) == 1));
-    change(db, "update jobs set lease_token = gen_random_uuid(), lease_until = now() + interval '2 seconds' "
-               "where metadata->>'correlationId' = 'c-7'");
+    change(db, "update jobs set lease_token = gen_random_uuid(), lease_until = now() + interval '2 seconds', "
+               "attempts = 7 where metadata->>'correlationId' = 'c-7'");
     atomic_store(&hold, false);
     assert_true(wait_for(number("select count(*) from jobs where ended is null") == 1));
     assert_int_equal(effects(), 19);
     assert_int_equal(number("select count(*) from effects where what = 'c-7'"), 0);
-    /* The other does not come back; that was the last attempt. */
+    /* The other does not come back; that was the last attempt that ends so. */
     assert_true(wait_for(states("dead")));
     assert_int_equal(effects(), 19);
 }
@@ -744,6 +761,7 @@ int main(int argc, char **argv)
         TEST(test_takeover_is_fenced),
         TEST(test_a_lost_lease_is_noticed),
         TEST(test_a_worker_that_dies_every_time),
+        TEST(test_a_worker_that_is_killed_at_its_last_attempt),
         TEST(test_a_job_that_does_not_hear_is_handed_back_at_the_deadline),
         TEST(test_a_database_that_drops_us),
         TEST(test_a_poison_in_a_group_costs_only_itself),

@@ -22,7 +22,8 @@ enum {
     DELIVERIES_MAX = 500,     /* up to this, */
     POLL_BYTES = 8 << 20,     /* and not more than this in all, about */
     BATCH_US = 250000,        /* a transaction of many shall take, about: it holds locks, and the lease goes on */
-    RETRIES = 20,             /* parked events at once */
+    RETRIES = 20,             /* parked events at once, */
+    RETRY_SLICE_US = 200000,  /* and as long as this before what was delivered comes again */
     ATTEMPTS = 12,            /* then an event is a dead letter; */
     CRASHES = 3,              /* also when so many attempts have ended their process */
     LEASE_EVERY_US = 2000000, /* a third of its life */
@@ -47,7 +48,8 @@ struct consumer {
     struct st_bus_part *parts;
     const char **streams; /* of each part: its name in the database */
     char (*fences)[NUMBER_LEN];
-    size_t *suspects; /* so many of its next events may be what ended the one who read it before */
+    size_t *suspects;               /* so many of its next events, */
+    struct st_bus_id *suspects_end; /* up to this, may be what ended the one who read it before */
     size_t n_parts;
     int deliveries;                 /* of each partition at once */
     int batch, most;                /* in a transaction: now, and at most */
@@ -438,16 +440,21 @@ static int retry_due(struct consumer *c, bool *ret_busy)
 {
     struct st_rows *rows;
     const char *streams = attached_streams(c);
-    int r = st_pg_query(c->w.pg, &c->turn,
+    int64_t until = st_mono() + RETRY_SLICE_US;
+    int r, n;
+    do { /* each that succeeds makes the next of its aggregate due */
+        r = st_pg_query(c->w.pg, &c->turn,
                         "select position, stream, attempts, envelope from parked_events where state = 'waiting' "
                         "and run_at <= clock_timestamp() and $1::jsonb ? stream order by run_at, position limit $2",
                         ST_PARAMS(streams, st_i64(&c->turn, RETRIES)), &rows);
-    for (int i = 0; r == 0 && i < st_rows_count(rows) && !atomic_load(&c->run->stopping); i++) {
-        *ret_busy = true;
-        r = retry_one(c, rows, i);
-        st_arena_reset(&c->w.arena);
-        st_arena_reset(&c->page);
-    }
+        n = r == 0 ? st_rows_count(rows) : 0;
+        for (int i = 0; r == 0 && i < n && !atomic_load(&c->run->stopping); i++) {
+            *ret_busy = true;
+            r = retry_one(c, rows, i);
+            st_arena_reset(&c->w.arena);
+            st_arena_reset(&c->page);
+        }
+    } while (r == 0 && n > 0 && st_mono() < until && !atomic_load(&c->run->stopping));
     if (r == 0)
         r = st_pg_query(c->w.pg, &c->turn,
                         "select ceil(extract(epoch from min(run_at) - clock_timestamp()) * 1000)::bigint "
@@ -479,7 +486,13 @@ static int attach(struct consumer *c, size_t i)
         return r;
     snprintf(c->fences[i], NUMBER_LEN, "%s", st_cell(rows, 0, 0));
     if (st_streq(st_cell(rows, 0, 3), "t"))
-        c->suspects[i] = DELIVERIES_MAX; /* nobody has more in its hands */
+        c->suspects[i] = DELIVERIES_MAX; /* nobody has more in its hands, */
+    if (c->suspects[i]) {                /* nor what came later */
+        struct st_bus_id tails[ST_BUS_PARTITIONS];
+        if ((r = bus_said(c, c->bus->ops->tails(c->bus, &c->turn, c->parts[i].service, tails))) < 0)
+            return r;
+        c->suspects_end[i] = tails[c->parts[i].partition];
+    }
     struct st_bus_id after = {st_cell_int(rows, 0, 1), st_cell_int(rows, 0, 2)};
     if ((r = bus_said(c, c->bus->ops->attach(c->bus, &c->turn, c->group, &c->parts[i], after))) < 0)
         return r;
@@ -595,6 +608,8 @@ static int make_durable(struct consumer *c)
 static int handle_part(struct consumer *c, const struct st_bus_delivery *list, size_t n)
 {
     size_t part = list->part, n_events = 0;
+    if (st_bus_id_cmp(list->id, c->suspects_end[part]) > 0)
+        c->suspects[part] = 0;
     struct incoming *all = st_new_n(&c->page, struct incoming, n), **events = st_new_n(&c->page, struct incoming *, n);
     int r = 0;
     for (size_t i = 0; i < n; i++) {
@@ -717,6 +732,7 @@ static void find_parts(struct consumer *c)
     c->streams = st_new_n(a, const char *, max);
     c->fences = st_alloc_array(a, max, sizeof(*c->fences));
     c->suspects = st_new_n(a, size_t, max);
+    c->suspects_end = st_new_n(a, struct st_bus_id, max);
     for (int t = 0; t < run->n_types; t++) {
         if (!st_run_subscription(run, run->types[t].type))
             continue;

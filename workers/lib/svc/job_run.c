@@ -1,7 +1,7 @@
 /* Runs of jobs, one by one or many in a transaction: their calls, progress, outcome. */
 #include "svc/jobs.h"
 
-enum { ERROR_MAX = 2000, RELEASE_TRIES = 3, DATABASE_PAUSE_MS = 500 };
+enum { ERROR_MAX = 2000, RELEASE_TRIES = 3, DATABASE_PAUSE_MS = 500, ENDINGS = 6 };
 
 /* --- what a handler calls --- */
 
@@ -245,6 +245,15 @@ static void stopped(struct st_leased_job *job, struct st_worker *w, struct st_ca
 
 /* --- the runs --- */
 
+/*
+ * No attempt is left. One that never failed by itself was only in the hands of processes that ended, most often for
+ * another reason: it gets some more before it counts as what ends them.
+ */
+static bool is_spent(const struct st_leased_job *job)
+{
+    return job->pub.attempt > job->pub.max_attempts + (job->last_error ? 0 : ENDINGS);
+}
+
 static bool run_one(struct st_leased_job *job, struct st_worker *w)
 {
     struct st_call call;
@@ -253,7 +262,7 @@ static bool run_one(struct st_leased_job *job, struct st_worker *w)
     call_set(&call, job);
     if (job->doomed) {
         bury(job, w, "cancelled", job->doomed);
-    } else if (job->pub.attempt > job->pub.max_attempts) {
+    } else if (is_spent(job)) {
         bury(job, w, "dead", job->last_error ? job->last_error : "The process that ran it ended");
     } else {
         r = st_call_transact(&call, run_body, job);
@@ -312,7 +321,7 @@ bool st_leased_jobs_run(struct st_leased_job *const *jobs, int n, struct st_work
     int n_usual = 0;
     bool done = true;
     for (int i = 0; i < n; i++)
-        if (jobs[i]->doomed || jobs[i]->pub.attempt > jobs[i]->pub.max_attempts)
+        if (jobs[i]->doomed || is_spent(jobs[i]))
             done = run_some(&jobs[i], 1, w) && done;
         else
             usual[n_usual++] = jobs[i];

@@ -213,9 +213,10 @@ struct st_subscription {
 struct st_job_kind {
     const char *name;
     st_handler *handler;
-    int concurrency;    /* of this process */
-    int timeout_s;      /* a run that takes longer is told to stop (st_progress) and counts as failed */
-    int attempts;       /* then it is a dead letter; between attempts backoff 1 s, 2 s, 4 s … 5 min with jitter */
+    int concurrency; /* of this process */
+    int timeout_s;   /* a run that takes longer is told to stop (st_progress) and counts as failed */
+    int attempts;    /* then it is a dead letter; between attempts backoff 1 s, 2 s, 4 s … 5 min with jitter; one that
+                        never failed itself has six more, for processes that ended */
     st_handler *failed; /* runs in the transaction that buries the job, or NULL: to set a failed state, emit */
     /*
      * 0: alone, which is right for outside work. N: up to N that are due share a transaction, for short jobs that only
