@@ -39,12 +39,15 @@ json_t *ctl_registry(struct ctl *c, const char *dir)
 
 /* --- who consumes what --- */
 
+/* Once, though it may take the type by its name and with all others. */
 static void add_to(json_t *consumers, const char *type, const char *service)
 {
     json_t *services = json_object_get(consumers, type);
     if (!services)
         json_object_set_new(consumers, type, services = json_array());
-    json_array_append_new(services, json_string(service));
+    const json_t *last = json_array_get(services, json_array_size(services) - 1);
+    if (!st_streq(json_string_value(last), service))
+        json_array_append_new(services, json_string(service));
 }
 
 json_t *ctl_describe(struct ctl *c, const char *path)
