@@ -390,12 +390,22 @@ static void latency(void)
     stop(&consumer);
 }
 
+/* CPU of the session that writes and of this thread, us a write: the last round's. */
+static double write_cpu[2][2];
+
 static double writes_per_second(struct st_worker *w, bool event)
 {
+    struct timespec t0, t1;
+    int64_t pid = number(w->pg, "select pg_backend_pid()"), cpu = process_cpu(pid);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t0);
     int64_t n = 0, from = st_mono();
     while (st_mono() - from < WRITE_MS * 1000)
         write_one(w, &(struct written){.n = n++, .event = event});
-    return (double)n / seconds(from);
+    double s = seconds(from);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t1);
+    write_cpu[event][0] = (double)(process_cpu(pid) - cpu) / (double)n;
+    write_cpu[event][1] = ((double)(t1.tv_sec - t0.tv_sec) * 1e6 + (double)(t1.tv_nsec - t0.tv_nsec) / 1e3) / (double)n;
+    return (double)n / s;
 }
 
 static int by_double(const void *x, const void *y)
@@ -423,9 +433,10 @@ static void write_cost(void)
     qsort(without, WRITE_ROUNDS, sizeof(*without), by_double);
     qsort(ratio, WRITE_ROUNDS, sizeof(*ratio), by_double);
     printf("{\"mode\":\"write\",\"rounds\":%d,\"withEvent\":%.0f,\"without\":%.0f,\"ratio\":%.3f,"
-           "\"ratioLeast\":%.3f,\"ratioMost\":%.3f}\n",
+           "\"ratioLeast\":%.3f,\"ratioMost\":%.3f,\"cpuUsPerWrite\":{\"database\":%.1f,\"databaseWithout\":%.1f,"
+           "\"thread\":%.1f,\"threadWithout\":%.1f}}\n",
            WRITE_ROUNDS, with[WRITE_ROUNDS / 2], without[WRITE_ROUNDS / 2], ratio[WRITE_ROUNDS / 2], ratio[0],
-           ratio[WRITE_ROUNDS - 1]);
+           ratio[WRITE_ROUNDS - 1], write_cpu[1][0], write_cpu[0][0], write_cpu[1][1], write_cpu[0][1]);
     st_worker_release(&w);
 }
 
