@@ -41,7 +41,7 @@ is $api->succeeds(201, createCollaboration => open_room($host, $story, headers =
 # --- invite -----------------------------------------------------------------------------------------------------------
 
 my $invitation = $api->succeeds(201, createInvitation => invite($host, $id), 'the host invites');
-is $invitation->{json}{status}, 'sent', 'it is sent';
+is $invitation->{json}{status}, 'pending', 'it is under way';
 unlike $invitation->{content}, qr/token/i, 'the code is not in the answer';
 $api->fails(404, 'not_found', createInvitation => invite($eve, $id), 'others do not invite');
 $api->fails(404, 'not_found', createInvitation => invite($host, $UNKNOWN), 'nor into what is not there');
@@ -49,6 +49,7 @@ my %bad = ('/email' => [{email => 'guest'}, {email => "a\@b.example\nBcc: x\@y.e
 for my $pointer (sort keys %bad) {
     $api->fails(422, 'unprocessable', createInvitation => invite($host, $id, %$_), "refused: @{[%$_]}", $pointer) for @{$bad{$pointer}};
 }
+ok wait_for(sub { $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status} eq 'sent' }, 30), 'then it is sent';
 my $mail = $client->wait_for_mail($guest->{email}, qr/Shared/);
 is $mail->{headers}{'x-campaign'}, 'collaboration.invitation.sent', 'a mail invites to the story';
 like $mail->{text}, qr/Host „H“/, 'and says who invites';
@@ -104,6 +105,7 @@ is scalar @{$api->call(getCollaboration => room($host, $id))->{json}{participant
 
 # An invitation that has expired.
 $api->succeeds(201, createInvitation => invite($host, $id, email => 'late@example.org'), 'one that nobody answers');
+ok wait_for(sub { $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status} eq 'sent' }, 30), 'is sent';
 $platform->sql('collaboration', "update invitations set expires_at = now() - interval '1 second' where email = 'late\@example.org' and collaboration_id = '$id'");
 is $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status}, 'expired', 'expires';
 my $late = code_of($client->wait_for_mail('late@example.org', qr/Shared/));

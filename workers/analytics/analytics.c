@@ -13,6 +13,15 @@ static int count_event(struct st_call *call)
     return 0;
 }
 
+/* The last step of an invitation's saga, which waits for the answer. */
+static int track_invitation(struct st_call *call)
+{
+    st_emit(call, "InvitationTracked", st_str(call->body, "invitationId"),
+            json_pack("{s:O, s:O}", "invitationId", json_object_get(call->body, "invitationId"), "sagaId",
+                      json_object_get(call->body, "sagaId")));
+    return count_event(call);
+}
+
 static int get_daily(struct st_call *call)
 {
     const char *from = st_param(call, "from"), *to = st_param(call, "to");
@@ -43,6 +52,7 @@ static const struct st_operation operations[] = {
 };
 
 static const struct st_subscription subscriptions[] = {
+    {"InvitationDispatched", track_invitation},
     {"*", count_event},
     {0},
 };

@@ -26,7 +26,7 @@ static const struct st_erasure erasures[] = {
      "update collaborations set story_title = '', status = case status when 'active' then 'cancelled' else status end "
      "where host_id = $1"},
     {"invitations", ST_ANONYMISED,
-     "update invitations set email = '', status = case status when 'sent' then 'cancelled' else status end "
+     "update invitations set email = '', status = case status when 'accepted' then status else 'cancelled' end "
      "where host_id = $1"},
     {"participants", ST_ERASED, "delete from participants where user_id = $1"},
     {"stories", ST_ERASED, "delete from stories where author_id = $1"},
@@ -39,6 +39,7 @@ static const struct st_service service = {
     .operations = operations,
     .subscriptions = subscriptions,
     .erasures = erasures,
+    .sagas = collaboration_sagas,
 };
 
 ST_SERVICE_MAIN(service)

@@ -42,7 +42,7 @@ int collaboration_on_story_deleted(struct st_call *call)
     st_exec(call, "update collaborations set status = 'cancelled' where story_id = $1 and status = 'active'", story_id);
     st_exec(call,
             "update invitations i set status = 'cancelled' from collaborations c where c.story_id = $1 "
-            "and i.collaboration_id = c.collaboration_id and i.status = 'sent'",
+            "and i.collaboration_id = c.collaboration_id and i.status in ('pending', 'sending', 'sent')",
             story_id);
     return 0;
 }

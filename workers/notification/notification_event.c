@@ -115,11 +115,22 @@ static int without_contact(struct st_call *call, const char *user_id)
     return r;
 }
 
+/* Nobody is told; but who waits for an answer gets one. */
+static int refuse(struct st_call *call)
+{
+    const char *saga_id = st_str(call->body, "sagaId"), *id = st_new_id(call->arena);
+    if (saga_id && st_template_exists(notification_templates(call), call->event->topic, "email"))
+        st_emit(call, "NotificationFailed", id,
+                json_pack("{s:s, s:s, s:s, s:n, s:s, s:s}", "notificationId", id, "campaign", call->event->topic,
+                          "channel", "email", "userId", "reason", "The account was deleted.", "sagaId", saga_id));
+    return 0;
+}
+
 int notification_on_event(struct st_call *call)
 {
     const char *campaign = call->event->topic, *dir = notification_templates(call);
     if (call->user_gone)
-        return 0;
+        return refuse(call);
     learn_contact(call);
     if (!st_template_exists(dir, campaign, "email") && !st_template_exists(dir, campaign, "inbox"))
         return 0;

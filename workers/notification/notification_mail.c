@@ -47,8 +47,9 @@ static int compose(struct st_call *call, const char **ret)
 static json_t *outcome(struct st_call *call)
 {
     const json_t *b = call->body;
-    return json_pack("{s:s, s:s, s:s, s:s?}", "notificationId", st_str(b, "notificationId"), "campaign",
-                     st_str(b, "campaign"), "channel", "email", "userId", st_str(b, "userId"));
+    const char *saga_id = st_str(json_object_get(b, "values"), "sagaId"); /* of who waits for it */
+    return json_pack("{s:s, s:s, s:s, s:s?, s:s*}", "notificationId", st_str(b, "notificationId"), "campaign",
+                     st_str(b, "campaign"), "channel", "email", "userId", st_str(b, "userId"), "sagaId", saga_id);
 }
 
 int notification_send_mail(struct st_call *call)

@@ -14,7 +14,8 @@ static const struct st_subscription subscriptions[] = {
     {"UserDeleted", subscription_on_user_deleted},
     {"StoryCreated", subscription_on_story_created},
     {"CollaborationCreated", subscription_on_collaboration_created},
-    {"CollaborationInvited", subscription_on_collaboration_invited},
+    {"CollaborationInvited", subscription_reserve},
+    {"InvitationWithdrawn", subscription_release},
     {"NarrationGenerated", subscription_on_narration_generated},
     {"VideoGenerated", subscription_on_video_generated},
     {0},
@@ -53,6 +54,8 @@ static const struct st_projection projections[] = {
     {"SubscriptionChanged", subscription_project_changed},
     {"PaymentProcessed", subscription_project_payment},
     {"PaymentFailed", subscription_project_payment},
+    {"QuotaReserved", subscription_project_reserved},
+    {"QuotaReleased", subscription_project_released},
     {0},
 };
 static const char *const tables[] = {"user_subscriptions", "usage_tracking", "limits_reached", "payment_history", NULL};

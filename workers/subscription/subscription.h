@@ -19,6 +19,7 @@ void subscription_lock_user(struct st_call *call, const char *user_id);
 st_handler subscription_project_created, subscription_project_usage, subscription_project_limit_reached;
 st_handler subscription_project_upgraded, subscription_project_next_period, subscription_project_scheduled;
 st_handler subscription_project_changed, subscription_project_payment;
+st_handler subscription_project_reserved, subscription_project_released;
 
 /* subscription_billing.c */
 int subscription_change(struct st_call *call);
@@ -27,13 +28,18 @@ int subscription_charge(struct st_call *call);   /* job: pays for a dearer tier 
 int subscription_bill(struct st_call *call);     /* job: a period has ended */
 int subscription_find_due(struct st_call *call); /* schedule */
 
+/* subscription_quota.c */
+int subscription_reserve(struct st_call *call); /* CollaborationInvited */
+int subscription_release(struct st_call *call); /* InvitationWithdrawn */
+
 /* subscription_usage.c */
+/* Counts what the event that is handled says was used, and announces the limit if that is reached. */
+int subscription_count_usage(struct st_call *call, const char *user_id, const char *metric, int64_t amount);
 int subscription_get_usage(struct st_call *call);
 /* Says that a metric is used up, once per period and tier: 1. 0: it is not, or was said before. */
 int subscription_announce_limit(struct st_call *call, const char *user_id, const char *metric);
 int subscription_on_story_created(struct st_call *call);
 int subscription_on_collaboration_created(struct st_call *call);
-int subscription_on_collaboration_invited(struct st_call *call);
 int subscription_on_narration_generated(struct st_call *call);
 int subscription_on_video_generated(struct st_call *call);
 

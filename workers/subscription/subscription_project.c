@@ -82,3 +82,20 @@ int subscription_project_payment(struct st_call *call)
                 call->event->aggregate_id, st_str(call->body, "retryAt"));
     return 0;
 }
+
+/* What is reserved is used; the saga's id stands for it. */
+int subscription_project_reserved(struct st_call *call)
+{
+    st_exec(call,
+            "insert into usage_tracking (source_event, user_id, metric, amount, used_at) values ($1, $2, $3, 1, $4) "
+            "on conflict do nothing",
+            st_str(call->body, "sagaId"), st_str(call->body, "userId"), st_str(call->body, "metric"),
+            st_str(call->body, "usedAt"));
+    return 0;
+}
+
+int subscription_project_released(struct st_call *call)
+{
+    st_exec(call, "delete from usage_tracking where source_event = $1", st_str(call->body, "sagaId"));
+    return 0;
+}

@@ -48,7 +48,7 @@ int subscription_announce_limit(struct st_call *call, const char *user_id, const
     return 1;
 }
 
-static int count_usage(struct st_call *call, const char *user_id, const char *metric, int64_t amount)
+int subscription_count_usage(struct st_call *call, const char *user_id, const char *metric, int64_t amount)
 {
     struct st_rows *erased;
     if (amount <= 0)
@@ -65,26 +65,21 @@ static int count_usage(struct st_call *call, const char *user_id, const char *me
 
 int subscription_on_story_created(struct st_call *call)
 {
-    return count_usage(call, st_str(call->body, "authorId"), "stories", 1);
+    return subscription_count_usage(call, st_str(call->body, "authorId"), "stories", 1);
 }
 
 int subscription_on_collaboration_created(struct st_call *call)
 {
-    return count_usage(call, st_str(call->body, "hostId"), "collaborations", 1);
-}
-
-int subscription_on_collaboration_invited(struct st_call *call)
-{
-    return count_usage(call, st_str(call->body, "inviterId"), "invitations", 1);
+    return subscription_count_usage(call, st_str(call->body, "hostId"), "collaborations", 1);
 }
 
 int subscription_on_narration_generated(struct st_call *call)
 {
-    return count_usage(call, st_str(call->body, "authorId"), "narrationCharacters",
-                       st_json_int(call->body, "narrationCharacters", 0));
+    return subscription_count_usage(call, st_str(call->body, "authorId"), "narrationCharacters",
+                                    st_json_int(call->body, "narrationCharacters", 0));
 }
 
 int subscription_on_video_generated(struct st_call *call)
 {
-    return count_usage(call, st_str(call->body, "authorId"), "videos", 1);
+    return subscription_count_usage(call, st_str(call->body, "authorId"), "videos", 1);
 }
