@@ -74,11 +74,11 @@ sub told {
     return map { JSON::PP->new->decode($_) } $platform->sql('subscription',
         "select payload from events where event_type = '$type' and payload->>'userId' = '$payer->{userId}' order by seq");
 }
-# The clock goes on: the log says that what is paid ended a minute ago, and the tables are made of it again.
+# The clock goes on: the log says that what is paid ends now, and the tables are made of it again.
 sub bill { $platform->sql('subscription', "insert into jobs (name, payload, metadata) values ('bill', '{\"userId\": \"$payer->{userId}\"}', '{\"correlationId\": \"t\"}')") }
 sub time_passes {
     my ($member) = @_;
-    $platform->sql('subscription', "update events set payload = jsonb_set(payload, '{$member}', to_jsonb(now() - interval '1 minute')) "
+    $platform->sql('subscription', "update events set payload = jsonb_set(payload, '{$member}', to_jsonb(now())) "
             . "where seq = (select max(seq) from events where payload ? '$member' and payload->>'userId' = '$payer->{userId}')");
     my $exit = $platform->storyctl('rebuild', 'subscription')->{exit};
     bill();    # which the schedule would, too
@@ -128,7 +128,7 @@ is standing()->{nextTier}, 'free', 'for the free tier';
 $api->succeeds(202, change(tier => 'premium'), 'which may be taken back');
 is standing()->{nextTier}, undef, 'while it runs';
 $api->succeeds(202, cancelSubscription => {token => $payer->{token}}, 'and left again') for 1, 2;
-$platform->sql('subscription', "update events set payload = jsonb_set(payload, '{periodEnd}', to_jsonb(now() - interval '1 minute')) "
+$platform->sql('subscription', "update events set payload = jsonb_set(payload, '{periodEnd}', to_jsonb(now())) "
         . "where event_type = 'SubscriptionRenewed' and payload->>'userId' = '$payer->{userId}'");
 is $platform->storyctl('rebuild', 'subscription')->{exit}, 0, 'when it has ended'; # and now the schedule finds it
 ok wait_for(sub { standing()->{tier} eq 'free' }, 40), 'it goes';
