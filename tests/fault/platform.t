@@ -20,11 +20,14 @@ srand($ENV{FAULT_SEED} // 1);
 my %story;
 sub post {
     my ($key) = @_;
+    my %told;
     my $id = wait_for(sub {
         my $answer = eval { $client->post('/v1/stories', token => $author->{token}, headers => {'Idempotency-Key' => $key}, json => {title => "Story $key", content => "“Hello,” said Tom. This is $key."}) } // {status => 599};
         die "$key: $answer->{status} $answer->{content}" if $answer->{status} !~ /^(?:201|401|403|409|429|50[0-9]|599)$/;    # who is known is told again after a loss
+        $told{"$answer->{status} " . ($answer->{json}{code} // '')}++;
         return $answer->{status} == 201 && $answer->{json}{storyId};
     }, 60);
+    diag "$key was not accepted: ", explain \%told if !$id;
     $story{$key} = $id if $id;
     return $id;
 }
@@ -41,12 +44,17 @@ ok post('after-kill'), 'each of the nine daemons was killed with -9, and a story
 # In each round every part ends, some with -9, some as they are told to; what has ended is started now and then.
 my $posted = 0;
 for my $round (1 .. 10 * $ROUNDS) {
-    my $n = 0;
+    my ($n, %ending) = (0);
     for my $part (shuffle @SERVICES, 'edge', 'redis', 'postgres') {
         my $signal = rand > 0.5 ? 'KILL' : $part eq 'postgres' ? 'INT' : $part eq 'edge' ? 'QUIT' : 'TERM';
-        eval { $platform->kill($part, $signal) };
+        my $pid = eval { $platform->pid($part) };
+        kill $signal => $pid if $pid;
+        $ending{$pid} = 1 if $pid;
         sleep rand 0.1;
-        $platform->up if ++$n % 6 == 0;
+        next if ++$n % 6;
+        # Who still drains counts as running: it would not be started.
+        wait_for(sub { delete @ending{grep { !kill 0, $_ } keys %ending}; !%ending }, 60);
+        $platform->up;
     }
     $posted++ if post("round-$round");
 }
