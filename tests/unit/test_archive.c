@@ -339,6 +339,9 @@ static void test_killed_at_any_moment(void **state)
             kill(other, SIGKILL);
             assert_int_equal(waitpid(other, NULL, 0), other);
         }
+        /* What the dead had asked for, the server still does. */
+        while (number("select count(*) from pg_stat_activity where application_name = 'alpha/child'"))
+            st_sleep_ms(1);
         /* Whatever the log has lost, a finished file has. */
         int n = read_archives(seqs);
         const char *gone = ask(db,

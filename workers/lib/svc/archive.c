@@ -137,6 +137,23 @@ static void remove_parts(struct st_worker *w, const char *file)
     globfree(&found);
 }
 
+/* What is left of files that somebody else has finished, by one that was killed while it wrote the same. */
+static void remove_late_parts(struct st_worker *w)
+{
+    const size_t suffix = strlen(".part") + ST_UUID_LEN; /* and the dot before the id */
+    glob_t found;
+    if (glob(st_printf(&w->arena, "%s/archive/%s/*/*/*/*.part", st_option("object_dir"), w->run->service->name), 0,
+             NULL, &found))
+        return;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        const char *part = found.gl_pathv[i];
+        size_t len = strlen(part);
+        if (len > suffix && access(st_strndup(&w->arena, part, len - suffix), F_OK) == 0)
+            (void)unlink(part);
+    }
+    globfree(&found);
+}
+
 /* The folders of the file up to the store's own, so that the name is there after a loss of power. */
 static int sync_folders(struct st_worker *w, const char *file)
 {
@@ -324,6 +341,7 @@ static int next_deletion(struct st_worker *w, bool *ret_busy)
 int st_archive_work(struct st_worker *w)
 {
     int r = 0;
+    remove_late_parts(w);
     for (bool busy = true; r == 0 && busy && !atomic_load(&w->run->stopping); st_arena_reset(&w->arena)) {
         busy = false;
         r = next_file(w, &busy);
