@@ -83,9 +83,9 @@ is $api->{asyncapi}, '3.0.0', 'it is AsyncAPI 3';
 is_deeply [sort keys %{$api->{components}{messages}}], [sort keys %schemas], 'with a message for each schema';
 is_deeply [sort keys %{$api->{channels}}], [sort keys %{{map { $_->{'x-topic'} => 1 } values %schemas}}], 'and a channel for each topic';
 my @broken;
-my @todo = ($api);
-while (defined(my $node = shift @todo)) {
-    push @todo, ref $node eq 'HASH' ? values %$node : ref $node eq 'ARRAY' ? @$node : ();
+my @look = ($api);
+while (defined(my $node = shift @look)) {
+    push @look, ref $node eq 'HASH' ? values %$node : ref $node eq 'ARRAY' ? @$node : ();
     my $ref = ref $node eq 'HASH' && !ref $node->{'$ref'} ? $node->{'$ref'} // '' : '';
     next unless $ref =~ s{^#/}{};
     my $at = $api;

@@ -117,7 +117,7 @@ is((told('SubscriptionDowngraded'))[0]{fromTier}, 'family', 'and says so');
 $platform->sql('subscription', "update payment_methods set token = 'tok_chargeDeclined' where user_id = '$payer->{userId}'");
 time_passes('periodEnd');
 ok wait_for(sub { standing()->{status} eq 'past_due' }, 40), 'when it cannot be renewed, it is past due';
-is standing()->{tier}, 'premium', 'and holds for now';
+is standing()->{tier}, 'premium', 'and still holds';
 $platform->sql('subscription', "update payment_methods set token = 'tok_visa' where user_id = '$payer->{userId}'");
 time_passes('retryAt');
 ok wait_for(sub { standing()->{status} eq 'active' }, 40), 'until it is tried again';

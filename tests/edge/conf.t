@@ -28,7 +28,7 @@ mkdir "$var/nginx/conf";
 for my $file (glob "$root/nginx.conf.d/*.conf") {
     my %value = (VAR => $var, ROOT => "$var/prefix", UI => Storytelling::Edge::ui(), PORT => $edge->{port}, MODULE => Storytelling::Edge::module(), USER_DIRECTIVE => $user);
     my $text = Storytelling::Nginx::slurp($file) =~ s{@(VAR|ROOT|UI|PORT|MODULE|USER_DIRECTIVE)@}{$value{$1}}gr;
-    unlike $text, qr/^[^#]*\@[A-Z_]+\@/m, "$file: no placeholder is left";
+    unlike $text, qr/^[^#]*\@[A-Z_]+\@/m, "$file: no mark is left";
     $text =~ s/^(error_log .*) warn;/$1 info;/m;
     Storytelling::Edge::write_file("$var/nginx/conf/" . ($file =~ s{.*/}{}r), $text);
 }

@@ -30,7 +30,7 @@ struct st_gcra *st_gcra_init(void *memory, size_t size);
 /* The hash of a key; `id` keeps limits apart. */
 uint64_t st_gcra_hash(const struct st_gcra *g, uint64_t id, const void *key, size_t len);
 
-/* The key will be charged soon: its memory is asked for now. */
+/* The key will be charged soon: its memory is asked for at once. */
 void st_gcra_expect(const struct st_gcra *g, uint64_t hash);
 
 struct st_gcra_verdict {

@@ -144,7 +144,7 @@ static bool read_property(struct reader *r)
     return true;
 }
 
-/* At \uXXXX, \u{X...}, \xXX; two surrogates are one character. */
+/* At \uHHHH, \u{H...}, \xHH; two surrogates are one character. */
 static bool read_code(struct reader *r)
 {
     unsigned cp = 0, low = 0;

@@ -187,7 +187,7 @@ static bool wake_threads_locked(struct st_jobs *jobs)
 
 /* --- taking --- */
 
-/* How many jobs of a kind to ask for now. */
+/* How many jobs of a kind to ask for. */
 static int room_locked(const struct kind *k)
 {
     int batch = batch_of(k->kind), all = k->kind->concurrency * (k->kind->batch ? 2 * batch : 1);
