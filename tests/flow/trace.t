@@ -54,15 +54,16 @@ my $posted = $client->post('/v1/stories', json => {title => 'A walk', content =>
 is $posted->{status}, 201, 'a story is posted with a trace of the client\'s own' or BAIL_OUT($posted->{content});
 ok $client->wait_for_mail($author->{email}, qr/video/i, 120), 'and goes its way to the last mail';
 
-my @spans;
+# Spans come in batches, those of a parent often after those of its children.
+my (@spans, %by_id, @roots);
 ok wait_for(sub {
     @spans = spans($trace);
+    %by_id = map { $_->{spanId} => $_ } @spans;
+    @roots = grep { !$by_id{$_->{parentSpanId} // ''} } @spans;
     my %seen = map { ("$_->{service}/$_->{name}" => 1) } @spans;
-    $seen{'notification/VideoGenerated'} && $seen{'story/createStory'} && $seen{'video/StoryAnalyzed'};
+    $seen{'notification/VideoGenerated'} && $seen{'story/createStory'} && $seen{'video/StoryAnalyzed'} && @roots == 1;
 }, 60), 'the collector gets the spans' or diag join "\n", map { "$_->{service}/$_->{name}" } @spans;
-my %by_id = map { $_->{spanId} => $_ } @spans;
 is scalar keys %by_id, scalar @spans, 'each has an id of its own';
-my @roots = grep { !$by_id{$_->{parentSpanId} // ''} } @spans;
 is_deeply [map { "$_->{service}/$_->{name}" } @roots], ['story/createStory'], 'all hang on the request' or diag explain \@roots;
 isnt $roots[0]{parentSpanId}, $span, 'which is a child of the edge\'s own span';
 my %services = map { $_->{service} => 1 } @spans;

@@ -286,7 +286,7 @@ static void test_delay(void **state)
     int64_t from = st_mono();
     assert_int_equal(add("work", NULL, 700), 0);
     assert_true(wait_for(states("done")));
-    assert_in_range(st_mono() - from, 650000, 2500000);
+    assert_true(st_mono() - from >= 650000);
 }
 
 static void test_keys(void **state)
