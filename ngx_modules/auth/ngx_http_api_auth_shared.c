@@ -164,7 +164,7 @@ void ngx_http_api_auth_l2_put(const ngx_http_api_zone_t *z, uint64_t place, cons
     __atomic_store_n(&s->version, version + 2, __ATOMIC_RELEASE);
 }
 
-/* Reads every slot: for a page that is asked for now and then. */
+/* Reads every slot: for a page that is asked for seldom. */
 static void use(const ngx_http_api_zone_t *z, ngx_http_api_zone_use_t *ret)
 {
     const tokens_t *t = z->sh;

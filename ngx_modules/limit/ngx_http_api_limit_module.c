@@ -111,7 +111,7 @@ static ngx_http_api_bill_t *bill_of(ngx_http_request_t *r, ngx_http_api_ctx_t *c
     return ctx->bill = bill;
 }
 
-/* The time left, and what could be asked for now, as the headers tell it. */
+/* The time left, and what could be asked for at this moment, as the headers tell it. */
 static ngx_http_api_charge_t charge_of(const ngx_http_api_debit_t *d, int64_t now)
 {
     const ngx_http_api_rule_t *rule = d->rule;
