@@ -38,12 +38,15 @@ ok wait_for(sub {
 # A request that the operation's contract accepts, but for its body.
 sub request_for {
     my ($operation, %more) = @_;
-    my (%path, %headers);
+    my (%path, %query, %headers);
     for my $parameter (@{$operation->{parameters}}) {
-        $path{$parameter->{name}} = ($parameter->{schema}{format} // '') eq 'uuid' ? $ID : 'author' if $parameter->{in} eq 'path';
+        my $schema = $api->resolve($parameter->{schema});
+        my $value = ($schema->{format} // '') eq 'uuid' ? $ID : ($schema->{type} // '') eq 'integer' ? 1 : 'author';
+        $path{$parameter->{name}} = $value if $parameter->{in} eq 'path';
+        $query{$parameter->{name}} = $value if $parameter->{in} eq 'query' && $parameter->{required};
     }
     my @alone = $more{token} ? () : (client => $platform->client);    # limits by address
-    return {path => \%path, headers => \%headers, @alone, %more};
+    return {path => \%path, query => \%query, headers => \%headers, @alone, %more};
 }
 
 sub schema_of {
@@ -83,8 +86,8 @@ for my $operation ($api->operations) {
         }
         $api->fails(400, 'invalid_request', $id, request_for($operation, @token, query => {surprise => 1}), 'an unknown query parameter is refused', '/query/surprise');
         for my $parameter (grep { $_->{in} eq 'query' } @{$operation->{parameters}}) {
-            my ($name, $type) = ($parameter->{name}, $parameter->{schema}{type});
-            my @bad = $type eq 'integer' ? ('x', '1.5', '', '0', '101', '-1', '99999999999999999999') : $parameter->{schema}{format} || $parameter->{schema}{enum} ? ('x', '') : ('');
+            my ($name, $schema) = ($parameter->{name}, $api->resolve($parameter->{schema}));
+            my @bad = $schema->{type} eq 'integer' ? ('x', '1.5', '', '0', '101', '-1', '99999999999999999999') : $schema->{format} || $schema->{enum} ? ('x', '') : ('');
             $api->fails(400, 'invalid_request', $id, request_for($operation, @token, query => {$name => $_}), "$name: '$_' is refused", "/query/$name") for @bad;
         }
         if ($method eq 'GET') {

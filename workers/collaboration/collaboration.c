@@ -17,6 +17,7 @@ static const struct st_subscription subscriptions[] = {
     {"SubscriptionChanged", collaboration_on_subscription_changed},
     {"StoryCreated", collaboration_on_story},
     {"StoryUpdated", collaboration_on_story},
+    {"StoryRestored", collaboration_on_story},
     {"StoryDeleted", collaboration_on_story_deleted},
     {0},
 };

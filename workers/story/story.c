@@ -7,8 +7,24 @@ static const struct st_operation operations[] = {
     {"getStory", story_get},
     {"updateStory", story_update},
     {"deleteStory", story_delete},
+    {"searchStories", story_find},
+    {"listDeletedStories", story_list_deleted},
+    {"restoreStory", story_restore},
+    {"analyseStory", story_analyse_again},
     {"publishStory", story_publish},
+    {"unpublishStory", story_unpublish},
     {"getAnalysis", story_get_analysis},
+    {"listRevisions", story_list_revisions},
+    {"getRevision", story_get_revision},
+    {"restoreRevision", story_restore_revision},
+    {"createShareLink", story_create_link},
+    {"listShareLinks", story_list_links},
+    {"revokeShareLink", story_revoke_link},
+    {"openSharedStory", story_open_link},
+    {"followAuthor", story_follow},
+    {"unfollowAuthor", story_unfollow},
+    {"listFollowedAuthors", story_list_followed},
+    {"getFeed", story_feed},
     {0},
 };
 
@@ -27,8 +43,18 @@ static const struct st_subscription subscriptions[] = {
 };
 
 static const struct st_job_kind jobs[] = {
-    {.name = "analyse", .handler = story_analyse, .concurrency = 2, .timeout_s = 120, .attempts = 5},
+    {.name = "analyse",
+     .handler = story_analyse,
+     .concurrency = 2,
+     .timeout_s = 120,
+     .attempts = 5,
+     .failed = story_analyse_failed},
     {.name = "remove_files", .handler = story_remove_files, .concurrency = 1, .timeout_s = 60, .attempts = 20},
+    {0},
+};
+
+static const struct st_schedule schedules[] = {
+    {.name = "purge", .every_s = 10, .handler = story_purge},
     {0},
 };
 
@@ -38,6 +64,7 @@ static const struct st_erasure erasures[] = {
      "with gone as (delete from story_collaborators where user_id = $1 returning story_id) "
      "update stories set collaborator_count = collaborator_count - 1 from gone where stories.story_id = gone.story_id"},
     {"authors", ST_ERASED, "delete from authors where author_id = $1"},
+    {"follows", ST_ERASED, "delete from follows where follower_id = $1 or author_id = $1"},
     {"blocks", ST_ERASED, "delete from blocks where user_id = $1"},
     {0},
 };
@@ -47,6 +74,7 @@ static const struct st_service service = {
     .operations = operations,
     .subscriptions = subscriptions,
     .jobs = jobs,
+    .schedules = schedules,
     .erasures = erasures,
 };
 

@@ -1,8 +1,31 @@
 #ifndef ST_STORY_H
 #define ST_STORY_H
-/* Story: texts (story_text.c), their analysis (story_analysis.c, by the embedded analyser of analyse.h), events of
- * others. */
+/*
+ * Story: texts (story_text.c) with their past (_revision.c) and end (_trash.c), the states between draft and published
+ * (_state.c), who else may read (_link.c) and hears of them (_follow.c), finding them (_search.c), their analysis
+ * (_analysis.c, by the embedded analyser of analyse.h), events of others (_events.c).
+ */
 #include "svc/service.h"
+
+/* A story s as the API shows it, without its content. */
+#define STORY_COLUMNS                                                                                                  \
+    "s.story_id as \"storyId\", s.author_id as \"authorId\", s.title, s.language, s.visibility, s.state, s.version, "  \
+    "s.revision, s.created_at as \"createdAt\", s.updated_at as \"updatedAt\", s.published_at as \"publishedAt\""
+
+/* And as an item of a list, with its author a (left join authors a using (author_id)). */
+#define STORY_LIST_COLUMNS                                                                                             \
+    "s.story_id as \"storyId\", s.title, coalesce(a.display_name, '') as \"authorName\", "                             \
+    "s.collaborator_count as \"collaboratorCount\", s.language, s.visibility, s.state, "                               \
+    "s.updated_at as \"lastUpdated\""
+
+/*
+ * May the caller read the story ($1 story, $2 user)? Authors and collaborators may, and everybody once it is published
+ * for all or for those with its address. To stand in a where clause over `stories s`.
+ */
+#define STORY_READABLE                                                                                                 \
+    "s.story_id = $1 and s.deleted_at is null and (s.author_id = $2 or "                                               \
+    "(s.published_at is not null and s.visibility in ('link', 'public')) or "                                          \
+    "exists (select from story_collaborators c where c.story_id = s.story_id and c.user_id = $2))"
 
 /* story_text.c */
 int story_create(struct st_call *call);
@@ -10,20 +33,62 @@ int story_list(struct st_call *call);
 int story_get(struct st_call *call);
 int story_update(struct st_call *call);
 int story_delete(struct st_call *call);
-int story_publish(struct st_call *call);
 
-/*
- * May the caller read the story ($1 story, $2 user)? Authors and collaborators may, and everybody once it is published
- * for all or for those with the link. To stand in a where clause over `stories s`.
- */
-#define STORY_READABLE                                                                                                 \
-    "s.story_id = $1 and (s.author_id = $2 or (s.published_at is not null and s.visibility in ('link', 'public')) or " \
-    "exists (select from story_collaborators c where c.story_id = s.story_id and c.user_id = $2))"
+int story_reply(struct st_call *call, int status, json_t *story); /* with its ETag */
+int story_not_found(struct st_call *call, int err);               /* err, with a sentence for ST_E_NOT_FOUND */
+/* Locks the caller's own story of parameter storyId: version, revision, state, title, content, content_hash, language
+ * (as the author has given it), visibility, published_at. ST_E_NOT_FOUND with its sentence. */
+int story_own(struct st_call *call, json_t **ret);
+/* The same for changes that may be asked for without having read the story: If-Match counts when it is there. */
+int story_own_as_read(struct st_call *call, json_t **ret);
+
+/* What a change makes of the caller's own story `old`, and the answer: a revision, where title, text or language are
+ * others than before; an analysis, where the latter two are, but for drafts. */
+struct story_text {
+    const char *title, *content, *language, *visibility;
+    const char *restored_from; /* number of the revision that comes back, or NULL */
+};
+int story_change(struct st_call *call, const json_t *old, const struct story_text *text);
+
+/* story_revision.c */
+int story_list_revisions(struct st_call *call);
+int story_get_revision(struct st_call *call);
+int story_restore_revision(struct st_call *call);
+
+/* story_state.c */
+int story_analyse_again(struct st_call *call);
+int story_publish(struct st_call *call);
+int story_unpublish(struct st_call *call);
+void story_start_analysis(struct st_call *call, const char *story_id);
+
+/* story_trash.c */
+int story_list_deleted(struct st_call *call);
+int story_restore(struct st_call *call);
+int story_purge(struct st_call *call); /* schedule */
+
+/* story_link.c */
+int story_create_link(struct st_call *call);
+int story_list_links(struct st_call *call);
+int story_revoke_link(struct st_call *call);
+int story_open_link(struct st_call *call);
+
+/* story_follow.c */
+int story_follow(struct st_call *call);
+int story_unfollow(struct st_call *call);
+int story_list_followed(struct st_call *call);
+int story_feed(struct st_call *call);
+
+/* story_search.c */
+int story_find(struct st_call *call);
+void story_index(struct st_call *call, const char *story_id); /* after its title, text or language have changed */
+/* A page whose rows have a text member "cursor", by which they are ordered; clients do not see it. */
+int story_reply_page(struct st_call *call, json_t *rows);
 
 /* story_analysis.c */
 int story_get_analysis(struct st_call *call);
-int story_analyse(struct st_call *call);      /* job */
-int story_remove_files(struct st_call *call); /* job */
+int story_analyse(struct st_call *call);        /* job */
+int story_analyse_failed(struct st_call *call); /* its end */
+int story_remove_files(struct st_call *call);   /* job */
 /* What is kept of a deleted story as files goes with it. */
 void story_forget_files(struct st_call *call, const char *story_id);
 

@@ -124,8 +124,9 @@ static int store(struct st_call *call, const json_t *story, const struct st_anal
     int r = st_exec_one(call, ST_E_CANCELLED,
                         "update stories set state = case when published_at is null then 'ready' else 'published' end, "
                         "language = case when language_given then language else $3 end "
-                        "where story_id = $1 and content_hash = $2",
-                        story_id, hash, a->language);
+                        "where story_id = $1 and content_hash = $2 and deleted_at is null and "
+                        "case when language_given then language end is not distinct from $4",
+                        story_id, hash, a->language, st_str(story, "language"));
     if (r < 0)
         return r;
     st_exec(call, "delete from story_analyses where story_id = $1 and content_hash = $2", story_id, hash);
@@ -138,7 +139,18 @@ static int store(struct st_call *call, const json_t *story, const struct st_anal
             "t.c->>'gender', t.c->>'age' from jsonb_array_elements($2::jsonb) with ordinality t (c, n)",
             analysis_id, st_json_text(call->arena, characters));
     store_emotions(call, analysis_id, a);
+    story_index(call, story_id);
     return tell(call, story, analysis_id, a, characters);
+}
+
+/* The author reads it in the analysis; another text, or asking again, begins anew. */
+int story_analyse_failed(struct st_call *call)
+{
+    st_exec(call,
+            "update stories set state = 'draft', analysis_error = 'The text cannot be analysed.' "
+            "where story_id = $1 and state = 'analyzing' and deleted_at is null",
+            st_str(call->body, "storyId"));
+    return 0;
 }
 
 int story_analyse(struct st_call *call)
@@ -147,7 +159,8 @@ int story_analyse(struct st_call *call)
     struct st_analysis *analysis;
     int r = st_row(call, &story,
                    "select story_id, author_id, title, content, content_hash, "
-                   "case when language_given then language end as language from stories where story_id = $1",
+                   "case when language_given then language end as language from stories "
+                   "where story_id = $1 and deleted_at is null",
                    st_str(call->body, "storyId"));
     if (r == ST_E_NOT_FOUND)
         return 0; /* deleted meanwhile */
@@ -181,10 +194,11 @@ int story_remove_files(struct st_call *call)
     return 0;
 }
 
-static int pending(struct st_call *call)
+static int without(struct st_call *call, const char *why)
 {
     return st_reply(call, 200,
-                    json_pack("{s:s, s:n, s:[], s:[]}", "status", "pending", "language", "characters", "segments"));
+                    json_pack("{s:s, s:s*, s:n, s:[], s:[]}", "status", why ? "failed" : "pending", "reason", why,
+                              "language", "characters", "segments"));
 }
 
 /* The document is put together by the database and passed through: a long story has thousands of segments. */
@@ -197,7 +211,7 @@ int story_get_analysis(struct st_call *call)
                 "to_json(a.language) || ',\"characters\":' || coalesce((select json_agg(json_strip_nulls("
                 "json_build_object('name', c.name, 'aliases', c.aliases, 'mentions', c.mentions, 'gender', c.gender, "
                 "'age', c.age)) order by c.position) from story_characters c where c.analysis_id = a.analysis_id), "
-                "'[]') || ',\"segments\":' || a.segments || '}' "
+                "'[]') || ',\"segments\":' || a.segments || '}', s.analysis_error "
                 "from stories s left join story_analyses a on a.story_id = s.story_id and "
                 "a.content_hash = s.content_hash where " STORY_READABLE " order by a.analyser_version desc limit 1",
                 st_param(call, "storyId"), call->user_id);
@@ -206,6 +220,6 @@ int story_get_analysis(struct st_call *call)
     if (st_rows_count(rows) == 0)
         return st_fail(call, ST_E_NOT_FOUND, "There is no such story, or it is not yours to see.");
     if (!st_streq(st_cell(rows, 0, 0), "t"))
-        return pending(call);
+        return without(call, st_cell(rows, 0, 2));
     return st_reply_text(call, 200, "application/json", st_cell(rows, 0, 1));
 }

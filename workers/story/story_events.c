@@ -23,10 +23,14 @@ int story_on_user_deleted(struct st_call *call)
     json_t *deleted, *one;
     size_t i;
     int r = st_list(call, &deleted,
-                    "delete from stories where author_id = $1 returning story_id, version + 1 as version", user_id);
+                    "delete from stories where author_id = $1 returning story_id, version + 1 as version, "
+                    "deleted_at is not null as known",
+                    user_id);
     if (r < 0)
         return r;
     json_array_foreach (deleted, i, one) {
+        if (st_json_bool(one, "known", false)) /* said when it was deleted */
+            continue;
         story_forget_files(call, st_str(one, "story_id"));
         st_emit(call, "StoryDeleted", st_str(one, "story_id"),
                 json_pack("{s:s, s:s, s:O}", "storyId", st_str(one, "story_id"), "authorId", user_id, "version",
@@ -39,6 +43,7 @@ int story_on_participant_joined(struct st_call *call)
 {
     st_exec(call,
             "with joined as (insert into story_collaborators select story_id, $2 from stories where story_id = $1 "
+            "and deleted_at is null "
             "and not exists (select from erased_users where user_id = $2) "
             "on conflict do nothing returning story_id) "
             "update stories set collaborator_count = collaborator_count + 1 from joined where stories.story_id = "

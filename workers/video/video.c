@@ -13,7 +13,8 @@ static const struct st_subscription subscriptions[] = {
     {"StoryAnalyzed", video_on_story_analyzed},         {"StoryPublished", video_on_story_published},
     {"StoryDeleted", video_on_story_deleted},           {"UserDeleted", video_on_user_deleted},
     {"ParticipantJoined", video_on_participant_joined}, {"NarrationGenerated", video_on_narration_generated},
-    {"NarrationFailed", video_on_narration_failed},     {0},
+    {"NarrationFailed", video_on_narration_failed},     {"StoryUnpublished", video_on_story_unpublished},
+    {"StoryRestored", video_on_story_restored},         {0},
 };
 
 static const struct st_job_kind jobs[] = {

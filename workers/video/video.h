@@ -13,6 +13,8 @@ int video_on_story_created(struct st_call *call);
 int video_on_story_updated(struct st_call *call);
 int video_on_story_analyzed(struct st_call *call);
 int video_on_story_published(struct st_call *call);
+int video_on_story_unpublished(struct st_call *call);
+int video_on_story_restored(struct st_call *call);
 int video_on_story_deleted(struct st_call *call);
 int video_on_user_deleted(struct st_call *call);
 int video_on_participant_joined(struct st_call *call);

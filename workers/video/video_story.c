@@ -66,6 +66,19 @@ int video_on_story_updated(struct st_call *call)
     return 0;
 }
 
+int video_on_story_unpublished(struct st_call *call)
+{
+    st_exec(call, "update stories set audience = null where story_id = $1", st_str(call->body, "storyId"));
+    return 0;
+}
+
+/* It was deleted, and is as new. */
+int video_on_story_restored(struct st_call *call)
+{
+    st_exec(call, "delete from deleted_stories where story_id = $1", st_str(call->body, "storyId"));
+    return video_on_story_created(call);
+}
+
 int video_on_participant_joined(struct st_call *call)
 {
     int r = know_story(call);

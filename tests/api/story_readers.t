@@ -1,0 +1,130 @@
+# Who reads a story besides its author: by a share link, as a follower, by searching.
+use strict;
+use warnings;
+use utf8;
+use Test::More;
+use JSON::PP ();
+use Storytelling::Platform;
+use Storytelling::Client;
+use Storytelling::Contract;
+
+binmode Test::More->builder->$_, ':utf8' for qw(output failure_output todo_output);
+my $platform = Storytelling::Platform->shared;
+my $client   = $platform->client;
+my $api      = Storytelling::Contract->new($platform, $client);
+my $UNKNOWN  = '0193c7e2-1111-7111-8111-111111111111';
+my ($ada, $eve, $max) = map { $client->register_user(displayName => $_) } 'Ada', 'Eve', 'Max';
+my $word = sprintf 'zq%06x%x', rand 0xffffff, $$;    # is in the stories of this run alone
+
+sub of { my ($who, $id, %more) = @_; return {path => {storyId => $id}, token => $who->{token}, %more} }
+sub post {
+    my ($who, %story) = @_;
+    return $api->call(createStory => {json => {title => 'Told', %story}, token => $who->{token}})->{json}{storyId};
+}
+sub published {
+    my ($who, $id) = @_;
+    return wait_for(sub { $api->call(publishStory => of($who, $id))->{status} == 200 }, 60);
+}
+
+# --- share links ------------------------------------------------------------------------------------------------------
+
+my $private = post($ada, content => "A private text of $word.");
+sub opened { return {json => {token => $_[0]}, client => $platform->client} }
+my $link = $api->succeeds(201, createShareLink => of($ada, $private, json => {}), 'a private story gets a link')->{json};
+like $link->{token}, qr/^[\w-]{22}$/, 'with a token of 128 bits';
+my $seen = $api->succeeds(200, openSharedStory => opened($link->{token}), 'whoever has it reads the story')->{json};
+is $seen->{content}, "A private text of $word.", 'all of it';
+ok wait_for(sub { $api->call(openSharedStory => opened($link->{token}))->{json}{authorName} eq 'Ada' }, 30), 'and who has written it';
+is_deeply [$platform->sql('story', "select count(*) from story_links where token_hash = '$link->{token}'")], [0], 'the token itself is not kept';
+my $shown = $api->succeeds(200, listShareLinks => of($ada, $private), 'the author sees the links')->{json}{items};
+is $shown->[0]{linkId}, $link->{linkId}, 'this one';
+cmp_ok $shown->[0]{opened}, '>=', 2, 'how often it was opened';
+ok !exists $shown->[0]{token}, 'but not its token';
+$api->fails(404, 'not_found', createShareLink => of($eve, $private, json => {}), 'others make no links');
+$api->fails(404, 'not_found', createShareLink => of($ada, $UNKNOWN, json => {}), 'nor are there any to what is not there');
+$api->fails(404, 'not_found', listShareLinks => of($eve, $private), 'others do not see them');
+$api->fails(404, 'not_found', revokeShareLink => {path => {storyId => $private, linkId => $link->{linkId}}, token => $eve->{token}}, 'nor revoke them');
+$api->fails(404, 'not_found', revokeShareLink => {path => {storyId => $private, linkId => $UNKNOWN}, token => $ada->{token}}, 'nor one that is not there');
+$api->fails(422, 'unprocessable', createShareLink => of($ada, $private, json => {expiresAt => '2001-01-01T00:00:00Z'}), 'a link ends in the future');
+$api->fails(422, 'unprocessable', createShareLink => of($ada, $private, json => {expiresAt => 'tomorrow'}), 'at a time', '/expiresAt');
+my $short = $api->succeeds(201, createShareLink => of($ada, $private, json => {expiresAt => '2099-01-01T00:00:00Z'}), 'a link that ends')->{json};
+is $short->{expiresAt}, '2099-01-01T00:00:00.000Z', 'says when';
+$platform->sql('story', "update story_links set expires_at = now() where link_id = '$short->{linkId}'");
+$api->succeeds(204, revokeShareLink => {path => {storyId => $private, linkId => $link->{linkId}}, token => $ada->{token}}, 'the other is revoked');
+$api->fails(404, 'not_found', openSharedStory => opened($_->[0]), "$_->[1]: nothing is read")
+    for [$short->{token}, 'expired'], [$link->{token}, 'revoked'], ['A' x 22, 'unknown'];
+$api->fails(422, 'unprocessable', openSharedStory => opened($_), "'$_' is no token", '/token') for '', 'a b', 'x' x 65;
+my $last = $api->call(createShareLink => of($ada, $private, json => {}))->{json};
+$api->fails(404, 'not_found', getStory => of($eve, $private), 'a link opens nothing but itself');
+
+# --- follows ----------------------------------------------------------------------------------------------------------
+
+sub to { my ($who, $author) = @_; return {path => {authorId => $author->{userId}}, token => $who->{token}} }
+ok wait_for(sub { $api->call(followAuthor => to($eve, $ada))->{status} == 204 }, 30), 'somebody follows an author';
+$api->succeeds(204, followAuthor => to($eve, $ada), 'twice is once');
+$api->succeeds(204, followAuthor => to($eve, $max), 'and another');
+$api->fails(422, 'unprocessable', followAuthor => to($eve, $eve), 'nobody follows themselves');
+$api->fails(404, 'not_found', followAuthor => to($eve, {userId => $UNKNOWN}), 'nor somebody who is not there');
+my %names = map { $_->{authorId} => $_->{authorName} } @{$api->succeeds(200, listFollowedAuthors => {token => $eve->{token}}, 'those are listed')->{json}{items}};
+is_deeply \%names, {$ada->{userId} => 'Ada', $max->{userId} => 'Max'}, 'by name';
+my $page = $api->call(listFollowedAuthors => {token => $eve->{token}, query => {limit => 1}})->{json};
+is scalar @{$page->{items}}, 1, 'page by page';
+is scalar @{$api->succeeds(200, listFollowedAuthors => {token => $eve->{token}, query => {limit => 1, cursor => $page->{nextCursor}}}, 'the next')->{json}{items}}, 1, 'to the last';
+is_deeply $api->call(listFollowedAuthors => {token => $ada->{token}})->{json}{items}, [], 'that is nobody else\'s matter';
+is_deeply $api->succeeds(200, getFeed => {token => $eve->{token}}, 'there is a feed')->{json}{items}, [], 'of what is published for all';
+my @public = map { post($ada, title => "Public $_", content => "Running cats, $word number $_.", visibility => 'public', language => 'en') } 1, 2;
+my $linked = post($ada, title => 'Linked', content => 'By address.', visibility => 'link');
+my $other  = post($max, title => 'Other', content => "Der Wolf läuft. $word. Häuser.", visibility => 'public', language => 'de');
+ok published($_->[0], $_->[1]), 'a story is published' for [$ada, $public[0]], [$ada, $linked], [$max, $other], [$ada, $public[1]];
+is_deeply [map { $_->{storyId} } @{$api->succeeds(200, getFeed => {token => $eve->{token}}, 'then it is there')->{json}{items}}], [$public[1], $other, $public[0]], 'the latest first';
+my ($cursor, @pages);
+do {
+    my $answer = $api->succeeds(200, getFeed => {token => $eve->{token}, query => {limit => 1, defined $cursor ? (cursor => $cursor) : ()}}, 'a page of the feed')->{json};
+    push @pages, map { $_->{storyId} } @{$answer->{items}};
+    $cursor = $answer->{nextCursor};
+} while defined $cursor && @pages < 5;
+is_deeply \@pages, [$public[1], $other, $public[0]], 'each once';
+$api->succeeds(204, unfollowAuthor => to($eve, $ada), 'they follow no longer') for 1, 2;
+is_deeply [map { $_->{storyId} } @{$api->call(getFeed => {token => $eve->{token}})->{json}{items}}], [$other], 'so those stories are gone';
+is_deeply [map { s/\t.*//r } $platform->sql('story', "select event_type from events where aggregate_id = '$eve->{userId}' order by seq")], [qw(AuthorFollowed AuthorFollowed AuthorUnfollowed)],
+    'others can hear of it, once each';
+
+# --- search -----------------------------------------------------------------------------------------------------------
+
+sub found {
+    my ($who, $q, %more) = @_;
+    my $answer = $api->call(searchStories => {token => $who->{token}, query => {q => $q, %more}});
+    push my @complaints, $api->complaints(searchStories => $answer);
+    diag join "\n", @complaints if @complaints;
+    return [sort map { $_->{storyId} } @{$answer->{json}{items} // []}];
+}
+ok wait_for(sub { @{found($ada, $word)} == 4 }, 60), 'one finds one\'s own and what is for all' or diag explain found($ada, $word);
+is_deeply found($eve, $word), [sort @public, $other], 'others what is for all alone';
+is_deeply found($eve, "$word run cat"), [sort @public], 'words in other forms, by the language of the text';
+is_deeply found($eve, "$word Haus"), [$other], 'each in its own';
+is_deeply found($eve, "$word -cats"), [$other], 'without a word';
+is_deeply found($eve, qq("number 2" $word)), [$public[1]], 'side by side';
+is_deeply found($eve, $word, language => 'de'), [$other], 'in one language';
+is_deeply found($eve, $_), [], "nothing: $_" for "$word unheard", "':* & | !", '<->', '%', "\x{0}"x0 . '\\';
+$api->fails(400, 'invalid_request', searchStories => {token => $eve->{token}, query => {q => 'x' x 201}}, 'a question has an end', '/query/q');
+my $best = $api->succeeds(200, searchStories => {token => $eve->{token}, query => {q => $word, limit => 2}}, 'page by page')->{json};
+like $best->{items}[0]{excerpt}, qr/$word/, 'with the place';
+my $rest = $api->succeeds(200, searchStories => {token => $eve->{token}, query => {q => $word, limit => 2, cursor => $best->{nextCursor}}}, 'to the last')->{json};
+is_deeply [sort map { $_->{storyId} } @{$best->{items}}, @{$rest->{items}}], [sort @public, $other], 'each once';
+my $moon = post($ada, title => '月亮的故事', content => '从前有一个小女孩，她住在山里。' . $word, language => 'zh');
+ok wait_for(sub { "@{found($ada, qq(女孩 $word))}" eq $moon }, 60), 'also where nothing stands between words';
+is $api->call(updateStory => of($ada, $private, json => {title => "Named anew $word"}, headers => {'If-Match' => '*'}))->{status}, 200, 'a title changes';
+ok wait_for(sub { "@{found($ada, qq(anew $word))}" eq $private }, 60), 'and is found at once';
+my $all = join ' ', map { sprintf '%x%s', $_, chr(0x400 + $_ % 256) x 3 } 1 .. 60000;
+my $many = post($max, content => $all);
+ok wait_for(sub { $api->call(getAnalysis => of($max, $many))->{json}{status} eq 'ready' }, 60), 'sixty thousand different words can be indexed';
+
+# --- what a deletion does ---------------------------------------------------------------------------------------------
+
+$api->succeeds(204, deleteStory => of($ada, $private), 'a story goes');
+$api->fails(404, 'not_found', openSharedStory => opened($last->{token}), 'so does its link');
+is_deeply found($ada, "anew $word"), [], 'and it is not found any more';
+$api->call(deleteStory => of($ada, $_)) for @public, $linked, $moon;
+$api->call(deleteStory => of($max, $_)) for $other, $many;
+
+done_testing;

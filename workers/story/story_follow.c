@@ -1,0 +1,78 @@
+/* Who follows whom, and what those have published. */
+#include "story/story.h"
+
+enum { FOLLOWS_MAX = 5000 };
+
+/* Following twice is following. */
+int story_follow(struct st_call *call)
+{
+    const char *author_id = st_param(call, "authorId");
+    struct st_rows *rows;
+    if (st_streq(author_id, call->user_id))
+        return st_fail(call, ST_E_UNPROCESSABLE, "Nobody follows themselves.");
+    int r = st_rows(call, &rows,
+                    "select exists (select from authors where author_id = $1), "
+                    "(select count(*) from follows where follower_id = $2 and author_id <> $1)",
+                    author_id, call->user_id);
+    if (r < 0)
+        return r;
+    if (!st_streq(st_cell(rows, 0, 0), "t"))
+        return st_absent(call, author_id, "There is no such author.");
+    if (st_cell_int(rows, 0, 1) >= FOLLOWS_MAX)
+        return st_fail(call, ST_E_UNPROCESSABLE, "One follows at most %d authors.", FOLLOWS_MAX);
+    r = st_rows(call, &rows, "insert into follows (follower_id, author_id) values ($1, $2) on conflict do nothing",
+                call->user_id, author_id);
+    if (r == 0 && st_rows_affected(rows))
+        st_emit(call, "AuthorFollowed", call->user_id,
+                json_pack("{s:s, s:s}", "userId", call->user_id, "authorId", author_id));
+    return r < 0 ? r : st_reply(call, 204, NULL);
+}
+
+int story_unfollow(struct st_call *call)
+{
+    const char *author_id = st_param(call, "authorId");
+    struct st_rows *rows;
+    int r =
+        st_rows(call, &rows, "delete from follows where follower_id = $1 and author_id = $2", call->user_id, author_id);
+    if (r == 0 && st_rows_affected(rows))
+        st_emit(call, "AuthorUnfollowed", call->user_id,
+                json_pack("{s:s, s:s}", "userId", call->user_id, "authorId", author_id));
+    return r < 0 ? r : st_reply(call, 204, NULL);
+}
+
+int story_list_followed(struct st_call *call)
+{
+    const char *after;
+    json_t *authors;
+    int r = st_cursor(call, &after);
+    if (r < 0)
+        return r;
+    r = st_list(call, &authors,
+                "select f.author_id as \"authorId\", coalesce(a.display_name, '') as \"authorName\", "
+                "f.created_at as \"followedAt\" from follows f left join authors a using (author_id) "
+                "where f.follower_id = $1 and ($2::uuid is null or f.author_id > $2::uuid) "
+                "order by f.author_id limit $3::int",
+                call->user_id, after, st_limit_plus_one(call));
+    return r < 0 ? r : st_reply_page(call, authors, "authorId");
+}
+
+/* Of each author the newest that a page may need, then the newest of those. */
+int story_feed(struct st_call *call)
+{
+    const char *after;
+    json_t *stories;
+    int r = st_cursor(call, &after);
+    if (r < 0)
+        return r;
+    r = st_list(call, &stories,
+                "select " STORY_LIST_COLUMNS ", s.published_at::text || '/' || s.story_id as cursor "
+                "from follows f cross join lateral (select * from stories p where p.author_id = f.author_id "
+                "and p.published_at is not null and p.visibility = 'public' and p.deleted_at is null "
+                "and ($2::text is null or (p.published_at, p.story_id) < "
+                "(split_part($2, '/', 1)::timestamptz, split_part($2, '/', 2)::uuid)) "
+                "order by p.published_at desc, p.story_id desc limit $3::int) s left join authors a "
+                "on a.author_id = s.author_id "
+                "where f.follower_id = $1 order by s.published_at desc, s.story_id desc limit $3::int",
+                call->user_id, after, st_limit_plus_one(call));
+    return r < 0 ? r : story_reply_page(call, stories);
+}

@@ -1,0 +1,95 @@
+/* What a story is on its way from draft to published, and the moves between. */
+#include "story/story.h"
+
+/* Every move there is; story_analysis.c and story_events.c make those that nobody asks for. */
+static const struct {
+    const char *from, *to;
+} moves[] = {
+    {"draft", "analyzing"},     /* analyseStory */
+    {"ready", "analyzing"},     /* a changed text, analyseStory */
+    {"narrating", "analyzing"}, /* the same */
+    {"published", "analyzing"}, /* the same; it stays published meanwhile */
+    {"analyzing", "draft"},     /* the analysis has failed */
+    {"analyzing", "ready"},     /* it is there */
+    {"analyzing", "published"}, /* it is there again */
+    {"ready", "narrating"},     /* its narration is under way */
+    {"narrating", "ready"},     /* has ended */
+    {"ready", "published"},     /* publishStory */
+    {"narrating", "published"}, /* the same */
+    {"published", "ready"},     /* unpublishStory */
+};
+
+static int check_move(struct st_call *call, const json_t *story, const char *to)
+{
+    const char *from = st_str(story, "state");
+    for (size_t i = 0; i < ST_COUNT(moves); i++)
+        if (st_streq(moves[i].from, from) && st_streq(moves[i].to, to))
+            return 0;
+    return st_fail(call, ST_E_CONFLICT, "A story that is %s cannot become %s.", from, to);
+}
+
+void story_start_analysis(struct st_call *call, const char *story_id)
+{
+    st_enqueue(call, "analyse", story_id, 0, json_pack("{s:s}", "storyId", story_id));
+}
+
+/* Moves the caller's own story, if it may, and gives it as it is then. */
+static int move(struct st_call *call, const json_t *old, const char *to, json_t **ret)
+{
+    int r = check_move(call, old, to);
+    if (r < 0)
+        return r;
+    return st_row(call, ret,
+                  "update stories s set state = $2, analysis_error = null, published_at = case $2 "
+                  "when 'published' then coalesce(published_at, now()) when 'ready' then null else published_at end, "
+                  "version = version + 1, updated_at = now() where story_id = $1 returning " STORY_COLUMNS,
+                  st_param(call, "storyId"), to);
+}
+
+int story_analyse_again(struct st_call *call)
+{
+    json_t *old, *story;
+    int r;
+    if ((r = story_own_as_read(call, &old)) < 0 || (r = move(call, old, "analyzing", &story)) < 0)
+        return r;
+    story_start_analysis(call, st_param(call, "storyId"));
+    return story_reply(call, 202, story);
+}
+
+/* Publishing again changes nothing. */
+static int as_it_is(struct st_call *call)
+{
+    json_t *story;
+    int r = st_row(call, &story, "select " STORY_COLUMNS " from stories s where s.story_id = $1",
+                   st_param(call, "storyId"));
+    return r < 0 ? r : story_reply(call, 200, story);
+}
+
+int story_publish(struct st_call *call)
+{
+    const char *id = st_param(call, "storyId");
+    json_t *old, *story;
+    int r = story_own_as_read(call, &old);
+    if (r < 0)
+        return r;
+    if (st_streq(st_str(old, "state"), "published"))
+        return as_it_is(call);
+    if ((r = move(call, old, "published", &story)) < 0)
+        return r;
+    st_emit(call, "StoryPublished", id,
+            json_pack("{s:s, s:s, s:s, s:s}", "storyId", id, "authorId", call->user_id, "title", st_str(story, "title"),
+                      "audience", st_str(story, "visibility")));
+    return story_reply(call, 200, story);
+}
+
+/* To those who have copies it is a story that only its author and collaborators may see. */
+int story_unpublish(struct st_call *call)
+{
+    const char *id = st_param(call, "storyId");
+    json_t *old, *story;
+    int r;
+    if ((r = story_own_as_read(call, &old)) < 0 || (r = move(call, old, "ready", &story)) < 0)
+        return r;
+    st_emit(call, "StoryUnpublished", id, json_pack("{s:s, s:s}", "storyId", id, "authorId", call->user_id));
+    return story_reply(call, 200, story);
+}
