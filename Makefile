@@ -102,7 +102,7 @@ bench: $(if $(filter edge events,$(or $(SUITE),$(BENCHES))),deps-bench,deps-test
 	@status=0; for suite in $(or $(SUITE),$(BENCHES)); do echo "== $$suite"; \
 		tests/bench/$$suite.bench --build '$(BUILD)' --out "$(BUILD)/bench/$$suite.json" || status=1; done; exit $$status
 
-bench-%: ## one suite: platform speech edge events soak
+bench-%: ## one suite: platform speech edge events analysis soak; analysis: CORPUS=dir of annotated novels
 	@$(MAKE) bench SUITE=$*
 
 fuzz: ## feed each parser hostile bytes: SECONDS=20 for each, TARGET=route for one
@@ -250,6 +250,7 @@ $(CATALOGUE): $(DOCS) $(PROGRAMS) $(wildcard config/events/*.json ui/events/*)
 
 $(BUILD)/bench/%: $(OBJ)/tests/bench/tools/%.o $(LIBRARY) $(BUILD)/link.stamp
 	$(link)
+$(BUILD)/bench/analyse: $(BUILD)/lib/story.a
 
 $(BUILD)/bench/%/npm.stamp: tests/bench/peers/%/package.json tests/bench/peers/%/package-lock.json
 	@echo '  NPM   tests/bench/peers/$*'

@@ -29,7 +29,8 @@ static const char *primary_subtag(struct st_arena *a, const char *tag)
     return subtag;
 }
 
-int st_analyse(struct st_arena *a, const char *text, size_t len, const char *language, struct st_analysis **ret)
+int st_analyse(struct st_arena *a, const char *text, size_t len, const struct st_analyse_hints *hints,
+               struct st_analysis **ret)
 {
     if (len > ST_ANALYSE_TEXT_MAX)
         return ST_E_TOO_LARGE;
@@ -37,7 +38,11 @@ int st_analyse(struct st_arena *a, const char *text, size_t len, const char *lan
         return ST_E_INVALID;
     struct an *an = st_new(a, struct an);
     an->arena = a;
-    an->language = language ? primary_subtag(a, language) : st_detect_language(text, len);
+    struct st_analyse_hints *known = st_new(a, struct st_analyse_hints);
+    *known = hints ? *hints : *known;
+    known->n_cast = known->n_cast < ST_ANALYSE_CHARACTERS_MAX ? known->n_cast : ST_ANALYSE_CHARACTERS_MAX;
+    an->hints = known;
+    an->language = known->language ? primary_subtag(a, known->language) : st_detect_language(text, len);
     if (!an->language)
         return ST_E_INVALID;
     st_random(&an->seed, sizeof(an->seed));
@@ -46,8 +51,11 @@ int st_analyse(struct st_arena *a, const char *text, size_t len, const char *lan
     an_find_spans(an);
     an_find_words(an);
     an_find_feelings(an);
+    an_learn_cast(an);
     an_find_names(an);
     an_cluster(an);
+    an_read_clauses(an);
+    an_cut_segments(an);
     an_find_speakers(an);
     struct st_analysis *out = st_new(a, struct st_analysis);
     out->language = an->language;

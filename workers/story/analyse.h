@@ -5,7 +5,9 @@
  * database, no network, no state.
  *
  *   struct st_analysis *found;
- *   r = st_analyse(call->arena, text, len, NULL, &found);
+ *   r = st_analyse(call->arena, text, len, NULL, &found);               knowing the text alone
+ *   r = st_analyse(call->arena, text, len, &(struct st_analyse_hints){.language = "de", .cast = cast, .n_cast = 2},
+ * &found);
  *
  * Thread-safe. Everything returned lives in the arena. Time and memory grow linearly with the text (1 MB of
  * prose: a quarter of a second, some 20 MB of arena; of the worst nonsense: below a second and 150 MB). The same text
@@ -69,11 +71,36 @@ struct st_analysis {
     int n_characters;
 };
 
+/* Who says or thinks a segment; what stands beside it goes by it. */
+struct st_speaker_hint {
+    const char *segment; /* its id; one that the text does not have is passed over */
+    int character;       /* index into the cast, or -1: none of the characters */
+};
+
 /*
- * text: UTF-8 that the caller has checked (st_utf8_valid), 1 byte or more. language: a BCP 47 tag that overrules the
- * detection, or NULL. Gives 0, ST_E_TOO_LARGE, or ST_E_INVALID for broken UTF-8, an empty text or a broken tag.
+ * What the caller knows beforehand; all of it may be left out. A user's corrections come in so, too: take the
+ * characters of an analysis and rename them (the old name stays an alias), give one the aliases of another (merged), or
+ * make an alias a character of its own (split); those that nobody corrected need not be given.
  */
-int st_analyse(struct st_arena *a, const char *text, size_t len, const char *language,
+struct st_analyse_hints {
+    const char *language; /* a BCP 47 tag that overrules the detection */
+    /*
+     * name, aliases, gender and age are looked at, and hold. Names of one character mean the same being, those of two
+     * never do; a name that two have means neither for sure. "Narrator" is the I of the story. The characters of the
+     * result that are of the cast have these names; those that the text does not mention are not among them.
+     */
+    const struct st_character *cast;
+    int n_cast;                             /* at most ST_ANALYSE_CHARACTERS_MAX, more are passed over */
+    bool cast_all;                          /* nobody else speaks or is a character */
+    const struct st_speaker_hint *speakers; /* these have confidence 1 and the evidence "corrected" */
+    int n_speakers;
+};
+
+/*
+ * text: UTF-8 that the caller has checked (st_utf8_valid), 1 byte or more. hints: or NULL. Gives 0, ST_E_TOO_LARGE, or
+ * ST_E_INVALID for broken UTF-8, an empty text or a broken tag.
+ */
+int st_analyse(struct st_arena *a, const char *text, size_t len, const struct st_analyse_hints *hints,
                struct st_analysis **ret) ST_MUSTCHECK;
 
 const char *st_segment_kind_name(enum st_segment_kind kind); /* "narration", "dialogue", "thought" */

@@ -2,12 +2,12 @@
 #include "story/analyse_int.h"
 
 /* Does it act, rather than being a place or an idea with a capital? */
-static bool is_character(const struct an_person *p)
+static bool is_character(const struct an *an, const struct an_person *p)
 {
-    if (p->merged)
+    if (p->merged || !an_may_speak(an, (int)(p - an->persons)))
         return false;
-    if (p->turns)
-        return true;
+    if (p->turns || an_in_cast(an, (int)(p - an->persons)))
+        return p->turns || p->mentions;
     if (!p->named)
         return false;
     if (p->sure)
@@ -89,21 +89,29 @@ static bool known_alias(const struct st_character *c, const char *alias)
     return false;
 }
 
-enum { ALIASES_MAX = 12 };
+/* False when it is known. */
+static bool add_alias(struct st_character *c, const char *alias)
+{
+    if (known_alias(c, alias))
+        return false;
+    ((const char **)c->aliases)[c->n_aliases++] = alias;
+    return true;
+}
+
+enum { ALIASES_MAX = 12 }; /* beside those that the caller gave */
 
 static void add_aliases(struct an *an, struct st_analysis *out)
 {
+    int *added = st_new_n(an->arena, int, (size_t)out->n_characters + 1);
     for (uint32_t i = 0; i < an->n_entities; i++) {
         const struct an_entity *e = &an->entities[i];
         int c = e->count || e->quotable ? an->persons[e->person].character : -1;
         if (c < 0)
             continue;
         struct st_character *to = &out->characters[c];
-        if (to->n_aliases == ALIASES_MAX)
+        if (added[c] == ALIASES_MAX)
             continue;
-        const char *alias = show(an, e);
-        if (!known_alias(to, alias))
-            ((const char **)to->aliases)[to->n_aliases++] = alias;
+        added[c] += add_alias(to, show(an, e));
     }
 }
 
@@ -118,8 +126,10 @@ static int find_name(const struct st_analysis *out, const char *name)
 
 static void add_character(struct an *an, struct an_person *p, struct st_analysis *out)
 {
-    bool narrator = (int)(p - an->persons) == an->narrator;
-    const char *name = narrator ? "Narrator" : show(an, &an->entities[p->entity]);
+    int id = (int)(p - an->persons);
+    const struct st_character *known = an_in_cast(an, id) ? &an->hints->cast[id] : NULL;
+    const char *name = known ? known->name : id == an->narrator ? "Narrator" : show(an, &an->entities[p->entity]);
+    int n_known = known ? known->n_aliases : 0;
     p->character = find_name(out, name);
     if (p->character >= 0) {
         out->characters[p->character].mentions += (int)p->mentions;
@@ -128,11 +138,13 @@ static void add_character(struct an *an, struct an_person *p, struct st_analysis
     p->character = out->n_characters++;
     out->characters[p->character] = (struct st_character){
         .name = name,
-        .aliases = (const char *const *)st_new_n(an->arena, const char *, ALIASES_MAX),
+        .aliases = (const char *const *)st_new_n(an->arena, const char *, (size_t)(n_known + ALIASES_MAX)),
         .mentions = (int)p->mentions,
         .gender = an_gender(&p->votes),
-        .age = age_of(&p->votes),
+        .age = known && known->age ? known->age : age_of(&p->votes),
     };
+    for (int i = 0; i < n_known; i++)
+        add_alias(&out->characters[p->character], known->aliases[i]);
 }
 
 void an_make_characters(struct an *an, struct st_analysis *out)
@@ -140,7 +152,7 @@ void an_make_characters(struct an *an, struct st_analysis *out)
     struct ranked *list = st_new_n(an->arena, struct ranked, an->n_persons + 1);
     uint32_t n = 0;
     for (uint32_t i = 0; i < an->n_persons; i++)
-        if (is_character(&an->persons[i]))
+        if (is_character(an, &an->persons[i]))
             list[n++] = (struct ranked){i, an->persons[i].mentions};
     qsort(list, n, sizeof(*list), by_mentions);
     if (n > ST_ANALYSE_CHARACTERS_MAX)

@@ -21,6 +21,7 @@ struct merger {
     struct an *an;
     struct index *of;    /* by term */
     uint32_t *parent;    /* union-find over entities */
+    int *member;         /* of the cast, by root: 1 + its index, or 0 */
     uint32_t *next_head; /* chain of descriptions */
 };
 
@@ -35,10 +36,11 @@ static void merge(struct merger *m, uint32_t a, uint32_t b)
 {
     a = find_root(m, a);
     b = find_root(m, b);
-    if (a < b)
-        m->parent[b] = a;
-    else
-        m->parent[a] = b;
+    if (a == b || (m->member[a] && m->member[b] && m->member[a] != m->member[b]))
+        return;
+    uint32_t root = a < b ? a : b, other = a < b ? b : a;
+    m->parent[other] = root;
+    m->member[root] = m->member[root] ? m->member[root] : m->member[other];
 }
 
 static bool same(struct merger *m, uint32_t a, uint32_t b)
@@ -451,6 +453,18 @@ static void merge_descriptions(struct merger *m)
     }
 }
 
+static void merge_cast(struct merger *m)
+{
+    uint32_t *first = st_new_n(m->an->arena, uint32_t, (size_t)m->an->hints->n_cast + 1); /* 1 + entity */
+    for (uint32_t i = 0; i < m->an->n_entities; i++) {
+        uint32_t *known = &first[m->member[i]];
+        if (m->member[i] && *known)
+            merge(m, *known - 1, i);
+        else
+            *known = i + 1;
+    }
+}
+
 /* ---- Persons ---- */
 
 /* Names before descriptions, full ones before short ones; Dad before "the father". */
@@ -472,18 +486,39 @@ void an_add_votes(struct an_votes *to, const struct an_votes *v)
     to->old += v->old;
 }
 
+static void make_cast(struct an *an)
+{
+    enum { KNOWN = 1 << 20 }; /* more than a text has votes */
+    for (int i = 0; i < an->hints->n_cast; i++) {
+        char gender = an->hints->cast[i].gender;
+        AN_PUSH(an, persons) = (struct an_person){.entity = AN_NONE,
+                                                  .character = -1,
+                                                  .first = UINT32_MAX,
+                                                  .heard = true,
+                                                  .named = true,
+                                                  .sure = true,
+                                                  .votes.male = gender == 'm' ? KNOWN : 0,
+                                                  .votes.female = gender == 'f' ? KNOWN : 0};
+    }
+}
+
 static void make_persons(struct merger *m)
 {
     enum { FULLER = 4 }; /* "the old woman" names her if it is a quarter as frequent as "the woman" */
     struct an *an = m->an;
+    make_cast(an);
     for (uint32_t i = 0; i < an->n_entities; i++) {
-        struct an_entity *e = &an->entities[i], *root = &an->entities[find_root(m, i)];
-        if (root->person < 0) {
+        uint32_t top = find_root(m, i);
+        struct an_entity *e = &an->entities[i], *root = &an->entities[top];
+        if (root->person < 0 && m->member[top]) {
+            root->person = m->member[top] - 1;
+        } else if (root->person < 0) {
             root->person = (int)an->n_persons;
             AN_PUSH(an, persons) = (struct an_person){.entity = i, .character = -1, .first = UINT32_MAX};
         }
         e->person = root->person;
         struct an_person *p = &an->persons[e->person];
+        p->entity = p->entity == AN_NONE ? i : p->entity;
         const struct an_entity *shown = &an->entities[p->entity];
         int better = rank(an, e) - rank(an, shown);
         uint32_t weight = e->count * (e->n > 1 ? FULLER : 1), other = shown->count * (shown->n > 1 ? FULLER : 1);
@@ -505,6 +540,7 @@ void an_cluster(struct an *an)
     struct merger m = {.an = an,
                        .of = st_new_n(an->arena, struct index, an->n_terms),
                        .parent = st_new_n(an->arena, uint32_t, an->n_entities + 1),
+                       .member = an_find_cast(an),
                        .next_head = st_new_n(an->arena, uint32_t, an->n_entities + 1)};
     for (uint32_t t = 0; t < an->n_terms; t++) {
         struct best none = {.entity = AN_NONE};
@@ -514,6 +550,7 @@ void an_cluster(struct an *an)
     for (uint32_t i = 0; i < an->n_entities; i++)
         m.parent[i] = i;
     vote(an);
+    merge_cast(&m);
     index_names(&m);
     index_titled(&m);
     merge_titled(&m);
@@ -525,5 +562,5 @@ void an_cluster(struct an *an)
     make_persons(&m);
     for (uint32_t i = an->n_mentions; i-- > 0;)
         an->persons[an->entities[an->mentions[i].entity].person].first = an->mentions[i].word;
-    an->narrator = -1;
+    an->narrator = an_cast_narrator(an);
 }

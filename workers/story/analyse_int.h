@@ -9,6 +9,7 @@
  *   analyse_quote.c      paragraphs -> spans (narration, speech, thought)
  *   analyse_word.c       spans -> words, with the punctuation behind each
  *   analyse_name.c       words -> entities (names and descriptions that occur) and mentions
+ *   analyse_cast.c       what the caller knows of the characters and of who speaks
  *   analyse_cluster.c    entities -> persons: aliases merged, gender, age
  *   analyse_clause.c     who a clause beside a quote says is speaking
  *   analyse_speaker.c    speakers of all spans: clauses, pronouns, turn-taking
@@ -117,6 +118,7 @@ enum an_evidence {
     AN_E_SAME,        /* goes on from the quote before */
     AN_E_TURN,        /* taking turns */
     AN_E_CALLED,      /* was spoken to just before */
+    AN_E_CORRECTED,   /* the caller knows it */
 };
 
 struct an_span {
@@ -127,6 +129,7 @@ struct an_span {
     bool quoted;     /* by quotation marks or a dash, not by emphasis */
     bool continues;  /* the quote of the paragraph before was left open: same speaker */
     bool emphasis;   /* marked by * or _: a thought if the words beside it say so */
+    bool corrected;  /* the caller knows its speaker */
     int speaker;     /* person, in the end character; -1 unknown */
     uint8_t evidence;
     float confidence;
@@ -208,6 +211,7 @@ struct an_person {
 struct an {
     struct st_arena *arena;
     const char *language;
+    const struct st_analyse_hints *hints;
     char *text; /* clean */
     uint32_t len;
     struct an_para *paras;
@@ -225,9 +229,12 @@ struct an {
     uint32_t *entity_buckets, n_entity_buckets;
     struct an_mention *mentions;
     uint32_t n_mentions, cap_mentions;
+    struct an_said *said; /* by span: what stands beside it */
+    struct an_piece *pieces;
+    uint32_t n_pieces, cap_pieces;
     struct an_link *links;
     uint32_t n_links, cap_links;
-    struct an_person *persons;
+    struct an_person *persons; /* those of the cast first, in its order */
     uint32_t n_persons, cap_persons;
     int narrator; /* person of the story's "I", or -1 */
     int n_merged;
@@ -277,12 +284,30 @@ void an_find_names(struct an *an); /* entities and mentions */
  * are always added, new descriptions if make says so or their head is a word for persons.
  */
 uint32_t an_noun_phrase(struct an *an, uint32_t w, uint32_t limit, bool make, uint32_t *ret_n);
-/* The entity equal to e, added if make says so; or AN_NONE. */
+/* The entity equal to e, or AN_NONE; the other one adds it if make says so. */
+uint32_t an_find_entity(const struct an *an, const struct an_entity *e);
 uint32_t an_entity(struct an *an, struct an_entity *e, bool make);
 bool an_verb_follows(const struct an *an, uint32_t w, uint32_t limit);
 bool an_is_adverb(const struct an *an, uint32_t w);
 bool an_lacks_articles(const struct an *an);
 bool an_is_group(const struct an *an, uint32_t entity); /* the twins, the soldiers */
+
+/* analyse_cast.c */
+void an_learn_cast(struct an *an); /* makes the words of its names be found as names */
+/*
+ * For each entity the member of the cast that it is, 1 + its index; 0: none, or of several. Lives in the arena.
+ */
+int *an_find_cast(struct an *an);
+int an_cast_narrator(const struct an *an); /* its member who tells the story, or -1 */
+static inline bool an_in_cast(const struct an *an, int person)
+{
+    return person >= 0 && person < an->hints->n_cast;
+}
+/* May the person speak? */
+static inline bool an_may_speak(const struct an *an, int person)
+{
+    return !an->hints->cast_all || an_in_cast(an, person);
+}
 
 /* analyse_cluster.c */
 void an_cluster(struct an *an);               /* entities -> persons */
@@ -311,10 +336,12 @@ struct an_said an_clause_after(struct an *an, uint32_t s);
 struct an_said an_clause_before(struct an *an, uint32_t s);
 
 /* analyse_speaker.c */
+void an_read_clauses(struct an *an); /* what stands beside quotes; which spans are thoughts */
 void an_find_speakers(struct an *an);
 
 /* analyse_segment.c */
-void an_make_segments(struct an *an, struct st_analysis *out);
+void an_cut_segments(struct an *an);                           /* text and ids; speakers that the hints know */
+void an_make_segments(struct an *an, struct st_analysis *out); /* the rest, once the speakers are known */
 
 /* analyse_emotion.c */
 struct an_mood {

@@ -188,21 +188,30 @@ static void show_better(const struct an *an, struct an_entity *o, const struct a
         o->word = e->word;
 }
 
+uint32_t an_find_entity(const struct an *an, const struct an_entity *e)
+{
+    if (an->n_entities == 0)
+        return AN_NONE;
+    uint32_t i = an->entity_buckets[entity_hash(e) & (an->n_entity_buckets - 1)];
+    for (; i != AN_NONE; i = an->entities[i].next) {
+        const struct an_entity *o = &an->entities[i];
+        if (o->n == e->n && o->title == e->title && o->description == e->description &&
+            memcmp(o->term, e->term, e->n * sizeof(e->term[0])) == 0)
+            break;
+    }
+    return i;
+}
+
 uint32_t an_entity(struct an *an, struct an_entity *e, bool make)
 {
+    uint32_t found = an_find_entity(an, e);
+    if (found != AN_NONE)
+        show_better(an, &an->entities[found], e);
+    if (found != AN_NONE || !make)
+        return found;
     if (an->n_entities >= an->n_entity_buckets)
         grow_entity_buckets(an);
     uint32_t *bucket = &an->entity_buckets[entity_hash(e) & (an->n_entity_buckets - 1)];
-    for (uint32_t i = *bucket; i != AN_NONE; i = an->entities[i].next) {
-        struct an_entity *o = &an->entities[i];
-        if (o->n == e->n && o->title == e->title && o->description == e->description &&
-            memcmp(o->term, e->term, e->n * sizeof(e->term[0])) == 0) {
-            show_better(an, o, e);
-            return i;
-        }
-    }
-    if (!make)
-        return AN_NONE;
     e->next = *bucket;
     e->person = -1;
     *bucket = an->n_entities;

@@ -7,15 +7,13 @@ enum {
     SEGMENTS_MANY = ST_ANALYSE_SEGMENTS_MAX - ST_ANALYSE_TEXT_MAX / PIECE_CLAUSE,
 };
 
-struct piece {
+struct an_piece {
     struct st_segment segment;
     uint32_t span, w0, w1;
 };
 
 struct maker {
     struct an *an;
-    struct piece *pieces;
-    uint32_t n_pieces, cap_pieces;
     uint32_t word; /* first word that is in no piece yet */
 };
 
@@ -133,18 +131,11 @@ static void add_pieces(struct maker *m, uint32_t span, enum st_segment_kind kind
             m->word++;
         if (!text)
             continue;
-        struct an_span *from = &an->spans[span];
-        struct piece *piece =
-            (struct piece *)an_push(an, (void **)&m->pieces, &m->n_pieces, &m->cap_pieces, sizeof(struct piece));
-        *piece = (struct piece){.span = span, .w0 = w0, .w1 = m->word};
-        piece->segment = (struct st_segment){
-            .text = text,
-            .kind = kind,
-            .character = kind == ST_NARRATION ? -1 : from->speaker,
-            .confidence = kind == ST_NARRATION ? 1
-                          : from->speaker < 0  ? 0
-                                               : (double)from->confidence,
-            .paragraph = (int)from->para,
+        AN_PUSH(an, pieces) = (struct an_piece){
+            .span = span,
+            .w0 = w0,
+            .w1 = m->word,
+            .segment = {.text = text, .kind = kind, .paragraph = (int)an->spans[span].para},
         };
     }
 }
@@ -154,7 +145,7 @@ static uint32_t cut_paragraph(struct maker *m, const struct an_para *para)
 {
     struct an *an = m->an;
     uint32_t s = para->s0;
-    while (s < para->s1 && m->n_pieces < SEGMENTS_MANY) {
+    while (s < para->s1 && an->n_pieces < SEGMENTS_MANY) {
         const char *start = an->text + an->spans[s].start;
         uint32_t last = s;
         if (an->spans[s].kind == ST_NARRATION)
@@ -182,23 +173,61 @@ static uint64_t hash_text(const char *s)
 }
 
 /* Texts of equal hash only share the count, so that identifiers stay unique. */
-static void give_ids(struct maker *m)
+static void give_ids(struct an *an)
 {
     uint32_t size = 16;
-    while (size < m->n_pieces * 2)
+    while (size < an->n_pieces * 2)
         size *= 2;
-    struct id_count *counts = st_new_n(m->an->arena, struct id_count, size);
-    for (uint32_t i = 0; i < m->n_pieces; i++) {
-        uint64_t hash = hash_text(m->pieces[i].segment.text);
-        uint32_t at = (uint32_t)((hash ^ m->an->seed) * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (size - 1);
+    struct id_count *counts = st_new_n(an->arena, struct id_count, size);
+    for (uint32_t i = 0; i < an->n_pieces; i++) {
+        uint64_t hash = hash_text(an->pieces[i].segment.text);
+        uint32_t at = (uint32_t)((hash ^ an->seed) * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (size - 1);
         while (counts[at].count && counts[at].hash != hash)
             at = (at + 1) & (size - 1);
         counts[at].hash = hash;
         uint32_t n = ++counts[at].count;
         unsigned long long h = hash;
-        m->pieces[i].segment.id =
-            n == 1 ? st_printf(m->an->arena, "%016llx", h) : st_printf(m->an->arena, "%016llxn%u", h, n);
+        an->pieces[i].segment.id =
+            n == 1 ? st_printf(an->arena, "%016llx", h) : st_printf(an->arena, "%016llxn%u", h, n);
     }
+}
+
+static int by_id(const void *va, const void *vb)
+{
+    const struct an_piece *const *a = va, *const *b = vb;
+    return strcmp((*a)->segment.id, (*b)->segment.id);
+}
+
+/* Spans whose speaker the caller knows. */
+static void take_hints(struct an *an)
+{
+    const struct st_analyse_hints *hints = an->hints;
+    struct an_piece **sorted = st_new_n(an->arena, struct an_piece *, an->n_pieces + 1);
+    for (uint32_t i = 0; i < an->n_pieces; i++)
+        sorted[i] = &an->pieces[i];
+    qsort(sorted, an->n_pieces, sizeof(*sorted), by_id);
+    for (int i = 0; i < hints->n_speakers; i++) {
+        struct an_piece wanted = {.segment.id = hints->speakers[i].segment}, *key = &wanted;
+        struct an_piece **found = bsearch(&key, sorted, an->n_pieces, sizeof(*sorted), by_id);
+        if (!found || (*found)->segment.kind == ST_NARRATION)
+            continue;
+        struct an_span *span = &an->spans[(*found)->span];
+        span->corrected = true;
+        span->speaker = an_in_cast(an, hints->speakers[i].character) ? hints->speakers[i].character : -1;
+    }
+}
+
+void an_cut_segments(struct an *an)
+{
+    struct maker m = {.an = an};
+    uint32_t done = 0;
+    for (uint32_t i = 0; i < an->n_paras && an->n_pieces < SEGMENTS_MANY; i++)
+        done = cut_paragraph(&m, &an->paras[i]);
+    if (done < an->n_spans) /* no story: the rest is read out as it comes */
+        add_pieces(&m, done, ST_NARRATION, an->text + an->spans[done].start, an->text + an->len);
+    give_ids(an);
+    if (an->hints->n_speakers)
+        take_hints(an);
 }
 
 /* ---- Moods ---- */
@@ -206,7 +235,7 @@ static void give_ids(struct maker *m)
 enum { CLAUSE_WORDS = 16 };
 
 /* The words beside a quote that tell how it was said: ", she sobbed" and "He slammed the door." */
-static void feel_clauses(const struct an *an, const struct piece *piece, struct an_mood *mood)
+static void feel_clauses(const struct an *an, const struct an_piece *piece, struct an_mood *mood)
 {
     const struct an_span *span = &an->spans[piece->span];
     const struct an_para *para = &an->paras[span->para];
@@ -227,7 +256,7 @@ static void feel_clauses(const struct an *an, const struct piece *piece, struct 
     }
 }
 
-static void feel_piece(const struct an *an, struct piece *piece)
+static void feel_piece(const struct an *an, struct an_piece *piece)
 {
     if (an->paras[piece->segment.paragraph].heading)
         return;
@@ -269,27 +298,24 @@ static void share_moods(struct st_segment *list, int n)
 
 void an_make_segments(struct an *an, struct st_analysis *out)
 {
-    static const char *const evidences[] = {NULL,           "attribution",  "pronoun", "action",
-                                            "introduction", "continuation", "turn",    "address"};
-    struct maker m = {.an = an};
-    uint32_t done = 0;
-    for (uint32_t i = 0; i < an->n_paras && m.n_pieces < SEGMENTS_MANY; i++)
-        done = cut_paragraph(&m, &an->paras[i]);
-    if (done < an->n_spans) /* no story: the rest is read out as it comes */
-        add_pieces(&m, done, ST_NARRATION, an->text + an->spans[done].start, an->text + an->len);
-    give_ids(&m);
-    out->segments = st_new_n(an->arena, struct st_segment, m.n_pieces);
-    out->n_segments = (int)m.n_pieces;
+    static const char *const evidences[] = {NULL,           "attribution", "pronoun", "action",   "introduction",
+                                            "continuation", "turn",        "address", "corrected"};
+    out->segments = st_new_n(an->arena, struct st_segment, an->n_pieces);
+    out->n_segments = (int)an->n_pieces;
     int paragraph = -1, last = -1;
-    for (uint32_t i = 0; i < m.n_pieces; i++) {
-        struct piece *piece = &m.pieces[i];
+    for (uint32_t i = 0; i < an->n_pieces; i++) {
+        struct an_piece *piece = &an->pieces[i];
+        const struct an_span *span = &an->spans[piece->span];
+        bool told = piece->segment.kind == ST_NARRATION;
+        piece->segment.character = told ? -1 : span->speaker;
+        piece->segment.confidence = told ? 1 : span->speaker < 0 ? 0 : (double)span->confidence;
         feel_piece(an, piece);
         paragraph += piece->segment.paragraph != last;
         last = piece->segment.paragraph;
         piece->segment.paragraph = paragraph;
         piece->segment.index = (int)i;
         if (piece->segment.character >= 0)
-            piece->segment.evidence = evidences[an->spans[piece->span].evidence];
+            piece->segment.evidence = evidences[span->evidence];
         out->segments[i] = piece->segment;
     }
     share_moods(out->segments, out->n_segments);

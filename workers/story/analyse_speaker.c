@@ -14,6 +14,7 @@ struct turn {
     float confidence;
     struct an_said said; /* the clause that decides */
     bool broken;         /* narration stands between this turn and the one before */
+    bool corrected;      /* the caller knows the speaker */
 };
 
 struct talker {
@@ -117,7 +118,7 @@ static void read_names(struct an *an, const struct an_span *span, struct turn *t
             *ret_self = e->person;
         else if (starts && ends && !article) {
             turn->calls_many = turn->calls_many || (turn->called >= 0 && turn->called != e->person);
-            turn->called = e->person;
+            turn->called = an_may_speak(an, e->person) ? e->person : turn->called;
         }
     }
 }
@@ -200,20 +201,30 @@ static struct turn *new_turn(struct talker *t, uint32_t s)
     return turn;
 }
 
+/* The caller's word; of nobody, when it is -1. */
+static void correct(struct turn *turn, int speaker)
+{
+    turn->corrected = true;
+    turn->speaker = speaker;
+    turn->evidence = AN_E_CORRECTED;
+    turn->confidence = 1;
+}
+
 static void find_turns(struct talker *t)
 {
     struct an *an = t->an;
     for (uint32_t s = 0; s < an->n_spans; s++) {
-        struct an_span *span = &an->spans[s];
+        const struct an_span *span = &an->spans[s];
         if (!span->quoted)
             continue;
-        struct an_said said = clause_of(an, s);
+        struct an_said said = an->said[s];
         struct turn *turn = t->n_turns ? &t->turns[t->n_turns - 1] : NULL;
-        if (!turn || !same_turn(an, turn, s, &said))
+        bool other = turn && span->corrected && !(turn->corrected && turn->speaker == span->speaker);
+        if (!turn || other || !same_turn(an, turn, s, &said))
             turn = new_turn(t, s);
         turn->s1 = s;
-        if (said.think && said.verb)
-            span->kind = ST_THOUGHT;
+        if (span->corrected)
+            correct(turn, span->speaker);
         if (said.who != AN_WHO_NONE && (turn->said.who == AN_WHO_NONE || (said.verb && !turn->said.verb)))
             turn->said = said;
         int self = -1;
@@ -263,10 +274,9 @@ static void gather_mentions(const struct an *an, const struct turn *turn, struct
         const struct an_span *span = &an->spans[an->words[mention->word].span];
         const struct an_person *p = person_of(an, mention->entity);
         bool being = p->named || p->heard || p->votes.male || p->votes.female || p->turns;
-        if (span->quoted || !being || (p->named && !p->sure && p->place >= p->subject))
+        int seen = *n, id = (int)(p - an->persons);
+        if (span->quoted || !being || (p->named && !p->sure && p->place >= p->subject) || !an_may_speak(an, id))
             continue;
-        int seen = *n;
-        int id = (int)(p - an->persons);
         struct candidate *c = candidate_for(list, n, id, 1.0 - 0.18 * seen);
         if (!c || *n == seen)
             continue; /* the last mention counts */
@@ -291,12 +301,11 @@ static void gather_turns(const struct talker *t, const struct turn *turn, struct
     }
 }
 
-/* Whom he or she means in the clause of the turn, or -1. */
-static int resolve_pronoun(const struct talker *t, const struct turn *turn, float *ret_confidence)
+/* Whom he or she (wanted: m, f, 0 for it) means in the clause of the turn, or -1. */
+static int resolve_pronoun(const struct talker *t, const struct turn *turn, char wanted, float *ret_confidence)
 {
     struct candidate list[CANDIDATES];
     int n = 0, best = -1;
-    char wanted = gender_wanted(turn->said.who);
     gather_mentions(t->an, turn, list, &n);
     gather_turns(t, turn, list, &n);
     double second = 0;
@@ -323,7 +332,7 @@ static int resolve_pronoun(const struct talker *t, const struct turn *turn, floa
 
 static int narrator(struct an *an)
 {
-    if (an->narrator < 0) {
+    if (an->narrator < 0 && !an->hints->cast_all) {
         an->narrator = (int)an->n_persons;
         AN_PUSH(an, persons) = (struct an_person){.character = -1};
     }
@@ -348,16 +357,20 @@ static void resolve_clause(struct talker *t, struct turn *turn)
     double trust = said->verb ? 1.0 : said->colon ? 0.85 : 0.75;
     float confidence = 0;
     enum an_evidence evidence = said->verb ? AN_E_ATTRIBUTION : AN_E_ACTION;
-    if (said->who == AN_WHO_ENTITY) {
-        const struct an_person *p = person_of(an, said->entity);
+    char wanted = gender_wanted(said->who);
+    const struct an_person *p = said->who == AN_WHO_ENTITY ? person_of(an, said->entity) : NULL;
+    bool stranger = p && !an_may_speak(an, (int)(p - an->persons)); /* the girl: one of the cast */
+    if (stranger)
+        wanted = p->named ? 0 : an_gender(&p->votes);
+    if (p && !stranger) {
         bool being = p->sure || !p->named || p->subject > p->place;
         if (!said->verb && (!being || (int)(p - an->persons) == turn->called))
             return;
         set_speaker(turn, (int)(p - an->persons), evidence, 0.95 * trust);
     } else if (said->who == AN_WHO_ME) {
         set_speaker(turn, narrator(an), evidence, 0.95 * trust);
-    } else if (said->who == AN_WHO_HE || said->who == AN_WHO_SHE || (said->who == AN_WHO_IT && said->verb)) {
-        int person = resolve_pronoun(t, turn, &confidence);
+    } else if (wanted || (said->who == AN_WHO_IT && said->verb)) {
+        int person = resolve_pronoun(t, turn, wanted, &confidence);
         set_speaker(turn, person, said->verb ? AN_E_PRONOUN : AN_E_ACTION, confidence * trust);
     }
 }
@@ -391,9 +404,10 @@ static void merge_persons(struct an *an, int from, int into)
 {
     enum { MERGES_MAX = 100 };
     struct an_person *a = &an->persons[into], *b = &an->persons[from];
-    if (an->n_merged++ >= MERGES_MAX)
+    if (an_in_cast(an, from) || an->n_merged++ >= MERGES_MAX)
         return;
-    bool kin = an_is(an, an->entities[b->entity].term[0], AN_C(TITLE)) && b->mentions > a->mentions;
+    bool kin =
+        b->entity != AN_NONE && an_is(an, an->entities[b->entity].term[0], AN_C(TITLE)) && b->mentions > a->mentions;
     if (kin)
         a->entity = b->entity; /* rather Mum than Carol */
     for (uint32_t i = 0; i < an->n_entities; i++)
@@ -428,6 +442,8 @@ static void introduce(struct an *an, struct turn *turn)
 {
     if (turn->called == turn->self)
         turn->called = -1;
+    if (turn->corrected || !an_may_speak(an, turn->self))
+        return;
     bool unnamed = is_unnamed(an, turn->speaker);
     if (unnamed && turn->speaker != turn->self)
         merge_persons(an, turn->speaker, turn->self);
@@ -464,7 +480,7 @@ static int partner_after(const struct talker *t, uint32_t i, int a)
 
 static void take_turn(struct turn *turn, int person, double confidence, enum an_evidence evidence)
 {
-    if (turn->called == person || turn->said.who == AN_WHO_NOBODY)
+    if (turn->called == person || turn->said.who == AN_WHO_NOBODY || turn->corrected)
         return;
     if (turn->broken)
         confidence -= 0.1;
@@ -554,16 +570,29 @@ static bool says_i(const struct an *an, const struct an_span *span)
     return false;
 }
 
-static void judge_emphasis(struct talker *t, uint32_t s)
+/* Quotes and emphasised sentences that are thought, not spoken. */
+void an_read_clauses(struct an *an)
 {
-    struct an *an = t->an;
+    an->said = st_new_n(an->arena, struct an_said, an->n_spans + 1);
+    for (uint32_t s = 0; s < an->n_spans; s++) {
+        struct an_span *span = &an->spans[s];
+        if (!span->quoted && !span->emphasis)
+            continue;
+        an->said[s] = clause_of(an, s);
+        bool thought = span->emphasis ? an->said[s].verb || says_i(an, span) : an->said[s].verb && an->said[s].think;
+        span->kind = thought ? ST_THOUGHT : span->kind;
+    }
+}
+
+static void think(struct an *an, uint32_t s)
+{
     struct an_span *span = &an->spans[s];
-    struct turn turn = {.speaker = -1, .called = -1, .para = span->para, .said = clause_of(an, s)};
-    if (!turn.said.verb && !says_i(an, span))
-        return;
-    span->kind = ST_THOUGHT;
+    struct turn turn = {.speaker = -1, .called = -1, .para = span->para, .said = an->said[s]};
     struct talker alone = {.an = an, .turns = &turn, .n_turns = 1};
-    resolve_clause(&alone, &turn);
+    if (span->corrected)
+        correct(&turn, span->speaker);
+    else
+        resolve_clause(&alone, &turn);
     span->speaker = turn.speaker;
     span->evidence = (uint8_t)turn.evidence;
     span->confidence = turn.confidence;
@@ -579,7 +608,8 @@ void an_find_speakers(struct an *an)
         struct turn *turn = &t.turns[i];
         if (turn->self < 0 && i > 0 && asks_name(an, turn - 1))
             turn->self = named_first(an, &an->spans[turn->s0]);
-        resolve_clause(&t, turn);
+        if (!turn->corrected)
+            resolve_clause(&t, turn);
         if (turn->self >= 0)
             introduce(an, turn);
         else if (i > 0)
@@ -592,6 +622,6 @@ void an_find_speakers(struct an *an)
     fill_turns(&t);
     speak_turns(&t);
     for (uint32_t s = 0; s < an->n_spans; s++)
-        if (an->spans[s].emphasis)
-            judge_emphasis(&t, s);
+        if (an->spans[s].emphasis && an->spans[s].kind == ST_THOUGHT)
+            think(an, s);
 }

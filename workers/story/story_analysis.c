@@ -167,7 +167,8 @@ int story_analyse(struct st_call *call)
     if (r < 0 || (r = st_commit(call)) < 0)
         return r;
     const char *content = st_str(story, "content");
-    r = st_analyse(call->arena, content, strlen(content), st_str(story, "language"), &analysis);
+    struct st_analyse_hints hints = {.language = st_str(story, "language")};
+    r = st_analyse(call->arena, content, strlen(content), &hints, &analysis);
     if (r < 0)
         return st_fail(call, r, "The text cannot be analysed.");
     r = store(call, story, analysis);

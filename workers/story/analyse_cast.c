@@ -1,0 +1,130 @@
+/* What the caller knows of the characters: their names are found, and belong to the one that the caller says. */
+#include "story/analyse_int.h"
+
+/* A name of the cast, as words of the text. */
+struct cast_name {
+    uint32_t term[AN_NAME_WORDS];
+    int n;
+    bool article; /* had one before it */
+};
+
+/* False if the text lacks one of its words. */
+static bool read_name(const struct an *an, const char *s, struct cast_name *name)
+{
+    enum { WORD_BYTES = 64 };
+    const char *end = s + strlen(s);
+    *name = (struct cast_name){.n = 0};
+    while (s < end) {
+        size_t len = strcspn(s, " ");
+        const char *from = s, *to = s + len;
+        s = to + strspn(to, " ");
+        while (from < to && !an_is_letter(an_peek(from, to)))
+            st_utf8_next(&from);
+        while (from < to && !an_is_letter(an_before(from, to)))
+            do
+                to--;
+            while (((unsigned char)*to & 0xC0) == 0x80);
+        if (from == to)
+            continue;
+        char folded[WORD_BYTES];
+        uint32_t term = an_find(an, folded, an_fold(from, (size_t)(to - from), folded, sizeof(folded)));
+        if (term == AN_NONE)
+            return false;
+        if (name->n == 0 && !name->article && an_is(an, term, AN_C(DET)) && s < end) {
+            name->article = true;
+            continue;
+        }
+        if (name->n == AN_NAME_WORDS)
+            return false;
+        name->term[name->n++] = term;
+    }
+    return name->n > 0;
+}
+
+static const char *name_of(const struct st_character *c, int i)
+{
+    return i == 0 ? c->name : c->aliases[i - 1];
+}
+
+static bool is_titled(const struct an *an, const struct cast_name *name)
+{
+    return name->n > 1 && !name->article && an_is(an, name->term[0], AN_C(TITLE));
+}
+
+/* ---- Before names are looked for ---- */
+
+static void learn_name(struct an *an, const struct cast_name *name, char gender)
+{
+    enum { CERTAIN = 8 };
+    if (name->article) { /* the Caterpillar: a being */
+        struct an_term *head = &an->terms[name->term[name->n - 1]];
+        head->classes |= head->classes & AN_C(STOP) ? 0 : AN_C(PERSON);
+        return;
+    }
+    for (int i = is_titled(an, name); i < name->n; i++) {
+        struct an_term *t = &an->terms[name->term[i]];
+        if (t->classes & (AN_C(LINK) | AN_C(DET)))
+            continue;
+        t->n_name += CERTAIN;
+        if (t->classes & AN_C(STOP) && gender) /* Will, Five: what else a first name is */
+            t->classes |= gender == 'f' ? AN_C(FEMALENAME) : AN_C(MALENAME);
+    }
+}
+
+void an_learn_cast(struct an *an)
+{
+    struct cast_name name;
+    for (int m = 0; m < an->hints->n_cast; m++)
+        for (int i = 0; i <= an->hints->cast[m].n_aliases; i++)
+            if (read_name(an, name_of(&an->hints->cast[m], i), &name))
+                learn_name(an, &name, an->hints->cast[m].gender);
+}
+
+/* ---- Behind it ---- */
+
+static void claim(const struct an *an, const struct an_entity *e, int *member, int m)
+{
+    enum { SEVERAL = -1 };
+    uint32_t found = an_find_entity(an, e);
+    if (found != AN_NONE)
+        member[found] = member[found] && member[found] != m + 1 ? SEVERAL : m + 1;
+}
+
+/* The text may have it as a name, with a title or as a description: Captain Vane; the Captain. */
+static void claim_forms(const struct an *an, const struct cast_name *name, int *member, int m)
+{
+    struct an_entity e = {.title = AN_NONE, .n = (uint8_t)name->n};
+    memcpy(e.term, name->term, sizeof(e.term));
+    claim(an, &e, member, m);
+    e.description = true;
+    claim(an, &e, member, m);
+    if (!is_titled(an, name))
+        return;
+    e.description = false;
+    e.title = e.term[0];
+    e.n--;
+    memmove(e.term, e.term + 1, e.n * sizeof(e.term[0]));
+    claim(an, &e, member, m);
+}
+
+int *an_find_cast(struct an *an)
+{
+    int *member = st_new_n(an->arena, int, an->n_entities + 1);
+    struct cast_name name;
+    for (int m = 0; m < an->hints->n_cast; m++)
+        for (int i = 0; i <= an->hints->cast[m].n_aliases; i++)
+            if (read_name(an, name_of(&an->hints->cast[m], i), &name))
+                claim_forms(an, &name, member, m);
+    for (uint32_t i = 0; i < an->n_entities; i++)
+        member[i] = member[i] < 0 ? 0 : member[i];
+    return member;
+}
+
+int an_cast_narrator(const struct an *an)
+{
+    for (int m = 0; m < an->hints->n_cast; m++)
+        for (int i = 0; i <= an->hints->cast[m].n_aliases; i++)
+            if (strcasecmp(name_of(&an->hints->cast[m], i), "Narrator") == 0)
+                return m;
+    return -1;
+}
