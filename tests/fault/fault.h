@@ -6,7 +6,10 @@
 #include <signal.h>
 #include <unistd.h>
 
-/* The process is killed or stopped here, once, when a test has left the file run_dir/kill-<where> or stop-<where>. */
+/*
+ * The process is killed or stopped here, once, when a test has left the file run_dir/kill-<where> or stop-<where>; it
+ * waits here as long as there is run_dir/hold-<where>.
+ */
 static inline void fault_point(const char *where)
 {
     static const struct {
@@ -19,6 +22,10 @@ static inline void fault_point(const char *where)
         if (unlink(path) == 0)
             raise(faults[i].signal); /* in this thread: it must not get any further */
     }
+    char held[256];
+    snprintf(held, sizeof(held), "%s/hold-%s", st_option("run_dir"), where);
+    while (access(held, F_OK) == 0)
+        st_sleep_ms(10);
 }
 
 #endif

@@ -50,6 +50,23 @@ fault('fast restart', sub {
 like $w->log_of('orders'), qr/"Request failed".*c-while-away|c-while-away.*"Request failed"/, 'the log has that request with its correlation id';
 cmp_ok(($w->get('orders', '/metrics')->{content} =~ /^storytelling_request_errors_total\{service="orders"\} (\d+)$/m)[0], '>', 0, 'and a metric counts it');
 
+# A job whose result the database cannot take has not failed: it runs again, and the attempt does not count.
+fault('away while a job runs', sub {
+    $w->hold_at('after-call');
+    $w->surely('job-held', 'basket-0');
+    my $job = Storytelling::Faults::until_true('the job to run', 60, sub { $w->sql('billing', "select job_id from jobs where name = 'charge' and lease_token is not null limit 1") });
+    for (1, 2) {
+        $w->postgres_stop('INT');
+        $w->let_go('after-call');
+        $w->health('billing', database => 'unhealthy');
+        $w->hold_at('after-call') if $_ == 1;
+        $w->postgres_start;
+        Storytelling::Faults::until_true('the job to run again', 60, sub { $w->sql('billing', "select count(*) from jobs where job_id = $job and lease_token is not null") }) if $_ == 1;
+    }
+    Storytelling::Faults::until_true('the job to be done', 60, sub { ($w->sql('billing', "select ended from jobs where job_id = $job") // '') eq 'done' });
+    is $w->sql('billing', "select attempts from jobs where job_id = $job and error is null"), 1, 'away while a job runs: the attempts do not count';
+}, refuses => 1);
+
 fault('a backend is killed with -9', sub {
     my ($backend) = $w->sql('postgres', "select pid from pg_stat_activity where application_name = 'billing/events'");
     ok $backend, 'a backend of the consumer';

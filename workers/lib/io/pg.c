@@ -33,6 +33,7 @@ struct st_pg {
     int patience_ms;      /* how long an answer may take */
     bool in_transaction;
     int error;   /* sticky until the transaction ends */
+    bool away;   /* it was the server's absence */
     int pending; /* statements sent whose answers have not been read */
     bool synced; /* nothing was sent since the last sync */
     bool reset;  /* reconnect before the next transaction: the server's plans no longer fit */
@@ -132,8 +133,10 @@ static void ignore_notice(void *ctx, const char *message)
 
 static int connect_now(struct st_pg *pg)
 {
-    if (st_mono() < pg->next_connect)
+    if (st_mono() < pg->next_connect) {
+        pg->away = true;
         return fail(pg, ST_E_UNAVAILABLE, NULL);
+    }
     char timeout[12], options[160];
     snprintf(timeout, sizeof(timeout), "%d", CONNECT_TIMEOUT_S);
     snprintf(options, sizeof(options),
@@ -154,6 +157,7 @@ static int connect_now(struct st_pg *pg)
     PQsetNoticeProcessor(pg->conn, ignore_notice, NULL);
     if (PQstatus(pg->conn) != CONNECTION_OK || PQsetnonblocking(pg->conn, 1) || !PQenterPipelineMode(pg->conn)) {
         pg->next_connect = st_mono() + RECONNECT_US;
+        pg->away = true;
         return lost(pg, NULL);
     }
     return 0;
@@ -178,6 +182,7 @@ static int ensure(struct st_pg *pg)
         return pg->error;
     if (pg->in_transaction)
         return pg->conn ? 0 : fail(pg, ST_E_UNAVAILABLE, "the connection was lost");
+    pg->away = false;
     if (pg->conn && (pg->reset || stale(pg)))
         disconnect(pg);
     return pg->conn ? 0 : connect_now(pg);
@@ -237,6 +242,7 @@ static int read_one(struct st_pg *pg, PGresult **ret_keep)
     if (status == PGRES_FATAL_ERROR) {
         const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
         pg->reset |= st_streq(state, "0A000") || st_streq(state, "26000");
+        pg->away |= !pg->error && state && st_starts(state, "57P"); /* it shuts down, or starts */
         r = fail(pg, from_sqlstate(state), PQresultErrorMessage(res));
     } else if (status == PGRES_PIPELINE_ABORTED) {
         r = pg->error ? pg->error : fail(pg, ST_E_INTERNAL, "an earlier statement failed");
@@ -515,6 +521,11 @@ json_t *st_rows_json(const struct st_rows *rows, struct st_arena *a)
     for (int i = 0; i < st_rows_count(rows); i++)
         json_array_append_new(list, row_object(rows, i));
     return st_json_keep(a, list);
+}
+
+bool st_pg_away(const struct st_pg *pg)
+{
+    return pg->away;
 }
 
 const char *st_pg_error(const struct st_pg *pg)

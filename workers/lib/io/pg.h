@@ -70,6 +70,12 @@ int64_t st_cell_int(const struct st_rows *rows, int row, int column); /* NULL re
 json_t *st_row_json(const struct st_rows *rows, int row, struct st_arena *a);
 json_t *st_rows_json(const struct st_rows *rows, struct st_arena *a); /* an array of them */
 
+/*
+ * Whether the last ST_E_UNAVAILABLE was the server's absence (no connection, or it said that it goes or comes), which
+ * nothing that was asked of it has caused; false for a connection that broke in the middle, or took too long.
+ */
+bool st_pg_away(const struct st_pg *pg);
+
 /* What the server said of the last error, for the log ("" when none). */
 const char *st_pg_error(const struct st_pg *pg);
 

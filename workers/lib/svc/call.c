@@ -130,17 +130,18 @@ int st_call_transact(struct st_call *call, int (*body)(struct st_call *call, voi
     struct st_call_private *p = call->p;
     int r, attempt = 0;
     do {
-        p->awaits = p->elsewhere = false;
+        p->awaits = false;
         r = body(call, ctx);
         if (r >= 0)
             r = commit(call);
+        p->away = r == ST_E_UNAVAILABLE && st_pg_away(pg_of(call));
         if (r < 0 && p->open)
             st_pg_rollback(pg_of(call));
         p->open = false;
     } while (try_again(call, r, ++attempt));
     if (p->await_until)
         atomic_fetch_sub(&awaiting, 1);
-    if ((r == ST_E_UNAVAILABLE && !p->elsewhere) || r >= 0)
+    if (p->away || r >= 0)
         atomic_store(&p->worker->run->database_ok, r >= 0);
     return r;
 }

@@ -13,7 +13,7 @@ struct st_call_private {
     bool emitted, enqueued;
     int64_t await_until; /* st_absent: when to believe that a thing is not there; 0 before the first time */
     bool awaits;         /* ST_E_RETRY was st_absent's */
-    bool elsewhere;      /* ST_E_UNAVAILABLE was not the database's */
+    bool away;           /* ST_E_UNAVAILABLE was because the database is not there */
     bool projects;       /* a projection runs: it may emit and enqueue nothing */
     int error;           /* a failure that queued work has met: commit gives it */
     int refused;         /* by st_refuse: the problem to answer after the commit, or 0 */

@@ -233,8 +233,8 @@ static void stopped(struct st_leased_job *job, struct st_worker *w, struct st_ca
         log_run(job, ST_LOG_INFO, "Job was cancelled", "");
     } else if (why == ST_JOB_LOST || err == ST_E_FENCED) {
         log_run(job, ST_LOG_WARNING, "Job is not ours any more", "");
-    } else if (why == ST_JOB_SHUTDOWN && err == ST_E_CANCELLED) {
-        hand_back(&job, 1, w);
+    } else if ((why == ST_JOB_SHUTDOWN && err == ST_E_CANCELLED) || call->p->away) {
+        hand_back(&job, 1, w); /* the job has not failed */
     } else if (why == ST_JOB_TIMED_OUT && err == ST_E_CANCELLED) {
         failed(job, w, st_printf(&w->arena, "It took longer than %d s", job->kind->timeout_s));
     } else {
@@ -293,7 +293,7 @@ static bool run_group(struct st_leased_job *const *jobs, int n, struct st_worker
         st_count(ST_N_JOBS_DONE, n);
         return true;
     }
-    if (r == ST_E_UNAVAILABLE) { /* none of them is to blame */
+    if (leader.p->away) { /* none of them is to blame */
         hand_back(jobs, n, w);
         return false;
     }
@@ -315,17 +315,36 @@ static bool run_some(struct st_leased_job *const *jobs, int n, struct st_worker 
     return done;
 }
 
+static void shuffle(struct st_leased_job **jobs, int n)
+{
+    for (int i = n - 1; i > 0; i--) {
+        uint32_t chance;
+        st_random(&chance, sizeof(chance));
+        int j = (int)(chance % (uint32_t)(i + 1));
+        struct st_leased_job *other = jobs[j];
+        jobs[j] = jobs[i];
+        jobs[i] = other;
+    }
+}
+
+/*
+ * Those that were tried before run alone, behind the others, and in an order of chance: one of them may be what ends
+ * the process or the connection, and must not take the same ones with it each time.
+ */
 bool st_leased_jobs_run(struct st_leased_job *const *jobs, int n, struct st_worker *w)
 {
-    struct st_leased_job *usual[ST_JOB_BATCH_MAX];
-    int n_usual = 0;
+    struct st_leased_job *usual[ST_JOB_BATCH_MAX], *tried[ST_JOB_BATCH_MAX];
+    int n_usual = 0, n_tried = 0;
     bool done = true;
     for (int i = 0; i < n; i++)
-        if (jobs[i]->doomed || is_spent(jobs[i]))
-            done = run_some(&jobs[i], 1, w) && done;
+        if (jobs[i]->doomed || jobs[i]->pub.attempt > 1)
+            tried[n_tried++] = jobs[i];
         else
             usual[n_usual++] = jobs[i];
     if (n_usual)
-        done = run_some(usual, n_usual, w) && done;
+        done = run_some(usual, n_usual, w);
+    shuffle(tried, n_tried);
+    for (int i = 0; i < n_tried; i++)
+        done = run_some(&tried[i], 1, w) && done;
     return done;
 }

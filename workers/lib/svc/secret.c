@@ -148,7 +148,6 @@ static int find_key(struct st_call *call, const char *user_id, const char *key_i
     }
     if (answer && answer->status != 200)
         why = st_printf(call->arena, "it answers %d", answer->status);
-    st_call_top(call)->elsewhere = true;
     return st_fail(call, ST_E_UNAVAILABLE, "Identity, which keeps the key, is not available: %s.", why);
 }
 
