@@ -106,10 +106,73 @@ is scalar @{$api->call(getCollaboration => room($host, $id))->{json}{participant
 # An invitation that has expired.
 $api->succeeds(201, createInvitation => invite($host, $id, email => 'late@example.org'), 'one that nobody answers');
 ok wait_for(sub { $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status} eq 'sent' }, 30), 'is sent';
-$platform->sql('collaboration', "update invitations set expires_at = now() - interval '1 second' where email = 'late\@example.org' and collaboration_id = '$id'");
-is $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status}, 'expired', 'expires';
 my $late = code_of($client->wait_for_mail('late@example.org', qr/Shared/));
+my $unanswered = $api->call(listInvitations => room($host, $id))->{json}{items}[0]{invitationId};
+$platform->sql('collaboration', "update jobs set run_at = now() where name = 'expire_invitation' and unique_key = '$unanswered'");    # as after its days
+ok wait_for(sub { $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status} eq 'expired' }, 60), 'expires';
+ok $client->wait_for_mail($host->{email}, qr/has expired/, 60), 'which the host is told';
 $api->fails(404, 'not_found', acceptInvitation => acceptance($client->register_user, $late), 'and cannot be accepted any more');
+
+# --- decline, take back, hand in, leave, end ----------------------------------------------------------------------------
+
+my $leader = $client->register_user(displayName => 'Leader');
+my $other  = $client->post('/v1/stories', json => {title => 'Other', content => 'The sun rose.'}, token => $leader->{token})->{json}{storyId};
+my $place  = $api->succeeds(201, createCollaboration => open_room($leader, $other), 'another room')->{json}{collaborationId};
+my ($ada, $bob) = map { $client->register_user(displayName => $_) } 'Ada', 'Bob';
+sub code_for { my ($email) = @_; return code_of($client->wait_for_mail($email, qr/Other/, 60)) }
+sub invited { my ($n) = @_; return $api->call(listInvitations => room($leader, $place))->{json}{items}[$n // 0] }
+sub one { my ($invitation) = @_; return {path => {collaborationId => $place, invitationId => $invitation}} }
+sub member { my ($who, $whom) = @_; return {path => {collaborationId => $place, userId => $whom->{userId}}, token => $who->{token}} }
+
+$api->succeeds(201, createInvitation => invite($leader, $place, email => 'no@example.org'), 'somebody is invited');
+my $no = code_for('no@example.org');
+$api->fails(404, 'not_found', declineInvitation => acceptance($eve, $_), "no code: $_") for 'x', scalar reverse $no;
+$api->succeeds(204, declineInvitation => acceptance($eve, $no), 'and declines');
+is invited()->{status}, 'declined', 'which the host sees';
+ok $client->wait_for_mail($leader->{email}, qr/was declined/, 60), 'and is told';
+$api->fails(404, 'not_found', $_ => acceptance($eve, $no), "then the code is used up: $_") for qw(declineInvitation acceptInvitation);
+
+my $mistake = $api->succeeds(201, createInvitation => invite($leader, $place, email => 'wrong@example.org'), 'an invitation to a wrong address')->{json}{invitationId};
+my $wrong = code_for('wrong@example.org');
+$api->fails(404, 'not_found', cancelInvitation => {%{one($mistake)}, token => $eve->{token}}, 'others do not take it back');
+$api->fails(404, 'not_found', cancelInvitation => {%{one($UNKNOWN)}, token => $leader->{token}}, 'nor is there another');
+$api->succeeds(204, cancelInvitation => {%{one($mistake)}, token => $leader->{token}}, 'the host does');
+is invited()->{status}, 'cancelled', 'and sees it';
+$api->fails(404, 'not_found', acceptInvitation => acceptance($eve, $wrong), 'its code does not hold');
+$api->fails(409, 'conflict', cancelInvitation => {%{one($mistake)}, token => $leader->{token}}, 'that happens once');
+
+for my $who ($ada, $bob) {
+    $api->succeeds(201, createInvitation => invite($leader, $place, email => $who->{email}), 'somebody is invited');
+    $api->succeeds(200, acceptInvitation => acceptance($who, code_for($who->{email})), 'and takes part');
+}
+sub people { return $api->call(getCollaboration => room($leader, $place))->{json}{participants} }
+is_deeply [map { [$_->{displayName}, $_->{submittedAt}] } @{people()}], [['Ada', undef], ['Bob', undef]], 'two take part, nobody has handed in';
+$api->fails(404, 'not_found', completeSubmission => room($_, $place), 'who does not take part hands nothing in') for $eve, $leader;
+my $done = $api->succeeds(200, completeSubmission => room($ada, $place), 'one hands in')->{json}{participants};
+like $done->[0]{submittedAt}, qr/^20\d\d-.*Z$/, 'and when is known';
+is_deeply $api->succeeds(200, completeSubmission => room($ada, $place), 'said again')->{json}{participants}, $done, 'it stays so';
+
+ok wait_for(sub { 2 == grep { $client->get("/v1/stories/$other", token => $_->{token})->{status} == 200 } $ada, $bob }, 60), 'both read the story';
+$api->fails(404, 'not_found', removeParticipant => member(@$_), 'nobody removes others') for [$ada, $bob], [$eve, $bob], [$eve, $eve], [$leader, $eve];
+$api->succeeds(204, removeParticipant => member($bob, $bob), 'one leaves');
+$api->fails(404, 'not_found', getCollaboration => room($bob, $place), 'and sees the collaboration no more');
+ok wait_for(sub { $client->get("/v1/stories/$other", token => $bob->{token})->{status} == 404 }, 60), 'nor the story';
+is $client->get("/v1/stories/$other", token => $ada->{token})->{status}, 200, 'unlike the other';
+
+my $again = $api->succeeds(201, createInvitation => invite($leader, $place, email => 'open@example.org'), 'somebody is invited')->{json}{invitationId};
+my $open = code_for('open@example.org');
+$api->fails(404, 'not_found', $_ => room($ada, $place), "a guest does not end it: $_") for qw(completeCollaboration cancelCollaboration);
+is $api->succeeds(200, completeCollaboration => room($leader, $place), 'the host completes it')->{json}{status}, 'completed', 'then it is';
+is invited()->{status}, 'cancelled', 'the open invitation goes with it';
+$api->fails(404, 'not_found', acceptInvitation => acceptance($eve, $open), 'nobody comes in any more');
+$api->fails(409, 'conflict', $_->[0] => $_->[1], "nor does anything else: $_->[0]")
+    for [createInvitation => invite($leader, $place)], [completeSubmission => room($ada, $place)], [completeCollaboration => room($leader, $place)], [cancelCollaboration => room($leader, $place)];
+$api->succeeds(204, removeParticipant => member($leader, $ada), 'the host removes somebody');
+ok wait_for(sub { $client->get("/v1/stories/$other", token => $ada->{token})->{status} == 404 }, 60), 'who does not read the story any more';
+my $short = $api->succeeds(201, createCollaboration => open_room($leader, $other), 'a third room')->{json}{collaborationId};
+is $api->succeeds(200, cancelCollaboration => room($leader, $short), 'is cancelled')->{json}{status}, 'cancelled', 'then it is';
+my %told = map { $_ => 1 } $platform->sql('collaboration', "select event_type from events where aggregate_id in ('$place', '$short')");
+ok $told{$_}, "$_ is in the log" for qw(InvitationDeclined InvitationCancelled SubmissionCompleted ParticipantLeft CollaborationCompleted CollaborationCancelled);
 
 # --- lists ------------------------------------------------------------------------------------------------------------
 
@@ -125,7 +188,7 @@ $api->fails(400, 'invalid_request', listInvitations => room($host, $id, query =>
 
 # --- limits and the end -----------------------------------------------------------------------------------------------
 
-$platform->sql('collaboration', "update people set invitation_limit = 3 where user_id = '$host->{userId}'");
+$platform->sql('collaboration', "update people set invitation_limit = (select count(*) from invitations i where i.host_id = people.user_id) where user_id = '$host->{userId}'");
 $api->fails(402, 'payment_required', createInvitation => invite($host, $id), 'a tier has so many invitations');
 is $client->request(DELETE => "/v1/stories/$story", {token => $host->{token}})->{status}, 204, 'the story is deleted';
 ok wait_for(sub { $api->call(getCollaboration => room($host, $id))->{json}{status} eq 'cancelled' }, 10), 'its collaborations end';

@@ -42,11 +42,23 @@ my $me = $client->get('/v1/me', token => $author->{token});
 my $named = $client->patch('/v1/me', json => {displayName => 'Ada Lovelace', locale => 'de'}, token => $author->{token}, headers => {'If-Match' => $me->{headers}{etag}});
 is $named->{status}, 200, 'a profile changes';
 is $client->post('/v1/stories', json => {title => "Story $_", content => 'A story.'}, token => $author->{token})->{status}, 201, 'a story is posted' for 1 .. 3;
+for my $host ($author, $gone) {    # of the one who goes, addresses go too
+    my $friend = $client->register_user(displayName => 'Friend');
+    my $silent = sprintf 'silent%d.%06x@example.org', $$, rand 0xffffff;
+    my $told = $client->post('/v1/stories', json => {title => 'Told together', content => 'A story.'}, token => $host->{token})->{json}{storyId};
+    my $room = wait_for(sub { $client->post('/v1/collaborations', json => {storyId => $told}, token => $host->{token})->{json}{collaborationId} }, 60);
+    $client->post("/v1/collaborations/$room/invitations", json => {email => $_, role => 'voice'}, token => $host->{token}) for $friend->{email}, $silent;
+    ok $client->wait_for_mail($silent, qr/Told together/, 60), 'somebody is invited';
+    my $code = code_of($client->wait_for_mail($friend->{email}, qr/Told together/, 60));
+    is $client->post('/v1/invitations/accept', json => {token => $code}, token => $friend->{token})->{status}, 200, 'and another takes part';
+}
 is $client->delete('/v1/me', token => $gone->{token})->{status}, 204, 'an account is closed';
-ok wait_for(sub { ($platform->sql('subscription', "select count(*) from usage_tracking where user_id = '$author->{userId}' and metric = 'stories'"))[0] == 3 }, 20),
+ok wait_for(sub { ($platform->sql('subscription', "select count(*) from usage_tracking where user_id = '$author->{userId}' and metric = 'stories'"))[0] == 4 }, 20),
     'what is used is counted';
 ok wait_for(sub { ($platform->sql('subscription', "select count(*) from user_subscriptions where user_id = '$gone->{userId}'"))[0] == 0 }, 20),
     'who has gone has no subscription';
+ok wait_for(sub { ($platform->sql('collaboration', "select count(*) from invitations where host_id = '$gone->{userId}' and (email <> '' or token_hash is not null or status in ('pending', 'sending', 'sent'))"))[0] == 0 }, 60),
+    'nor has invited anybody';
 is_deeply [$platform->sql('identity', "select display_name, state, verified_at is null from users where email = '$again'")], ["Second\tactive\tt"],
     'the later name counts';
 

@@ -4,6 +4,7 @@
  */
 #include "../lib/backbone.h"
 
+#include "collaboration/collaboration.h"
 #include "identity/identity.h"
 #include "subscription/subscription.h"
 #include "svc/rebuild.h"
@@ -42,6 +43,25 @@ static const struct st_service subscription = {.name = "subscription",
                                                .projections = of_subscription,
                                                .tables = subscription_tables,
                                                .erasures = subscription_erasures};
+
+static const struct st_projection of_collaboration[] = {
+    {"CollaborationCreated", collaboration_project_created},
+    {"CollaborationImported", collaboration_project_imported},
+    {"CollaborationInvited", collaboration_project_invited, .sensitive = true},
+    {"InvitationSent", collaboration_project_sent, .sensitive = true},
+    {"InvitationAccepted", collaboration_project_moved},
+    {"ParticipantJoined", collaboration_project_joined},
+    {0},
+};
+static const char *const collaboration_tables[] = {"collaborations", "invitations", "participants", NULL};
+static const struct st_erasure collaboration_erasures[] = {
+    {"invitations", ST_ANONYMISED, "update invitations set email = '', token_hash = null where host_id = $1"},
+    {0},
+};
+static const struct st_service collaboration = {.name = "collaboration",
+                                                .projections = of_collaboration,
+                                                .tables = collaboration_tables,
+                                                .erasures = collaboration_erasures};
 
 static int teardown(void **state)
 {
@@ -188,6 +208,63 @@ static void test_subscription(void **state)
     assert_string_equal(ask(db, "select count(*) from erased_users"), "1");
 }
 
+static void test_collaboration(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"0001_collaboration.sql", "0002_invitation_saga.sql", NULL};
+    database_of_before("collaboration", files);
+    /* 11 of host 1: one has accepted, one was cancelled with a reason, one is still open, and one is of an event that
+     * the log has no more; 12 of host 2 has ended, and its story is gone */
+    script(EVENT
+           "insert into stories values (pg_temp.id(21), pg_temp.id(1), 'Title');"
+           "select pg_temp.event('CollaborationCreated', 'collaboration', pg_temp.id(10 + n)::text, 1, "
+           "json_build_object('collaborationId', pg_temp.id(10 + n), 'storyId', pg_temp.id(20 + n), 'hostId', "
+           "pg_temp.id(n), 'mode', 'async')::text) from generate_series(1, 2) n;"
+           "insert into collaborations (collaboration_id, story_id, story_title, host_id, status) values "
+           "(pg_temp.id(11), pg_temp.id(21), 'Title', pg_temp.id(1), 'active'), "
+           "(pg_temp.id(12), pg_temp.id(22), '', pg_temp.id(2), 'cancelled');"
+           "select pg_temp.event('CollaborationInvited', 'collaboration', pg_temp.id(11)::text, 1 + n, "
+           "json_build_object('invitationId', pg_temp.id(30 + n), 'collaborationId', pg_temp.id(11), 'storyId', "
+           "pg_temp.id(21), 'inviterId', pg_temp.id(1), 'inviteeEmail', 'g' || n || '@example.org', 'expiresAt', "
+           "'2026-12-27T10:00:00.123Z')::text) from generate_series(1, 3) n;"
+           "select pg_temp.event('CollaborationInvited', 'collaboration', pg_temp.id(12)::text, 2, "
+           "json_build_object('invitationId', pg_temp.id(35), 'collaborationId', pg_temp.id(12), 'storyId', "
+           "pg_temp.id(22), 'inviterId', pg_temp.id(2), 'expiresAt', '2026-12-27T10:00:00.123Z')::text);"
+           "select pg_temp.event('InvitationSent', 'collaboration', pg_temp.id(11)::text, 5, json_build_object("
+           "'invitationId', pg_temp.id(31), 'collaborationId', pg_temp.id(11), 'token', 't')::text);"
+           "select pg_temp.event('ParticipantJoined', 'collaboration', pg_temp.id(11)::text, 6, json_build_object("
+           "'collaborationId', pg_temp.id(11), 'storyId', pg_temp.id(21), 'userId', pg_temp.id(3), 'role', "
+           "'voice')::text);"
+           "insert into aggregates values ('collaboration', pg_temp.id(11)::text, 6), "
+           "('collaboration', pg_temp.id(12)::text, 2);"
+           "insert into invitations (invitation_id, collaboration_id, host_id, email, role, token_hash, status, "
+           "expires_at, reason, saga_id) values "
+           "(pg_temp.id(31), pg_temp.id(11), pg_temp.id(1), 'g1@example.org', 'voice', repeat('a', 64), 'accepted', "
+           "now(), null, null), "
+           "(pg_temp.id(32), pg_temp.id(11), pg_temp.id(1), 'g2@example.org', 'editor', null, 'cancelled', now(), "
+           "'The quota.', pg_temp.id(41)), "
+           "(pg_temp.id(33), pg_temp.id(11), pg_temp.id(1), 'g3@example.org', 'voice', repeat('c', 64), 'sending', "
+           "now() + interval '1 day', null, pg_temp.id(42)), "
+           "(pg_temp.id(34), pg_temp.id(11), pg_temp.id(1), 'g4@example.org', 'voice', repeat('d', 64), 'sent', "
+           "now() - interval '9 days', null, null), "
+           "(pg_temp.id(35), pg_temp.id(12), pg_temp.id(2), '', 'voice', repeat('e', 64), 'cancelled', now(), null, "
+           "null);"
+           "insert into participants values (pg_temp.id(11), pg_temp.id(3), 'voice', now())");
+    migrate("sql", "collaboration");
+    assert_true(same(&collaboration));
+    assert_string_equal(ask(db, "select string_agg(email || '/' || role || '/' || status, ' ' order by invitation_id) "
+                                "from invitations"),
+                        "g1@example.org/voice/accepted g2@example.org/editor/cancelled g3@example.org/voice/sending "
+                        "/voice/sent /voice/cancelled");
+    assert_string_equal(ask(db, "select count(*) from participants"), "1");
+    assert_string_equal(ask(db, "select string_agg(unique_key, ' ' order by unique_key) from jobs where name = "
+                                "'expire_invitation'"),
+                        "00000000-0000-7000-8000-000000000033 00000000-0000-7000-8000-000000000034");
+    assert_string_equal(ask(db, "select string_agg(version::text, ' ' order by aggregate_id) from aggregates"), "7 3");
+    assert_string_equal(ask(db, "select string_agg(title || '/' || gone, ' ' order by story_id) from stories"),
+                        "Title/false /true");
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -195,6 +272,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_identity, teardown),
         cmocka_unit_test_teardown(test_subscription, teardown),
+        cmocka_unit_test_teardown(test_collaboration, teardown),
     };
     int failed = cmocka_run_group_tests_name("rebuild", tests, NULL, NULL);
     st_redis_free(redis);

@@ -28,21 +28,50 @@ int collaboration_on_story(struct st_call *call)
 {
     st_exec(call,
             "insert into stories select $1, $2, $3 where not exists (select from erased_users where user_id = $2) "
-            "on conflict (story_id) do update set title = $3",
+            "on conflict (story_id) do update set title = $3, gone = false",
             st_str(call->body, "storyId"), st_str(call->body, "authorId"), st_str(call->body, "title"));
-    st_exec(call, "update collaborations set story_title = $2 where story_id = $1", st_str(call->body, "storyId"),
-            st_str(call->body, "title"));
     return 0;
 }
 
+/* Cancels what is active of these rooms, each locked in its turn. */
+static int cancel_all(struct st_call *call, const json_t *ids)
+{
+    json_t *room;
+    const json_t *one;
+    size_t i;
+    int r = 0;
+    json_array_foreach (ids, i, one) {
+        r = collaboration_lock_active(call, st_str(one, "id"), NULL, &room);
+        if (r == 0)
+            r = collaboration_end(call, room, "CollaborationCancelled");
+        if (r < 0 && r != ST_E_CONFLICT)
+            return r;
+    }
+    return 0;
+}
+
+/* The title stays, for those who look back at what they took part in. */
 int collaboration_on_story_deleted(struct st_call *call)
 {
     const char *story_id = st_str(call->body, "storyId");
-    st_exec(call, "delete from stories where story_id = $1", story_id);
-    st_exec(call, "update collaborations set status = 'cancelled' where story_id = $1 and status = 'active'", story_id);
-    st_exec(call,
-            "update invitations i set status = 'cancelled' from collaborations c where c.story_id = $1 "
-            "and i.collaboration_id = c.collaboration_id and i.status in ('pending', 'sending', 'sent')",
-            story_id);
-    return 0;
+    json_t *ids;
+    st_exec(call, "update stories set gone = true where story_id = $1", story_id);
+    int r = st_list(call, &ids,
+                    "select collaboration_id as id from collaborations where story_id = $1 and status = 'active' "
+                    "order by 1",
+                    story_id);
+    return r < 0 ? r : cancel_all(call, ids);
+}
+
+/* What they host ends; the rest is erased by the rules of the tables, while nobody makes them take part in anything. */
+int collaboration_on_user_deleted(struct st_call *call)
+{
+    const char *user_id = st_str(call->body, "userId");
+    json_t *ids;
+    collaboration_lock_user(call, user_id);
+    int r = st_list(call, &ids,
+                    "select collaboration_id as id from collaborations where host_id = $1 and status = 'active' "
+                    "order by 1",
+                    user_id);
+    return r < 0 ? r : cancel_all(call, ids);
 }

@@ -33,6 +33,7 @@ static const struct st_subscription subscriptions[] = {
     {"UserProfileUpdated", story_on_profile_updated},
     {"UserDeleted", story_on_user_deleted},
     {"ParticipantJoined", story_on_participant_joined},
+    {"ParticipantLeft", story_on_participant_left},
     {"UsageLimitReached", story_on_limit_reached},
     {"UsageLimitLifted", story_on_limit_lifted},
     {"SubscriptionChanged", story_on_subscription_changed},
@@ -63,6 +64,7 @@ static const struct st_erasure erasures[] = {
     {"story_collaborators", ST_ERASED,
      "with gone as (delete from story_collaborators where user_id = $1 returning story_id) "
      "update stories set collaborator_count = collaborator_count - 1 from gone where stories.story_id = gone.story_id"},
+    {"story_participations", ST_ERASED, "delete from story_participations where user_id = $1"},
     {"authors", ST_ERASED, "delete from authors where author_id = $1"},
     {"follows", ST_ERASED, "delete from follows where follower_id = $1 or author_id = $1"},
     {"blocks", ST_ERASED, "delete from blocks where user_id = $1"},

@@ -97,6 +97,7 @@ int story_on_user_registered(struct st_call *call);
 int story_on_profile_updated(struct st_call *call);
 int story_on_user_deleted(struct st_call *call);
 int story_on_participant_joined(struct st_call *call);
+int story_on_participant_left(struct st_call *call);
 int story_on_limit_reached(struct st_call *call);
 int story_on_limit_lifted(struct st_call *call);
 int story_on_subscription_changed(struct st_call *call);

@@ -39,8 +39,14 @@ int story_on_user_deleted(struct st_call *call)
     return 0;
 }
 
+/* Who takes part in several collaborations on a story counts once. */
 int story_on_participant_joined(struct st_call *call)
 {
+    const char *story_id = st_str(call->body, "storyId"), *user_id = st_str(call->body, "userId");
+    st_exec(call,
+            "insert into story_participations select $1, $2, story_id from stories where story_id = $3 "
+            "and not exists (select from erased_users where user_id = $2) on conflict do nothing",
+            call->event->aggregate_id, user_id, story_id);
     st_exec(call,
             "with joined as (insert into story_collaborators select story_id, $2 from stories where story_id = $1 "
             "and deleted_at is null "
@@ -48,7 +54,21 @@ int story_on_participant_joined(struct st_call *call)
             "on conflict do nothing returning story_id) "
             "update stories set collaborator_count = collaborator_count + 1 from joined where stories.story_id = "
             "joined.story_id",
-            st_str(call->body, "storyId"), st_str(call->body, "userId"));
+            story_id, user_id);
+    return 0;
+}
+
+int story_on_participant_left(struct st_call *call)
+{
+    const char *story_id = st_str(call->body, "storyId"), *user_id = st_str(call->body, "userId");
+    st_exec(call, "delete from story_participations where collaboration_id = $1 and user_id = $2",
+            call->event->aggregate_id, user_id);
+    st_exec(call,
+            "with gone as (delete from story_collaborators where story_id = $1 and user_id = $2 and not exists "
+            "(select from story_participations where story_id = $1 and user_id = $2) returning story_id) "
+            "update stories set collaborator_count = collaborator_count - 1 from gone where stories.story_id = "
+            "gone.story_id",
+            story_id, user_id);
     return 0;
 }
 

@@ -367,8 +367,8 @@ int st_saga_start(struct st_call *call, const char *name, const char *key, json_
     struct st_rows *rows;
     if (!saga)
         return st_fail(call, ST_E_INTERNAL, "%s is not a saga of %s", name, call->p->worker->run->service->name);
-    row.pub =
-        (struct st_saga_run){.id = st_new_id(call->arena), .name = saga->name, .key = key, .step = saga->steps[0].name};
+    row.pub = (struct st_saga_run){
+        .id = st_new_id(call->arena), .name = saga->name, .key = key, .step = saga->steps[0].name, .asked = call->body};
     row.metadata = st_call_metadata(call);
     locate(&row);
     int r = st_rows(call, &rows,

@@ -137,8 +137,9 @@ ST_MUSTCHECK int st_progress(struct st_call *call, int64_t done, int64_t total);
 /*
  * Starts a saga of the service's table, in this transaction, and runs the action of its first step at once: when that
  * fails, so does this, and there is no saga. Everything after that comes by itself. `data` (stolen; no secrets, no
- * addresses: it is kept) is what its actions and compensations find in call->body. At most one saga has a name and key:
- * if there is one already, this only tells its id.
+ * addresses: it is kept) is what its actions and compensations find in call->body; the first action finds this call's
+ * own body in call->saga->asked, too. At most one saga has a name and key: if there is one already, this only tells its
+ * id.
  */
 ST_MUSTCHECK int st_saga_start(struct st_call *call, const char *name, const char *key, json_t *data,
                                const char **ret_id);
@@ -288,8 +289,9 @@ struct st_projection {
  */
 struct st_saga_run {
     const char *id, *name, *key, *step;
-    bool backward;     /* steps are being undone; in `ended`: they were */
-    const char *error; /* why, or NULL */
+    bool backward;       /* steps are being undone; in `ended`: they were */
+    const char *error;   /* why, or NULL */
+    const json_t *asked; /* in the first action: the body of the call that starts the saga; it is not kept; else NULL */
 };
 struct st_saga_step {
     const char *name; /* "<service>.<what it does>", once in its saga; a row names its step by it */
