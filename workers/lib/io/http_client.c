@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <strings.h>
 
-enum { CONNECT_TIMEOUT_MS = 5000 };
+enum { CONNECT_TIMEOUT_MS = 5000, HEADERS_MAX = 100, REFUSAL_MAX = 64 << 10, DAY_MS = 86400000 };
 
 struct st_http_client {
     CURL *curl;
@@ -14,9 +14,11 @@ struct st_http_client {
 
 /* Where the body of one answer goes. */
 struct sink {
+    CURL *curl;
     struct st_buf buf;
     FILE *file;
     size_t left;
+    int n_headers;
     bool too_large;
     struct st_arena *arena;
     struct st_http_answer *answer;
@@ -50,50 +52,107 @@ struct st_http_client *st_http_client_free(struct st_http_client *c)
     return NULL;
 }
 
+/* What a server says against a request is read, and not saved in place of what was asked for. */
+static bool is_saved(const struct sink *s)
+{
+    long status = 0;
+    curl_easy_getinfo(s->curl, CURLINFO_RESPONSE_CODE, &status);
+    return s->file && status / 100 == 2;
+}
+
 static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 {
     struct sink *s = ctx;
     size_t len = size * n;
-    if (len > s->left) {
+    bool saved = is_saved(s);
+    if (len > s->left || (s->file && !saved && s->buf.len + len > REFUSAL_MAX)) {
         s->too_large = true;
         return 0;
     }
     s->left -= len;
-    if (s->file)
+    if (saved)
         return fwrite(data, 1, len, s->file);
     st_buf_add(&s->buf, data, len);
     return len;
 }
 
+static const char *trimmed(struct st_arena *a, const char *s, const char *end)
+{
+    while (s < end && (*s == ' ' || *s == '\t'))
+        s++;
+    while (end > s && (end[-1] == '\r' || end[-1] == '\n' || end[-1] == ' '))
+        end--;
+    return st_strndup(a, s, (size_t)(end - s));
+}
+
 static size_t on_header(char *data, size_t size, size_t n, void *ctx)
 {
     struct sink *s = ctx;
-    const struct {
-        const char *name;
-        const char **value;
-    } wanted[] = {{"location:", &s->answer->location},
-                  {"etag:", &s->answer->etag},
-                  {"content-type:", &s->answer->content_type},
-                  {"retry-after:", &s->answer->retry_after}};
     size_t len = size * n;
-    for (size_t i = 0; i < ST_COUNT(wanted); i++) {
-        size_t name = strlen(wanted[i].name);
-        if (len <= name || strncasecmp(data, wanted[i].name, name))
-            continue;
-        size_t from = name, to = len;
-        while (from < to && (data[from] == ' ' || data[from] == '\t'))
-            from++;
-        while (to > from && (data[to - 1] == '\r' || data[to - 1] == '\n' || data[to - 1] == ' '))
-            to--;
-        *wanted[i].value = st_strndup(s->arena, data + from, to - from);
+    const char *colon = memchr(data, ':', len);
+    if (len > 5 && memcmp(data, "HTTP/", 5) == 0) { /* what came before was an interim answer's */
+        s->answer->headers = NULL;
+        s->n_headers = 0;
+    } else if (colon && s->n_headers++ < HEADERS_MAX) {
+        struct st_http_header *h = st_new(s->arena, struct st_http_header);
+        *h = (struct st_http_header){s->answer->headers, st_strndup(s->arena, data, (size_t)(colon - data)),
+                                     trimmed(s->arena, colon + 1, data + len)};
+        s->answer->headers = h;
     }
     return len;
+}
+
+const char *st_http_answer_header(const struct st_http_answer *answer, const char *name)
+{
+    for (const struct st_http_header *h = answer->headers; h; h = h->next)
+        if (strcasecmp(h->name, name) == 0)
+            return h->value;
+    return NULL;
+}
+
+int64_t st_http_answer_wait_ms(const struct st_http_answer *answer)
+{
+    const char *ms = st_http_answer_header(answer, "retry-after-ms"), *after = answer->retry_after;
+    int64_t n;
+    double exact;
+    if (ms && st_parse_double(ms, &exact) && exact >= 0)
+        return exact < DAY_MS ? (int64_t)exact : DAY_MS;
+    if (!after)
+        return -1;
+    if (st_parse_i64(after, 0, INT64_MAX, &n))
+        return n < DAY_MS / 1000 ? n * 1000 : DAY_MS;
+    time_t at = curl_getdate(after, NULL);
+    if (at < 0)
+        return -1;
+    n = (int64_t)at * 1000 - st_now() / 1000;
+    return n < 0 ? 0 : n < DAY_MS ? n : DAY_MS;
 }
 
 static int on_progress(void *ctx, curl_off_t a ST_UNUSED, curl_off_t b ST_UNUSED, curl_off_t c ST_UNUSED,
                        curl_off_t d ST_UNUSED)
 {
-    return __atomic_load_n((const int *)ctx, __ATOMIC_RELAXED);
+    const struct st_http_call *call = ctx;
+    return (call->stop && __atomic_load_n(call->stop, __ATOMIC_RELAXED)) ||
+           (call->cancelled && call->cancelled(call->ctx));
+}
+
+static curl_mime *mime_of(CURL *curl, const struct st_http_call *call)
+{
+    curl_mime *mime = call->n_parts ? curl_mime_init(curl) : NULL;
+    for (size_t i = 0; i < call->n_parts; i++) {
+        const struct st_http_part *p = &call->parts[i];
+        curl_mimepart *part = curl_mime_addpart(mime);
+        curl_mime_name(part, p->name);
+        if (p->data)
+            curl_mime_data(part, p->data, p->len);
+        else
+            curl_mime_filedata(part, p->path);
+        if (p->filename)
+            curl_mime_filename(part, p->filename);
+        if (p->content_type)
+            curl_mime_type(part, p->content_type);
+    }
+    return mime;
 }
 
 static CURLcode perform(struct st_http_client *c, const struct st_http_call *call, struct sink *s)
@@ -117,10 +176,13 @@ static CURLcode perform(struct st_http_client *c, const struct st_http_call *cal
         curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_len);
         curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, call->body);
     }
-    if (call->stop) {
+    curl_mime *mime = mime_of(c->curl, call);
+    if (mime)
+        curl_easy_setopt(c->curl, CURLOPT_MIMEPOST, mime);
+    if (call->stop || call->cancelled) {
         curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
         curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-        curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, call->stop);
+        curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, call);
     }
     curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, call->method);
     if (st_streq(call->method, "HEAD"))
@@ -131,14 +193,31 @@ static CURLcode perform(struct st_http_client *c, const struct st_http_call *cal
     curl_easy_setopt(c->curl, CURLOPT_HEADERDATA, s);
     CURLcode code = curl_easy_perform(c->curl);
     curl_slist_free_all(headers);
+    curl_mime_free(mime);
     return code;
+}
+
+static int error_of(struct st_http_client *c, CURLcode code, const struct sink *s)
+{
+    long sent = 0;
+    curl_easy_getinfo(c->curl, CURLINFO_REQUEST_SIZE, &sent);
+    if (s->too_large)
+        return ST_E_TOO_LARGE;
+    if (code == CURLE_ABORTED_BY_CALLBACK)
+        return ST_E_CANCELLED;
+    if (code == CURLE_WRITE_ERROR || code == CURLE_READ_ERROR)
+        return ST_E_INTERNAL;
+    if (code == CURLE_OPERATION_TIMEDOUT && sent > 0)
+        return ST_E_TIMEOUT;
+    return sent > 0 ? ST_E_BAD_GATEWAY : ST_E_UNAVAILABLE;
 }
 
 int st_http_client_do(struct st_http_client *c, const struct st_http_call *call, struct st_arena *a,
                       struct st_http_answer *ret, const char **ret_why)
 {
     struct st_http_answer answer = {0};
-    struct sink s = {.buf = ST_BUF(call->answer_max), .left = call->answer_max, .arena = a, .answer = &answer};
+    struct sink s = {
+        .curl = c->curl, .buf = ST_BUF(call->answer_max), .left = call->answer_max, .arena = a, .answer = &answer};
     if (call->save_to && !(s.file = fopen(call->save_to, "we"))) {
         *ret_why = st_printf(a, "cannot write %s: %m", call->save_to);
         return ST_E_INTERNAL;
@@ -152,12 +231,14 @@ int st_http_client_do(struct st_http_client *c, const struct st_http_call *call,
         answer.status = (int)status;
         answer.body = st_strndup(a, s.buf.data ? s.buf.data : "", s.buf.len);
         answer.len = s.buf.len;
+        answer.location = st_http_answer_header(&answer, "location");
+        answer.etag = st_http_answer_header(&answer, "etag");
+        answer.content_type = st_http_answer_header(&answer, "content-type");
+        answer.retry_after = st_http_answer_header(&answer, "retry-after");
         *ret = answer;
     } else {
         *ret_why = s.too_large ? "the answer is too large" : curl_easy_strerror(code);
     }
     st_buf_release(&s.buf);
-    if (code == CURLE_OK)
-        return 0;
-    return s.too_large ? ST_E_TOO_LARGE : code == CURLE_OPERATION_TIMEDOUT ? ST_E_TIMEOUT : ST_E_UNAVAILABLE;
+    return code == CURLE_OK ? 0 : error_of(c, code, &s);
 }

@@ -16,22 +16,25 @@ void st_count(enum st_counter c, int64_t n)
 char *st_health_json(struct st_run *run, struct st_arena *a, int *ret_status)
 {
     bool database = atomic_load(&run->database_ok), bus = atomic_load(&run->bus_ok);
-    bool sagas = atomic_load(&run->sagas_parked) == 0;
+    bool sagas = atomic_load(&run->sagas_parked) == 0, providers = atomic_load(&run->providers_open) == 0;
     /* Without the database nothing can be answered; without the bus writes go on and events wait in the log. */
     *ret_status = database ? 200 : 503;
     return st_printf(a,
                      "{\"status\":\"%s\",\"version\":\"" ST_VERSION "\",\"dependencies\":{\"database\":\"%s\","
-                     "\"eventBus\":\"%s\"%s}}",
-                     !database        ? "unhealthy"
-                     : !bus || !sagas ? "degraded"
-                                      : "healthy",
+                     "\"eventBus\":\"%s\"%s%s}}",
+                     !database                      ? "unhealthy"
+                     : !bus || !sagas || !providers ? "degraded"
+                                                    : "healthy",
                      database ? "healthy" : "unhealthy", bus ? "healthy" : "unhealthy",
                      !run->service->sagas ? ""
                      : sagas              ? ",\"sagas\":\"healthy\""
-                                          : ",\"sagas\":\"degraded\"");
+                                          : ",\"sagas\":\"degraded\"",
+                     !atomic_load(&run->providers) ? ""
+                     : providers                   ? ",\"providers\":\"healthy\""
+                                                   : ",\"providers\":\"degraded\"");
 }
 
-/* Gauges that one query gives: rows of two labels' values and a number. */
+/* Figures that one query gives: rows of two labels' values and a number. What ends in _total is a counter. */
 struct gauge {
     const char *name, *help, *label1, *label2, *sql;
 };
@@ -51,6 +54,13 @@ static const struct gauge gauges[] = {
      "(select coalesce(max(last_seq), 0) from archives where state = 'done') order by seq limit 1"},
     {"sagas", "Sagas under way, and those that cannot go on by themselves (parked).", "name", "state",
      "select name, state, count(*) from sagas where state in ('running', 'compensating', 'parked') group by 1, 2"},
+    {"provider_calls_total", "Calls to providers outside, by what they came to.", "provider", "outcome",
+     "select provider, outcome, calls from provider_totals"},
+    {"provider_cost_micros_total", "What they have cost, in millionths of a dollar.", "provider", "outcome",
+     "select provider, outcome, price_micros from provider_totals where price_micros > 0"},
+    {"provider_breaker", "1 for the state of each provider's breaker.", "provider", "state",
+     "select provider, case when open_until is null then 'closed' when open_until > clock_timestamp() then 'open' "
+     "else 'half-open' end, 1 from providers"},
 };
 
 /* How far each group is behind our log: what is not on the bus yet, and what it has not acknowledged there. */
@@ -85,7 +95,8 @@ static void add_gauge(struct st_worker *w, struct st_arena *a, const struct gaug
     struct st_rows *rows;
     if (st_pg_query(w->pg, a, g->sql, ST_PARAMS(), &rows) < 0)
         return;
-    st_buf_printf(b, "# HELP storytelling_%s %s\n# TYPE storytelling_%s gauge\n", g->name, g->help, g->name);
+    st_buf_printf(b, "# HELP storytelling_%s %s\n# TYPE storytelling_%s %s\n", g->name, g->help, g->name,
+                  st_ends(g->name, "_total") ? "counter" : "gauge");
     for (int i = 0; i < st_rows_count(rows); i++)
         st_buf_printf(b, "storytelling_%s{service=\"%s\",%s=\"%s\",%s=\"%s\"} %s\n", g->name, w->run->service->name,
                       g->label1, st_cell(rows, i, 0), g->label2, st_cell(rows, i, 1), st_cell(rows, i, 2));

@@ -258,7 +258,8 @@ static void keep_watch(struct st_run *run, struct st_worker *w, const sigset_t *
         notify("WATCHDOG=1");
         st_secret_sweep();
         if (++beat % 2 == 0 || !atomic_load(&run->database_ok))
-            atomic_store(&run->database_ok, st_pg_ping(w->pg) == 0 && st_sagas_count(w) == 0);
+            atomic_store(&run->database_ok,
+                         st_pg_ping(w->pg) == 0 && st_sagas_count(w) == 0 && st_providers_count(w) == 0);
     }
 }
 
