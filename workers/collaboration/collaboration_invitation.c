@@ -49,23 +49,18 @@ int collaboration_invite(struct st_call *call)
 
 int collaboration_list_invitations(struct st_call *call)
 {
-    const char *after, *room_id = st_param(call, "collaborationId");
+    const char *room_id = st_param(call, "collaborationId");
     struct st_rows *own;
-    json_t *list;
-    int r = st_cursor(call, &after);
-    if (r < 0)
-        return r;
-    r = st_rows(call, &own, "select from collaborations where collaboration_id = $1 and host_id = $2", room_id,
-                call->user_id);
+    int r = st_rows(call, &own, "select from collaborations where collaboration_id = $1 and host_id = $2", room_id,
+                    call->user_id);
     if (r == 0 && st_rows_count(own) == 0)
         return st_fail(call, ST_E_NOT_FOUND, "There is no such collaboration of yours.");
     if (r < 0)
         return r;
-    r = st_list(call, &list,
-                "select " INVITATION_COLUMNS " from invitations where collaboration_id = $1 "
-                "and ($2::uuid is null or invitation_id < $2::uuid) order by invitation_id desc limit $3::int",
-                room_id, after, st_limit_plus_one(call));
-    return r < 0 ? r : st_reply_page(call, list, "invitationId");
+    return st_page(call, "invitationId",
+                   "select " INVITATION_COLUMNS " from invitations where collaboration_id = $3 "
+                   "and ($1::uuid is null or invitation_id < $1::uuid) order by invitation_id desc limit $2::int",
+                   room_id);
 }
 
 /* What each of its ends says of an invitation. */

@@ -71,21 +71,15 @@ int collaboration_create(struct st_call *call)
 /* Those one hosts and those one takes part in, newest first. */
 int collaboration_list(struct st_call *call)
 {
-    const char *after;
-    json_t *rooms;
-    int r = st_cursor(call, &after);
-    if (r < 0)
-        return r;
-    r = st_list(call, &rooms,
-                "select " ROOM_COLUMNS
-                " from collaborations c where ($2::uuid is null or c.collaboration_id < $2::uuid) "
-                "and c.collaboration_id in ((select collaboration_id from collaborations where host_id = $1 "
-                "and ($2::uuid is null or collaboration_id < $2::uuid) order by collaboration_id desc limit $3::int) "
-                "union all (select collaboration_id from participants where user_id = $1 "
-                "and ($2::uuid is null or collaboration_id < $2::uuid) order by collaboration_id desc limit $3::int)) "
-                "order by c.collaboration_id desc limit $3::int",
-                call->user_id, after, st_limit_plus_one(call));
-    return r < 0 ? r : st_reply_page(call, rooms, "collaborationId");
+    return st_page(
+        call, "collaborationId",
+        "select " ROOM_COLUMNS " from collaborations c where ($1::uuid is null or c.collaboration_id < $1::uuid) "
+        "and c.collaboration_id in ((select collaboration_id from collaborations where host_id = $3 "
+        "and ($1::uuid is null or collaboration_id < $1::uuid) order by collaboration_id desc limit $2::int) "
+        "union all (select collaboration_id from participants where user_id = $3 "
+        "and ($1::uuid is null or collaboration_id < $1::uuid) order by collaboration_id desc limit $2::int)) "
+        "order by c.collaboration_id desc limit $2::int",
+        call->user_id);
 }
 
 int collaboration_get(struct st_call *call)

@@ -3,17 +3,11 @@
 
 int notification_list(struct st_call *call)
 {
-    const char *after;
-    json_t *list;
-    int r = st_cursor(call, &after);
-    if (r < 0)
-        return r;
-    r = st_list(call, &list,
-                "select notification_id as \"notificationId\", campaign, text, link, created_at as \"createdAt\", "
-                "read_at as \"readAt\" from inbox_messages where user_id = $1 "
-                "and ($2::uuid is null or notification_id < $2::uuid) order by notification_id desc limit $3::int",
-                call->user_id, after, st_limit_plus_one(call));
-    return r < 0 ? r : st_reply_page(call, list, "notificationId");
+    return st_page(call, "notificationId",
+                   "select notification_id as \"notificationId\", campaign, text, link, created_at as \"createdAt\", "
+                   "read_at as \"readAt\" from inbox_messages where user_id = $3 "
+                   "and ($1::uuid is null or notification_id < $1::uuid) order by notification_id desc limit $2::int",
+                   call->user_id);
 }
 
 int notification_mark_read(struct st_call *call)

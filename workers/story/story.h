@@ -81,8 +81,6 @@ int story_feed(struct st_call *call);
 /* story_search.c */
 int story_find(struct st_call *call);
 void story_index(struct st_call *call, const char *story_id); /* after its title, text or language have changed */
-/* A page whose rows have a text member "cursor", by which they are ordered; clients do not see it. */
-int story_reply_page(struct st_call *call, json_t *rows);
 
 /* story_analysis.c */
 int story_get_analysis(struct st_call *call);

@@ -42,37 +42,25 @@ int story_unfollow(struct st_call *call)
 
 int story_list_followed(struct st_call *call)
 {
-    const char *after;
-    json_t *authors;
-    int r = st_cursor(call, &after);
-    if (r < 0)
-        return r;
-    r = st_list(call, &authors,
-                "select f.author_id as \"authorId\", coalesce(a.display_name, '') as \"authorName\", "
-                "f.created_at as \"followedAt\" from follows f left join authors a using (author_id) "
-                "where f.follower_id = $1 and ($2::uuid is null or f.author_id > $2::uuid) "
-                "order by f.author_id limit $3::int",
-                call->user_id, after, st_limit_plus_one(call));
-    return r < 0 ? r : st_reply_page(call, authors, "authorId");
+    return st_page(call, "authorId",
+                   "select f.author_id as \"authorId\", coalesce(a.display_name, '') as \"authorName\", "
+                   "f.created_at as \"followedAt\" from follows f left join authors a using (author_id) "
+                   "where f.follower_id = $3 and ($1::uuid is null or f.author_id > $1::uuid) "
+                   "order by f.author_id limit $2::int",
+                   call->user_id);
 }
 
 /* Of each author the newest that a page may need, then the newest of those. */
 int story_feed(struct st_call *call)
 {
-    const char *after;
-    json_t *stories;
-    int r = st_cursor(call, &after);
-    if (r < 0)
-        return r;
-    r = st_list(call, &stories,
-                "select " STORY_LIST_COLUMNS ", s.published_at::text || '/' || s.story_id as cursor "
-                "from follows f cross join lateral (select * from stories p where p.author_id = f.author_id "
-                "and p.published_at is not null and p.visibility = 'public' and p.deleted_at is null "
-                "and ($2::text is null or (p.published_at, p.story_id) < "
-                "(split_part($2, '/', 1)::timestamptz, split_part($2, '/', 2)::uuid)) "
-                "order by p.published_at desc, p.story_id desc limit $3::int) s left join authors a "
-                "on a.author_id = s.author_id "
-                "where f.follower_id = $1 order by s.published_at desc, s.story_id desc limit $3::int",
-                call->user_id, after, st_limit_plus_one(call));
-    return r < 0 ? r : story_reply_page(call, stories);
+    return st_page(call, "cursor",
+                   "select " STORY_LIST_COLUMNS ", s.published_at::text || '/' || s.story_id as cursor "
+                   "from follows f cross join lateral (select * from stories p where p.author_id = f.author_id "
+                   "and p.published_at is not null and p.visibility = 'public' and p.deleted_at is null "
+                   "and ($1::text is null or (p.published_at, p.story_id) < "
+                   "(split_part($1, '/', 1)::timestamptz, split_part($1, '/', 2)::uuid)) "
+                   "order by p.published_at desc, p.story_id desc limit $2::int) s left join authors a "
+                   "on a.author_id = s.author_id "
+                   "where f.follower_id = $3 order by s.published_at desc, s.story_id desc limit $2::int",
+                   call->user_id);
 }

@@ -10,20 +10,18 @@
 
 int story_list_revisions(struct st_call *call)
 {
-    const char *after, *id = st_param(call, "storyId");
+    const char *id = st_param(call, "storyId");
     struct st_rows *own;
-    json_t *revisions;
-    int r;
-    if ((r = st_cursor(call, &after)) < 0 || (r = st_rows(call, &own, "select where " OWN, id, call->user_id)) < 0)
+    int r = st_rows(call, &own, "select where " OWN, id, call->user_id);
+    if (r < 0)
         return r;
     if (st_rows_count(own) == 0)
         return story_not_found(call, ST_E_NOT_FOUND);
-    r = st_list(call, &revisions,
-                "select " REVISION_COLUMNS ", length(v.content) as characters from story_revisions v "
-                "where v.story_id = $1 and ($2::int is null or v.revision < $2::int) "
-                "order by v.revision desc limit $3::int",
-                id, after, st_limit_plus_one(call));
-    return r < 0 ? r : st_reply_page(call, revisions, "revision");
+    return st_page(call, "revision",
+                   "select " REVISION_COLUMNS ", length(v.content) as characters from story_revisions v "
+                   "where v.story_id = $3 and ($1::int is null or v.revision < $1::int) "
+                   "order by v.revision desc limit $2::int",
+                   id);
 }
 
 static int find(struct st_call *call, json_t **ret)

@@ -10,42 +10,26 @@ void story_index(struct st_call *call, const char *story_id)
             story_id);
 }
 
-int story_reply_page(struct st_call *call, json_t *rows)
-{
-    json_t *row;
-    size_t i;
-    int r = st_reply_page(call, rows, "cursor");
-    json_array_foreach (rows, i, row)
-        json_object_del(row, "cursor");
-    return r;
-}
-
 /*
  * The question is put once in each language that texts are indexed in, for its words end differently in each. Best
  * first; the rank is in the cursor, with the id for equal ones.
  */
 int story_find(struct st_call *call)
 {
-    const char *after;
-    json_t *stories;
-    int r = st_cursor(call, &after);
-    if (r < 0)
-        return r;
-    r = st_list(
-        call, &stories,
-        "with question as materialized (select config, websearch_to_tsquery(config, story_words($2)) as asked "
+    return st_page(
+        call, "cursor",
+        "with question as materialized (select config, websearch_to_tsquery(config, story_words($4)) as asked "
         "from (select oid::regconfig as config from pg_ts_config where $5::text is null or oid = story_config($5)) c), "
         "found as (select s.*, q.config, q.asked, to_char(ts_rank_cd(w.words, q.asked, 1)::numeric, 'FM0000.00000000') "
         "|| '/' || s.story_id as cursor "
         "from question q join story_search w on w.config = q.config and w.words @@ q.asked "
-        "join stories s using (story_id) where s.deleted_at is null and (s.author_id = $1 "
+        "join stories s using (story_id) where s.deleted_at is null and (s.author_id = $3 "
         "or (s.published_at is not null and s.visibility = 'public') "
-        "or exists (select from story_collaborators c where c.story_id = s.story_id and c.user_id = $1))), "
-        "page as (select * from found where $3::text is null or cursor collate \"C\" < $3 "
-        "order by cursor collate \"C\" desc limit $4::int) "
+        "or exists (select from story_collaborators c where c.story_id = s.story_id and c.user_id = $3))), "
+        "page as (select * from found where $1::text is null or cursor collate \"C\" < $1 "
+        "order by cursor collate \"C\" desc limit $2::int) "
         "select " STORY_LIST_COLUMNS ", s.cursor, ts_headline(s.config, left(s.content, 16384), s.asked, "
         "'StartSel=\"\",StopSel=\"\",MaxFragments=2,FragmentDelimiter=\" … \",MinWords=5,MaxWords=20') as excerpt "
         "from page s left join authors a using (author_id) order by s.cursor collate \"C\" desc",
-        call->user_id, st_param(call, "q"), after, st_limit_plus_one(call), st_param(call, "language"));
-    return r < 0 ? r : story_reply_page(call, stories);
+        call->user_id, st_param(call, "q"), st_param(call, "language"));
 }

@@ -80,21 +80,15 @@ int story_create(struct st_call *call)
 /* Own stories and those one collaborates on, newest first: ids are made in order of time. */
 int story_list(struct st_call *call)
 {
-    const char *after;
-    json_t *stories;
-    int r = st_cursor(call, &after);
-    if (r < 0)
-        return r;
-    r = st_list(call, &stories,
-                "select " STORY_LIST_COLUMNS " from ("
-                "(select * from stories where author_id = $1 and deleted_at is null "
-                "and ($2::uuid is null or story_id < $2::uuid) order by story_id desc limit $3::int) union all "
-                "(select o.* from story_collaborators c join stories o using (story_id) where c.user_id = $1 and "
-                "o.deleted_at is null and ($2::uuid is null or c.story_id < $2::uuid) "
-                "order by c.story_id desc limit $3::int)) s "
-                "left join authors a using (author_id) order by s.story_id desc limit $3::int",
-                call->user_id, after, st_limit_plus_one(call));
-    return r < 0 ? r : st_reply_page(call, stories, "storyId");
+    return st_page(call, "storyId",
+                   "select " STORY_LIST_COLUMNS " from ("
+                   "(select * from stories where author_id = $3 and deleted_at is null "
+                   "and ($1::uuid is null or story_id < $1::uuid) order by story_id desc limit $2::int) union all "
+                   "(select o.* from story_collaborators c join stories o using (story_id) where c.user_id = $3 and "
+                   "o.deleted_at is null and ($1::uuid is null or c.story_id < $1::uuid) "
+                   "order by c.story_id desc limit $2::int)) s "
+                   "left join authors a using (author_id) order by s.story_id desc limit $2::int",
+                   call->user_id);
 }
 
 int story_get(struct st_call *call)

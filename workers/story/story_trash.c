@@ -5,17 +5,11 @@
 
 int story_list_deleted(struct st_call *call)
 {
-    const char *after;
-    json_t *stories;
-    int r = st_cursor(call, &after);
-    if (r < 0)
-        return r;
-    r = st_list(call, &stories,
-                "select story_id as \"storyId\", title, deleted_at as \"deletedAt\", deleted_at + " KEPT_FOR
-                " as \"purgedAt\" from stories where author_id = $1 and deleted_at is not null "
-                "and ($2::uuid is null or story_id < $2::uuid) order by story_id desc limit $3::int",
-                call->user_id, after, st_limit_plus_one(call));
-    return r < 0 ? r : st_reply_page(call, stories, "storyId");
+    return st_page(call, "storyId",
+                   "select story_id as \"storyId\", title, deleted_at as \"deletedAt\", deleted_at + " KEPT_FOR
+                   " as \"purgedAt\" from stories where author_id = $3 and deleted_at is not null "
+                   "and ($1::uuid is null or story_id < $1::uuid) order by story_id desc limit $2::int",
+                   call->user_id);
 }
 
 /*

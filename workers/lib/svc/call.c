@@ -388,7 +388,7 @@ static const char *cursor_mac(struct st_call *call, const char *after)
     return st_strndup(call->arena, st_keyed_hash(call, "cursor", text), CURSOR_MAC);
 }
 
-int st_cursor(struct st_call *call, const char **ret_after)
+static int cursor_key(struct st_call *call, const char **ret_after)
 {
     const char *cursor = st_param(call, "cursor");
     *ret_after = NULL;
@@ -406,26 +406,30 @@ int st_cursor(struct st_call *call, const char **ret_after)
     return 0;
 }
 
-const char *st_limit_plus_one(struct st_call *call)
+int st_page_(struct st_call *call, const char *member, const char *sql, int n, const char *const *params)
 {
-    return st_i64(call->arena, st_param_int(call, "limit") + 1);
-}
-
-int st_reply_page(struct st_call *call, json_t *rows, const char *cursor_member)
-{
-    size_t limit = (size_t)st_param_int(call, "limit");
+    size_t limit = (size_t)st_param_int(call, "limit"), i;
+    const char **all = st_new_n(call->arena, const char *, (size_t)n + 2), *key;
+    json_t *rows, *row;
+    int r = cursor_key(call, &all[0]);
+    if (r < 0)
+        return r;
+    all[1] = st_i64(call->arena, (int64_t)limit + 1);
+    memcpy(&all[2], params, (size_t)n * sizeof(*params));
+    if ((r = st_list_(call, &rows, sql, n + 2, all)) < 0)
+        return r;
     json_t *page = st_json_keep(call->arena, json_pack("{s:O}", "items", rows));
     if (json_array_size(rows) > limit) {
         json_array_remove(rows, limit);
-        const json_t *last = json_object_get(json_array_get(rows, limit - 1), cursor_member);
-        const char *after =
-            json_is_integer(last) ? st_i64(call->arena, json_integer_value(last)) : json_string_value(last);
-        if (!after)
+        const json_t *last = json_object_get(json_array_get(rows, limit - 1), member);
+        key = json_is_integer(last) ? st_i64(call->arena, json_integer_value(last)) : json_string_value(last);
+        if (!key)
             abort();
-        const char *cursor =
-            st_printf(call->arena, "%s.%s", st_b64url(call->arena, after, strlen(after)), cursor_mac(call, after));
-        json_object_set_new(page, "nextCursor", json_string(cursor));
+        key = st_printf(call->arena, "%s.%s", st_b64url(call->arena, key, strlen(key)), cursor_mac(call, key));
+        json_object_set_new(page, "nextCursor", json_string(key));
     }
+    json_array_foreach (rows, i, row)
+        json_object_del(row, "cursor");
     return st_reply_keep(call, 200, page);
 }
 

@@ -181,13 +181,14 @@ void st_etag(struct st_call *call, int64_t version);
 ST_MUSTCHECK int st_if_match(struct st_call *call, int64_t version);
 
 /*
- * Keyset pages. The page is {"items": [...], "nextCursor": text or absent}. Select limit + 1 rows ordered by a unique
- * key that is in each row as `cursor_member`; the library cuts the extra row and makes the cursor of the last one.
- * st_cursor gives what the client's cursor holds (NULL on the first page); a forged one is ST_E_INVALID.
+ * Answers with a keyset page, {"items": [...], "nextCursor": text or absent}, by the parameters `cursor` and `limit` of
+ * the request. sql gives rows ordered by a unique key, which is in each of them as `member` (one called "cursor" is not
+ * shown to the client). $1 is the key behind which the page begins, NULL on the first; $2 how many rows to give: one
+ * more than the page has, so that it is known whether another follows; the further parameters come from $3 on. A forged
+ * cursor is ST_E_INVALID.
  */
-ST_MUSTCHECK int st_cursor(struct st_call *call, const char **ret_after);
-const char *st_limit_plus_one(struct st_call *call); /* the parameter `limit` plus one, as a text parameter */
-int st_reply_page(struct st_call *call, json_t *rows, const char *cursor_member);
+#define st_page(call, member, sql, ...) st_page_((call), (member), (sql), ST_PARAMS(__VA_ARGS__))
+ST_MUSTCHECK int st_page_(struct st_call *call, const char *member, const char *sql, int n, const char *const *params);
 
 /* HMAC of a value under the platform's key and a purpose, as 64 hex digits: to recognise what must not be stored. */
 const char *st_keyed_hash(struct st_call *call, const char *purpose, const char *value);
