@@ -86,7 +86,7 @@ do {
 is_deeply \@pages, [$public[1], $other, $public[0]], 'each once';
 $api->succeeds(204, unfollowAuthor => to($eve, $ada), 'they follow no longer') for 1, 2;
 is_deeply [map { $_->{storyId} } @{$api->call(getFeed => {token => $eve->{token}})->{json}{items}}], [$other], 'so those stories are gone';
-is_deeply [map { s/\t.*//r } $platform->sql('story', "select event_type from events where aggregate_id = '$eve->{userId}' order by seq")], [qw(AuthorFollowed AuthorFollowed AuthorUnfollowed)],
+is_deeply [map { s/\t.*//r } $platform->sql('story', "select event_type from events where aggregate_type = 'user' and aggregate_id = '$eve->{userId}' order by seq")], [qw(AuthorFollowed AuthorFollowed AuthorUnfollowed)],
     'others can hear of it, once each';
 
 # --- search -----------------------------------------------------------------------------------------------------------
@@ -118,6 +118,31 @@ ok wait_for(sub { "@{found($ada, qq(anew $word))}" eq $private }, 60), 'and is f
 my $all = join ' ', map { sprintf '%x%s', $_, chr(0x400 + $_ % 256) x 3 } 1 .. 60000;
 my $many = post($max, content => $all);
 ok wait_for(sub { $api->call(getAnalysis => of($max, $many))->{json}{status} eq 'ready' }, 60), 'sixty thousand different words can be indexed';
+
+# --- without an account -----------------------------------------------------------------------------------------------
+
+my $guest = $platform->client;
+sub anybody { my (%more) = @_; return {client => $guest, %more} }
+my $read = $api->succeeds(200, getPublicStory => anybody(path => {storyId => $public[0]}), 'a public story is for everybody')->{json};
+is "$read->{authorName}: $read->{content}", "Ada: Running cats, $word number 1.", 'whole';
+$api->succeeds(200, getPublicStory => anybody(path => {storyId => $linked}), 'so is one by its address');
+$api->fails(404, 'not_found', getPublicStory => anybody(path => {storyId => $_}), 'any other is not') for $private, $UNKNOWN;
+is_deeply [map { $_->{storyId} } @{$api->succeeds(200, listAuthorStories => anybody(path => {authorId => $ada->{userId}}), 'the public stories of an author')->{json}{items}}], [reverse @public],
+    'newest first';
+is_deeply $api->succeeds(200, listAuthorStories => anybody(path => {authorId => $UNKNOWN}), 'nobody')->{json}{items}, [], 'has none';
+my %listed = map { $_->{storyId} => $_ } @{$api->succeeds(200, listPublicStories => anybody(query => {limit => 100}), 'all public stories')->{json}{items}};
+is_deeply [map { $listed{$_}{title} } @public, $other], ['Public 1', 'Public 2', 'Other'], 'are listed';
+ok !$listed{$linked}, 'those by address are not';
+is_deeply [grep { $_ ne 'de' } map { $_->{language} } @{$api->succeeds(200, listPublicStories => anybody(query => {language => 'de'}), 'those in one language')->{json}{items}}], [], 'alone';
+my $key = "st:cache:story/$public[0]";
+is $platform->redis('EXISTS', $key)->{out} + 0, 1, 'the edge keeps the answer';
+$platform->redis('HSET', $key, 'kept', 'for ever');
+$platform->redis('PERSIST', $key);
+is $api->call(updateStory => of($ada, $public[0], json => {title => 'Renamed'}, headers => {'If-Match' => '*'}))->{status}, 200, 'it changes';
+ok wait_for(sub { $platform->redis('HEXISTS', $key, 'kept')->{out} == 0 }, 60), 'and the edge forgets it';
+ok wait_for(sub { ($api->call(getPublicStory => anybody(path => {storyId => $public[0]}))->{json}{title} // '') eq 'Renamed' }, 60), 'everybody reads it as it is now';
+is $api->call(unpublishStory => of($ada, $public[0]))->{status}, 200, 'it is taken back';
+ok wait_for(sub { $api->call(getPublicStory => anybody(path => {storyId => $public[0]}))->{status} == 404 }, 60), 'from everybody';
 
 # --- what a deletion does ---------------------------------------------------------------------------------------------
 

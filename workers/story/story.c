@@ -25,12 +25,15 @@ static const struct st_operation operations[] = {
     {"unfollowAuthor", story_unfollow},
     {"listFollowedAuthors", story_list_followed},
     {"getFeed", story_feed},
+    {"getPublicStory", story_get_public},
+    {"listPublicStories", story_list_public},
+    {"listAuthorStories", story_list_by_author},
     {0},
 };
 
 static const struct st_subscription subscriptions[] = {
-    {"UserRegistered", story_on_user_registered},
-    {"UserProfileUpdated", story_on_profile_updated},
+    {"UserRegistered", story_on_user_named},
+    {"UserProfileUpdated", story_on_user_named},
     {"UserDeleted", story_on_user_deleted},
     {"ParticipantJoined", story_on_participant_joined},
     {"ParticipantLeft", story_on_participant_left},
@@ -50,6 +53,7 @@ static const struct st_job_kind jobs[] = {
      .timeout_s = 120,
      .attempts = 5,
      .failed = story_analyse_failed},
+    {.name = "forget_answers", .handler = story_drop_answers, .concurrency = 2, .timeout_s = 30, .attempts = 10},
     {.name = "remove_files", .handler = story_remove_files, .concurrency = 1, .timeout_s = 60, .attempts = 20},
     {0},
 };
@@ -60,16 +64,28 @@ static const struct st_schedule schedules[] = {
 };
 
 static const struct st_erasure erasures[] = {
-    {"stories", ST_ERASED}, /* by the handler, which says so to those who made something of them */
-    {"story_collaborators", ST_ERASED,
-     "with gone as (delete from story_collaborators where user_id = $1 returning story_id) "
-     "update stories set collaborator_count = collaborator_count - 1 from gone where stories.story_id = gone.story_id"},
+    {"stories", ST_ERASED},             /* by the handler, which says so to those who made something of them */
+    {"story_collaborators", ST_ERASED}, /* by the handler, which says how many are left */
     {"story_participations", ST_ERASED, "delete from story_participations where user_id = $1"},
+    {"story_list_view", ST_ERASED, "delete from story_list_view where author_id = $1"},
     {"authors", ST_ERASED, "delete from authors where author_id = $1"},
     {"follows", ST_ERASED, "delete from follows where follower_id = $1 or author_id = $1"},
     {"blocks", ST_ERASED, "delete from blocks where user_id = $1"},
     {0},
 };
+
+static const struct st_projection projections[] = {
+    {"StoryCreated", story_project_text},
+    {"StoryUpdated", story_project_text},
+    {"StoryRestored", story_project_text},
+    {"StoryPublished", story_project_touched},
+    {"StoryUnpublished", story_project_touched},
+    {"CollaboratorsChanged", story_project_collaborators},
+    {"StoryDeleted", story_project_deleted},
+    {"AuthorNamed", story_project_named},
+    {0},
+};
+static const char *const tables[] = {"story_list_view", "authors", NULL};
 
 static const struct st_service service = {
     .name = "story",
@@ -78,6 +94,8 @@ static const struct st_service service = {
     .jobs = jobs,
     .schedules = schedules,
     .erasures = erasures,
+    .projections = projections,
+    .tables = tables,
 };
 
 ST_SERVICE_MAIN(service)

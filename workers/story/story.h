@@ -2,8 +2,9 @@
 #define ST_STORY_H
 /*
  * Story: texts (story_text.c) with their past (_revision.c) and end (_trash.c), the states between draft and published
- * (_state.c), who else may read (_link.c) and hears of them (_follow.c), finding them (_search.c), their analysis
- * (_analysis.c, by the embedded analyser of analyse.h), events of others (_events.c).
+ * (_state.c), who else may read (_link.c, _public.c) and hears of them (_follow.c), finding them (_search.c), their
+ * analysis (_analysis.c, by the embedded analyser of analyse.h), events of others (_events.c), the list view
+ * (_project.c).
  */
 #include "svc/service.h"
 
@@ -12,11 +13,13 @@
     "s.story_id as \"storyId\", s.author_id as \"authorId\", s.title, s.language, s.visibility, s.state, s.version, "  \
     "s.revision, s.created_at as \"createdAt\", s.updated_at as \"updatedAt\", s.published_at as \"publishedAt\""
 
-/* And as an item of a list, with its author a (left join authors a using (author_id)). */
+/* And as an item of a list: of the list view l, which events make (story_project.c), with the author a. */
 #define STORY_LIST_COLUMNS                                                                                             \
-    "s.story_id as \"storyId\", s.title, coalesce(a.display_name, '') as \"authorName\", "                             \
-    "s.collaborator_count as \"collaboratorCount\", s.language, s.visibility, s.state, "                               \
-    "s.updated_at as \"lastUpdated\""
+    "s.story_id as \"storyId\", l.title, coalesce(a.display_name, '') as \"authorName\", "                             \
+    "l.collaborator_count as \"collaboratorCount\", s.language, s.visibility, s.state, "                               \
+    "l.last_updated as \"lastUpdated\""
+#define STORY_LIST_JOIN                                                                                                \
+    "join story_list_view l on l.story_id = s.story_id left join authors a on a.author_id = s.author_id "
 
 /*
  * May the caller read the story ($1 story, $2 user)? Authors and collaborators may, and everybody once it is published
@@ -82,6 +85,21 @@ int story_feed(struct st_call *call);
 int story_find(struct st_call *call);
 void story_index(struct st_call *call, const char *story_id); /* after its title, text or language have changed */
 
+/* story_public.c */
+int story_get_public(struct st_call *call);
+int story_list_public(struct st_call *call);
+int story_list_by_author(struct st_call *call);
+int story_drop_answers(struct st_call *call); /* job */
+/* A change that everybody may see: the edge forgets what it keeps of the story. */
+void story_forget_answers(struct st_call *call, const char *story_id, const char *author_id);
+
+/* story_project.c */
+int story_project_text(struct st_call *call);
+int story_project_touched(struct st_call *call);
+int story_project_collaborators(struct st_call *call);
+int story_project_deleted(struct st_call *call);
+int story_project_named(struct st_call *call);
+
 /* story_analysis.c */
 int story_get_analysis(struct st_call *call);
 int story_analyse(struct st_call *call);        /* job */
@@ -91,8 +109,7 @@ int story_remove_files(struct st_call *call);   /* job */
 void story_forget_files(struct st_call *call, const char *story_id);
 
 /* story_events.c */
-int story_on_user_registered(struct st_call *call);
-int story_on_profile_updated(struct st_call *call);
+int story_on_user_named(struct st_call *call);
 int story_on_user_deleted(struct st_call *call);
 int story_on_participant_joined(struct st_call *call);
 int story_on_participant_left(struct st_call *call);

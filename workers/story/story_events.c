@@ -1,19 +1,52 @@
 /* What story learns from others. */
 #include "story/story.h"
 
-int story_on_user_registered(struct st_call *call)
+/* The author's name, if it is another than before. */
+int story_on_user_named(struct st_call *call)
 {
-    st_exec(call,
-            "insert into authors select $1, $2 where not exists (select from erased_users where user_id = $1) "
-            "on conflict (author_id) do update set display_name = $2",
-            st_str(call->body, "userId"), st_str(call->body, "displayName"));
-    return 0;
+    const char *user_id = st_str(call->body, "userId"), *name = st_str(call->body, "displayName");
+    struct st_rows *rows;
+    int r = st_rows(call, &rows,
+                    "select exists (select from erased_users where user_id = $1) or "
+                    "exists (select from authors where author_id = $1 and display_name = $2)",
+                    user_id, name);
+    if (r == 0 && name && st_streq(st_cell(rows, 0, 0), "f"))
+        st_emit(call, "AuthorNamed", user_id, json_pack("{s:s, s:s}", "authorId", user_id, "displayName", name));
+    return r;
 }
 
-int story_on_profile_updated(struct st_call *call)
+/* Others' tables are not ours to look into, but what of them the list view shows is said by an event of ours. */
+static void tell_number(struct st_call *call, const char *story_id, int64_t n)
 {
-    const char *name = st_str(call->body, "displayName");
-    return name ? story_on_user_registered(call) : 0;
+    st_emit(call, "CollaboratorsChanged", story_id,
+            json_pack("{s:s, s:I}", "storyId", story_id, "collaborators", (json_int_t)n));
+}
+
+/* change: of the story ($1) by the user ($2); nothing is said when it changes nothing. */
+static int tell_collaborators(struct st_call *call, const char *story_id, const char *change, const char *user_id)
+{
+    struct st_rows *rows;
+    int r = st_rows(call, &rows, change, story_id, user_id);
+    if (r < 0 || st_rows_affected(rows) == 0)
+        return r;
+    if ((r = st_rows(call, &rows, "select count(*) from story_collaborators where story_id = $1", story_id)) == 0)
+        tell_number(call, story_id, st_cell_int(rows, 0, 0));
+    return r;
+}
+
+/* Who has gone lends no voice to others' stories any more. */
+static int leave_stories(struct st_call *call, const char *user_id)
+{
+    json_t *left, *one;
+    size_t i;
+    int r = st_list(call, &left,
+                    "with gone as (delete from story_collaborators where user_id = $1 returning story_id) "
+                    "select story_id, (select count(*) from story_collaborators c where c.story_id = gone.story_id "
+                    "and c.user_id <> $1) as n from gone",
+                    user_id);
+    json_array_foreach (r == 0 ? left : NULL, i, one)
+        tell_number(call, st_str(one, "story_id"), st_json_int(one, "n", 0));
+    return r;
 }
 
 /* The stories go with their author; each says so, so that narrations and videos go too. */
@@ -24,14 +57,16 @@ int story_on_user_deleted(struct st_call *call)
     size_t i;
     int r = st_list(call, &deleted,
                     "delete from stories where author_id = $1 returning story_id, version + 1 as version, "
-                    "deleted_at is not null as known",
+                    "deleted_at is not null as known, published_at",
                     user_id);
-    if (r < 0)
+    if (r < 0 || (r = leave_stories(call, user_id)) < 0)
         return r;
     json_array_foreach (deleted, i, one) {
         if (st_json_bool(one, "known", false)) /* said when it was deleted */
             continue;
         story_forget_files(call, st_str(one, "story_id"));
+        if (!json_is_null(json_object_get(one, "published_at")))
+            story_forget_answers(call, st_str(one, "story_id"), user_id);
         st_emit(call, "StoryDeleted", st_str(one, "story_id"),
                 json_pack("{s:s, s:s, s:O}", "storyId", st_str(one, "story_id"), "authorId", user_id, "version",
                           json_object_get(one, "version")));
@@ -45,17 +80,14 @@ int story_on_participant_joined(struct st_call *call)
     const char *story_id = st_str(call->body, "storyId"), *user_id = st_str(call->body, "userId");
     st_exec(call,
             "insert into story_participations select $1, $2, story_id from stories where story_id = $3 "
-            "and not exists (select from erased_users where user_id = $2) on conflict do nothing",
+            "and deleted_at is null and not exists (select from erased_users where user_id = $2) "
+            "on conflict do nothing",
             call->event->aggregate_id, user_id, story_id);
-    st_exec(call,
-            "with joined as (insert into story_collaborators select story_id, $2 from stories where story_id = $1 "
-            "and deleted_at is null "
-            "and not exists (select from erased_users where user_id = $2) "
-            "on conflict do nothing returning story_id) "
-            "update stories set collaborator_count = collaborator_count + 1 from joined where stories.story_id = "
-            "joined.story_id",
-            story_id, user_id);
-    return 0;
+    return tell_collaborators(call, story_id,
+                              "insert into story_collaborators select story_id, $2 from stories where story_id = $1 "
+                              "and deleted_at is null and not exists (select from erased_users where user_id = $2) "
+                              "on conflict do nothing",
+                              user_id);
 }
 
 int story_on_participant_left(struct st_call *call)
@@ -63,13 +95,10 @@ int story_on_participant_left(struct st_call *call)
     const char *story_id = st_str(call->body, "storyId"), *user_id = st_str(call->body, "userId");
     st_exec(call, "delete from story_participations where collaboration_id = $1 and user_id = $2",
             call->event->aggregate_id, user_id);
-    st_exec(call,
-            "with gone as (delete from story_collaborators where story_id = $1 and user_id = $2 and not exists "
-            "(select from story_participations where story_id = $1 and user_id = $2) returning story_id) "
-            "update stories set collaborator_count = collaborator_count - 1 from gone where stories.story_id = "
-            "gone.story_id",
-            story_id, user_id);
-    return 0;
+    return tell_collaborators(call, story_id,
+                              "delete from story_collaborators where story_id = $1 and user_id = $2 and not exists "
+                              "(select from story_participations where story_id = $1 and user_id = $2)",
+                              user_id);
 }
 
 int story_on_limit_reached(struct st_call *call)

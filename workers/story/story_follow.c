@@ -59,8 +59,7 @@ int story_feed(struct st_call *call)
                    "and p.published_at is not null and p.visibility = 'public' and p.deleted_at is null "
                    "and ($1::text is null or (p.published_at, p.story_id) < "
                    "(split_part($1, '/', 1)::timestamptz, split_part($1, '/', 2)::uuid)) "
-                   "order by p.published_at desc, p.story_id desc limit $2::int) s left join authors a "
-                   "on a.author_id = s.author_id "
+                   "order by p.published_at desc, p.story_id desc limit $2::int) s " STORY_LIST_JOIN
                    "where f.follower_id = $3 order by s.published_at desc, s.story_id desc limit $2::int",
                    call->user_id);
 }

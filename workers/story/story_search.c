@@ -30,6 +30,6 @@ int story_find(struct st_call *call)
         "order by cursor collate \"C\" desc limit $2::int) "
         "select " STORY_LIST_COLUMNS ", s.cursor, ts_headline(s.config, left(s.content, 16384), s.asked, "
         "'StartSel=\"\",StopSel=\"\",MaxFragments=2,FragmentDelimiter=\" … \",MinWords=5,MaxWords=20') as excerpt "
-        "from page s left join authors a using (author_id) order by s.cursor collate \"C\" desc",
+        "from page s " STORY_LIST_JOIN "order by s.cursor collate \"C\" desc",
         call->user_id, st_param(call, "q"), st_param(call, "language"));
 }

@@ -79,6 +79,7 @@ int story_publish(struct st_call *call)
     st_emit(call, "StoryPublished", id,
             json_pack("{s:s, s:s, s:s, s:s}", "storyId", id, "authorId", call->user_id, "title", st_str(story, "title"),
                       "audience", st_str(story, "visibility")));
+    story_forget_answers(call, id, call->user_id);
     return story_reply(call, 200, story);
 }
 
@@ -91,5 +92,6 @@ int story_unpublish(struct st_call *call)
     if ((r = story_own_as_read(call, &old)) < 0 || (r = move(call, old, "ready", &story)) < 0)
         return r;
     st_emit(call, "StoryUnpublished", id, json_pack("{s:s, s:s}", "storyId", id, "authorId", call->user_id));
+    story_forget_answers(call, id, call->user_id);
     return story_reply(call, 200, story);
 }

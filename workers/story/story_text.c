@@ -86,8 +86,8 @@ int story_list(struct st_call *call)
                    "and ($1::uuid is null or story_id < $1::uuid) order by story_id desc limit $2::int) union all "
                    "(select o.* from story_collaborators c join stories o using (story_id) where c.user_id = $3 and "
                    "o.deleted_at is null and ($1::uuid is null or c.story_id < $1::uuid) "
-                   "order by c.story_id desc limit $2::int)) s "
-                   "left join authors a using (author_id) order by s.story_id desc limit $2::int",
+                   "order by c.story_id desc limit $2::int)) s " STORY_LIST_JOIN
+                   "order by s.story_id desc limit $2::int",
                    call->user_id);
 }
 
@@ -122,6 +122,8 @@ static void emit_updated(struct st_call *call, const json_t *story, const char *
             json_pack("{s:s, s:s, s:s, s:s, s:s, s:O}", "storyId", id, "authorId", call->user_id, "title",
                       st_str(story, "title"), "contentHash", hash, "visibility", st_str(story, "visibility"), "version",
                       json_object_get(story, "version")));
+    if (!json_is_null(json_object_get(story, "publishedAt")))
+        story_forget_answers(call, id, call->user_id);
 }
 
 int story_change(struct st_call *call, const json_t *old, const struct story_text *text)
@@ -181,15 +183,18 @@ int story_delete(struct st_call *call)
         return r;
     st_exec(call,
             "update stories set deleted_at = now(), published_at = null, version = version + 1, "
-            "collaborator_count = 0, state = case state when 'draft' then state else 'analyzing' end "
+            "state = case state when 'draft' then state else 'analyzing' end "
             "where story_id = $1",
             id);
     st_exec(call, "delete from story_collaborators where story_id = $1", id);
+    st_exec(call, "delete from story_participations where story_id = $1", id);
     st_exec(call, "delete from story_participations where story_id = $1", id);
     st_exec(call, "delete from story_links where story_id = $1", id);
     st_exec(call, "delete from story_analyses where story_id = $1", id);
     st_cancel(call, "analyse", id);
     story_forget_files(call, id);
+    if (!json_is_null(json_object_get(old, "published_at")))
+        story_forget_answers(call, id, call->user_id);
     st_emit(call, "StoryDeleted", id,
             json_pack("{s:s, s:s, s:I}", "storyId", id, "authorId", call->user_id, "version",
                       (json_int_t)st_json_int(old, "version", 0) + 1));

@@ -249,28 +249,36 @@ static int verify(struct st_worker *w, const struct archive *a)
     return r < 0 ? r : ST_E_RETRY;
 }
 
-static const char *operational_types(struct st_worker *w)
+/* What a projection reads is never deleted; of the rest, operational types go first. */
+static void types_of(struct st_worker *w, const char **ret_operational, const char **ret_projected)
 {
-    json_t *names = st_json_keep(&w->arena, json_array());
-    for (int i = 0; i < w->run->n_types; i++)
-        if (!w->run->types[i].audit)
-            json_array_append_new(names, json_string(w->run->types[i].type));
-    return st_json_text(&w->arena, names);
+    json_t *operational = st_json_keep(&w->arena, json_array()), *projected = st_json_keep(&w->arena, json_array());
+    for (int i = 0; i < w->run->n_types; i++) {
+        const struct st_event_type *t = &w->run->types[i];
+        if (st_run_projection(w->run, t->type))
+            json_array_append_new(projected, json_string(t->type));
+        else if (!t->audit)
+            json_array_append_new(operational, json_string(t->type));
+    }
+    *ret_operational = st_json_text(&w->arena, operational);
+    *ret_projected = st_json_text(&w->arena, projected);
 }
 
 /* Deletes what is old enough in steps; then the row says so. */
 static int delete_range(struct st_worker *w, const struct archive *a, bool all)
 {
     struct st_rows *rows;
-    const char *types = operational_types(w), *at_once = st_i64(&w->arena, DELETE_AT_ONCE);
+    const char *operational, *projected, *at_once = st_i64(&w->arena, DELETE_AT_ONCE);
+    types_of(w, &operational, &projected);
     int n, r = query(w, &rows, "update archives set shrinks = true where first_seq = $1", a->first);
     if (r < 0)
         return r;
     do {
         r = query(w, &rows,
                   "delete from events where seq in (select seq from events where seq between $1 and $2 "
-                  "and ($3::boolean or $4::jsonb ? event_type) order by seq limit $5::bigint)",
-                  a->first, a->last, all ? "t" : "f", types, at_once);
+                  "and case when $3::boolean then not $5::jsonb ? event_type else $4::jsonb ? event_type end "
+                  "order by seq limit $6::bigint)",
+                  a->first, a->last, all ? "t" : "f", operational, projected, at_once);
         n = r == 0 ? st_rows_affected(rows) : 0;
         if (r == 0 && atomic_load(&w->run->stopping))
             return ST_E_CANCELLED;
@@ -345,7 +353,7 @@ int st_archive_work(struct st_worker *w)
     for (bool busy = true; r == 0 && busy && !atomic_load(&w->run->stopping); st_arena_reset(&w->arena)) {
         busy = false;
         r = next_file(w, &busy);
-        if (r == 0 && !busy && !w->run->service->projections)
+        if (r == 0 && !busy)
             r = next_deletion(w, &busy);
     }
     return r;

@@ -6,7 +6,7 @@
  * Whole UTC days that are 7 days old are written to the object store,
  *     archive/<service>/<yyyy>/<mm>/<dd>/<first seq>-<last seq>.ndjson.gz
  * a line of ST_ARCHIVE_LINE for each event, sealed members as they are. Then operational events are deleted, and audit
- * events when they are 30 days old; where the log is the source of truth (a service with projections), nothing is.
+ * events when they are 30 days old; types that a projection reads, for which the log is the source of truth, stay.
  *
  * Killed at any instruction, nothing is lost and no line is there twice: the range of a file is recorded before the
  * file, and never changes; it appears under its name whole and synced; its row says 'done', with SHA-256 and number of
