@@ -50,6 +50,12 @@ static const struct st_erasure erasures[] = {
     {0},
 };
 
+static const struct st_objects objects[] = {
+    {"narration/", "select k from jsonb_array_elements_text($1::jsonb) k "
+                   "join narrations n on n.narration_id::text = split_part(k, '/', 2)"},
+    {0},
+};
+
 static const struct st_service service = {
     .name = "narration",
     .options = options,
@@ -57,6 +63,7 @@ static const struct st_service service = {
     .subscriptions = subscriptions,
     .jobs = jobs,
     .erasures = erasures,
+    .objects = objects,
     .schedules = schedules,
     .start = narration_start,
 };

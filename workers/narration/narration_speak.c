@@ -3,7 +3,6 @@
 #include "narration/narration.h"
 #include "narration/speech_cache.h"
 
-#include <stdio.h>
 #include <unistd.h>
 
 enum { TELL_EVERY_US = 2000000, PATH_LEN = 4096, TIMING_LIMIT = 64 << 20 };
@@ -42,10 +41,10 @@ struct script {
 static json_t *load_segments(struct st_call *call, const json_t *n)
 {
     json_t *segments = json_object_get(n, "segments");
-    const char *why, *ref = st_str(n, "text_ref");
+    const char *ref = st_str(n, "text_ref");
     if (json_is_array(segments))
         return segments;
-    if (ref && st_json_load(call->arena, st_object_path(call, ref), &segments, &why) == 0 && json_is_array(segments))
+    if (ref && st_object_json(call, ref, &segments) == 0 && json_is_array(segments))
         return segments;
     return NULL;
 }
@@ -159,20 +158,15 @@ static const char *timing_json(struct st_call *call, const struct script *s, con
     return text;
 }
 
-static int write_object(struct st_call *call, const char *key, const char *text)
-{
-    FILE *f = fopen(st_object_path(call, key), "we");
-    bool bad = !f || fputs(text, f) < 0;
-    if ((f && fclose(f)) || bad)
-        return st_fail(call, ST_E_UNAVAILABLE, "The object store does not take %s.", key);
-    return 0;
-}
-
 static int finish(struct st_call *call, const json_t *n, const struct script *s, const struct st_narrate_result *result)
 {
     const char *id = st_str(n, "narration_id"), *key = st_printf(call->arena, "narration/%s", id);
     const char *timing = timing_json(call, s, result), *timing_ref = st_printf(call->arena, "%s/timing.json", key);
-    int r = write_object(call, timing_ref, timing);
+    int r = st_object_put_file(call, st_printf(call->arena, "%s/audio.opus", key), s->job.opus_path);
+    if (r == 0)
+        r = st_object_put_file(call, st_printf(call->arena, "%s/audio.mp3", key), s->job.mp3_path);
+    if (r == 0)
+        r = st_object_put(call, timing_ref, timing, strlen(timing));
     if (r < 0)
         return r;
     st_exec(call,
@@ -207,9 +201,9 @@ static int speak(struct st_call *call, const json_t *n, struct script *s, struct
     struct speaking state = {
         .call = call, .narration_id = id, .story_id = st_str(n, "story_id"), .next_tell = st_mono() + TELL_EVERY_US};
     s->job.speech = speech;
-    s->job.opus_path = st_object_path(call, st_printf(call->arena, "narration/%s/audio.opus", id));
-    s->job.mp3_path = st_object_path(call, st_printf(call->arena, "narration/%s/audio.mp3", id));
-    s->job.cache_dir = st_object_path(call, "narration/cache/");
+    s->job.opus_path = st_printf(call->arena, "%s/audio.opus", st_scratch(call));
+    s->job.mp3_path = st_printf(call->arena, "%s/audio.mp3", st_scratch(call));
+    s->job.cache_dir = st_cache_dir(call);
     s->job.progress = on_progress;
     s->job.cancelled = on_cancel_check;
     s->job.ctx = &state;
@@ -269,17 +263,12 @@ int narration_speak_failed(struct st_call *call)
 
 int narration_remove_files(struct st_call *call)
 {
-    static const char *const files[] = {"audio.opus", "audio.mp3", "timing.json", ""};
-    const char *id = st_str(call->body, "narrationId");
-    for (size_t i = 0; i < ST_COUNT(files); i++)
-        (void)remove(st_object_path(call, st_printf(call->arena, "narration/%s/%s", id, files[i])));
-    return 0;
+    return st_object_remove(call, st_printf(call->arena, "narration/%s/", st_str(call->body, "narrationId")));
 }
 
 int narration_trim_cache(struct st_call *call)
 {
-    const char *dir = st_object_path(call, "narration/cache/");
-    int64_t left = st_speech_cache_trim(dir, st_option_int("speech_cache_mb") * 1024 * 1024);
+    int64_t left = st_speech_cache_trim(st_cache_dir(call), st_option_int("speech_cache_mb") * 1024 * 1024);
     return left < 0 ? (int)left : 0;
 }
 

@@ -87,6 +87,12 @@ static const struct st_projection projections[] = {
 };
 static const char *const tables[] = {"story_list_view", "authors", NULL};
 
+static const struct st_objects objects[] = {
+    {"story/", "select k from jsonb_array_elements_text($1::jsonb) k "
+               "join stories s on s.story_id::text = split_part(k, '/', 2)"},
+    {0},
+};
+
 static const struct st_service service = {
     .name = "story",
     .operations = operations,
@@ -94,6 +100,7 @@ static const struct st_service service = {
     .jobs = jobs,
     .schedules = schedules,
     .erasures = erasures,
+    .objects = objects,
     .projections = projections,
     .tables = tables,
 };

@@ -2,8 +2,6 @@
 #include "story/analyse.h"
 #include "story/story.h"
 
-#include <dirent.h>
-
 enum {
     EVENT_TEXT_MAX = 256 * 1024, /* segments larger than this travel as an object, not in the event */
     SEGMENTS_LIMIT = 16 * 1024 * 1024
@@ -88,28 +86,26 @@ static int attach_segments(struct st_call *call, json_t *event, const char *stor
         return 0;
     }
     const char *key = st_printf(call->arena, "story/%s/%s.json", story_id, analysis_id);
-    FILE *f = fopen(st_object_path(call, key), "we");
-    bool bad = !f || fputs(text, f) < 0;
-    if ((f && fclose(f)) || bad)
-        return st_fail(call, ST_E_UNAVAILABLE, "The object store does not take %s.", key);
     json_object_set_new(event, "textRef", json_string(key));
-    return 0;
+    return st_object_put(call, key, text, strlen(text));
 }
 
-static int tell(struct st_call *call, const json_t *story, const char *analysis_id, const struct st_analysis *a,
-                json_t *characters)
+/* Before the transaction: it may go to the object store. */
+static int make_event(struct st_call *call, const json_t *story, const char *analysis_id, const struct st_analysis *a,
+                      json_t **ret)
 {
     const char *story_id = st_str(story, "story_id");
-    json_t *event = json_pack("{s:s, s:s, s:s, s:s, s:s}", "storyId", story_id, "authorId", st_str(story, "author_id"),
-                              "analysisId", analysis_id, "title", st_str(story, "title"), "language", a->language);
-    int r = attach_segments(call, event, story_id, analysis_id, a);
-    if (r < 0) {
-        json_decref(event);
-        return r;
-    }
+    *ret = st_json_keep(call->arena, json_pack("{s:s, s:s, s:s, s:s, s:s}", "storyId", story_id, "authorId",
+                                               st_str(story, "author_id"), "analysisId", analysis_id, "title",
+                                               st_str(story, "title"), "language", a->language));
+    return attach_segments(call, *ret, story_id, analysis_id, a);
+}
+
+static int tell(struct st_call *call, const char *story_id, json_t *event, json_t *characters)
+{
     st_emit(call, "CharactersExtracted", story_id,
             json_pack("{s:s, s:O}", "storyId", story_id, "characters", characters));
-    st_emit(call, "StoryAnalyzed", story_id, event);
+    st_emit(call, "StoryAnalyzed", story_id, json_incref(event));
     return 0;
 }
 
@@ -117,16 +113,19 @@ static int store(struct st_call *call, const json_t *story, const struct st_anal
 {
     const char *story_id = st_str(story, "story_id"), *hash = st_str(story, "content_hash");
     const char *analysis_id = st_new_id(call->arena), *segments = segments_text(call, a, true);
-    json_t *characters = characters_json(call, a);
+    json_t *characters = characters_json(call, a), *event;
     if (!segments)
         return st_fail(call, ST_E_TOO_LARGE, "The analysis is too large.");
+    int r = make_event(call, story, analysis_id, a, &event);
+    if (r < 0)
+        return r;
     /* Edited meanwhile: the edit has left a job of its own. */
-    int r = st_exec_one(call, ST_E_CANCELLED,
-                        "update stories set state = case when published_at is null then 'ready' else 'published' end, "
-                        "language = case when language_given then language else $3 end "
-                        "where story_id = $1 and content_hash = $2 and deleted_at is null and "
-                        "case when language_given then language end is not distinct from $4",
-                        story_id, hash, a->language, st_str(story, "language"));
+    r = st_exec_one(call, ST_E_CANCELLED,
+                    "update stories set state = case when published_at is null then 'ready' else 'published' end, "
+                    "language = case when language_given then language else $3 end "
+                    "where story_id = $1 and content_hash = $2 and deleted_at is null and "
+                    "case when language_given then language end is not distinct from $4",
+                    story_id, hash, a->language, st_str(story, "language"));
     if (r < 0)
         return r;
     st_exec(call, "delete from story_analyses where story_id = $1 and content_hash = $2", story_id, hash);
@@ -140,7 +139,7 @@ static int store(struct st_call *call, const json_t *story, const struct st_anal
             analysis_id, st_json_text(call->arena, characters));
     store_emotions(call, analysis_id, a);
     story_index(call, story_id);
-    return tell(call, story, analysis_id, a, characters);
+    return tell(call, story_id, event, characters);
 }
 
 /* The author reads it in the analysis; another text, or asking again, begins anew. */
@@ -184,15 +183,7 @@ void story_forget_files(struct st_call *call, const char *story_id)
 
 int story_remove_files(struct st_call *call)
 {
-    const char *folder = st_object_path(call, st_printf(call->arena, "story/%s/", st_str(call->body, "storyId")));
-    DIR *d = opendir(folder);
-    for (struct dirent *e; d && (e = readdir(d));)
-        if (e->d_name[0] != '.')
-            (void)remove(st_printf(call->arena, "%s%s", folder, e->d_name));
-    if (d)
-        closedir(d);
-    (void)remove(folder);
-    return 0;
+    return st_object_remove(call, st_printf(call->arena, "story/%s/", st_str(call->body, "storyId")));
 }
 
 static int without(struct st_call *call, const char *why)

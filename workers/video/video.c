@@ -34,12 +34,19 @@ static const struct st_erasure erasures[] = {
     {0},
 };
 
+static const struct st_objects objects[] = {
+    {"video/", "select k from jsonb_array_elements_text($1::jsonb) k "
+               "join video_jobs v on v.video_id::text = split_part(k, '/', 2)"},
+    {0},
+};
+
 static const struct st_service service = {
     .name = "video",
     .operations = operations,
     .subscriptions = subscriptions,
     .jobs = jobs,
     .erasures = erasures,
+    .objects = objects,
 };
 
 ST_SERVICE_MAIN(service)

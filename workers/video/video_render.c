@@ -2,17 +2,15 @@
 #include "video/render.h"
 #include "video/video.h"
 
-#include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
+static const char *const files[] = {"video.mp4", "captions.vtt", "poster.jpg"};
 
 static json_t *load_segments(struct st_call *call, const json_t *v)
 {
     json_t *segments = json_object_get(v, "segments");
-    const char *why, *ref = st_str(v, "text_ref");
+    const char *ref = st_str(v, "text_ref");
     if (json_is_array(segments))
         return segments;
-    if (ref && st_json_load(call->arena, st_object_path(call, ref), &segments, &why) == 0 && json_is_array(segments))
+    if (ref && st_object_json(call, ref, &segments) == 0 && json_is_array(segments))
         return segments;
     return NULL;
 }
@@ -69,20 +67,22 @@ static bool on_cancel_check(void *arg)
 static int render(struct st_call *call, const json_t *v, const char *key, struct st_video_info *ret)
 {
     json_t *timing, *segments = load_segments(call, v);
-    const char *why = "";
+    const char *audio, *folder = st_scratch(call);
+    int r;
     if (!segments)
         return st_fail(call, ST_E_UNAVAILABLE, "The scenes of the story cannot be read.");
-    if (st_json_load(call->arena, st_object_path(call, st_str(v, "timing_ref")), &timing, &why) < 0)
-        return st_fail(call, ST_E_UNAVAILABLE, "%s", why);
+    if ((r = st_object_json(call, st_str(v, "timing_ref"), &timing)) < 0 ||
+        (r = st_object_get(call, st_str(v, "audio_ref"), &audio)) < 0)
+        return r;
     struct rendering state = {.call = call};
     struct st_video_job job = {
         .title = st_json_str(v, "title", ""),
         .language = st_str(v, "language"),
-        .audio_path = st_object_path(call, st_str(v, "audio_ref")),
-        .work_dir = st_object_path(call, st_printf(call->arena, "%s/work", key)),
-        .output_path = st_object_path(call, st_printf(call->arena, "%s/video.mp4", key)),
-        .vtt_path = st_object_path(call, st_printf(call->arena, "%s/captions.vtt", key)),
-        .poster_path = st_object_path(call, st_printf(call->arena, "%s/poster.jpg", key)),
+        .audio_path = audio,
+        .work_dir = folder,
+        .output_path = st_printf(call->arena, "%s/%s", folder, files[0]),
+        .vtt_path = st_printf(call->arena, "%s/%s", folder, files[1]),
+        .poster_path = st_printf(call->arena, "%s/%s", folder, files[2]),
         .progress = on_progress,
         .cancelled = on_cancel_check,
         .arg = &state,
@@ -90,13 +90,14 @@ static int render(struct st_call *call, const json_t *v, const char *key, struct
     struct st_video_segment *list;
     job.segment_count = join_timing(call, segments, timing, &list);
     job.segments = list;
-    (void)mkdir(job.work_dir, 0750);
     struct st_buf reason = ST_BUF(4096);
-    int r = st_video_render(&job, &reason, ret);
+    r = st_video_render(&job, &reason, ret);
     if (r < 0)
         r = st_fail(call, state.stop < 0 ? state.stop : r, "%s", reason.len ? reason.data : "The renderer failed.");
     st_buf_release(&reason);
-    (void)rmdir(job.work_dir);
+    for (size_t i = 0; r == 0 && i < ST_COUNT(files); i++)
+        r = st_object_put_file(call, st_printf(call->arena, "%s/%s", key, files[i]),
+                               st_printf(call->arena, "%s/%s", folder, files[i]));
     return r;
 }
 
@@ -147,9 +148,5 @@ int video_render_failed(struct st_call *call)
 
 int video_remove_files(struct st_call *call)
 {
-    static const char *const files[] = {"video.mp4", "captions.vtt", "poster.jpg", ""};
-    const char *id = st_str(call->body, "videoId");
-    for (size_t i = 0; i < ST_COUNT(files); i++)
-        (void)remove(st_object_path(call, st_printf(call->arena, "video/%s/%s", id, files[i])));
-    return 0;
+    return st_object_remove(call, st_printf(call->arena, "video/%s/", st_str(call->body, "videoId")));
 }

@@ -1,15 +1,13 @@
-/* Retention: events of the log into files, and out of the log. */
+/* Retention: events of the log into files, and out of the log; and objects that nothing refers to. */
 #include "svc/archive.h"
 
 #include "io/crypto.h"
 #include "io/gzip.h"
 #include "svc/call.h"
+#include "svc/object.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <glob.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum {
     LOOK_EVERY_MS = 3600 * 1000,
@@ -28,16 +26,9 @@ struct archive {
 
 #define query(w, ret, sql, ...) st_pg_query((w)->pg, &(w)->arena, sql, ST_PARAMS(__VA_ARGS__), ret)
 
-static const char *file_of(struct st_worker *w, const char *key)
+static int complain(const char *what, const struct archive *a, int r, const char *why)
 {
-    struct st_call call;
-    st_call_init(&call, w, "archive");
-    return st_object_path(&call, key);
-}
-
-static int complain(const char *what, const struct archive *a, int r)
-{
-    st_log(ST_LOG_ERROR, what, ST_S("path", a->path), ST_S("error", r == ST_E_UNAVAILABLE ? strerror(errno) : ""));
+    st_log(ST_LOG_ERROR, what, ST_S("path", a->path), ST_S("error", why));
     return r;
 }
 
@@ -126,61 +117,19 @@ static int add_lines(struct st_worker *w, const struct archive *a, struct st_gzi
     return r;
 }
 
-/* What was begun and not finished, by us before a crash. */
-static void remove_parts(struct st_worker *w, const char *file)
+/*
+ * Gives the part its name, while the row is held: what another archiver has named is what its row says. 1: done. 0:
+ * somebody else has done it.
+ */
+static int publish(struct st_call *call, const struct archive *a, const char *part, const char *sha256, int64_t bytes)
 {
-    glob_t found;
-    if (glob(st_printf(&w->arena, "%s.*.part", file), 0, NULL, &found))
-        return;
-    for (size_t i = 0; i < found.gl_pathc; i++)
-        (void)unlink(found.gl_pathv[i]);
-    globfree(&found);
-}
-
-/* What is left of files that somebody else has finished, by one that was killed while it wrote the same. */
-static void remove_late_parts(struct st_worker *w)
-{
-    const size_t suffix = strlen(".part") + ST_UUID_LEN; /* and the dot before the id */
-    glob_t found;
-    if (glob(st_printf(&w->arena, "%s/archive/%s/*/*/*/*.part", st_option("object_dir"), w->run->service->name), 0,
-             NULL, &found))
-        return;
-    for (size_t i = 0; i < found.gl_pathc; i++) {
-        const char *part = found.gl_pathv[i];
-        size_t len = strlen(part);
-        if (len > suffix && access(st_strndup(&w->arena, part, len - suffix), F_OK) == 0)
-            (void)unlink(part);
-    }
-    globfree(&found);
-}
-
-/* The folders of the file up to the store's own, so that the name is there after a loss of power. */
-static int sync_folders(struct st_worker *w, const char *file)
-{
-    char *path = st_strdup(&w->arena, file);
-    size_t root = strlen(st_option("object_dir"));
-    for (char *slash = strrchr(path, '/'); slash && (size_t)(slash - path) >= root; slash = strrchr(path, '/')) {
-        *slash = '\0';
-        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        bool ok = fd >= 0 && fsync(fd) == 0;
-        if (fd >= 0)
-            close(fd);
-        if (!ok)
-            return ST_E_UNAVAILABLE;
-    }
-    return 0;
-}
-
-/* Gives the part its name, while the row is held. 1: done. 0: somebody else has done it. */
-static int publish(struct st_worker *w, const struct archive *a, const char *part, const char *file, const char *sha256,
-                   int64_t bytes)
-{
+    struct st_worker *w = call->p->worker;
     struct st_rows *rows;
     st_pg_begin(w->pg);
     int r = query(w, &rows, "select from archives where first_seq = $1 and state = 'writing' for update", a->first);
     bool ours = r == 0 && st_rows_count(rows) == 1;
-    if (ours && (rename(part, file) || sync_folders(w, file) < 0))
-        r = complain("An archive cannot be written", a, ST_E_UNAVAILABLE);
+    if (ours && (r = st_object_put_file(call, a->path, part)) < 0)
+        (void)complain("An archive cannot be written", a, r, st_call_error(call, r));
     if (ours && r == 0)
         st_pg_exec(w->pg,
                    "update archives set state = 'done', sha256 = $2, bytes = $3, written_at = now() "
@@ -198,37 +147,36 @@ static int write_part(struct st_worker *w, const struct archive *a, const char *
     struct st_gzip *g;
     int64_t n = 0;
     if (st_gzip_create(part, &g) < 0)
-        return complain("An archive cannot be written", a, ST_E_UNAVAILABLE);
+        return complain("An archive cannot be written", a, ST_E_UNAVAILABLE, strerror(errno));
     int r = add_lines(w, a, g, &n);
     if (r < 0) {
         st_gzip_free(g);
         return r;
     }
     if (st_gzip_finish(g) < 0)
-        return complain("An archive cannot be written", a, ST_E_UNAVAILABLE);
+        return complain("An archive cannot be written", a, ST_E_UNAVAILABLE, strerror(errno));
     /* Fewer: another archiver has finished it meanwhile, and the log has lost some. The row will tell. */
     return n == a->events ? 0 : ST_E_CONFLICT;
 }
 
 static int write_archive(struct st_worker *w, const struct archive *a)
 {
-    char id[ST_UUID_LEN], sha256[2 * ST_SHA256_LEN + 1];
+    char sha256[2 * ST_SHA256_LEN + 1];
     struct stat st;
-    const char *file = file_of(w, a->path), *part = st_printf(&w->arena, "%s.%s.part", file, st_uuid(id));
-    remove_parts(w, file);
+    struct st_call call;
+    st_call_init(&call, w, "archive");
+    const char *part = st_printf(&w->arena, "%s/%s", st_scratch(&call), st_new_id(&w->arena));
     int r = write_part(w, a, part);
     if (r == 0 && (st_sha256_file(part, sha256) < 0 || stat(part, &st)))
-        r = complain("An archive cannot be read back", a, ST_E_UNAVAILABLE);
-    if (r == 0 && (r = publish(w, a, part, file, sha256, st.st_size)) == 1)
+        r = complain("An archive cannot be read back", a, ST_E_UNAVAILABLE, strerror(errno));
+    if (r == 0 && (r = publish(&call, a, part, sha256, st.st_size)) == 1)
         st_log(ST_LOG_INFO, "Events were archived", ST_S("path", a->path), ST_I("events", a->events),
                ST_I("bytes", st.st_size));
-    if (r != 1)
-        (void)unlink(part);
     if (r == ST_E_CONFLICT) {
         struct st_rows *rows;
         r = query(w, &rows, "select from archives where first_seq = $1 and state = 'writing'", a->first);
         if (r == 0 && st_rows_count(rows))
-            r = complain("The log lacks events that were to be archived", a, ST_E_INTERNAL);
+            r = complain("The log lacks events that were to be archived", a, ST_E_INTERNAL, "");
     }
     return r < 0 ? r : 0;
 }
@@ -239,13 +187,19 @@ static int write_archive(struct st_worker *w, const struct archive *a)
 static int verify(struct st_worker *w, const struct archive *a)
 {
     char sha256[2 * ST_SHA256_LEN + 1];
+    const char *file;
     struct st_rows *rows;
-    if (st_sha256_file(file_of(w, a->path), sha256) == 0 && st_streq(sha256, a->sha256))
+    struct st_call call;
+    st_call_init(&call, w, "archive");
+    int r = st_object_get(&call, a->path, &file);
+    if (r == ST_E_UNAVAILABLE)
+        return complain("An archive cannot be looked at", a, r, st_call_error(&call, r));
+    if (r == 0 && st_sha256_file(file, sha256) == 0 && st_streq(sha256, a->sha256))
         return 0;
-    (void)complain("An archive is missing or damaged; nothing more of it is deleted from the log", a, ST_E_INVALID);
+    (void)complain("An archive is missing or damaged; nothing more of it is deleted from the log", a, ST_E_INVALID, "");
     if (!a->rewritable)
         return ST_E_INVALID;
-    int r = query(w, &rows, "update archives set state = 'writing' where first_seq = $1 and not shrinks", a->first);
+    r = query(w, &rows, "update archives set state = 'writing' where first_seq = $1 and not shrinks", a->first);
     return r < 0 ? r : ST_E_RETRY;
 }
 
@@ -349,7 +303,6 @@ static int next_deletion(struct st_worker *w, bool *ret_busy)
 int st_archive_work(struct st_worker *w)
 {
     int r = 0;
-    remove_late_parts(w);
     for (bool busy = true; r == 0 && busy && !atomic_load(&w->run->stopping); st_arena_reset(&w->arena)) {
         busy = false;
         r = next_file(w, &busy);
@@ -367,6 +320,8 @@ static int work_alone(struct st_worker *w)
     if (r < 0 || !st_streq(st_cell(rows, 0, 0), "t"))
         return r;
     r = st_archive_work(w);
+    if (r == 0)
+        r = st_objects_collect(w);
     int e = query(w, &rows, "select pg_advisory_unlock(820149618)");
     return r < 0 ? r : e;
 }

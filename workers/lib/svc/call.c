@@ -4,9 +4,6 @@
 #include "io/crypto.h"
 #include "io/http_client.h"
 
-#include <errno.h>
-#include <sys/stat.h>
-
 enum {
     ATTEMPTS = 5,
     RETRY_MS = 10,            /* before the second attempt; twice that before the third, and so on */
@@ -281,12 +278,6 @@ int st_reply_text(struct st_call *call, int status, const char *content_type, co
     return 0;
 }
 
-int st_reply_object(struct st_call *call, const char *content_type, const char *object_key)
-{
-    st_header(call, "X-Accel-Redirect", st_printf(call->arena, "/_objects/%s", object_key));
-    return st_reply_text(call, 200, content_type, "");
-}
-
 void st_header(struct st_call *call, const char *name, const char *value)
 {
     struct st_call_private *p = call->p;
@@ -431,17 +422,4 @@ int st_page_(struct st_call *call, const char *member, const char *sql, int n, c
     json_array_foreach (rows, i, row)
         json_object_del(row, "cursor");
     return st_reply_keep(call, 200, page);
-}
-
-/* --- object store --- */
-
-const char *st_object_path(struct st_call *call, const char *key)
-{
-    char *path = st_printf(call->arena, "%s/%s", st_option("object_dir"), key);
-    for (char *slash = path + strlen(st_option("object_dir")) + 1; (slash = strchr(slash, '/')); slash++) {
-        *slash = '\0';
-        (void)mkdir(path, 0750); /* it may exist; a real failure shows when the file is opened */
-        *slash = '/';
-    }
-    return path;
 }

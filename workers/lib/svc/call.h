@@ -32,6 +32,7 @@ struct st_call_private {
     struct st_work_span span;
     const char *if_match; /* request header, NULL when absent */
     void *job;            /* jobs.c: the slot that runs this call */
+    const char *scratch;  /* object.c: its folder, or NULL */
 };
 
 /* Forgets what a failed attempt left: reply, errors, flags. Rolls an open transaction back. */

@@ -5,9 +5,10 @@
 #include "svc/api.h"
 #include "svc/bus.h"
 #include "svc/cron.h"
-#include "svc/secret.h"
+#include "svc/object.h"
 #include "svc/options.h"
 #include "svc/rebuild.h"
+#include "svc/secret.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -133,6 +134,16 @@ static int drop_privileges(struct st_run *run, const char **ret_why)
     return 0;
 }
 
+static int check_store(struct st_run *run, const char **ret_why)
+{
+    const struct st_store store = st_store_of_options();
+    const char *why;
+    int r = st_store_check(&store, &why);
+    if (r < 0)
+        *ret_why = st_printf(&run->arena, "the store \"%s\": %s", store.kind, why);
+    return r;
+}
+
 static int load(struct st_run *run, const char **ret_why)
 {
     int r = st_options_load(run->service->options, ret_why);
@@ -140,8 +151,8 @@ static int load(struct st_run *run, const char **ret_why)
         return r;
     if (st_streq(st_option("log_level"), "debug"))
         st_log_setup(run->service->name, ST_LOG_DEBUG);
-    if ((r = check_bus(run, ret_why)) < 0 || (r = load_contract(run, ret_why)) < 0 ||
-        (r = find_services(run, ret_why)) < 0 ||
+    if ((r = check_bus(run, ret_why)) < 0 || (r = check_store(run, ret_why)) < 0 ||
+        (r = load_contract(run, ret_why)) < 0 || (r = find_services(run, ret_why)) < 0 ||
         (r = st_registry_load(&run->arena, st_printf(&run->arena, "%s/events", st_option("config_dir")), &run->types,
                               &run->n_types, ret_why)) < 0 ||
         (r = st_projections_check(run, ret_why)) < 0 || (r = st_sagas_check(run, ret_why)) < 0 ||

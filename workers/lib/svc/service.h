@@ -154,8 +154,6 @@ ST_MUSTCHECK int st_saga_settle(struct st_call *call, const char *saga_id, const
 int st_reply(struct st_call *call, int status, json_t *body);      /* steals body; NULL for none; gives 0 */
 int st_reply_keep(struct st_call *call, int status, json_t *body); /* as st_reply, for a body the arena keeps */
 int st_reply_text(struct st_call *call, int status, const char *content_type, const char *text);
-/* A file of the object store; the edge sends it, with Range. */
-int st_reply_object(struct st_call *call, const char *content_type, const char *object_key);
 void st_header(struct st_call *call, const char *name, const char *value); /* value is copied */
 
 /* Gives err; the sentence becomes `detail` of the problem and must not hold secrets. */
@@ -194,8 +192,39 @@ ST_MUSTCHECK int st_page_(struct st_call *call, const char *member, const char *
 const char *st_keyed_hash(struct st_call *call, const char *purpose, const char *value);
 
 /* --- object store ------------------------------------------------------------------------------------------------ */
-/* Path of a key ("narration/<id>/audio.opus") in the local store; parent folders are made. */
-const char *st_object_path(struct st_call *call, const char *key);
+/*
+ * Objects are files that outlive the call: sound, films, what is too large for an event. Their keys begin with the
+ * service that puts them ("video/<id>/video.mp4"; io/store.h says what a key may be); any service may get what an event
+ * names. An object is there whole or not at all, and what is damaged is not handed out. Where they are kept, the option
+ * `store` says. Only in jobs, and not inside a transaction (st_commit), but for the replies.
+ *
+ * Failures have their sentence: ST_E_UNAVAILABLE the store is away; ST_E_NOT_FOUND; ST_E_CONFLICT it is damaged.
+ */
+
+/* A folder of this call's own on this machine; it goes with the call. Files made in it are put without a copy. */
+const char *st_scratch(struct st_call *call);
+/* A folder of this service on this machine, for what can be made again and is trimmed by whoever fills it. */
+const char *st_cache_dir(struct st_call *call);
+
+/* The file becomes the object, and is gone from its path. */
+ST_MUSTCHECK int st_object_put_file(struct st_call *call, const char *key, const char *path);
+ST_MUSTCHECK int st_object_put(struct st_call *call, const char *key, const void *data, size_t len);
+/* A file with the object's bytes, to be read only; it goes with the call. */
+ST_MUSTCHECK int st_object_get(struct st_call *call, const char *key, const char **ret_path);
+ST_MUSTCHECK int st_object_json(struct st_call *call, const char *key, json_t **ret);
+/* An object, or all below a prefix ("video/<id>/"). 0 also when there is none. */
+ST_MUSTCHECK int st_object_remove(struct st_call *call, const char *key);
+
+/* The edge sends the object, with Range and an entity tag. */
+int st_reply_object(struct st_call *call, const char *content_type, const char *key);
+
+/*
+ * Links that need no token, for players and for providers that fetch: a query ("expires=…&signature=…") to put behind
+ * the path of an operation that has these two parameters and is public; and in that operation, whether the request has
+ * such a query for the key.
+ */
+const char *st_object_sign(struct st_call *call, const char *key, int ttl_s);
+bool st_object_signed(struct st_call *call, const char *key);
 
 /* --- the tables ----------------------------------------------------------------------------------------------------
  */
@@ -310,6 +339,15 @@ struct st_saga {
     st_handler *ended;                /* runs in the transaction that ends it, either way; or NULL */
 };
 
+/*
+ * What a service puts into the object store. Objects below the prefix that no row refers to are removed some time after
+ * they were put (option object_grace_hours). A row that says that an object will be put refers to it.
+ */
+struct st_objects {
+    const char *prefix;     /* "<service>/" */
+    const char *referenced; /* SQL: of the keys in $1, a jsonb array of texts, those that rows refer to */
+};
+
 struct st_option {
     const char *name;     /* in config/storytelling.conf; ST_<NAME> in the environment overrides */
     const char *fallback; /* NULL: required */
@@ -352,6 +390,7 @@ struct st_service {
     st_user_key *user_key;              /* of the service that keeps the users' keys; NULL in all others */
     const struct st_projection *projections;
     const char *const *tables; /* that the projections write, NULL-ended; without foreign keys, triggers, serials */
+    const struct st_objects *objects;
 };
 
 /* Names of all services of the platform, NULL-ended: those that have a contract in config/api. */
