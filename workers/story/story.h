@@ -3,7 +3,8 @@
 /*
  * Story: texts (story_text.c) with their past (_revision.c) and end (_trash.c), the states between draft and published
  * (_state.c), who else may read (_link.c, _public.c) and hears of them (_follow.c), finding them (_search.c), their
- * analysis (_analysis.c, by the embedded analyser of analyse.h), events of others (_events.c), the list view
+ * analysis (_analysis.c, by the embedded analyser of analyse.h; _segments.c) and what its author knows better
+ * (_correct.c, _overlay.c), events of others (_events.c), the list view
  * (_project.c).
  */
 #include "svc/service.h"
@@ -99,6 +100,15 @@ int story_project_touched(struct st_call *call);
 int story_project_collaborators(struct st_call *call);
 int story_project_deleted(struct st_call *call);
 int story_project_named(struct st_call *call);
+
+/* story_correct.c */
+int story_list_corrections(struct st_call *call);
+int story_drop_corrections(struct st_call *call);
+int story_correct_segment(struct st_call *call);
+int story_drop_segment_correction(struct st_call *call);
+int story_merge_characters(struct st_call *call);
+int story_split_character(struct st_call *call);
+int story_corrections(struct st_call *call, const char *story_id, json_t **ret); /* as story_found.h has them */
 
 /* story_analysis.c */
 int story_get_analysis(struct st_call *call);
