@@ -79,6 +79,72 @@ for (['opus', 'audio/ogg', qr/^OggS/], ['mp3', 'audio/mpeg', qr/^(?:ID3|\xff[\xe
 is $api->call(getNarrationAudio => audio($ada, $id))->{headers}{'content-type'}, 'audio/ogg', 'Opus is the default';
 $api->fails(400, 'invalid_request', getNarrationAudio => {%{audio($ada, $id, query => {format => $_})}, raw => 0}, "no such format: $_", '/query/format') for 'wav', 'OPUS', '../opus';
 
+# --- who speaks -------------------------------------------------------------------------------------------------------
+
+my $voices = $api->succeeds(200, listVoices => {token => $ada->{token}}, 'the voices are listed')->{json}{items};
+cmp_ok scalar(grep { $_->{gender} eq 'female' && $_->{age} eq 'adult' } @$voices), '>=', 6, 'women among them';
+cmp_ok scalar(grep { $_->{age} eq 'child' } @$voices), '>=', 6, 'and children';
+$api->fails(422, 'unprocessable', listVoices => {token => $ada->{token}, query => {language => 'tlh'}}, 'not of a language that nobody speaks');
+my $cast = $api->succeeds(200, getCast => of($ada, $story), 'the cast of a story');
+my %of = map { $_->{character} => $_ } @{$cast->{json}{characters}};
+my %spoke = map { $_->{character} // '' => $_->{voiceId} } @{$narration->{voices}};
+is $of{$_}{voiceId}, $spoke{$_}, "$_ has the voice that was heard" for qw(Mary Tom);
+ok !$of{Mary}{chosen}, 'which nobody has chosen';
+my ($mary) = grep { $_->{gender} eq 'female' && $_->{voiceId} ne $of{Mary}{voiceId} } @$voices;
+my @match = (headers => {'If-Match' => $cast->{headers}{etag}});
+my %change = (narrator => 'elder-man-1', characters => [{character => 'Mary', voiceId => $mary->{voiceId}}]);
+$api->fails(428, 'precondition_required', changeCast => {%{of($ada, $story)}, json => \%change}, 'it is changed by those who have read it');
+$api->fails(404, 'not_found', changeCast => {%{of($eve, $story)}, json => \%change, @match}, 'its author alone');
+$api->fails(404, 'not_found', getCast => of($eve, $story), 'who alone sees it');
+$api->fails(422, 'unprocessable', changeCast => {%{of($ada, $story)}, json => {narrator => 'nobody-1'}, @match}, 'there is no such voice', '/narrator');
+$api->fails(422, 'unprocessable', changeCast => {%{of($ada, $story)}, json => {characters => [{character => 'Zoe', voiceId => 'man-1'}]}, @match},
+    'nor such a character', '/characters/0/character');
+my $changed = $api->succeeds(200, changeCast => {%{of($ada, $story)}, json => \%change, @match}, 'voices are chosen');
+is $changed->{json}{narrator}{voiceId}, 'elder-man-1', 'the narrator is an old man';
+$api->fails(412, 'precondition_failed', changeCast => {%{of($ada, $story)}, json => \%change, @match}, 'but not twice by the same reading');
+
+my $rules = {rules => [{word => 'Mary', say => 'Mahree'}, {word => 'nowhere', say => 'now here'}]};
+$api->fails(428, 'precondition_required', replaceStoryPronunciations => {%{of($ada, $story)}, json => $rules}, 'rules are changed by those who have read them');
+is $api->succeeds(200, getStoryPronunciations => of($ada, $story), 'there are none yet')->{json}{version}, 0, 'in version 0';
+is $api->succeeds(200, replaceStoryPronunciations => {%{of($ada, $story)}, json => $rules, headers => {'If-Match' => '"0"'}}, 'words are to be said otherwise')->{json}{version}, 1, 'in version 1';
+is_deeply $api->succeeds(200, getStoryPronunciations => of($ada, $story), 'they are kept')->{json}{rules}, $rules->{rules}, 'as they were given';
+$api->fails(404, 'not_found', getStoryPronunciations => of($eve, $story), 'others do not see them');
+is $api->succeeds(200, replaceMyPronunciations => {token => $ada->{token}, json => {rules => []}, headers => {'If-Match' => '"0"'}}, 'rules of all stories')->{json}{version}, 1, 'have versions of their own';
+is $api->succeeds(200, getMyPronunciations => {token => $ada->{token}}, 'they can be read')->{json}{version}, 1, 'too';
+$api->fails(412, 'precondition_failed', replaceMyPronunciations => {token => $ada->{token}, json => {rules => []}, headers => {'If-Match' => '"0"'}}, 'whoever is late is told');
+
+# Tom has said nothing new: what he says comes from the cache.
+my %again = (%{of($ada, $story)}, json => {}, headers => {'Idempotency-Key' => "again-$story"});
+$api->fails(404, 'not_found', narrateStory => {%{of($eve, $story)}, json => {}}, 'others do not have it narrated');
+my $retold = $api->succeeds(202, narrateStory => \%again, 'it is narrated again')->{json}{narrationId};
+is $api->call(narrateStory => \%again)->{json}{narrationId}, $retold, 'once for each key';
+$narration = narrated($ada, $story, 'again');
+is $narration->{narrationId}, $retold, 'it is the new one that is heard';
+%spoke = map { $_->{character} // '' => $_->{voiceId} } @{$narration->{voices}};
+is $spoke{Mary}, $mary->{voiceId}, 'with the voice that was chosen';
+is $spoke{''}, 'elder-man-1', 'and the narrator';
+is $spoke{Tom}, $of{Tom}{voiceId}, 'Tom has kept his own';
+is_deeply $narration->{pronunciations}, {story => 1, user => 1}, 'by the rules of today';
+cmp_ok $narration->{cachedShare}, '>', 0, 'some of it had been spoken before';
+cmp_ok $narration->{cachedShare}, '<', 1, 'not all of it';
+$id = $retold;
+$api->succeeds(202, narrateStory => {%{of($ada, $story)}, json => {again => [$narration->{segments}[0]{segmentId}]}}, 'one segment once more');
+$narration = narrated($ada, $story, 'a take');
+$id = $narration->{narrationId};
+cmp_ok $narration->{cachedShare}, '<', 1, 'is another take';
+cmp_ok $narration->{cachedShare}, '>', 0.5, 'of that one alone';
+
+$api->fails(404, 'not_found', previewVoice => {path => {voiceId => 'nobody'}, token => $ada->{token}, json => {text => 'Hello.'}}, 'nobody cannot be heard');
+$api->fails(422, 'unprocessable', previewVoice => {path => {voiceId => 'girl-1'}, token => $ada->{token}, json => {text => 'Hello.', language => 'xx'}}, 'nor in no language', '/language');
+my $preview = $api->succeeds(202, previewVoice => {path => {voiceId => 'girl-1'}, token => $ada->{token}, json => {text => 'Can you hear me?', emotion => 'joy'}},
+    'a voice can be heard before it is chosen')->{json}{previewId};
+my %preview = (path => {previewId => $preview}, token => $ada->{token});
+my $sound = wait_for(sub { my $p = $api->call(getVoicePreview => \%preview)->{json}; $p->{status} ne 'pending' && $p }, 60);
+is $sound->{status}, 'ready', 'soon';
+like $client->get($sound->{audioUrl}, token => $ada->{token})->{content}, qr/^OggS/, 'it is sound';
+$api->fails(404, 'not_found', getVoicePreview => {%preview, token => $eve->{token}}, 'for who has asked for it');
+$api->fails(404, 'not_found', getVoicePreviewAudio => {%preview, token => $eve->{token}}, 'alone');
+
 # --- somebody else's --------------------------------------------------------------------------------------------------
 
 $api->fails(404, 'not_found', getNarration => of($eve, $story), 'others do not see it');

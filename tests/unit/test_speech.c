@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "base/spawn.h"
+#include "narration/chapters.h"
 #include "narration/narrate.h"
+#include "narration/pronounce.h"
 #include "narration/pcm.h"
 #include "narration/speech_cache.h"
 #include "narration/speech_text.h"
@@ -355,7 +357,7 @@ static void test_characters_have_pitches_of_their_own(void **state)
     struct st_voice voices[N];
     double pitch[N];
     st_voices_narrator("", &voices[0]);
-    st_voices_cast("", roles, N - 1, voices + 1);
+    st_voices_cast("", &voices[0], roles, N - 1, voices + 1);
     for (size_t i = 0; i < N; i++) {
         struct st_pcm pcm = spoken_by(&voices[i], ST_EMOTION_NEUTRAL, 0);
         pitch[i] = pitch_of(&pcm);
@@ -375,7 +377,7 @@ static void assert_apart(const char *language, enum st_gender gender, enum st_ag
     for (size_t i = 0; i < count; i++)
         roles[i] = (struct st_role){gender, age};
     st_voices_narrator(language, &voices[0]);
-    st_voices_cast(language, roles, count, voices + 1);
+    st_voices_cast(language, &voices[0], roles, count, voices + 1);
     for (size_t i = 0; i <= count; i++)
         for (size_t k = 0; k < i; k++)
             assert_true(st_voices_distance(&voices[i], &voices[k]) >= ST_VOICES_APART);
@@ -397,12 +399,48 @@ static void test_casting_is_stable(void **state)
     (void)state;
     enum { MANY = 1000 };
     struct st_role *roles = st_new_n(&arena, struct st_role, MANY);
+    struct st_voice narrator;
+    st_voices_narrator("", &narrator);
     struct st_voice *few = st_new_n(&arena, struct st_voice, MANY), *all = st_new_n(&arena, struct st_voice, MANY);
     for (size_t i = 0; i < MANY; i++)
         roles[i] = (struct st_role){(enum st_gender)(i % 3), (enum st_age)(i / 3 % 3)};
-    st_voices_cast("", roles, 10, few);
-    st_voices_cast("", roles, MANY, all);
+    st_voices_cast("", &narrator, roles, 10, few);
+    st_voices_cast("", &narrator, roles, MANY, all);
     assert_memory_equal(few, all, 10 * sizeof(*few));
+    /* who has a voice keeps it, whoever comes before; and the names find the same voices again */
+    for (size_t i = 0; i < 10; i++)
+        roles[20 + i].voice = few[i].id;
+    roles[0].gender = ST_GENDER_FEMALE;
+    st_voices_cast("", &narrator, roles, 40, all);
+    for (size_t i = 0; i < 10; i++)
+        assert_memory_equal(&few[i], &all[20 + i], sizeof(*few));
+    for (size_t i = 0; i < 40; i++) {
+        struct st_voice again;
+        assert_true(st_voices_find("", all[i].id, &again));
+        assert_memory_equal(&again, &all[i], sizeof(again));
+        assert_true(st_voices_find("de", all[i].id, &again)); /* the same person in another language */
+        assert_string_equal(again.id, all[i].id);
+    }
+    static const char *const nobody[] = {"",
+                                         "man",
+                                         "man-",
+                                         "man-0",
+                                         "man-9",
+                                         "man-1.",
+                                         "man-1.0",
+                                         "man-1.99",
+                                         "man-01",
+                                         "man-1x",
+                                         "elder-boy-1",
+                                         "elder-",
+                                         "MAN-1",
+                                         "narrator-1",
+                                         "man--1",
+                                         "man-1.1.1",
+                                         "man-99999999999999999999"};
+    for (size_t i = 0; i < ST_COUNT(nobody); i++)
+        if (st_voices_find("", nobody[i], &few[0]))
+            fail_msg("%s", nobody[i]);
     assert_int_equal(st_gender_from("F"), ST_GENDER_FEMALE);
     assert_int_equal(st_gender_from("dragon"), ST_GENDER_UNKNOWN);
     assert_int_equal(st_gender_from(NULL), ST_GENDER_UNKNOWN);
@@ -479,6 +517,22 @@ static void test_loudness(void **state)
         assert_in_range(full.samples[i] + 40000, 40000 - 29196, 40000 + 29196);
     st_pcm_release(&full);
     st_pcm_release(&brief);
+}
+
+static void test_voices_are_equally_loud(void **state)
+{
+    (void)state;
+    struct st_voice v;
+    enum st_age age;
+    for (size_t n = 0; st_voices_nth("", n, &v, &age); n++) {
+        struct st_pcm pcm = spoken_by(&v, ST_EMOTION_NEUTRAL, 0);
+        assert_true(st_pcm_resample(&pcm));
+        st_pcm_gain(&pcm, -20 - st_pcm_loudness(&pcm));
+        double off = st_pcm_loudness(&pcm) + 20;
+        if (fabs(off) > 0.5) /* two are then within 1 LU */
+            fail_msg("%s: %.2f LU", v.id, off);
+        st_pcm_release(&pcm);
+    }
 }
 
 static void test_trimming(void **state)
@@ -568,7 +622,7 @@ static struct st_narrate_job job_of(struct st_narrate_segment *segments, size_t 
 {
     static const struct st_role roles[] = {{ST_GENDER_FEMALE, ST_AGE_ADULT}, {ST_GENDER_MALE, ST_AGE_ADULT}};
     st_voices_narrator("", &cast[0]);
-    st_voices_cast("", roles, ST_COUNT(roles), cast + 1);
+    st_voices_cast("", &cast[0], roles, ST_COUNT(roles), cast + 1);
     unlink(in_dir("a.opus"));
     unlink(in_dir("a.mp3"));
     for (size_t i = 0; i < n; i++)
@@ -686,6 +740,51 @@ static void test_narration_that_cannot_be(void **state)
     assert_no_files(&job);
 }
 
+static void test_pronunciation(void **state)
+{
+    (void)state;
+    static const struct st_pronounce_rule rules[] = {
+        {"Siobhan", "Shivawn"}, {"St.", "Saint"}, {"Loch Ness", "Lock Ness"}, {"loch", "lock"}, {"Žofie", "Zhofee"}};
+    static const char *const cases[][2] = {
+        {"Siobhan!", "Shivawn!"},
+        {"siobhan and SIOBHAN", "Shivawn and Shivawn"},
+        {"Siobhans Siobhanic xSiobhan", "Siobhans Siobhanic xSiobhan"},
+        {"St. Loch of Loch Ness", "Saint lock of Lock Ness"},
+        {"Žofie, éSiobhan", "Zhofee, éSiobhan"},
+        {"St.Ives", "SaintIves"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < ST_COUNT(cases); i++)
+        assert_string_equal(st_pronounce(&arena, rules, ST_COUNT(rules), cases[i][0]), cases[i][1]);
+    const char *same = "nothing to change";
+    assert_ptr_equal(st_pronounce(&arena, rules, ST_COUNT(rules), same), same);
+    assert_ptr_equal(st_pronounce(&arena, NULL, 0, same), same);
+}
+
+static void test_chapters(void **state)
+{
+    (void)state;
+    static const char *const titles[] = {"CHAPTER IV.",      "Chapter 4: The Fen", "# The Fen",    "Erstes Kapitel",
+                                         "Chapitre premier", "Capítulo 3",         "Prologue",     "III.",
+                                         "Глава первая",     "Part One",           "  Epilogue  ", "PART II"};
+    static const char *const texts[] = {"",
+                                        "The chapter was long.",
+                                        "Part of it was lost, and nobody knew.",
+                                        "He left.",
+                                        "#",
+                                        "Chapterhouse",
+                                        "Book him!",
+                                        "I"
+                                        "t rained.",
+                                        "Chapter\none"};
+    for (size_t i = 0; i < ST_COUNT(titles); i++)
+        if (!st_chapter_title(titles[i], strlen(titles[i])))
+            fail_msg("no title: %s", titles[i]);
+    for (size_t i = 0; i < ST_COUNT(texts); i++)
+        if (st_chapter_title(texts[i], strlen(texts[i])))
+            fail_msg("a title: %s", texts[i]);
+}
+
 /* A program that dies of the word "crash", talks nonsense of "babble", and else does what narration-speak does. */
 static struct st_speech *fragile_speech(void)
 {
@@ -738,6 +837,44 @@ static void test_a_crash_costs_one_segment(void **state)
     st_speech_close(fragile);
 }
 
+/* A program that says nothing to the word "mute", and to "cut" only half, but the third time. */
+static void test_incomplete_sound_is_made_again(void **state)
+{
+    (void)state;
+    const char *path = in_dir("hoarse");
+    FILE *f = fopen(path, "w");
+    fprintf(f,
+            "#!/usr/bin/perl\n"
+            "use IPC::Open2;\n"
+            "binmode $_ for *STDIN, *STDOUT; local $/; my $all = <STDIN>;\n"
+            "my $child = open2(my $out, my $in, '%s'); binmode $_ for $in, $out;\n"
+            "print $in $all; close $in;\n"
+            "my ($head, $sound) = unpack 'a16 a*', scalar <$out>;\n"
+            "if ($all =~ /mute/) { $sound = \"\\0\" x length $sound }\n"
+            "elsif ($all =~ /cut/ && (mkdir(\"$0.1\") || mkdir(\"$0.2\"))) {\n"
+            "    $sound = substr $sound, 0, 400; substr($head, 12, 4) = pack 'L', 200;\n"
+            "}\n"
+            "print $head, $sound;\n",
+            program);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(chmod(path, 0700), 0);
+    struct st_speech *hoarse;
+    assert_int_equal(st_speech_open(path, &hoarse), 0);
+    struct st_narrate_segment segments[] = {
+        {.text = "This was cut off twice."}, {.text = "This one stays mute."}, {.text = "And this is heard."}};
+    struct watcher w = {0};
+    struct st_narrate_job job = job_of(segments, ST_COUNT(segments), &w);
+    struct st_narrate_result r;
+    job.speech = hoarse;
+    assert_int_equal(st_narrate_audio(&arena, &job, &r), 0);
+    assert_int_equal(r.times[0].error, 0);
+    assert_true(r.times[0].end_ms - r.times[0].start_ms > 800);
+    assert_int_equal(r.times[1].error, ST_E_BAD_GATEWAY);
+    assert_int_equal(r.times[2].error, 0);
+    assert_int_equal(r.failed, 1);
+    st_speech_close(hoarse);
+}
+
 static void test_a_missing_program_is_told(void **state)
 {
     (void)state;
@@ -777,6 +914,10 @@ int main(void)
         cmocka_unit_test_teardown(test_emotions_are_heard, release),
         cmocka_unit_test_teardown(test_resampling, release),
         cmocka_unit_test_teardown(test_loudness, release),
+        cmocka_unit_test_teardown(test_voices_are_equally_loud, release),
+        cmocka_unit_test(test_pronunciation),
+        cmocka_unit_test(test_chapters),
+        cmocka_unit_test_teardown(test_incomplete_sound_is_made_again, release),
         cmocka_unit_test_teardown(test_trimming, release),
         cmocka_unit_test_teardown(test_cache, release),
         cmocka_unit_test_teardown(test_narration, release),

@@ -18,9 +18,16 @@ enum {
     SEGMENT_MS = 380,
     SPEAKER_MS = 460,
     PARAGRAPH_MS = 700,
-    SILENT_MS = 250, /* of a segment with nothing to say */
-    LEAD_MS = 150,   /* before the first word: some players swallow it */
+    HEADING_MS = 1000, /* behind a chapter's title */
+    CHAPTER_MS = 1800, /* before it */
+    SILENT_MS = 250,   /* of a segment with nothing to say */
+    LEAD_MS = 150,     /* before the first word: some players swallow it */
     TAIL_MS = 400,
+
+    TRIES = 3,        /* of an utterance that does not sound like its text */
+    SHORTEST_MS = 12, /* a character, however fast: of English, 33 ms at twice the speed */
+    LONGEST_MS = 900, /* the same, however slow: of Chinese, 350 ms at half the speed */
+    SLACK_MS = 3000,
 };
 
 static const double LOUDNESS = -20; /* LUFS; leaves the peaks of these voices below the limiter */
@@ -114,6 +121,35 @@ static int plan_make(struct plan *p, const struct st_narrate_job *job, struct st
 
 /* --- speaking: the threads --------------------------------------------------------------------------------------- */
 
+/* Can this be what was to be said? pcm is trimmed: what is silent is empty. */
+static bool is_complete(const struct st_utterance *u, const struct st_pcm *pcm)
+{
+    int64_t characters = (int64_t)st_utf8_length(u->text, u->len);
+    int64_t ms = pcm->rate ? (int64_t)pcm->count * 1000 / pcm->rate : 0;
+    return ms >= characters * SHORTEST_MS && ms <= characters * LONGEST_MS + SLACK_MS;
+}
+
+static int say(struct work *w, const struct st_manner *manner, const struct st_utterance *u, struct slot *s)
+{
+    const struct st_narrate_job *job = w->job;
+    s->cached = job->cache_dir && st_speech_cache_get(job->cache_dir, manner, u->text, u->len, &s->pcm);
+    if (s->cached && is_complete(u, &s->pcm))
+        return 0;
+    st_pcm_release(&s->pcm);
+    s->cached = false;
+    int r = st_speech_say(job->speech, manner, u->text, u->len, &w->stop, &s->pcm);
+    if (r < 0)
+        return r;
+    st_pcm_trim(&s->pcm);
+    if (!is_complete(u, &s->pcm)) {
+        st_pcm_release(&s->pcm);
+        return ST_E_BAD_GATEWAY;
+    }
+    if (job->cache_dir) /* when this fails, the job goes on as well */
+        st_speech_cache_put(job->cache_dir, manner, u->text, u->len, &s->pcm);
+    return 0;
+}
+
 static void speak(struct work *w, const struct item *i, struct slot *out)
 {
     const struct st_narrate_job *job = w->job;
@@ -123,20 +159,14 @@ static void speak(struct work *w, const struct item *i, struct slot *out)
     double db;
     st_voice_manner(&job->voices[segment->voice], w->language, u->language, segment->emotion, segment->intensity,
                     &manner, &db);
-    struct slot s = {.state = SLOT_READY};
-    s.cached = job->cache_dir && st_speech_cache_get(job->cache_dir, &manner, u->text, u->len, &s.pcm);
-    if (!s.cached) {
-        s.error = st_speech_say(job->speech, &manner, u->text, u->len, &w->stop, &s.pcm);
-        if (s.error == 0 && job->cache_dir) /* when this fails, the job goes on as well */
-            st_speech_cache_put(job->cache_dir, &manner, u->text, u->len, &s.pcm);
-    }
-    if (s.error == 0) {
-        st_pcm_trim(&s.pcm);
-        if (st_pcm_resample(&s.pcm))
-            st_pcm_gain(&s.pcm, LOUDNESS - st_pcm_loudness(&s.pcm) + db);
-        else
-            s.error = ST_E_BAD_GATEWAY;
-    }
+    manner.take = segment->take;
+    struct slot s = {.state = SLOT_READY, .error = ST_E_BAD_GATEWAY};
+    for (int n = 0; n < TRIES && s.error == ST_E_BAD_GATEWAY; n++)
+        s.error = say(w, &manner, u, &s);
+    if (s.error == 0 && !st_pcm_resample(&s.pcm))
+        s.error = ST_E_BAD_GATEWAY;
+    if (s.error == 0)
+        st_pcm_gain(&s.pcm, LOUDNESS - st_pcm_loudness(&s.pcm) + db);
     *out = s;
 }
 
@@ -213,6 +243,11 @@ static int pause_after(const struct work *w, size_t n)
     if (next == i->segment)
         return i->said.after == ST_BREAK_SENTENCE ? SENTENCE_MS : i->said.after == ST_BREAK_CLAUSE ? CLAUSE_MS : 0;
     const struct st_narrate_segment *segments = w->job->segments;
+    for (size_t k = i->segment + 1; k <= next; k++)
+        if (segments[k].heading)
+            return CHAPTER_MS;
+    if (segments[i->segment].heading)
+        return HEADING_MS;
     for (size_t k = i->segment; k < next; k++)
         if (segments[k].paragraph_ends)
             return PARAGRAPH_MS;

@@ -13,6 +13,8 @@ struct st_narrate_segment {
     enum st_emotion emotion;
     double intensity;    /* 0..1 */
     bool paragraph_ends; /* a longer pause follows */
+    bool heading;        /* of a chapter: longer pauses stand around it */
+    int take; /* 0, or counted up when it is to be spoken anew, for synthesisers that never say a thing twice alike */
 };
 
 struct st_narrate_job {
@@ -50,6 +52,9 @@ struct st_narrate_result {
 };
 
 /*
+ * Every utterance is checked, those from the cache too: a sound that is silent, or far too short or long for its text,
+ * is made again, three times in all, before it counts as failed.
+ *
  * Blocks until done; memory does not grow with the length of the sound. Several jobs may run at once. On any error no
  * file is left at the paths, and ret->why says what to tell the author:
  *   ST_E_UNPROCESSABLE  no voice for the language; nothing in the text can be spoken; most of it is in a script that

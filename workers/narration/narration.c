@@ -10,6 +10,17 @@ static const struct st_option options[] = {
 static const struct st_operation operations[] = {
     {"getNarration", narration_get},
     {"getNarrationAudio", narration_get_audio},
+    {"narrateStory", narration_again},
+    {"listVoices", narration_list_voices},
+    {"getCast", narration_get_cast},
+    {"changeCast", narration_change_cast},
+    {"previewVoice", narration_preview},
+    {"getVoicePreview", narration_get_preview},
+    {"getVoicePreviewAudio", narration_get_preview_audio},
+    {"getStoryPronunciations", narration_get_story_rules},
+    {"replaceStoryPronunciations", narration_put_story_rules},
+    {"getMyPronunciations", narration_get_user_rules},
+    {"replaceMyPronunciations", narration_put_user_rules},
     {0},
 };
 
@@ -34,6 +45,12 @@ static const struct st_job_kind jobs[] = {
      .timeout_s = 4 * 3600,
      .attempts = 3,
      .failed = narration_speak_failed},
+    {.name = "preview",
+     .handler = narration_speak_preview,
+     .concurrency = 1,
+     .timeout_s = 120,
+     .attempts = 3,
+     .failed = narration_speak_preview_failed},
     {.name = "remove_files", .handler = narration_remove_files, .concurrency = 1, .timeout_s = 60, .attempts = 20},
     {.name = "trim_cache", .handler = narration_trim_cache, .concurrency = 1, .timeout_s = 600, .attempts = 1},
     {0},
@@ -45,14 +62,17 @@ static const struct st_schedule schedules[] = {
 };
 
 static const struct st_erasure erasures[] = {
-    {"stories", ST_ERASED}, /* by the handler, with the files that were made of them */
+    {"stories", ST_ERASED},  /* by the handler, with the files that were made of them */
+    {"previews", ST_ERASED}, /* the same */
+    {"user_pronunciations", ST_ERASED, "delete from user_pronunciations where user_id = $1"},
     {"story_readers", ST_ERASED, "delete from story_readers where user_id = $1"},
     {0},
 };
 
 static const struct st_objects objects[] = {
     {"narration/", "select k from jsonb_array_elements_text($1::jsonb) k "
-                   "join narrations n on n.narration_id::text = split_part(k, '/', 2)"},
+                   "where split_part(k, '/', 2) in (select narration_id::text from narrations union all "
+                   "select preview_id::text from previews)"},
     {0},
 };
 

@@ -4,13 +4,45 @@
  * Narration: what is known of stories (narration_story.c), speaking them (narration_speak.c, by narrate.h), hearing
  * them (narration_api.c).
  */
+#include "narration/voices.h"
 #include "svc/service.h"
+
+/* May the caller ($2) hear story s? As story itself decides. */
+#define NARRATION_READABLE                                                                                             \
+    "(s.author_id = $2 or s.audience in ('link', 'public') or "                                                        \
+    "exists (select from story_readers r where r.story_id = s.story_id and r.user_id = $2))"
 
 /* narration_api.c */
 int narration_get(struct st_call *call);
 int narration_get_audio(struct st_call *call);
 
+int narration_again(struct st_call *call);
+
+/* narration_cast.c */
+int narration_list_voices(struct st_call *call);
+int narration_get_cast(struct st_call *call);
+int narration_change_cast(struct st_call *call);
+const char *narration_voice_description(struct st_call *call, const struct st_voice *v);
+const char *narration_title(struct st_call *call,
+                            const char *text); /* of a chapter: without marks, at most 200 bytes */
+
+/* narration_preview.c */
+int narration_preview(struct st_call *call);
+int narration_get_preview(struct st_call *call);
+int narration_get_preview_audio(struct st_call *call);
+int narration_speak_preview(struct st_call *call); /* job */
+int narration_speak_preview_failed(struct st_call *call);
+int narration_drop_previews(struct st_call *call, const char *user_id); /* all of a user; NULL: those of yesterday */
+
+/* narration_rules.c: how words are said */
+int narration_get_story_rules(struct st_call *call);
+int narration_put_story_rules(struct st_call *call);
+int narration_get_user_rules(struct st_call *call);
+int narration_put_user_rules(struct st_call *call);
+
 /* narration_story.c */
+void narration_stop_speaking(struct st_call *call, const char *story_id); /* what is made of it is out of date */
+
 int narration_on_story_created(struct st_call *call);
 int narration_on_story_updated(struct st_call *call);
 int narration_on_characters(struct st_call *call);
@@ -23,6 +55,7 @@ int narration_on_user_deleted(struct st_call *call);
 int narration_on_participant_joined(struct st_call *call);
 
 /* narration_speak.c */
+extern struct st_speech *narration_speech; /* set once by narration_start, before any thread */
 int narration_start(struct st_call *call); /* proves that the speech engine works */
 int narration_speak(struct st_call *call); /* job */
 int narration_speak_failed(struct st_call *call);

@@ -1,11 +1,6 @@
 /* Hearing narrations. */
 #include "narration/narration.h"
 
-/* May the caller ($2) hear story s? As story itself decides. */
-#define READABLE                                                                                                       \
-    "(s.author_id = $2 or s.audience in ('link', 'public') or "                                                        \
-    "exists (select from story_readers r where r.story_id = s.story_id and r.user_id = $2))"
-
 static json_t *pending(const json_t *n)
 {
     json_t *answer = json_pack("{s:s, s:O?, s:n, s:[], s:[]}", "status", "pending", "narrationId",
@@ -23,6 +18,13 @@ static json_t *failed(const json_t *n)
                      "narrationId", json_object_get(n, "narration_id"), "durationMs", "audio", "segments");
 }
 
+/* A narration of before the member was kept has none. */
+static const char *json_text_or(struct st_call *call, const json_t *n, const char *name, const char *otherwise)
+{
+    const json_t *value = json_object_get(n, name);
+    return json_is_array(value) || json_is_object(value) ? st_json_text(call->arena, value) : otherwise;
+}
+
 /* The timing map is passed through as text: a long story has thousands of segments. */
 static int reply_ready(struct st_call *call, const json_t *n)
 {
@@ -31,9 +33,12 @@ static int reply_ready(struct st_call *call, const json_t *n)
         st_printf(call->arena,
                   "{\"status\":\"ready\",\"narrationId\":\"%s\",\"durationMs\":%lld,\"audio\":["
                   "{\"format\":\"opus\",\"url\":\"/v1/narrations/%s/audio?format=opus\"},"
-                  "{\"format\":\"mp3\",\"url\":\"/v1/narrations/%s/audio?format=mp3\"}],\"voices\":%s,\"segments\":%s}",
+                  "{\"format\":\"mp3\",\"url\":\"/v1/narrations/%s/audio?format=mp3\"}],\"voices\":%s,\"chapters\":%s,"
+                  "\"pronunciations\":%s,\"cachedShare\":%.4f,\"segments\":%s}",
                   id, (long long)st_json_int(n, "duration_ms", 0), id, id,
-                  st_json_text(call->arena, json_object_get(n, "voices")), st_json_str(n, "timing", "[]"));
+                  st_json_text(call->arena, json_object_get(n, "voices")), json_text_or(call, n, "chapters", "[]"),
+                  json_text_or(call, n, "pronunciations", "{}"), st_json_num(n, "cached_share", 0),
+                  st_json_str(n, "timing", "[]"));
     return st_reply_text(call, 200, "application/json", text);
 }
 
@@ -42,11 +47,12 @@ int narration_get(struct st_call *call)
     json_t *n;
     int r =
         st_row(call, &n,
-               "select n.narration_id, n.status, n.reason, n.duration_ms, n.voices, n.timing, j.progress_done, "
+               "select n.narration_id, n.status, n.reason, n.duration_ms, n.voices, n.timing, "
+               "n.chapters, n.pronunciations, n.cached_share, j.progress_done, "
                "j.progress_total from stories s left join lateral (select * from narrations "
                "where story_id = s.story_id order by narration_id desc limit 1) n on true "
                "left join jobs j on j.name = 'speak' and j.unique_key = n.narration_id::text and j.state = 'running' "
-               "where s.story_id = $1 and " READABLE,
+               "where s.story_id = $1 and " NARRATION_READABLE,
                st_param(call, "storyId"), call->user_id);
     if (r == ST_E_NOT_FOUND)
         return st_absent(call, st_param(call, "storyId"), "There is no such story, or it is not yours to hear.");
@@ -65,7 +71,7 @@ int narration_get_audio(struct st_call *call)
     struct st_rows *rows;
     int r = st_rows(call, &rows,
                     "select n.object_key from narrations n join stories s using (story_id) "
-                    "where n.narration_id = $1 and n.status = 'ready' and " READABLE,
+                    "where n.narration_id = $1 and n.status = 'ready' and " NARRATION_READABLE,
                     st_param(call, "narrationId"), call->user_id);
     if (r == 0 && st_rows_count(rows) == 0)
         return st_fail(call, ST_E_NOT_FOUND, "There is no such narration, or it is not yours to hear.");
@@ -73,4 +79,36 @@ int narration_get_audio(struct st_call *call)
         return r;
     return st_reply_object(call, mp3 ? "audio/mpeg" : "audio/ogg",
                            st_printf(call->arena, "%s/audio.%s", st_cell(rows, 0, 0), mp3 ? "mp3" : "opus"));
+}
+
+/* Anew, with the voices, rules and takes as they are now. */
+int narration_again(struct st_call *call)
+{
+    const char *id = st_new_id(call->arena), *story_id = st_param(call, "storyId");
+    json_t *again = json_object_get(call->body, "again");
+    struct st_rows *rows;
+    int r =
+        st_rows(call, &rows,
+                "insert into narrations (narration_id, story_id, analysis_id, language, characters, segments, "
+                "text_ref, requested) select $1, n.story_id, n.analysis_id, n.language, s.characters, n.segments, "
+                "n.text_ref, true from stories s join lateral (select * from narrations where story_id = s.story_id "
+                "order by narration_id desc limit 1) n on true where s.story_id = $3 and s.author_id = $2",
+                id, call->user_id, story_id);
+    if (r < 0)
+        return r;
+    if (st_rows_affected(rows) == 0) {
+        r = st_rows(call, &rows, "select from stories where story_id = $1 and author_id = $2", story_id, call->user_id);
+        if (r == 0 && st_rows_count(rows))
+            return st_fail(call, ST_E_CONFLICT, "The story is not analysed yet; it is narrated when it is.");
+        return r < 0 ? r : st_absent(call, story_id, "There is no such story, or it is not yours.");
+    }
+    narration_stop_speaking(call, story_id);
+    if (again)
+        st_exec(
+            call,
+            "insert into takes (story_id, segment_id) select distinct $1::uuid, value "
+            "from jsonb_array_elements_text($2) on conflict (story_id, segment_id) do update set take = takes.take + 1",
+            story_id, st_json_text(call->arena, again));
+    st_enqueue(call, "speak", id, 0, json_pack("{s:s}", "narrationId", id));
+    return st_reply(call, 202, json_pack("{s:s, s:s}", "narrationId", id, "status", "pending"));
 }

@@ -1,13 +1,13 @@
 /* Speaking a story, as a job. */
-#include "narration/narrate.h"
 #include "narration/narration.h"
+#include "narration/narration_script.h"
 #include "narration/speech_cache.h"
 
 #include <unistd.h>
 
 enum { TELL_EVERY_US = 2000000, PATH_LEN = 4096, TIMING_LIMIT = 64 << 20 };
 
-static struct st_speech *speech; /* set once by narration_start, before any thread */
+struct st_speech *narration_speech; /* set once by narration_start, before any thread */
 
 /* The speech engine beside this program, unless an option names another. */
 static const char *speak_program(struct st_call *call)
@@ -25,73 +25,8 @@ static const char *speak_program(struct st_call *call)
 int narration_start(struct st_call *call)
 {
     const char *program = speak_program(call);
-    int r = st_speech_open(program, &speech);
+    int r = st_speech_open(program, &narration_speech);
     return r < 0 ? st_fail(call, r, "The speech engine %s does not work.", program) : 0;
-}
-
-/* --- what is to be spoken --- */
-
-struct script {
-    struct st_narrate_job job;
-    const json_t *segments, *characters;
-    json_t *voice_of; /* character's name -> index into job.voices; the narrator is 0 */
-    int64_t code_points;
-};
-
-static json_t *load_segments(struct st_call *call, const json_t *n)
-{
-    json_t *segments = json_object_get(n, "segments");
-    const char *ref = st_str(n, "text_ref");
-    if (json_is_array(segments))
-        return segments;
-    if (ref && st_object_json(call, ref, &segments) == 0 && json_is_array(segments))
-        return segments;
-    return NULL;
-}
-
-static int cast(struct st_call *call, struct script *s)
-{
-    char language[ST_LANGUAGE_LEN];
-    size_t n = json_array_size(s->characters), i;
-    json_t *one;
-    int r = st_speech_language(speech, s->job.language, language);
-    if (r < 0)
-        return r;
-    struct st_voice *voices = st_new_n(call->arena, struct st_voice, n + 1);
-    struct st_role *roles = st_new_n(call->arena, struct st_role, n + 1);
-    s->voice_of = st_json_keep(call->arena, json_object());
-    json_array_foreach (s->characters, i, one) {
-        roles[i] = (struct st_role){st_gender_from(st_str(one, "gender")), st_age_from(st_str(one, "age"))};
-        json_object_set_new(s->voice_of, st_json_str(one, "name", ""), json_integer((json_int_t)i + 1));
-    }
-    st_voices_narrator(language, &voices[0]);
-    st_voices_cast(language, roles, n, &voices[1]);
-    s->job.voices = voices;
-    s->job.n_voices = n + 1;
-    return 0;
-}
-
-static void fill_segments(struct st_call *call, struct script *s)
-{
-    size_t n = json_array_size(s->segments), i;
-    json_t *one;
-    struct st_narrate_segment *list = st_new_n(call->arena, struct st_narrate_segment, n + 1);
-    json_array_foreach (s->segments, i, one) {
-        const char *text = st_json_str(one, "text", "");
-        int64_t paragraph = st_json_int(one, "paragraph", 0);
-        int64_t next = st_json_int(json_array_get(s->segments, i + 1), "paragraph", paragraph);
-        list[i] = (struct st_narrate_segment){
-            .text = text,
-            .len = strlen(text),
-            .voice = (size_t)st_json_int(s->voice_of, st_json_str(one, "speaker", ""), 0),
-            .emotion = st_emotion_from(st_str(one, "emotion")),
-            .intensity = st_json_num(one, "intensity", 0),
-            .paragraph_ends = next != paragraph,
-        };
-        s->code_points += (int64_t)st_utf8_length(text, list[i].len);
-    }
-    s->job.segments = list;
-    s->job.n_segments = n;
 }
 
 /* --- while it is spoken --- */
@@ -130,21 +65,20 @@ static bool on_cancel_check(void *ctx)
 
 /* --- what came of it --- */
 
-static const char *voices_json(struct st_call *call, const struct script *s)
+static const char *voices_json(struct st_call *call, const struct narration_script *s)
 {
     json_t *list = st_json_keep(call->arena, json_array());
     for (size_t i = 0; i < s->job.n_voices; i++) {
         const struct st_voice *v = &s->job.voices[i];
         const char *character = i ? st_str(json_array_get(s->characters, i - 1), "name") : NULL;
-        const char *engine = v->engine == SPEAK_FLITE ? "flite" : "espeak-ng";
-        const char *name =
-            st_printf(call->arena, "%s %s, pitch %d %%", engine, *v->name ? v->name : "default", v->pitch / 10);
-        json_array_append_new(list, json_pack("{s:s?, s:s}", "character", character, "voice", name));
+        json_array_append_new(list, json_pack("{s:s?, s:s, s:s}", "character", character, "voice",
+                                              narration_voice_description(call, v), "voiceId", v->id));
     }
     return st_json_text(call->arena, list);
 }
 
-static const char *timing_json(struct st_call *call, const struct script *s, const struct st_narrate_result *result)
+static const char *timing_json(struct st_call *call, const struct narration_script *s,
+                               const struct st_narrate_result *result)
 {
     struct st_buf b = ST_BUF(TIMING_LIMIT);
     st_buf_char(&b, '[');
@@ -158,10 +92,31 @@ static const char *timing_json(struct st_call *call, const struct script *s, con
     return text;
 }
 
-static int finish(struct st_call *call, const json_t *n, const struct script *s, const struct st_narrate_result *result)
+/* From each title to the next; what stands before the first is a chapter too, named by the story. */
+static const char *chapters_json(struct st_call *call, const struct narration_script *s,
+                                 const struct st_narrate_result *result)
+{
+    json_t *list = st_json_keep(call->arena, json_array()), *last = NULL;
+    for (size_t i = 0; i < s->job.n_segments; i++) {
+        if (i && !s->job.segments[i].heading)
+            continue;
+        int64_t start = i ? result->times[i].start_ms : 0;
+        if (last)
+            json_object_set_new(last, "endMs", json_integer(start));
+        const char *title = st_json_str(json_array_get(s->segments, i), "text", "");
+        last = json_pack("{s:s, s:I, s:I}", "title", s->job.segments[i].heading ? narration_title(call, title) : "",
+                         "startMs", (json_int_t)start, "endMs", (json_int_t)result->duration_ms);
+        json_array_append_new(list, last);
+    }
+    return st_json_text(call->arena, list);
+}
+
+static int finish(struct st_call *call, const json_t *n, const struct narration_script *s,
+                  const struct st_narrate_result *result)
 {
     const char *id = st_str(n, "narration_id"), *key = st_printf(call->arena, "narration/%s", id);
     const char *timing = timing_json(call, s, result), *timing_ref = st_printf(call->arena, "%s/timing.json", key);
+    double cached = result->utterances ? (double)result->from_cache / (double)result->utterances : 0;
     int r = st_object_put_file(call, st_printf(call->arena, "%s/audio.opus", key), s->job.opus_path);
     if (r == 0)
         r = st_object_put_file(call, st_printf(call->arena, "%s/audio.mp3", key), s->job.mp3_path);
@@ -171,9 +126,9 @@ static int finish(struct st_call *call, const json_t *n, const struct script *s,
         return r;
     st_exec(call,
             "update narrations set status = 'ready', voices = $2, timing = $3, duration_ms = $4, object_key = $5, "
-            "finished_at = now() where narration_id = $1",
-            id, voices_json(call, s), timing, st_i64(call->arena, result->duration_ms), key);
-    double cached = result->utterances ? (double)result->from_cache / (double)result->utterances : 0;
+            "chapters = $6, pronunciations = $7, cached_share = $8, finished_at = now() where narration_id = $1",
+            id, voices_json(call, s), timing, st_i64(call->arena, result->duration_ms), key,
+            chapters_json(call, s, result), s->pronunciations, st_printf(call->arena, "%.6f", cached));
     st_emit(call, "NarrationGenerated", id,
             json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:f}", "narrationId", id, "storyId",
                       st_str(n, "story_id"), "authorId", st_str(n, "author_id"), "title", st_str(n, "title"),
@@ -195,19 +150,17 @@ static void give_up(struct st_call *call, const json_t *n, const char *reason, b
                       st_str(n, "author_id"), "title", st_str(n, "title"), "reason", reason, "retryable", retryable));
 }
 
-static int speak(struct st_call *call, const json_t *n, struct script *s, struct st_narrate_result *ret)
+static int speak(struct st_call *call, const json_t *n, struct narration_script *s, struct st_narrate_result *ret)
 {
     const char *id = st_str(n, "narration_id");
     struct speaking state = {
         .call = call, .narration_id = id, .story_id = st_str(n, "story_id"), .next_tell = st_mono() + TELL_EVERY_US};
-    s->job.speech = speech;
     s->job.opus_path = st_printf(call->arena, "%s/audio.opus", st_scratch(call));
     s->job.mp3_path = st_printf(call->arena, "%s/audio.mp3", st_scratch(call));
     s->job.cache_dir = st_cache_dir(call);
     s->job.progress = on_progress;
     s->job.cancelled = on_cancel_check;
     s->job.ctx = &state;
-    fill_segments(call, s);
     int r = st_narrate_audio(call->arena, &s->job, ret);
     return r < 0 && state.stop < 0 ? state.stop : r;
 }
@@ -230,18 +183,18 @@ int narration_speak(struct st_call *call)
         return 0; /* the story was deleted, or the narration is there */
     if (r < 0)
         return r;
-    struct script s = {.job = {.language = st_str(n, "language")},
-                       .segments = load_segments(call, n),
-                       .characters = json_object_get(n, "characters")};
-    if (!s.segments)
-        return st_fail(call, ST_E_UNAVAILABLE, "The text of the story cannot be read.");
-    emit_progress(call, st_str(n, "narration_id"), st_str(n, "story_id"), 0, json_array_size(s.segments));
-    if ((r = st_commit(call)) < 0)
-        return r;
-    if ((r = cast(call, &s)) < 0)
+    struct narration_script s;
+    r = narration_script_load(call, narration_speech, n, &s);
+    if (r == ST_E_UNPROCESSABLE) {
         result.why = st_printf(call->arena, "There is no voice for the language %s.", s.job.language);
-    else
+    } else if (r == 0) {
+        emit_progress(call, st_str(n, "narration_id"), st_str(n, "story_id"), 0, json_array_size(s.segments));
+        if ((r = st_commit(call)) < 0)
+            return r;
         r = speak(call, n, &s, &result);
+    } else {
+        return r;
+    }
     if (r == 0)
         return finish(call, n, &s, &result);
     if (r != ST_E_UNPROCESSABLE && r != ST_E_INVALID && r != ST_E_TOO_LARGE)
@@ -275,5 +228,5 @@ int narration_trim_cache(struct st_call *call)
 int narration_schedule_trim(struct st_call *call)
 {
     st_enqueue(call, "trim_cache", "cache", 0, json_object());
-    return 0;
+    return narration_drop_previews(call, NULL);
 }

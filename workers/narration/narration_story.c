@@ -19,8 +19,7 @@ static int know_story(struct st_call *call)
     return st_streq(st_cell(rows, 0, 1), "t") ? 0 : st_fail(call, ST_E_NOT_FOUND, "The story is not known here yet.");
 }
 
-/* What is being spoken of the story is out of date. */
-static void stop_speaking(struct st_call *call, const char *story_id)
+void narration_stop_speaking(struct st_call *call, const char *story_id)
 {
     st_exec(call,
             "select jobs_cancel(array(select j.job_id from jobs j join narrations n "
@@ -60,12 +59,12 @@ int narration_on_story_analyzed(struct st_call *call)
     const json_t *b = call->body, *segments = json_object_get(b, "segments");
     const char *id = st_new_id(call->arena), *story_id = st_str(b, "storyId");
     struct st_rows *rows;
-    stop_speaking(call, story_id);
+    narration_stop_speaking(call, story_id);
     int r = st_rows(
         call, &rows,
         "insert into narrations (narration_id, story_id, analysis_id, language, characters, segments, text_ref) "
         "select $1, story_id, $3, $4, characters, $5, $6 from stories where story_id = $2 "
-        "on conflict (analysis_id) do nothing",
+        "on conflict (analysis_id) where not requested do nothing",
         id, story_id, st_str(b, "analysisId"), st_str(b, "language"),
         segments ? st_json_text(call->arena, segments) : NULL, st_str(b, "textRef"));
     if (r < 0 || st_rows_affected(rows) == 0)
@@ -110,7 +109,7 @@ static int forget_story(struct st_call *call, const char *story_id)
 {
     json_t *narrations, *one;
     size_t i;
-    stop_speaking(call, story_id);
+    narration_stop_speaking(call, story_id);
     int r = st_list(call, &narrations, "select narration_id from narrations where story_id = $1", story_id);
     if (r < 0)
         return r;
@@ -137,5 +136,5 @@ int narration_on_user_deleted(struct st_call *call)
     json_array_foreach (stories, i, one)
         if ((r = forget_story(call, st_str(one, "story_id"))) < 0)
             return r;
-    return 0;
+    return narration_drop_previews(call, st_str(call->body, "userId"));
 }

@@ -1,6 +1,7 @@
 /* Trimming, resampling and loudness of mono sound. */
 #include "narration/pcm.h"
 
+#include <ebur128.h>
 #include <math.h>
 
 void st_pcm_trim(struct st_pcm *pcm)
@@ -94,79 +95,22 @@ bool st_pcm_resample(struct st_pcm *pcm)
     return true;
 }
 
-struct biquad {
-    double b0, b1, b2, a1, a2, z1, z2;
-};
-
-static double biquad_run(struct biquad *q, double x)
-{
-    double y = q->b0 * x + q->z1;
-    q->z1 = q->b1 * x - q->a1 * y + q->z2;
-    q->z2 = q->b2 * x - q->a2 * y;
-    return y;
-}
-
-/* The two filters of ITU-R BS.1770 by their analogue design, for any sample rate. */
-static void k_weighting(double rate, struct biquad *shelf, struct biquad *highpass)
-{
-    double k = tan(M_PI * 1681.974450955533 / rate), q = 0.7071752369554196;
-    double vh = pow(10, 3.999843853973347 / 20), vb = pow(vh, 0.4996667741545416), a0 = 1 + k / q + k * k;
-    *shelf = (struct biquad){.b0 = (vh + vb * k / q + k * k) / a0,
-                             .b1 = 2 * (k * k - vh) / a0,
-                             .b2 = (vh - vb * k / q + k * k) / a0,
-                             .a1 = 2 * (k * k - 1) / a0,
-                             .a2 = (1 - k / q + k * k) / a0};
-    k = tan(M_PI * 38.13547087602444 / rate);
-    q = 0.5003270373238773;
-    a0 = 1 + k / q + k * k;
-    *highpass = (struct biquad){.b0 = 1, .b1 = -2, .b2 = 1, .a1 = 2 * (k * k - 1) / a0, .a2 = (1 - k / q + k * k) / a0};
-}
-
-static double lufs(double power)
-{
-    return power > 0 ? -0.691 + 10 * log10(power) : -INFINITY;
-}
-
-/* The mean of the powers above the threshold; 0 when there is none. */
-static double gated_mean(const double *powers, size_t n, double threshold)
-{
-    double sum = 0;
-    size_t used = 0;
-    for (size_t i = 0; i < n; i++)
-        if (lufs(powers[i]) > threshold) {
-            sum += powers[i];
-            used++;
-        }
-    return used ? sum / (double)used : 0;
-}
-
 double st_pcm_loudness(const struct st_pcm *pcm)
 {
-    const double silence = -70, relative_gate = -10;
-    size_t step = pcm->rate / 10, steps = step ? pcm->count / step : 0; /* blocks of four steps, each a step apart */
-    if (!pcm->count)
+    const double silence = -70;
+    double loudness = silence;
+    ebur128_state *meter = pcm->count ? ebur128_init(1, pcm->rate, EBUR128_MODE_I) : NULL;
+    if (!meter)
         return silence;
-    if (steps < 4) { /* shorter than a block: one block of all there is */
-        step = pcm->count;
-        steps = 1;
-    }
-    size_t per_block = steps < 4 ? 1 : 4, blocks = steps - per_block + 1;
-    struct biquad shelf, highpass;
-    k_weighting(pcm->rate, &shelf, &highpass);
-    double *powers = calloc(steps, sizeof(*powers));
-    if (!powers)
-        abort();
-    for (size_t i = 0; i < steps * step; i++) {
-        double y = biquad_run(&highpass, biquad_run(&shelf, pcm->samples[i] / 32768.0));
-        powers[i / step] += y * y / (double)step;
-    }
-    for (size_t i = 0; i < blocks && per_block == 4; i++) /* in place: block i needs no step before i */
-        powers[i] = (powers[i] + powers[i + 1] + powers[i + 2] + powers[i + 3]) / 4;
-    double loudness = lufs(gated_mean(powers, blocks, silence));
-    if (loudness > silence)
-        loudness = lufs(gated_mean(powers, blocks, loudness + relative_gate));
-    free(powers);
-    return loudness > silence ? loudness : silence;
+    /* A sound that is shorter than a block of 400 ms is measured as if it went on. */
+    size_t least = pcm->rate / 2, times = pcm->count < least ? least / pcm->count + 1 : 1;
+    while (times-- > 0)
+        if (ebur128_add_frames_short(meter, pcm->samples, pcm->count) != EBUR128_SUCCESS)
+            abort(); /* it has no memory */
+    if (ebur128_loudness_global(meter, &loudness) != EBUR128_SUCCESS || !(loudness > silence))
+        loudness = silence;
+    ebur128_destroy(&meter);
+    return loudness;
 }
 
 void st_pcm_gain(struct st_pcm *pcm, double db)

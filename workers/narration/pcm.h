@@ -15,8 +15,7 @@ void st_pcm_trim(struct st_pcm *pcm);
 bool st_pcm_resample(struct st_pcm *pcm) ST_MUSTCHECK;
 
 /*
- * Loudness in LUFS as EBU R128 measures a programme (K-weighting, 400 ms blocks, gates at -70 LUFS and 10 LU below
- * the mean); -70 for silence.
+ * Integrated loudness in LUFS as EBU R128 measures a programme, by libebur128; -70 for silence.
  */
 double st_pcm_loudness(const struct st_pcm *pcm);
 

@@ -31,6 +31,7 @@ struct st_manner {
     char name[SPEAK_NAME_LEN];      /* flite: rms slt awb kal16; espeak-ng: a variant, or empty */
     char language[ST_LANGUAGE_LEN]; /* espeak-ng's name for it; empty for flite */
     int32_t pitch, range, rate, tract;
+    int take; /* counts in the cache only: another take of the same is another sound */
 };
 
 struct st_speech;

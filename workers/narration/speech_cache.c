@@ -34,8 +34,8 @@ static const char *file_path(struct st_arena *a, const char *dir, const struct s
 {
     unsigned char digest[ST_SHA256_LEN];
     struct st_buf key = ST_BUF(len + 512);
-    st_buf_printf(&key, "%s\n%d\n%s\n%s\n%d %d %d %d\n", ST_SPEECH_RULES, (int)m->engine, m->name, m->language,
-                  m->pitch, m->range, m->rate, m->tract);
+    st_buf_printf(&key, "%s\n%d\n%s\n%s\n%d %d %d %d\n%d\n", ST_SPEECH_RULES, (int)m->engine, m->name, m->language,
+                  m->pitch, m->range, m->rate, m->tract, m->take);
     st_buf_add(&key, text, len);
     st_sha256(key.data, key.len, digest);
     st_buf_release(&key);

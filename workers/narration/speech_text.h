@@ -8,7 +8,7 @@
 #include "narration/speech.h"
 
 /* Changes whenever the same text would be spoken differently; part of every cache key. */
-#define ST_SPEECH_RULES "1"
+#define ST_SPEECH_RULES "2"
 
 enum st_break {
     ST_BREAK_NONE, /* the sentence goes on in another script */

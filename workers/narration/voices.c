@@ -64,6 +64,7 @@ struct cast_list {
     size_t count;
 };
 enum group { MEN, WOMEN, BOYS, GIRLS, GROUPS };
+static const char *const group_names[GROUPS] = {[MEN] = "man", [WOMEN] = "woman", [BOYS] = "boy", [GIRLS] = "girl"};
 static const struct cast_list english[GROUPS] = {
     [MEN] = {english_men, ST_COUNT(english_men)},
     [WOMEN] = {english_women, ST_COUNT(english_women)},
@@ -149,11 +150,6 @@ static void voice_from(const struct part *p, const char *language, enum st_gende
     snprintf(ret->name, sizeof(ret->name), "%s", p->name);
 }
 
-void st_voices_narrator(const char *language, struct st_voice *ret_voice)
-{
-    voice_from(*language ? &other_narrator : &english_narrator, language, ST_GENDER_MALE, ret_voice);
-}
-
 /* An old voice is the adult's, slower and with more movement in it. */
 static void grow_old(struct st_voice *v)
 {
@@ -177,17 +173,6 @@ double st_voices_distance(const struct st_voice *a, const struct st_voice *b)
     return pitch + (st_streq(a->name, b->name) ? abs(a->tract - b->tract) / tract_of_a_semitone : other_timbre);
 }
 
-static double nearest(const struct st_voice *v, const struct st_voice *narrator, const struct st_voice *taken, size_t n)
-{
-    double least = st_voices_distance(v, narrator);
-    for (size_t i = 0; i < n; i++) {
-        double d = st_voices_distance(v, &taken[i]);
-        if (d < least)
-            least = d;
-    }
-    return least;
-}
-
 static void change(struct st_voice *v, size_t which, enum st_age age)
 {
     v->pitch = clamp(v->pitch * exp2(changes[which].semitones / 12), 450, 2900);
@@ -197,43 +182,143 @@ static void change(struct st_voice *v, size_t which, enum st_age age)
         grow_old(v);
 }
 
+/* A voice and its name. */
+static void make(const char *language, enum group group, size_t index, size_t which, bool elder, struct st_voice *ret)
+{
+    const struct cast_list *list = &(*language ? other : english)[group];
+    voice_from(&list->parts[index % list->count], language,
+               group == WOMEN || group == GIRLS ? ST_GENDER_FEMALE : ST_GENDER_MALE, ret);
+    change(ret, which, elder ? ST_AGE_ELDER : ST_AGE_ADULT);
+    int n = snprintf(ret->id, sizeof(ret->id), "%s%s-%zu", elder ? "elder-" : "", group_names[group], index + 1);
+    if (which)
+        snprintf(ret->id + n, sizeof(ret->id) - (size_t)n, ".%zu", which);
+}
+
+void st_voices_narrator(const char *language, struct st_voice *ret_voice)
+{
+    voice_from(*language ? &other_narrator : &english_narrator, language, ST_GENDER_MALE, ret_voice);
+    snprintf(ret_voice->id, sizeof(ret_voice->id), "narrator");
+}
+
+/* One or two digits, not 0; NULL when there are none. */
+static const char *number(const char *s, size_t *ret)
+{
+    size_t n = 0, digits = 0;
+    for (; st_is_digit(s[digits]) && digits < 2; digits++)
+        n = n * 10 + (size_t)(s[digits] - '0');
+    if (!n || *s == '0')
+        return NULL;
+    *ret = n;
+    return s + digits;
+}
+
+bool st_voices_find(const char *language, const char *id, struct st_voice *ret_voice)
+{
+    bool elder = st_starts(id, "elder-");
+    if (st_streq(id, "narrator")) {
+        st_voices_narrator(language, ret_voice);
+        return true;
+    }
+    id += elder ? strlen("elder-") : 0;
+    for (int g = 0; g < (elder ? BOYS : GROUPS); g++) {
+        size_t len = strlen(group_names[g]), index, which = 0;
+        if (strncmp(id, group_names[g], len) != 0 || id[len] != '-')
+            continue;
+        const char *end = number(id + len + 1, &index);
+        if (end && *end == '.')
+            end = number(end + 1, &which);
+        if (!end || *end || index > english[g].count || which >= ST_COUNT(changes))
+            return false;
+        make(language, (enum group)g, index - 1, which, elder, ret_voice);
+        return true;
+    }
+    return false;
+}
+
+bool st_voices_nth(const char *language, size_t n, struct st_voice *ret_voice, enum st_age *ret_age)
+{
+    if (n == 0) {
+        *ret_age = ST_AGE_ADULT;
+        st_voices_narrator(language, ret_voice);
+        return true;
+    }
+    n--;
+    for (int g = 0; g < GROUPS + BOYS; g++) { /* behind all groups the grown-ups once more, as they are when old */
+        enum group group = (enum group)(g % GROUPS);
+        size_t count = (*language ? other : english)[group].count;
+        if (n < count) {
+            *ret_age = g >= GROUPS ? ST_AGE_ELDER : group >= BOYS ? ST_AGE_CHILD : ST_AGE_ADULT;
+            make(language, group, n, 0, g >= GROUPS, ret_voice);
+            return true;
+        }
+        n -= count;
+    }
+    return false;
+}
+
+/* Those that the next voice is compared with: the narrator, and the last ones. */
+struct heard {
+    const struct st_voice *narrator, *list[CAST_MAX];
+    size_t count;
+};
+
+static void hear(struct heard *h, const struct st_voice *v)
+{
+    h->list[h->count++ % CAST_MAX] = v;
+}
+
+static double nearest(const struct st_voice *v, const struct heard *h)
+{
+    double least = st_voices_distance(v, h->narrator);
+    for (size_t i = 0; i < h->count && i < CAST_MAX; i++) {
+        double d = st_voices_distance(v, h->list[i]);
+        if (d < least)
+            least = d;
+    }
+    return least;
+}
+
 /* The first of the list that differs from all before it, else the one that differs most. */
-static void choose(const struct cast_list *list, const char *language, enum st_gender gender, enum st_age age,
-                   const struct st_voice *narrator, struct st_voice *taken, size_t n)
+static void choose(const char *language, enum group group, bool elder, const struct heard *heard, struct st_voice *ret)
 {
     double best = -1;
-    size_t compare = n < CAST_MAX ? n : CAST_MAX;
-    struct st_voice found = {0};
+    size_t count = (*language ? other : english)[group].count;
     for (size_t k = 0; k < ST_COUNT(changes) && best < ST_VOICES_APART; k++) {
-        for (size_t i = 0; i < list->count && best < ST_VOICES_APART; i++) {
+        for (size_t i = 0; i < count && best < ST_VOICES_APART; i++) {
             struct st_voice v;
-            voice_from(&list->parts[i], language, gender, &v);
-            change(&v, k, age);
-            double d = nearest(&v, narrator, taken + n - compare, compare);
+            make(language, group, i, k, elder, &v);
+            double d = nearest(&v, heard);
             if (d > best) {
                 best = d;
-                found = v;
+                *ret = v;
             }
         }
     }
-    taken[n] = found;
 }
 
-void st_voices_cast(const char *language, const struct st_role *roles, size_t count, struct st_voice *ret_voices)
+void st_voices_cast(const char *language, const struct st_voice *narrator, const struct st_role *roles, size_t count,
+                    struct st_voice *ret_voices)
 {
-    const struct cast_list *lists = *language ? other : english;
-    struct st_voice narrator;
+    struct heard heard = {.narrator = narrator};
     size_t men = 0, women = 0;
-    st_voices_narrator(language, &narrator);
     for (size_t i = 0; i < count; i++) {
-        enum st_gender gender = roles[i].gender;
+        ret_voices[i] = (struct st_voice){0};
+        if (roles[i].voice && st_voices_find(language, roles[i].voice, &ret_voices[i]))
+            hear(&heard, &ret_voices[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        bool kept = *ret_voices[i].id;
+        enum st_gender gender = kept ? ret_voices[i].gender : roles[i].gender;
         if (gender == ST_GENDER_UNKNOWN)
             gender = women < men ? ST_GENDER_FEMALE : ST_GENDER_MALE;
         bool female = gender == ST_GENDER_FEMALE, young = roles[i].age == ST_AGE_CHILD;
         men += !female;
         women += female;
-        choose(&lists[(female ? WOMEN : MEN) + (young ? BOYS - MEN : 0)], language, gender, roles[i].age, &narrator,
-               ret_voices, i);
+        if (kept)
+            continue;
+        choose(language, (enum group)((female ? WOMEN : MEN) + (young ? BOYS - MEN : 0)), roles[i].age == ST_AGE_ELDER,
+               &heard, &ret_voices[i]);
+        hear(&heard, &ret_voices[i]);
     }
 }
 

@@ -14,7 +14,14 @@ enum st_gender st_gender_from(const char *s);
 /* "child" "elder" …, or a number of years; anything else, and NULL, is ADULT. */
 enum st_age st_age_from(const char *s);
 
+/*
+ * Voices have names that last: "narrator", "man-3", "elder-woman-1", "girl-2"; "man-3.2" is man-3 changed a little,
+ * for casts that are larger than the lists. One name is the same person in every language, as far as its voices go.
+ */
+enum { ST_VOICE_ID_LEN = 32 };
+
 struct st_voice {
+    char id[ST_VOICE_ID_LEN];
     enum speak_engine engine;
     char name[SPEAK_NAME_LEN]; /* flite: rms slt awb kal16; espeak-ng: a variant such as f3, or empty */
     enum st_gender gender;
@@ -25,17 +32,27 @@ struct st_voice {
 struct st_role {
     enum st_gender gender;
     enum st_age age;
+    const char *voice; /* the one that it has already; NULL: to be found */
 };
+
+/* The voice of that name in a language; false when nobody is called so. */
+bool st_voices_find(const char *language, const char *id, struct st_voice *ret_voice) ST_MUSTCHECK;
+
+/* All voices of a language that can be chosen, n from 0; false behind the last one. */
+bool st_voices_nth(const char *language, size_t n, struct st_voice *ret_voice, enum st_age *ret_age) ST_MUSTCHECK;
 
 /*
  * language: as st_speech_language gives it ("" is English). The narrator gets the voice that a recogniser understands
- * best. Roles get theirs in the order given, so that one that is appended later changes nobody's voice. Each is at
- * least ST_VOICES_APART from the narrator and from all before it while the voices last (English: eighteen of a gender,
- * thirty in all, six boys; other languages: eleven, eighteen, eight); behind that, as far as can be.
+ * best. Roles get theirs in the order given, so that one that is appended later changes nobody's voice; those that have
+ * one keep it. Each other is at
+ * least ST_VOICES_APART from the narrator, from those kept and from all before it while the voices last (English:
+ * eighteen of a gender, thirty in all, six boys; other languages: eleven, eighteen, eight); behind that, as far as can
+ * be.
  */
 #define ST_VOICES_APART 2.0
 void st_voices_narrator(const char *language, struct st_voice *ret_voice);
-void st_voices_cast(const char *language, const struct st_role *roles, size_t count, struct st_voice *ret_voices);
+void st_voices_cast(const char *language, const struct st_voice *narrator, const struct st_role *roles, size_t count,
+                    struct st_voice *ret_voices);
 
 /*
  * How different two voices sound: semitones between their pitches, plus 1 for another timbre, or for the same one the

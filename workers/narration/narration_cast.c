@@ -1,0 +1,136 @@
+/* Voices, and who has which. */
+#include "narration/narration.h"
+
+enum { TITLE_MAX = 200 };
+
+const char *narration_voice_description(struct st_call *call, const struct st_voice *v)
+{
+    return st_printf(call->arena, "%s %s, pitch %d %%", v->engine == SPEAK_FLITE ? "flite" : "espeak-ng",
+                     *v->name ? v->name : "default", v->pitch / 10);
+}
+
+const char *narration_title(struct st_call *call, const char *text)
+{
+    while (*text == '#' || (unsigned char)*text == ' ')
+        text++;
+    size_t len = strlen(text);
+    if (len > TITLE_MAX)
+        for (len = TITLE_MAX; len && ((unsigned char)text[len] & 0xc0) == 0x80;)
+            len--;
+    while (len && (unsigned char)text[len - 1] <= ' ')
+        len--;
+    return st_strndup(call->arena, text, len);
+}
+
+int narration_list_voices(struct st_call *call)
+{
+    static const char *const ages[] = {[ST_AGE_ADULT] = "adult", [ST_AGE_CHILD] = "child", [ST_AGE_ELDER] = "old"};
+    char language[ST_LANGUAGE_LEN];
+    struct st_voice v;
+    enum st_age age;
+    int r = st_speech_language(narration_speech, st_param(call, "language"), language);
+    if (r < 0)
+        return st_fail(call, r, "No voice speaks that language.");
+    json_t *items = json_array();
+    for (size_t n = 0; st_voices_nth(language, n, &v, &age); n++)
+        json_array_append_new(items, json_pack("{s:s, s:s, s:s, s:s, s:s}", "voiceId", v.id, "provider", "embedded",
+                                               "gender", v.gender == ST_GENDER_FEMALE ? "female" : "male", "age",
+                                               ages[age], "description", narration_voice_description(call, &v)));
+    return st_reply(call, 200, json_pack("{s:o}", "items", items));
+}
+
+/* --- a story's cast --- */
+
+static int find_own(struct st_call *call, json_t **ret)
+{
+    const char *id = st_param(call, "storyId");
+    int r =
+        st_row(call, ret,
+               "select s.cast_version, coalesce((select jsonb_object_agg(c.character, jsonb_build_object('voiceId', "
+               "c.voice, 'chosen', c.chosen)) from casts c where c.story_id = s.story_id), '{}') as voices, "
+               "s.characters from stories s where s.story_id = $1 and s.author_id = $2 for update",
+               id, call->user_id);
+    return r == ST_E_NOT_FOUND ? st_absent(call, id, "There is no such story, or it is not yours.") : r;
+}
+
+static json_t *member(const json_t *voices, const char *character)
+{
+    const json_t *v = json_object_get(voices, character);
+    return json_pack("{s:s?, s:b}", "voiceId", st_str(v, "voiceId"), "chosen", st_json_bool(v, "chosen", false));
+}
+
+static int reply_cast(struct st_call *call)
+{
+    json_t *story, *one, *list = json_array();
+    size_t i;
+    int r = find_own(call, &story);
+    if (r < 0)
+        return r;
+    const json_t *voices = json_object_get(story, "voices");
+    json_array_foreach (json_object_get(story, "characters"), i, one) {
+        json_t *m = member(voices, st_json_str(one, "name", ""));
+        json_object_set(m, "character", json_object_get(one, "name"));
+        json_object_set_new(m, "gender", json_string(st_json_str(one, "gender", "unknown")));
+        json_object_set_new(m, "age", json_string(st_json_str(one, "age", "unknown")));
+        json_array_append_new(list, m);
+    }
+    st_etag(call, st_json_int(story, "cast_version", 0));
+    return st_reply(call, 200, json_pack("{s:o, s:o}", "narrator", member(voices, ""), "characters", list));
+}
+
+int narration_get_cast(struct st_call *call)
+{
+    return reply_cast(call);
+}
+
+static bool is_character(const json_t *characters, const char *name)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach (characters, i, one)
+        if (st_streq(st_str(one, "name"), name))
+            return true;
+    return false;
+}
+
+/* voice null: found by us again. */
+static int assign(struct st_call *call, const char *pointer, const char *character, const char *voice)
+{
+    struct st_voice v;
+    if (voice && !st_voices_find("", voice, &v)) {
+        st_fail_at(call, pointer, "There is no voice of that name.");
+        return st_fail(call, ST_E_UNPROCESSABLE, "There is no voice of that name.");
+    }
+    if (!voice)
+        st_exec(call, "delete from casts where story_id = $1 and character = $2", st_param(call, "storyId"), character);
+    else
+        st_exec(call,
+                "insert into casts values ($1, $2, $3, true) on conflict (story_id, character) do update "
+                "set voice = excluded.voice, chosen = true",
+                st_param(call, "storyId"), character, voice);
+    return 0;
+}
+
+int narration_change_cast(struct st_call *call)
+{
+    json_t *story, *one;
+    size_t i;
+    int r;
+    if ((r = find_own(call, &story)) < 0 || (r = st_if_match(call, st_json_int(story, "cast_version", 0))) < 0)
+        return r;
+    const json_t *narrator = json_object_get(call->body, "narrator");
+    if (narrator && (r = assign(call, "/narrator", "", json_string_value(narrator))) < 0)
+        return r;
+    json_array_foreach (json_object_get(call->body, "characters"), i, one) {
+        const char *name = st_str(one, "character");
+        if (!is_character(json_object_get(story, "characters"), name)) {
+            st_fail_at(call, st_printf(call->arena, "/characters/%zu/character", i), "There is no such character.");
+            return st_fail(call, ST_E_UNPROCESSABLE, "The story has no such character.");
+        }
+        r = assign(call, st_printf(call->arena, "/characters/%zu/voiceId", i), name, st_str(one, "voiceId"));
+        if (r < 0)
+            return r;
+    }
+    st_exec(call, "update stories set cast_version = cast_version + 1 where story_id = $1", st_param(call, "storyId"));
+    return reply_cast(call);
+}

@@ -1,0 +1,28 @@
+#ifndef ST_NARRATION_SCRIPT_H
+#define ST_NARRATION_SCRIPT_H
+/* What a story's narration is made of: its segments with the cast's voices, the pronunciation rules, the takes. */
+#include "narration/narrate.h"
+#include "narration/pronounce.h"
+#include "svc/service.h"
+
+struct narration_script {
+    struct st_narrate_job job; /* voices and segments are filled in */
+    const json_t *segments, *characters;
+    json_t *voice_of; /* character's name -> index into job.voices; the narrator is 0 */
+    int64_t code_points;
+    const char *pronunciations; /* JSON text: the versions of the rules in force */
+};
+
+/*
+ * n: a row of narrations with story_id, author_id, language, characters, segments, text_ref. Who has no voice yet gets
+ * one; that is committed, for the text is fetched outside of transactions. ST_E_UNPROCESSABLE: no voice speaks the
+ * language; ST_E_UNAVAILABLE: the text cannot be read.
+ */
+int narration_script_load(struct st_call *call, const struct st_speech *speech, const json_t *n,
+                          struct narration_script *ret) ST_MUSTCHECK;
+
+/* The rules of a story ("": of none) and of its author, the story's first; *ret_versions is JSON text. */
+int narration_rules(struct st_call *call, const char *story_id, const char *user_id,
+                    struct st_pronounce_rule **ret_rules, size_t *ret_n, const char **ret_versions) ST_MUSTCHECK;
+
+#endif
