@@ -256,7 +256,9 @@ static void test_poison(void **state)
     int poison = n - 1;
     redis_do("XADD", "st:events:alpha:1", st_printf(&arena, "8888888888888-%d", n++), "other", "field");
     poison++;
-    add_raw(n++, envelope("SomethingElse", st_new_id(&arena), "{}")); /* not for us: no dead letter */
+    add_raw(n++, envelope("SomethingElse", st_new_id(&arena), "{}"));
+    poison++;
+    add_raw(n++, envelope("BetaDone", st_new_id(&arena), "{}")); /* not for us: no dead letter */
     add_raw(n++, envelope("ThingHappened", st_new_id(&arena), "{\"n\":5}"));
     st_bell_ring(&consumer->run.events_bell);
     assert_true(wait_for(effects() == 2));
@@ -336,6 +338,61 @@ static void test_poison_in_a_batch_costs_only_itself(void **state)
     atomic_store(&failing, NULL);
     assert_true(wait_for(hurry() && effects() == 160));
     check_effects("bad", "2 10 18 26 34 42 50 58 66 74 82 90 98 106 114 122 130 138 146 154");
+}
+
+/* As a replay parks them: all at once, in order, the first of each aggregate due. */
+static void park_all_again(void)
+{
+    must(db, st_pg_script(db, "truncate effects; delete from inbox;"
+                              "insert into parked_events (event_id, stream, aggregate_id, event_type, correlation_id, "
+                              "envelope, run_at) select event_id, 'alpha:0', aggregate_id, event_type, 'c-1', "
+                              "jsonb_build_object('eventId', event_id, 'eventType', event_type, 'aggregateId', "
+                              "aggregate_id, 'aggregateType', aggregate_type, 'timestamp', '2026-01-31T09:05:07.042Z', "
+                              "'version', version, 'metadata', metadata, 'payload', payload), "
+                              "case when row_number() over (partition by aggregate_id order by seq) = 1 then now() "
+                              "else 'infinity' end from events where event_type = 'ThingHappened' order by seq"));
+    if (consumer)
+        st_bell_ring(&consumer->run.events_bell);
+}
+
+static void test_parked_events_go_by_the_batch(void **state)
+{
+    (void)state;
+    static const char *const some[] = {"a", "b", "bad", "c"};
+    publish_at_once(400, some, ST_COUNT(some));
+    consumer = start_consumer();
+    assert_true(wait_for(effects() == 400));
+    atomic_store(&failing, "bad");
+    park_all_again();
+    assert_true(wait_for(effects() == 300 && number("select count(*) from parked_events") == 100));
+    assert_true(transactions() < 150);
+    const char *swapped = "select count(*) from (select n, lag(n) over (partition by aggregate order by at) as before "
+                          "from effects) t where before >= n";
+    assert_int_equal(number(swapped), 0);
+    assert_true(wait_for(number("select count(*) from parked_events where attempts > 0") == 1));
+    assert_int_equal(number("select count(*) from parked_events where run_at = 'infinity' and tried_by is null"), 99);
+    atomic_store(&failing, NULL);
+    assert_true(wait_for(hurry() && effects() == 400));
+    assert_int_equal(number(swapped), 0);
+    assert_int_equal(number("select count(*) from parked_events"), 0);
+    assert_int_equal(number("select count(*) from inbox"), 400);
+}
+
+/* Who ended in the midst of several is not known to have died of this one or that: each is tried alone. */
+static void test_parked_events_that_were_begun_are_tried_alone(void **state)
+{
+    (void)state;
+    static const char *const some[] = {"a", "b", "c"};
+    publish_at_once(30, some, ST_COUNT(some));
+    consumer = start_consumer();
+    assert_true(wait_for(effects() == 30));
+    daemon_stop(consumer, 0);
+    consumer = NULL;
+    park_all_again();
+    change(db, "update parked_events set tried_by = gen_random_uuid()");
+    consumer = start_consumer();
+    assert_true(wait_for(effects() == 30));
+    assert_int_equal(transactions(), 30);
 }
 
 /* What fails only when the batch commits, or in the event that a handler emits, is found all the same. */
@@ -623,6 +680,8 @@ int main(int argc, char **argv)
         TEST(test_poison),
         TEST(test_a_backlog_is_handled_in_few_transactions),
         TEST(test_poison_in_a_batch_costs_only_itself),
+        TEST(test_parked_events_go_by_the_batch),
+        TEST(test_parked_events_that_were_begun_are_tried_alone),
         TEST(test_poison_that_shows_late),
         TEST(test_shuffled_events_and_duplicates),
         TEST(test_one_by_one),

@@ -10,9 +10,16 @@
  * after the other, one commit. So an event that comes alone is handled alone, at once, and a backlog in large batches.
  * When a batch fails it is rolled back and halved, until the event that fails is alone and is set aside.
  *
+ * Parked events that have not failed yet, of a replay or behind one that was tried again, go by the batch as well; one
+ * that has failed is tried alone.
+ *
  * A process that ends at once (a crash, kill -9) has not let go of its partitions. Who takes one over sets aside what
- * the other may have had in its hands, and tries it one by one, noting each attempt before it begins: so an event that
- * ends every process that handles it is a dead letter in the end, too.
+ * the other may have had in its hands. Each attempt of a parked event is noted before it begins, and one that was noted
+ * and not come back on is tried alone: so an event that ends every process that handles it is a dead letter in the end,
+ * too.
+ *
+ * What cannot be read as an event of the registry is a dead letter at once, also when it is of a type that the registry
+ * does not know. Events of a type that the service does not subscribe to are passed over, and not looked at further.
  */
 #include "svc/bus.h"
 #include "svc/secret.h"
@@ -22,7 +29,7 @@ enum {
     DELIVERIES_MAX = 500,     /* up to this, */
     POLL_BYTES = 8 << 20,     /* and not more than this in all, about */
     BATCH_US = 250000,        /* a transaction of many shall take, about: it holds locks, and the lease goes on */
-    RETRIES = 20,             /* parked events at once, */
+    RETRIES = DELIVERIES_MAX, /* parked events at once, */
     RETRY_SLICE_US = 200000,  /* and as long as this before what was delivered comes again */
     ATTEMPTS = 12,            /* then an event is a dead letter; */
     CRASHES = 3,              /* also when so many attempts have ended their process */
@@ -72,6 +79,8 @@ struct incoming {
     const char *envelope; /* JSON text */
     const char *why;      /* of REJECT */
     const struct st_bus_delivery *from;
+    const char *position; /* of a parked event, which was not delivered; else NULL */
+    int attempts;         /* that it has behind it */
     enum verdict verdict;
 };
 
@@ -129,8 +138,11 @@ static void read_envelope(struct consumer *c, const char *text, size_t len, stru
     };
     in->correlation_id = member(metadata, "correlationId", "");
     in->traceparent = member(metadata, "traceparent", "");
-    if (*in->event.type && !(in->subscription = st_run_subscription(c->run, in->event.type)))
+    if (*in->event.type && !(in->subscription = st_run_subscription(c->run, in->event.type))) {
+        if (!st_run_event_type(c->run, in->event.type)) /* it may have to be subscribed to: by a later version, say */
+            reject(in, "the registry does not know this event type");
         return; /* SKIP */
+    }
     if (!st_is_uuid(in->event.id) || !*in->event.type || !in->event.aggregate_type || !*in->event.aggregate_id ||
         !in->event.timestamp || !in->event.version || !*in->correlation_id || !payload ||
         payload->type != JSON_OBJECT) {
@@ -150,16 +162,15 @@ static const char *raw_envelope(struct st_arena *a, const char *text, size_t len
 
 /* --- a transaction --- */
 
-/* Events that share one: of a delivery, or a parked one. */
+/* Events that share one: of a delivery, or parked ones. */
 struct batch {
     struct consumer *c;
     size_t part;
     struct incoming *const *list;
     size_t n;
-    const char *position; /* of a parked event, or NULL */
-    bool last;            /* of what was delivered: the database has all on its disk when it says committed */
-    bool fenced;          /* what the claim said */
-    size_t duplicates;
+    bool last;   /* of what was delivered: the database has all on its disk when it says committed */
+    bool fenced; /* what the claim said */
+    size_t duplicates, handled;
     const char *error; /* why it failed (arena of the worker) */
 };
 
@@ -179,18 +190,24 @@ static int claim_page(struct st_call *call, const struct batch *b, struct st_row
                    st_pg_array(a, aggregates, b->n));
 }
 
-/* A letter for each event, as events_claim gives them; NULL: fenced. */
+static const char *positions_of(struct st_arena *a, struct incoming *const *list, size_t n)
+{
+    const char **positions = st_new_n(a, const char *, n);
+    for (size_t i = 0; i < n; i++)
+        positions[i] = list[i]->position;
+    return st_pg_array(a, positions, n);
+}
+
+/* A letter for each event, as events_claim and parked_claim give them; NULL: fenced. */
 static int claim(struct st_call *call, const struct batch *b, const char **ret_verdicts)
 {
     struct st_rows *rows;
-    int r = b->position ? st_rows(call, &rows, "select parked_claim($1, $2, $3)", b->c->streams[b->part],
-                                  b->c->fences[b->part], b->position)
-                        : claim_page(call, b, &rows);
+    int r = b->list[0]->position ? st_rows(call, &rows, "select parked_claim($1, $2, $3)", b->c->streams[b->part],
+                                           b->c->fences[b->part], positions_of(call->arena, b->list, b->n))
+                                 : claim_page(call, b, &rows);
     if (r < 0)
         return r;
     const char *said = st_cell(rows, 0, 0);
-    if (b->position)
-        said = st_streq(said, "new") ? "n" : st_streq(said, "duplicate") ? "d" : st_streq(said, "gone") ? "g" : NULL;
     if (said && strlen(said) != b->n)
         return ST_E_INTERNAL;
     *ret_verdicts = said;
@@ -200,6 +217,9 @@ static int claim(struct st_call *call, const struct batch *b, const char **ret_v
 static int handle_one(struct st_call *leader, struct batch *b, const struct incoming *in)
 {
     struct st_call call;
+    b->handled++;
+    if (!in->subscription) /* it was parked, and is of a type that nothing here handles (any more) */
+        return 0;
     st_call_init_within(&call, leader, in->event.type);
     call.correlation_id = in->correlation_id;
     call.causation_id = in->event.id;
@@ -242,7 +262,7 @@ static int batch_body(struct st_call *leader, void *ctx)
     struct batch *b = ctx;
     const char *verdicts;
     int r;
-    b->duplicates = 0;
+    b->duplicates = b->handled = 0;
     b->error = NULL;
     if (!b->last)
         commit_lazily(leader, true);
@@ -293,7 +313,7 @@ static int batch_run(struct batch *b)
     }
     c->undurable = !b->last;
     st_count(ST_N_DUPLICATES, (int64_t)b->duplicates);
-    st_count(ST_N_CONSUMED, (int64_t)(b->n - b->duplicates));
+    st_count(ST_N_CONSUMED, (int64_t)b->handled);
     return 0;
 }
 
@@ -363,111 +383,6 @@ static int bury(struct consumer *c, size_t part, struct incoming *in)
     return park(c, part, in, true, in->why);
 }
 
-/* --- parked events --- */
-
-static int parked_failed(struct consumer *c, const struct batch *b, int attempts, bool dead, const char *error)
-{
-    struct st_rows *rows;
-    int64_t delay = dead ? 0 : st_backoff_ms(attempts);
-    int r = st_pg_query(c->w.pg, &c->w.arena, "select parked_fail($1, $2, $3, $4, $5, $6)",
-                        ST_PARAMS(c->streams[b->part], c->fences[b->part], b->position, dead ? "dead" : "waiting",
-                                  st_i64(&c->w.arena, delay), error),
-                        &rows);
-    r = parked(c, b->part, r, rows);
-    if (r == 0 && c->parts[b->part].attached) {
-        st_log_context(b->list[0]->correlation_id, NULL);
-        log_failure(b->list[0], dead, attempts, error);
-        st_log_context(NULL, NULL);
-    }
-    return r;
-}
-
-/* Notes that the attempt begins, while there is still somebody to do so. */
-static int begin_attempt(struct consumer *c, const struct batch *b, bool *ret_begun, bool *ret_crashes)
-{
-    struct st_rows *rows;
-    int r = st_pg_query(c->w.pg, &c->w.arena, "select parked_begin($1, $2, $3, $4, $5)",
-                        ST_PARAMS(c->streams[b->part], c->fences[b->part], b->position, c->holder,
-                                  st_i64(&c->w.arena, st_backoff_ms(1))),
-                        &rows);
-    if (r < 0)
-        return r;
-    *ret_begun = st_cell(rows, 0, 0);
-    *ret_crashes = st_cell_int(rows, 0, 0) >= CRASHES;
-    return 0;
-}
-
-/* Columns: position, stream, attempts, envelope. */
-static int retry_one(struct consumer *c, const struct st_rows *rows, int i)
-{
-    struct incoming in, *one = &in;
-    const char *text = st_cell(rows, i, 3);
-    /* Not `last`: nothing is acknowledged, and what a crash forgets is still parked. */
-    struct batch b = {.c = c, .list = &one, .n = 1, .position = st_cell(rows, i, 0)};
-    while (b.part < c->n_parts && !st_streq(c->streams[b.part], st_cell(rows, i, 1)))
-        b.part++;
-    if (b.part == c->n_parts || !c->parts[b.part].attached)
-        return 0;
-    int attempts = (int)st_cell_int(rows, i, 2) + 1;
-    read_envelope(c, text, strlen(text), &in);
-    if (in.verdict != HANDLE)
-        return parked_failed(c, &b, attempts, true, in.verdict == SKIP ? "nothing here handles this type" : in.why);
-    bool begun = false, crashes = false;
-    int r = begin_attempt(c, &b, &begun, &crashes);
-    if (r < 0 || !begun)
-        return r;
-    if (crashes)
-        return parked_failed(c, &b, attempts, true, "each process that handled it has ended at once");
-    r = batch_run(&b);
-    if (b.fenced) {
-        detach(c, b.part);
-        return 0;
-    }
-    return r < 0 ? parked_failed(c, &b, attempts, attempts >= ATTEMPTS, b.error) : 0;
-}
-
-static const char *attached_streams(struct consumer *c)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < c->n_parts; i++)
-        if (c->parts[i].attached)
-            json_array_append_new(list, json_string(c->streams[i]));
-    return st_json_text(&c->turn, st_json_keep(&c->turn, list));
-}
-
-/* Tries what is due again, and finds out when the next is. */
-static int retry_due(struct consumer *c, bool *ret_busy)
-{
-    struct st_rows *rows;
-    const char *streams = attached_streams(c);
-    int64_t until = st_mono() + RETRY_SLICE_US;
-    int r, n;
-    do { /* each that succeeds makes the next of its aggregate due */
-        r = st_pg_query(c->w.pg, &c->turn,
-                        "select position, stream, attempts, envelope from parked_events where state = 'waiting' "
-                        "and run_at <= clock_timestamp() and $1::jsonb ? stream order by run_at, position limit $2",
-                        ST_PARAMS(streams, st_i64(&c->turn, RETRIES)), &rows);
-        n = r == 0 ? st_rows_count(rows) : 0;
-        for (int i = 0; r == 0 && i < n && !atomic_load(&c->run->stopping); i++) {
-            *ret_busy = true;
-            r = retry_one(c, rows, i);
-            st_arena_reset(&c->w.arena);
-            st_arena_reset(&c->page);
-        }
-    } while (r == 0 && n > 0 && st_mono() < until && !atomic_load(&c->run->stopping));
-    if (r == 0)
-        r = st_pg_query(c->w.pg, &c->turn,
-                        "select ceil(extract(epoch from min(run_at) - clock_timestamp()) * 1000)::bigint "
-                        "from parked_events where state = 'waiting' and run_at < 'infinity' and $1::jsonb ? stream",
-                        ST_PARAMS(streams), &rows);
-    if (r < 0)
-        return r;
-    c->next_retry = st_mono() + SLOW_POLL_US;
-    if (st_cell(rows, 0, 0))
-        due_in(c, st_cell_int(rows, 0, 0));
-    return 0;
-}
-
 /* --- leases --- */
 
 static int bus_said(struct consumer *c, int r)
@@ -532,11 +447,30 @@ static int renew(struct consumer *c)
     return 0;
 }
 
-/* --- what was delivered --- */
+/* --- parked events --- */
+
+static int parked_failed(struct consumer *c, size_t part, const struct incoming *in, bool dead, const char *error)
+{
+    struct st_rows *rows;
+    int attempts = in->attempts + 1;
+    int64_t delay = dead ? 0 : st_backoff_ms(attempts);
+    int r = st_pg_query(c->w.pg, &c->w.arena, "select parked_fail($1, $2, $3, $4, $5, $6)",
+                        ST_PARAMS(c->streams[part], c->fences[part], in->position, dead ? "dead" : "waiting",
+                                  st_i64(&c->w.arena, delay), error),
+                        &rows);
+    r = parked(c, part, r, rows);
+    if (r == 0 && c->parts[part].attached) {
+        st_log_context(in->correlation_id, NULL);
+        log_failure(in, dead, attempts, error);
+        st_log_context(NULL, NULL);
+    }
+    return r;
+}
 
 /*
  * Handles events of one part in one transaction; when that fails, either half by itself, until the one that fails is
- * alone. last: nothing of this delivery comes behind.
+ * alone. last: nothing of this delivery comes behind. (Of parked events nothing is acknowledged, and what a crash
+ * forgets is still parked.)
  */
 static int handle_batch(struct consumer *c, size_t part, struct incoming *const *list, size_t n, bool last)
 {
@@ -545,7 +479,8 @@ static int handle_batch(struct consumer *c, size_t part, struct incoming *const 
         return 0;
     int r = batch_run(&b);
     if (r < 0 && !b.fenced && n == 1)
-        r = park(c, part, list[0], false, b.error);
+        r = list[0]->position ? parked_failed(c, part, list[0], list[0]->attempts + 1 >= ATTEMPTS, b.error)
+                              : park(c, part, list[0], false, b.error);
     st_arena_reset(&c->w.arena);
     if (b.fenced) {
         detach(c, part);
@@ -560,6 +495,105 @@ static int handle_batch(struct consumer *c, size_t part, struct incoming *const 
         r = renew(c);
     return r;
 }
+
+/* Another attempt of parked events, which is noted before it begins, while there is still somebody to do so. */
+static int retry(struct consumer *c, size_t part, struct incoming *const *list, size_t n)
+{
+    struct st_rows *rows;
+    if (!c->parts[part].attached || atomic_load(&c->run->stopping))
+        return 0;
+    int r = st_pg_query(c->w.pg, &c->w.arena, "select parked_begin($1, $2, $3, $4, $5)",
+                        ST_PARAMS(c->streams[part], c->fences[part], positions_of(&c->w.arena, list, n), c->holder,
+                                  st_i64(&c->w.arena, st_backoff_ms(1))),
+                        &rows);
+    if (r < 0 || !st_cell(rows, 0, 0))
+        return r;
+    if (n == 1 && st_cell_int(rows, 0, 0) >= CRASHES)
+        return parked_failed(c, part, list[0], true, "each process that handled it has ended at once");
+    return handle_batch(c, part, list, n, false);
+}
+
+/* What parked_due gave of one stream, in its order: those that may share a transaction, then those that are alone. */
+static int retry_stream(struct consumer *c, const struct st_rows *rows, int from, int to)
+{
+    enum { POSITION, STREAM, ATTEMPTS_BEHIND, ENVELOPE, ALONE };
+    struct incoming *all = st_new_n(&c->page, struct incoming, (size_t)(to - from));
+    struct incoming **list = st_new_n(&c->page, struct incoming *, (size_t)(to - from));
+    size_t part = 0, n = 0, max = (size_t)c->batch;
+    int r = 0;
+    while (part < c->n_parts && !st_streq(c->streams[part], st_cell(rows, from, STREAM)))
+        part++;
+    for (int i = from; r == 0 && i < to && part < c->n_parts; i++) {
+        struct incoming *in = &all[i - from];
+        const char *text = st_cell(rows, i, ENVELOPE);
+        bool alone = st_streq(st_cell(rows, i, ALONE), "t");
+        read_envelope(c, text, strlen(text), in);
+        in->position = st_cell(rows, i, POSITION);
+        in->attempts = (int)st_cell_int(rows, i, ATTEMPTS_BEHIND);
+        if (n && (alone || in->verdict == REJECT || n >= max)) {
+            r = retry(c, part, list, n);
+            max = (size_t)c->batch;
+            n = 0;
+        }
+        if (r == 0 && in->verdict == REJECT) {
+            r = parked_failed(c, part, in, true, in->why);
+        } else {
+            list[n++] = in;
+            if (r == 0 && alone) {
+                r = retry(c, part, list, n);
+                n = 0;
+            }
+        }
+        st_arena_reset(&c->w.arena);
+    }
+    return r == 0 && n ? retry(c, part, list, n) : r;
+}
+
+static const char *attached_streams(struct consumer *c)
+{
+    const char **names = st_new_n(&c->turn, const char *, c->n_parts);
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_parts; i++)
+        if (c->parts[i].attached)
+            names[n++] = c->streams[i];
+    return st_pg_array(&c->turn, names, n);
+}
+
+/* Tries what is due again, and finds out when the next is. */
+static int retry_due(struct consumer *c, bool *ret_busy)
+{
+    struct st_rows *rows;
+    const char *streams = attached_streams(c);
+    int64_t until = st_mono() + RETRY_SLICE_US;
+    int r, n;
+    do { /* each that succeeds makes the next of its aggregate due */
+        r = st_pg_query(c->w.pg, &c->page, "select * from parked_due($1, $2)",
+                        ST_PARAMS(streams, st_i64(&c->page, RETRIES)), &rows);
+        n = r == 0 ? st_rows_count(rows) : 0;
+        for (int i = 0, end; r == 0 && i < n && !atomic_load(&c->run->stopping); i = end) {
+            for (end = i; end < n && st_streq(st_cell(rows, end, 1), st_cell(rows, i, 1)); end++)
+                continue;
+            *ret_busy = true;
+            r = retry_stream(c, rows, i, end);
+            st_arena_reset(&c->w.arena);
+        }
+        st_arena_reset(&c->page);
+    } while (r == 0 && n > 0 && st_mono() < until && !atomic_load(&c->run->stopping));
+    if (r == 0)
+        r = st_pg_query(c->w.pg, &c->turn,
+                        "select ceil(extract(epoch from min(run_at) - clock_timestamp()) * 1000)::bigint "
+                        "from parked_events where state = 'waiting' and run_at < 'infinity' "
+                        "and stream = any ($1::text[])",
+                        ST_PARAMS(streams), &rows);
+    if (r < 0)
+        return r;
+    c->next_retry = st_mono() + SLOW_POLL_US;
+    if (st_cell(rows, 0, 0))
+        due_in(c, st_cell_int(rows, 0, 0));
+    return 0;
+}
+
+/* --- what was delivered --- */
 
 /* Events of one part go to those that are tried one by one. */
 static int set_aside(struct consumer *c, size_t part, struct incoming *const *list, size_t n)
