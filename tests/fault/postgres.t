@@ -118,33 +118,60 @@ fault('no connection is left', sub {
     like $answer->{headers}{'retry-after'}, qr/^\d+$/, 'with Retry-After';
     kill TERM => @holders;
     waitpid $_, 0 for @holders;
+    $w->sql('postgres', "select pg_terminate_backend(pid) from pg_stat_activity where query = 'select pg_sleep(600)'");    # they do not notice
     $w->surely('while-full', 'basket-2');
 }, refuses => 1);
 
-# Deadlocks: transfers between three baskets, in all directions at once.
-{
-    $w->surely("open-$_", "account-$_") for 0 .. 2;
-    $w->sound('before the transfers');
-    my %before = map { split /\t/ } $w->sql('postgres', "select datname, deadlocks from pg_stat_database where datname = 'orders'");
-    my $load = $w->load(clients => 8, count => 15 * $Storytelling::Faults::ROUNDS, pause => 0.001, request => sub {
-        my ($from, $to) = (int rand 3, 1 + int rand 2);
-        return ('/v1/transfers', {clientKey => $_[0], from => "account-$from", to => 'account-' . ($from + $to) % 3});
-    });
-    waitpid $_, 0 for @{$load->{pids}};
-    $load->{pids} = [];
+# Transfers, which have a table of their own: that each is there once.
+sub transferred {
+    my ($name, $wanted, %load) = @_;
     my %orders = %{delete $w->{accepted}};
+    my $load = $w->load(pause => 0.001, %load);
+    $load{meanwhile}->() if $load{meanwhile};
+    waitpid $_, 0 for splice @{$load->{pids}};
     my $accepted = $w->rest($load);
     my @keys = keys %{delete $w->{accepted}};
     $w->{accepted} = \%orders;
-    is $accepted, 120 * $Storytelling::Faults::ROUNDS, 'deadlocks: every transfer was accepted in the end';
+    is $accepted, $wanted, "$name: every transfer was accepted in the end";
     my %rows;
     $rows{$_}++ for $w->sql('orders', 'select client_key from transfers');
-    is scalar(grep { !$rows{$_} } @keys), 0, 'deadlocks: lost = 0';
-    is scalar(grep { $_ > 1 } values %rows), 0, 'deadlocks: doubled = 0';
+    is scalar(grep { !$rows{$_} } @keys), 0, "$name: lost = 0";
+    is scalar(grep { $_ > 1 } values %rows), 0, "$name: doubled = 0";
+    is $w->sql('orders', "select count(*) from baskets b where units <> 100 + (select count(*) from transfers where taker = basket) - (select count(*) from transfers where giver = basket)"), 0, "$name: each account is what its transfers make of it";
+}
+
+# A deadlock for certain: who has changed one of these baskets waits until both who transfer between them have theirs.
+{
+    $w->surely("open-meeting-$_", "meeting-$_") for 0, 1;
+    $w->sound('before the deadlock');
+    my $gate = "pg_locks where locktype = 'advisory' and objid = 4711";
+    $w->sql('orders', q{create function meet() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock_shared(4711); return null; end $$});
+    $w->sql('orders', q{create trigger meet after update on baskets for each row when (new.basket like 'meeting-%') execute function meet()});
+    my $before = $w->sql('postgres', "select deadlocks from pg_stat_database where datname = 'orders'");
+    my $keeper = $w->aside(sub { open STDERR, '>', '/dev/null'; exec "$Storytelling::Faults::PG_BIN/psql", '-XqAt', '-h', "$w->{dir}/pgrun", '-U', 'postgres', '-d', 'orders', '-c', 'select pg_advisory_lock(4711)', '-c', 'select pg_sleep(600)' });
+    Storytelling::Faults::until_true('the gate', 60, sub { $w->sql('orders', "select count(*) from $gate and granted") == 1 });
+    transferred('a deadlock', 2, clients => 2, count => 1, request => sub {
+        my ($from) = $_[0] =~ /^load-\d+-(\d)/;
+        return ('/v1/transfers', {clientKey => $_[0], from => 'meeting-' . $from % 2, to => 'meeting-' . ($from + 1) % 2});
+    }, meanwhile => sub {
+        ok Storytelling::Faults::until_true(undef, 60, sub { $w->sql('orders', "select count(*) from $gate and not granted") == 2 }), 'a deadlock: each has one basket and waits';
+        $w->sql('orders', "select pg_terminate_backend(pid) from $gate and granted");
+        waitpid $keeper, 0;
+    });
+    ok Storytelling::Faults::until_true(undef, 60, sub { $w->sql('postgres', "select deadlocks from pg_stat_database where datname = 'orders'") > $before }), 'a deadlock: the server has counted it';
+    is $w->sql('orders', "select string_agg(units::text, ' ') from baskets where basket like 'meeting-%'"), '100 100', 'a deadlock: both transfers are done';
+    $w->sql('orders', 'drop trigger meet on baskets; drop function meet');
+}
+
+# Deadlocks, as they come: transfers between three baskets, in all directions at once.
+{
+    $w->surely("open-$_", "account-$_") for 0 .. 2;
+    $w->sound('before the transfers');
+    transferred('deadlocks', 120 * $Storytelling::Faults::ROUNDS, clients => 8, count => 15 * $Storytelling::Faults::ROUNDS, request => sub {
+        my ($from, $to) = (int rand 3, 1 + int rand 2);
+        return ('/v1/transfers', {clientKey => $_[0], from => "account-$from", to => 'account-' . ($from + $to) % 3});
+    });
     is $w->sql('orders', "select sum(units) from baskets where basket like 'account-%'"), 300, 'deadlocks: the sum is kept';
-    is $w->sql('orders', "select count(*) from baskets b where basket like 'account-%' and units <> 100 + (select count(*) from transfers where taker = basket) - (select count(*) from transfers where giver = basket)"), 0, 'deadlocks: each account is what its transfers make of it';
-    Storytelling::Faults::until_true(undef, 20, sub { my %after = map { split /\t/ } $w->sql('postgres', "select datname, deadlocks from pg_stat_database where datname = 'orders'"); $after{orders} > $before{orders} })
-        or diag 'the server has counted no deadlock this time';
 }
 
 is_deeply {map { $_ => $w->pid($_) } qw(orders billing)}, \%pids, 'no daemon was started again';
