@@ -75,5 +75,10 @@ is $overdue->{state}, 'overdue', 'an erasure that is late is shown to be';
 is_deeply $overdue->{missing}, \@SERVICES, 'and who has not answered';
 ok wait_for(sub { grep { /An erasure is overdue/ && /\Q$late->{userId}\E/ && /notification/ } split /\n/, do { open my $in, '<', $platform->var . '/log/identity.log'; local $/; <$in> } }, 60),
     'the log alarms';
+sub identity { return $JSON->decode($platform->storyctl('--json', 'status')->{out})->{identity} // {} }
+ok wait_for(sub { (identity()->{dependencies}{erasures} // '') eq 'degraded' }, 60), 'and so does the health of identity';
+is identity()->{status}, 'degraded', 'as a whole';
+$platform->sql('identity', "update erasures set closed_at = now() where user_id = '$late->{userId}'");
+ok wait_for(sub { (identity()->{dependencies}{erasures} // '') eq 'healthy' }, 60), 'until it is closed';
 
 done_testing;

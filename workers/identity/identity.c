@@ -78,6 +78,11 @@ static const struct st_projection projections[] = {
 };
 static const char *const tables[] = {"users", NULL};
 
+static const struct st_check checks[] = {
+    {"erasures", "exists (select from erasures where closed_at is null and deadline_at < now())"},
+    {0},
+};
+
 static const struct st_service service = {
     .name = "identity",
     .options = options,
@@ -89,6 +94,7 @@ static const struct st_service service = {
     .erasures = erasures,
     .projections = projections,
     .tables = tables,
+    .checks = checks,
     .user_key = identity_user_key,
 };
 

@@ -13,25 +13,63 @@ void st_count(enum st_counter c, int64_t n)
     atomic_fetch_add_explicit(&counters[c], n, memory_order_relaxed);
 }
 
+/* Of every service. */
+static const struct st_check common[] = {
+    {"deadLetters", "exists (select from parked_events where state = 'dead') or "
+                    "exists (select from jobs where ended = 'dead')"},
+    {"sagas", "exists (select from sagas where state = 'parked')"},
+    {"providers", "exists (select from providers where open_until is not null)"},
+};
+
+/* The n-th of the library's and the service's; NULL behind the last. */
+static const struct st_check *check_at(const struct st_run *run, size_t n)
+{
+    const struct st_check *own = run->service->checks;
+    if (n < ST_COUNT(common))
+        return &common[n];
+    for (n -= ST_COUNT(common); own && own->name && n > 0; n--)
+        own++;
+    return own && own->name ? own : NULL;
+}
+
+int st_checks_run(struct st_worker *w)
+{
+    struct st_run *run = w->run;
+    struct st_rows *rows;
+    const struct st_check *check;
+    if (!run->checks_sql) {
+        const char *sql = "select";
+        for (size_t i = 0; (check = check_at(run, i)); i++)
+            sql = st_printf(&run->arena, "%s%s %s", sql, i ? "," : "", check->sql);
+        run->checks_sql = sql;
+    }
+    int r = st_pg_query(w->pg, &w->arena, run->checks_sql, ST_PARAMS(), &rows);
+    if (r < 0)
+        return r;
+    unsigned long long degraded = 0;
+    for (size_t i = 0; check_at(run, i); i++)
+        degraded |= st_streq(st_cell(rows, 0, (int)i), "t") ? 1ULL << i : 0;
+    atomic_store(&run->degraded, degraded);
+    return 0;
+}
+
 char *st_health_json(struct st_run *run, struct st_arena *a, int *ret_status)
 {
     bool database = atomic_load(&run->database_ok), bus = atomic_load(&run->bus_ok);
-    bool sagas = atomic_load(&run->sagas_parked) == 0, providers = atomic_load(&run->providers_open) == 0;
+    unsigned long long degraded = atomic_load(&run->degraded);
+    const char *checks = "";
+    const struct st_check *check;
+    for (size_t i = 0; (check = check_at(run, i)); i++)
+        checks = st_printf(a, "%s,\"%s\":\"%s\"", checks, check->name, degraded >> i & 1 ? "degraded" : "healthy");
     /* Without the database nothing can be answered; without the bus writes go on and events wait in the log. */
     *ret_status = database ? 200 : 503;
     return st_printf(a,
                      "{\"status\":\"%s\",\"version\":\"" ST_VERSION "\",\"dependencies\":{\"database\":\"%s\","
-                     "\"eventBus\":\"%s\"%s%s}}",
-                     !database                      ? "unhealthy"
-                     : !bus || !sagas || !providers ? "degraded"
-                                                    : "healthy",
-                     database ? "healthy" : "unhealthy", bus ? "healthy" : "unhealthy",
-                     !run->service->sagas ? ""
-                     : sagas              ? ",\"sagas\":\"healthy\""
-                                          : ",\"sagas\":\"degraded\"",
-                     !atomic_load(&run->providers) ? ""
-                     : providers                   ? ",\"providers\":\"healthy\""
-                                                   : ",\"providers\":\"degraded\"");
+                     "\"eventBus\":\"%s\"%s}}",
+                     !database          ? "unhealthy"
+                     : !bus || degraded ? "degraded"
+                                        : "healthy",
+                     database ? "healthy" : "unhealthy", bus ? "healthy" : "unhealthy", checks);
 }
 
 /* Figures that one query gives: rows of two labels' values and a number. What ends in _total is a counter. */

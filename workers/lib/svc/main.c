@@ -24,7 +24,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { STACK = 512 * 1024, MMAP_FROM = 1024 * 1024, HEALTH_EVERY_S = 5, HEALTH_TTL_S = 15, PULSE_PATIENCE_MS = 3000 };
+enum {
+    STACK = 512 * 1024,
+    MMAP_FROM = 1024 * 1024,
+    HEALTH_EVERY_S = 5,
+    HEALTH_TTL_S = 15,
+    HEALTH_MAX = 4096,
+    PULSE_PATIENCE_MS = 3000
+};
 
 struct daemon_threads {
     struct st_api_server *api;
@@ -239,7 +246,7 @@ static void stop_threads(struct st_run *run, struct daemon_threads *t)
 }
 
 /* Health goes to Redis for the edge's /health, on change and every few seconds. */
-static void publish_health(struct st_worker *w, char last[256], int *age_s)
+static void publish_health(struct st_worker *w, char last[HEALTH_MAX], int *age_s)
 {
     int status;
     const char *health = st_health_json(w->run, &w->arena, &status);
@@ -250,7 +257,7 @@ static void publish_health(struct st_worker *w, char last[256], int *age_s)
             st_redis_cmd(w->redis, &w->arena, &reply, "SET", key, health, "EX", st_i64(&w->arena, HEALTH_TTL_S), NULL);
         atomic_store(&w->run->bus_ok, r == 0);
         *age_s = 0;
-        snprintf(last, 256, "%s", health);
+        snprintf(last, HEALTH_MAX, "%s", health);
     }
     st_arena_reset(&w->arena);
 }
@@ -258,7 +265,7 @@ static void publish_health(struct st_worker *w, char last[256], int *age_s)
 /* Until TERM or INT: the watchdog's sign of life, the database's pulse, health for the edge. */
 static void keep_watch(struct st_run *run, struct st_worker *w, const sigset_t *signals)
 {
-    char last[256] = "";
+    char last[HEALTH_MAX] = "";
     int age_s = HEALTH_EVERY_S, beat = 0;
     st_pg_set_patience(w->pg, PULSE_PATIENCE_MS); /* a database that hangs must not keep us from the watchdog */
     for (;;) {
@@ -269,8 +276,7 @@ static void keep_watch(struct st_run *run, struct st_worker *w, const sigset_t *
         notify("WATCHDOG=1");
         st_secret_sweep();
         if (++beat % 2 == 0 || !atomic_load(&run->database_ok))
-            atomic_store(&run->database_ok,
-                         st_pg_ping(w->pg) == 0 && st_sagas_count(w) == 0 && st_providers_count(w) == 0);
+            atomic_store(&run->database_ok, st_pg_ping(w->pg) == 0 && st_checks_run(w) == 0);
     }
 }
 

@@ -350,16 +350,3 @@ int st_provider_do(const struct st_provider *p, const struct st_provider_call *c
         ret->why = outcomes[ret->outcome].why;
     return st_outcome_error(ret->outcome);
 }
-
-int st_providers_count(struct st_worker *w)
-{
-    struct st_rows *rows;
-    int r =
-        st_pg_query(w->pg, &w->arena, "select count(*), count(*) filter (where open_until is not null) from providers",
-                    ST_PARAMS(), &rows);
-    if (r == 0) {
-        atomic_store(&w->run->providers, st_cell_int(rows, 0, 0));
-        atomic_store(&w->run->providers_open, st_cell_int(rows, 0, 1));
-    }
-    return r;
-}

@@ -36,15 +36,15 @@ struct st_run {
     int n_types; /* sorted by type, then the newest version first */
     char edge_key[129];
     size_t edge_key_len;
-    atomic_bool stopping;                   /* no new work is taken */
-    atomic_bool relay_leads;                /* the relay of this process is the active one; else rings go to the bus */
-    struct st_jobs *jobs;                   /* dispatcher and pool (jobs.c); NULL unless started */
-    struct st_bell relay_bell;              /* events were committed here */
-    struct st_bell jobs_bell;               /* jobs were committed here, or ended */
-    struct st_bell events_bell;             /* events may have arrived in Redis */
-    atomic_bool database_ok, bus_ok;        /* the last thing each told; for health */
-    atomic_llong sagas_parked;              /* as they were counted last */
-    atomic_llong providers, providers_open; /* the same: that were ever called; whose breaker is not closed */
+    atomic_bool stopping;            /* no new work is taken */
+    atomic_bool relay_leads;         /* the relay of this process is the active one; else rings go to the bus */
+    struct st_jobs *jobs;            /* dispatcher and pool (jobs.c); NULL unless started */
+    struct st_bell relay_bell;       /* events were committed here */
+    struct st_bell jobs_bell;        /* jobs were committed here, or ended */
+    struct st_bell events_bell;      /* events may have arrived in Redis */
+    atomic_bool database_ok, bus_ok; /* the last thing each told; for health */
+    const char *checks_sql;          /* health.c */
+    atomic_ullong degraded;          /* by which checks: one bit each, as they were looked at last */
 };
 
 /* The newest version of a type, which is what st_emit writes; NULL when the registry does not know the type. */
@@ -138,10 +138,9 @@ ST_MUSTCHECK int st_job_fence(struct st_call *call);
 const struct st_service *st_sagas_join(struct st_arena *a, const struct st_service *service);
 /* Are the tables of sagas fit to run? ST_E_INVALID and *ret_why. */
 ST_MUSTCHECK int st_sagas_check(struct st_run *run, const char **ret_why);
-/* Counts those that are parked, for health and metrics. */
-ST_MUSTCHECK int st_sagas_count(struct st_worker *w);
-/* The same for providers whose breaker is open. */
-ST_MUSTCHECK int st_providers_count(struct st_worker *w);
+
+/* Looks at all that degrades the health of this service: the library's checks, and its own. */
+ST_MUSTCHECK int st_checks_run(struct st_worker *w);
 
 /* How long work that has failed `failures` times waits: 1 s, 2 s, 4 s … 5 min, a quarter more or less by chance. */
 int64_t st_backoff_ms(int failures);

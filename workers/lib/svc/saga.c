@@ -504,14 +504,3 @@ int st_sagas_check(struct st_run *run, const char **ret_why)
         }
     return 0;
 }
-
-int st_sagas_count(struct st_worker *w)
-{
-    struct st_rows *rows;
-    if (!w->run->service->sagas)
-        return 0;
-    int r = st_pg_query(w->pg, &w->arena, "select count(*) from sagas where state = 'parked'", ST_PARAMS(), &rows);
-    if (r == 0)
-        atomic_store(&w->run->sagas_parked, st_cell_int(rows, 0, 0));
-    return r;
-}

@@ -368,6 +368,15 @@ struct st_erasure {
 };
 
 /*
+ * What the operator has to look at: while it is so, /health says "degraded", and names it. The library has checks of
+ * its own: deadLetters, sagas (parked ones), providers (whose breaker is open).
+ */
+struct st_check {
+    const char *name; /* in camel case */
+    const char *sql;  /* an expression of type boolean: true when it is so; asked every two seconds */
+};
+
+/*
  * The key that seals the sensitive members of a user's events: that of the user (made when there is none), or, where
  * key_id is not NULL, the one of that id. ST_E_GONE: the user is, and the key with them.
  */
@@ -389,7 +398,8 @@ struct st_service {
     const struct st_erasure *erasures;  /* ends with an all-zero entry; NULL: it holds nothing of users */
     st_user_key *user_key;              /* of the service that keeps the users' keys; NULL in all others */
     const struct st_projection *projections;
-    const char *const *tables; /* that the projections write, NULL-ended; without foreign keys, triggers, serials */
+    const char *const *tables;     /* that the projections write, NULL-ended; without foreign keys, triggers, serials */
+    const struct st_check *checks; /* at most 32 */
     const struct st_objects *objects;
 };
 
