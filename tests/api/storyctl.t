@@ -43,6 +43,8 @@ refused(1, qr/keeps no tables/, 'rebuild', 'video');
 
 # --- status, migrate ----------------------------------------------------------------------------------------------------
 
+sub status { return $JSON->decode($platform->storyctl('--json', 'status')->{out}) }
+ok wait_for(sub { !grep { $_->{status} ne 'healthy' } values %{status()} }, 60), 'the platform is well';
 my $status = $JSON->decode(succeeds('status', '--json', 'status'));
 is_deeply [grep { $_->{status} ne 'healthy' } values %$status], [], 'everything is healthy';
 like succeeds('status for people', 'status'), qr/^narration\s+healthy\b/m, 'line by line';
@@ -59,6 +61,8 @@ my ($id) = $platform->sql('authorization', "insert into jobs (name, unique_key, 
 my $list = $JSON->decode(succeeds('dead list', '--json', 'dead', 'list'));
 my ($letter) = grep { $_->{id} eq "job-$id" && $_->{service} eq 'authorization' } @$list;
 is $letter->{error}, 'the bus was away', 'names the job and why';
+ok wait_for(sub { status()->{authorization}{dependencies}{deadLetters} eq 'degraded' }, 60), 'and the health of the service does';
+is $platform->storyctl('status')->{exit}, 1, 'so that the status is not well';
 like succeeds('dead list of a service', 'dead', 'list', '--service', 'authorization'), qr/^authorization +job-$id +publish_roles/m, 'has it for people';
 unlike succeeds('dead list of another', 'dead', 'list', '--service', 'video'), qr/job-$id\b/, 'not of this service';
 is $JSON->decode(succeeds('dead show', '--json', 'dead', 'show', 'authorization', "job-$id"))->{unique_key}, 'storyctl', 'shows all of it';
@@ -80,6 +84,7 @@ my ($event) = ('01890a5d-ac96-774b-bcce-b302099a8057');
 is $JSON->decode(succeeds('dead drop', '--json', 'dead', 'drop', 'story', "event-$id"))->{event_id}, $event, 'drops an event';
 is_deeply [$platform->sql('story', "select event_id from inbox where event_id = '$event'")], [$event], 'that now counts as handled';
 is_deeply [$platform->sql('story', "select event_id from parked_events where event_id = '$event'")], [], 'and waits for nobody';
+ok wait_for(sub { !grep { $_->{status} ne 'healthy' } values %{status()} }, 60), 'without dead letters all is well again';
 
 # --- bench --------------------------------------------------------------------------------------------------------------
 
@@ -108,6 +113,27 @@ refused(1, qr/no job/, 'jobs', 'show', 'authorization', 'job-999999999');
 refused(2, qr/job-N/, 'jobs', 'show', 'authorization', 'event-1');
 refused(2, qr/a state is one of/, 'jobs', 'list', '--state', 'odd');
 refused(2, qr/jobs list/, 'jobs');
+
+# --- sagas --------------------------------------------------------------------------------------------------------------
+
+my ($saga) = $platform->sql('collaboration', "insert into sagas (saga_id, name, key, state, step, data, metadata, error) "
+        . "values (gen_random_uuid(), 'odd', 'k', 'parked', 'odd.step', '{}', '{\"correlationId\": \"c-odd\"}', 'it is stuck') returning saga_id");
+my ($stuck) = grep { $_->{id} eq $saga } @{$JSON->decode(succeeds('sagas list', '--json', 'sagas', 'list', '--service', 'collaboration'))};
+is_deeply [@$stuck{qw(name state step direction error service)}], ['odd', 'parked', 'odd.step', 'forward', 'it is stuck', 'collaboration'], 'names what is stuck';
+like succeeds('sagas list of a state', 'sagas', 'list', '--state', 'parked'), qr/^collaboration +$saga odd +parked .*it is stuck$/m, 'has it for people';
+unlike succeeds('sagas list of another', 'sagas', 'list', '--state', 'done'), qr/$saga/, 'not of another state';
+is $JSON->decode(succeeds('sagas show', '--json', 'sagas', 'show', 'collaboration', $saga))->{metadata}{correlationId}, 'c-odd', 'shows all of it';
+is $JSON->decode(succeeds('sagas retry', '--json', 'sagas', 'retry', 'collaboration', $saga))->{retried}, 1, 'lets it go on';
+sub saga { return $JSON->decode($platform->storyctl('--json', 'sagas', 'show', 'collaboration', $saga)->{out}) }
+ok wait_for(sub { my $s = saga(); $s->{state} eq 'parked' && $s->{error} =~ /no such saga/ }, 60), 'which it cannot, for the service has no such saga';
+is_deeply [map { $_->{did} } @{saga()->{history}}], ['retried by the operator', 'parked'], 'and its history says so';
+like succeeds('sagas retry all', 'sagas', 'retry', 'collaboration', 'all'), qr/^\d+ will go on$/, 'takes all that are parked';
+ok wait_for(sub { my $s = saga(); $s->{state} eq 'parked' && @{$s->{history}} == 4 }, 60), 'this one, too';
+$platform->sql('collaboration', "delete from sagas where saga_id = '$saga'");
+refused(1, qr/no saga/, 'sagas', 'show', 'collaboration', $saga);
+refused(1, qr/no parked saga/, 'sagas', 'retry', 'collaboration', $saga);
+refused(2, qr/no id of a saga/, 'sagas', $_, 'collaboration', 'x') for qw(show retry);
+refused(2, qr/sagas list/, 'sagas');
 
 # --- events -------------------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 
 #include "io/http_client.h"
 #include "io/redis.h"
+#include "svc/bus.h"
 
 #include <unistd.h>
 
@@ -13,7 +14,7 @@ struct bench {
     const char *service;
     struct st_pg *pg;
     struct st_redis *redis;
-    struct st_redis_sub *sub;
+    struct st_bus *bus, *ear; /* one rings, the other listens */
     struct st_http_client *http;
     int64_t *us;
     const char *why;
@@ -43,14 +44,15 @@ static int redis_ping(struct bench *b)
     return st_redis_cmd(b->redis, b->c->arena, &reply, "PING", NULL);
 }
 
-/* From PUBLISH until a subscriber has it. */
+static const char *const bell[] = {"storyctl-bench"};
+
+/* From the ring until who listens has it. */
 static int doorbell(struct bench *b)
 {
-    const char *channel, *message;
-    struct st_reply reply;
-    int r = st_redis_cmd(b->redis, b->c->arena, &reply, "PUBLISH", "st:bell:storyctl-bench", "", NULL);
-    b->why = st_redis_error(b->redis);
-    if (r == 0 && (r = st_redis_sub_poll(b->sub, PROBE_MS, &channel, &message)) == 0)
+    const char *topic;
+    int r = b->bus->ops->ring(b->bus, b->c->arena, bell[0]);
+    b->why = b->bus->ops->error(b->bus);
+    if (r == 0 && (r = b->ear->ops->listen(b->ear, bell, 1, PROBE_MS, &topic)) == 0)
         r = ST_E_TIMEOUT;
     return r < 0 ? r : 0;
 }
@@ -72,7 +74,7 @@ static const struct {
     {"database read", "a round trip to PostgreSQL", database_read},
     {"database commit", "a durable commit", database_commit},
     {"redis", "a round trip to Redis", redis_ping},
-    {"doorbell", "from PUBLISH to a subscriber", doorbell},
+    {"doorbell", "from a ring of the bus to who listens", doorbell},
     {"service", "a request to the daemon's socket", request},
 };
 
@@ -132,7 +134,6 @@ static int measure(struct bench *b, size_t probe, int64_t span_us, json_t *figur
 
 int ctl_bench(struct ctl *c)
 {
-    static const char *const channel[] = {"st:bell:storyctl-bench"};
     const char *only = ctl_option(c, "--service"), *seconds = ctl_option(c, "--seconds");
     const char *names[CTL_SERVICES_MAX];
     int64_t span_s = 2;
@@ -141,15 +142,15 @@ int ctl_bench(struct ctl *c)
     if (!only && ctl_services(c, names) <= 0)
         return 1;
     struct bench b = {.c = c, .service = only ? only : names[0], .why = ""};
-    if (!(b.pg = ctl_database(c, b.service)))
+    if (!(b.pg = ctl_database(c, b.service)) || !(b.bus = ctl_bus(c, b.service)))
         return 1;
+    b.ear = ctl_bus(c, b.service);
     const char *redis = ctl_env(c, b.service, "ST_REDIS"), *run = ctl_env(c, b.service, "ST_RUN_DIR");
     b.redis = st_redis_new(redis ? redis : "", PROBE_MS);
-    b.sub = st_redis_sub_new(redis ? redis : "", channel, 1);
     b.http = st_http_client_new(NULL, st_printf(c->arena, "%s/%s.sock", run ? run : "", b.service));
     b.us = st_new_n(c->arena, int64_t, SAMPLES_MAX);
-    const char *ignored1, *ignored2;
-    (void)st_redis_sub_poll(b.sub, 0, &ignored1, &ignored2); /* connects and subscribes */
+    const char *ignored;
+    (void)b.ear->ops->listen(b.ear, bell, 1, 0, &ignored); /* connects; from here on no ring is missed */
     json_t *figures = st_json_keep(c->arena, json_array());
     int code = 0;
     for (size_t i = 0; code == 0 && i < ST_COUNT(probes); i++)
@@ -157,7 +158,8 @@ int ctl_bench(struct ctl *c)
     if (code == 0 && c->json)
         ctl_print_json(c, json_incref(figures));
     st_http_client_free(b.http);
-    st_redis_sub_free(b.sub);
+    st_bus_free(b.ear);
+    st_bus_free(b.bus);
     st_redis_free(b.redis);
     return code;
 }

@@ -99,10 +99,8 @@ static int turn(struct tail *t, int64_t last)
 static int open_logs(struct tail *t, const char *only)
 {
     const char *names[CTL_SERVICES_MAX];
-    int n = 1;
-    if (only)
-        names[0] = only;
-    else if ((n = ctl_services(t->c, names)) <= 0)
+    int n = ctl_chosen(t->c, only, names);
+    if (n <= 0)
         return 1;
     for (int i = 0; i < n; i++) {
         struct st_pg *pg = ctl_database(t->c, names[i]);

@@ -148,12 +148,11 @@ int ctl_lag(struct ctl *c)
 {
     const char *only = ctl_option(c, "--service"), *names[CTL_SERVICES_MAX];
     struct lag l = {.c = c, .why = ctl_flag(c, "--why"), .services = st_json_keep(c->arena, json_array())};
-    int n = 1, code = 0;
+    int code = 0;
     if (c->argc)
         return ctl_usage("expected: lag");
-    if (only)
-        names[0] = only;
-    else if ((n = ctl_services(c, names)) <= 0)
+    int n = ctl_chosen(c, only, names);
+    if (n <= 0)
         return 1;
     for (int i = 0; code == 0 && i < n; i++)
         code = add_service(&l, names[i]);

@@ -50,6 +50,21 @@ struct st_bus *ctl_bus(struct ctl *c, const char *service);
 int ctl_call(struct ctl *c, const char *service, const char *operation, const char *method, const char *uri,
              const json_t *body, int *ret_status, json_t **ret_answer);
 
+/* --- ctl_rows.c: what a service's database has --- */
+/* The services that a verb is for: the one that --service names, else (NULL) all; -1 (printed why). */
+int ctl_chosen(struct ctl *c, const char *only, const char *ret_names[CTL_SERVICES_MAX]);
+/* Rows of the services chosen, a line each, or all as JSON with `service` in each. */
+struct ctl_list {
+    const char *sql; /* a literal */
+    void (*print)(struct ctl *c, const json_t *row);
+    const char *none; /* what is said when there are none */
+};
+int ctl_list(struct ctl *c, const char *only, const struct ctl_list *list, int n_params, const char *const *params);
+/* The row that the statement gives for $1, all of it; else "SERVICE has no <refusal>". */
+int ctl_show(struct ctl *c, const char *service, const char *sql, const char *id, const char *refusal);
+/* After a change: the service looks for work, and the operator is told {member: n}, or in a sentence. */
+int ctl_changed(struct ctl *c, const char *service, int n, const char *member, const char *sentence);
+
 /* event-N or job-N as its number; gives its first letter, 0 when it is neither. */
 char ctl_id(const char *id, int64_t *ret);
 /* Jobs are looked for at once; parked events, and all when Redis is away, at the next poll, within seconds. */
