@@ -604,6 +604,23 @@ static void test_a_limit_over_all_daemons(void **state)
     daemon_stop(second, 3000);
 }
 
+/* Who takes no more jobs leaves its slot to others, and tells them. */
+static void test_a_slot_that_is_left_is_told_of(void **state)
+{
+    (void)state;
+    static const char *const topics[] = {"jobs:alpha"};
+    struct st_bus *ear = st_bus_new("redis", getenv("ST_REDIS"));
+    const char *topic;
+    assert_true(wait_for(ear->ops->listen(ear, topics, 1, 100, &topic) == 0));
+    atomic_store(&hold, true);
+    assert_int_equal(add("everywhere", NULL, 0), 0);
+    assert_true(wait_for(atomic_load(&running) == 1));
+    atomic_store(&pool->run.stopping, true);
+    atomic_store(&hold, false);
+    assert_int_equal(ear->ops->listen(ear, topics, 1, 30000, &topic), 1);
+    st_bus_free(ear);
+}
+
 static void test_a_rate_over_all_daemons(void **state)
 {
     (void)state;
@@ -769,6 +786,7 @@ int main(int argc, char **argv)
         TEST(test_a_group_is_fenced_one_by_one),
         TEST(test_priority),
         TEST(test_a_limit_over_all_daemons),
+        TEST(test_a_slot_that_is_left_is_told_of),
         TEST(test_a_rate_over_all_daemons),
         TEST(test_leases_of_a_kind_of_their_own_length),
         TEST(test_when_all_of_these_are_done),

@@ -31,14 +31,16 @@ struct kind {
     const struct st_job_kind *kind;
     struct st_leased_job *queue, **queue_end;
     int n_queued, n_leased;
-    int runs;  /* of which each has up to batch jobs */
-    bool more; /* the last take found as many as it was asked for: look again when there is room */
+    int runs;   /* of which each has up to batch jobs */
+    bool more;  /* the last take found as many as it was asked for: look again when there is room */
+    bool freed; /* one that counts over all daemons has ended here, and no take has come behind it */
 };
 
 struct st_jobs {
     struct st_run *run;
     pthread_t dispatcher;
     struct st_worker w; /* of the dispatcher */
+    struct st_bus *bus; /* likewise */
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t work, changed;
@@ -129,6 +131,7 @@ static bool run_ended_locked(struct st_jobs *jobs, struct st_leased_job **list, 
         remove_locked(jobs, list[i]);
     }
     k->runs--;
+    k->freed |= k->kind->everywhere > 0;
     if (jobs->n_leased == 0)
         pthread_cond_broadcast(&jobs->changed);
     return look;
@@ -322,6 +325,22 @@ static int next_due(struct st_jobs *jobs, const char *kinds, int *ret_ms)
     return 0;
 }
 
+/* What there is room for here is taken here; other daemons hear of the slots that are left. room: of each kind, NULL:
+ * there is none. */
+static void tell_of_free_slots(struct st_jobs *jobs, const int *room)
+{
+    bool others = false;
+    pthread_mutex_lock(&jobs->lock);
+    for (int i = 0; i < jobs->n_kinds; i++) {
+        others |= jobs->kinds[i].freed && (!room || room[i] <= 0);
+        jobs->kinds[i].freed = false;
+    }
+    pthread_mutex_unlock(&jobs->lock);
+    if (others) /* a ring that is lost costs them a slow poll */
+        (void)jobs->bus->ops->ring(jobs->bus, &jobs->w.arena,
+                                   st_printf(&jobs->w.arena, "jobs:%s", jobs->run->service->name));
+}
+
 /* What is over and done with for a day goes, some rows at a time. */
 static int prune(struct st_jobs *jobs)
 {
@@ -342,6 +361,7 @@ static int dispatch(struct st_jobs *jobs, int *ret_wait_ms)
     int *room = st_new_n(&jobs->w.arena, int, (size_t)jobs->n_kinds);
     const char *kinds = describe_room(jobs, room);
     bool more;
+    tell_of_free_slots(jobs, room);
     if (kinds) {
         int r = take(jobs, kinds, room, &more);
         if (r < 0 || (r = more ? 0 : next_due(jobs, kinds, ret_wait_ms)) < 0)
@@ -397,7 +417,10 @@ static void *dispatcher_main(void *ctx)
     while (!has_ended(jobs)) {
         uint64_t seen = st_bell_rings(&run->jobs_bell);
         int wait_ms = SLOW_POLL_MS;
-        int r = atomic_load(&run->stopping) ? 0 : dispatch(jobs, &wait_ms);
+        bool stopping = atomic_load(&run->stopping);
+        int r = stopping ? 0 : dispatch(jobs, &wait_ms);
+        if (stopping)
+            tell_of_free_slots(jobs, NULL);
         if (count_leased(jobs)) {
             r = r < 0 ? r : beat(jobs);
             wait_ms = wait_ms < BEAT_MS ? wait_ms : BEAT_MS;
@@ -412,6 +435,7 @@ static void *dispatcher_main(void *ctx)
         }
         st_bell_wait(&run->jobs_bell, seen, wait_ms);
     }
+    tell_of_free_slots(jobs, NULL);
     return NULL;
 }
 
@@ -460,6 +484,7 @@ int st_jobs_start(struct st_run *run)
     pthread_cond_init(&jobs->changed, &attr);
     pthread_condattr_destroy(&attr);
     st_worker_init(&jobs->w, run, "jobs");
+    jobs->bus = st_bus_open();
     if (pthread_create(&jobs->dispatcher, NULL, dispatcher_main, jobs))
         return ST_E_INTERNAL;
     run->jobs = jobs;
@@ -506,5 +531,6 @@ void st_jobs_stop(struct st_run *run, int deadline_ms)
     }
     wait_zero_locked(jobs, &jobs->n_threads, THREADS_END_MS);
     pthread_mutex_unlock(&jobs->lock);
+    jobs->bus = st_bus_free(jobs->bus);
     st_worker_release(&jobs->w);
 }
