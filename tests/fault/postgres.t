@@ -88,7 +88,7 @@ for my $hello (qw(orders/api billing/events billing/job orders/events orders/rel
 }
 
 fault('stalled, then going on', sub {
-    my @all = split ' ', Storytelling::Platform::capture('pgrep', '-P', $w->{postgres})->{out};
+    my @all = Storytelling::Faults::children($w->{postgres});
     kill STOP => $w->{postgres}, @all;
     my $health = $w->health('orders', database => 'unhealthy');
     is $health->{status}, 'unhealthy', 'stalled: /health says so';

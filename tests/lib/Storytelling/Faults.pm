@@ -106,6 +106,12 @@ sub launch {
     exec { $command[0] } @command or POSIX::_exit(127);
 }
 
+# Bare systems have no pgrep.
+sub children {
+    my ($parent) = @_;
+    return grep { _slurp("/proc/$_/stat") =~ /\) \S $parent /a } map { m{^/proc/(\d+)/}a } glob '/proc/[0-9]*/stat';
+}
+
 sub as_postgres { return $> == 0 ? ('/usr/bin/setpriv', '--reuid=postgres', '--regid=postgres', '--init-groups', @_) : @_ }
 
 sub until_true {
