@@ -15,7 +15,7 @@ JOBS ?= $(shell nproc)
 
 # Debian packages: to build and run; to test besides; to fuzz besides; what benchmarks compare with.
 PACKAGES := \
-	gcc libc6-dev make perl curl openssl nginx nginx-dev redis-server postgresql ffmpeg espeak-ng-data \
+	gcc libc6-dev make perl curl ca-certificates openssl nginx nginx-dev redis-server postgresql ffmpeg espeak-ng-data \
 	libpq-dev libhiredis-dev libjansson-dev libcurl4-openssl-dev libssl-dev libmicrohttpd-dev \
 	libargon2-dev libyaml-dev libpcre2-dev libidn2-dev zlib1g-dev flite1-dev libespeak-ng-dev libopusenc-dev libmp3lame-dev libebur128-dev \
 	fonts-dejavu-core fonts-noto-core fonts-noto-cjk fonts-symbola
@@ -173,7 +173,7 @@ NPM_PEERS := $(if $(filter edge,$(or $(SUITE),$(BENCHES))),fastify) $(if $(filte
 .PHONY: all programs tests fuzzers tools
 all: programs $(MODULE) $(DOCS) $(CATALOGUE)
 programs: $(PROGRAMS)
-tests: $(TESTS) $(FAULT_DAEMONS)
+tests: $(TESTS) $(FAULT_DAEMONS) $(BUILD)/tests/s3rver/npm.stamp
 fuzzers: $(FUZZERS)
 tools: $(BENCH_TOOLS) $(NPM_PEERS:%=$(BUILD)/bench/%/npm.stamp)
 
@@ -246,6 +246,13 @@ $(CATALOGUE): $(DOCS) $(PROGRAMS) $(wildcard config/events/*.json ui/events/*)
 	@mkdir -p $(BUILD)/ui/docs/events && cp ui/events/events.css $(BUILD)/ui/docs/events
 	@$(BUILD)/bin/storyctl events catalog --bin $(BUILD)/bin --html >$(BUILD)/ui/docs/events/index.html
 	@$(BUILD)/bin/storyctl --json events catalog --bin $(BUILD)/bin >$(BUILD)/ui/docs/events/asyncapi.json
+	@touch $@
+
+# A server for a test, exactly as the lock names it; without npm's registry the stand-in serves alone.
+$(BUILD)/tests/%/npm.stamp: tests/lib/%/package.json tests/lib/%/package-lock.json
+	@echo '  NPM   tests/lib/$*'
+	@rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D)
+	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --fetch-retries=1 --loglevel=error || rm -rf $(@D)/node_modules
 	@touch $@
 
 $(BUILD)/bench/%: $(OBJ)/tests/bench/tools/%.o $(LIBRARY) $(BUILD)/link.stamp

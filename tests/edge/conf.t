@@ -2,7 +2,9 @@
 use strict;
 use warnings;
 use Test::More;
+use Digest::SHA qw(sha256_hex);
 use Storytelling::Edge;
+use Storytelling::S3;
 use File::Temp ();
 use IO::Socket::SSL;
 use Time::HiRes qw(sleep time);
@@ -26,8 +28,8 @@ my $edge = Storytelling::Nginx->new(dir => $var, conf => "$var/nginx/conf/nginx.
 my $user = $> == 0 ? 'user root;' : '';
 mkdir "$var/nginx/conf";
 for my $file (glob "$root/nginx.conf.d/*.conf") {
-    my %value = (VAR => $var, ROOT => "$var/prefix", UI => Storytelling::Edge::ui(), PORT => $edge->{port}, MODULE => Storytelling::Edge::module(), USER_DIRECTIVE => $user);
-    my $text = Storytelling::Nginx::slurp($file) =~ s{@(VAR|ROOT|UI|PORT|MODULE|USER_DIRECTIVE)@}{$value{$1}}gr;
+    my %value = (VAR => $var, ROOT => "$var/prefix", UI => Storytelling::Edge::ui(), PORT => $edge->{port}, RESOLVER => '127.0.0.53', MODULE => Storytelling::Edge::module(), USER_DIRECTIVE => $user);
+    my $text = Storytelling::Nginx::slurp($file) =~ s{@(VAR|ROOT|UI|PORT|RESOLVER|MODULE|USER_DIRECTIVE)@}{$value{$1}}gr;
     unlike $text, qr/^[^#]*\@[A-Z_]+\@/m, "$file: no mark is left";
     $text =~ s/^(error_log .*) warn;/$1 info;/m;
     Storytelling::Edge::write_file("$var/nginx/conf/" . ($file =~ s{.*/}{}r), $text);
@@ -111,6 +113,46 @@ is curl('/metrics/..')->{status}, 404, 'and no other place';
 is curl('/_objects/voice.mp3')->{status}, 404, 'stored files are reached through a service only';
 is curl('/v1/stories', '-H', bearer())->{status}, 200, 'a token, a role, a service' for 1 .. 2;
 is curl('/v1/narrations/01890000-0000-7000-8000-000000000000/audio', '-H', bearer())->{status}, 503, 'a service that is not there: 503';
+
+# --- objects in S3: the service signs an address, the edge fetches it ---
+{
+    my $pid = open my $said, '-|', $^X, "-I$root/tests/lib", '-MStorytelling::S3', '-e', 'Storytelling::S3::main', "$dir/tmp" or die;
+    chomp(my $port = <$said>);
+    my $film = join '', map { chr(33 + $_ % 90) } 0 .. 99_999;
+    Storytelling::Edge::write_file("$dir/tmp/film", $film);
+    system('curl', '-sf', '--max-time', 30, '--aws-sigv4', 'aws:amz:' . Storytelling::S3::REGION . ':s3', '--user',
+        Storytelling::S3::KEY_ID . ':' . Storytelling::S3::SECRET, '-H', 'x-amz-content-sha256: ' . sha256_hex($film), '-H',
+        'x-amz-meta-sha256: ' . sha256_hex($film), '-T', "$dir/tmp/film", "http://127.0.0.1:$port/stories/video/1/video.mp4") == 0 or die 'curl';
+    my $url = Storytelling::S3::presign($port, 'video/1/video.mp4', 'response-content-type' => 'video/mp4');
+    Storytelling::Edge::serve('video', sub {
+        my ($socket, $buffer) = @_;
+        $$buffer =~ s/\A(.*?)\r\n\r\n//s;
+        my $to = $1 =~ /000000000001/ ? $url : $1 =~ /000000000002/ ? $url =~ s/Signature=./Signature=-/r : 'http://127.0.0.1:1/x';
+        print $socket "HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nX-Accel-Redirect: /_remote\r\nX-Object-Url: $to\r\nContent-Length: 0\r\n\r\n";
+        $socket->flush;
+    });
+    symlink "$dir/run/video.sock", "$var/run/video.sock";
+    my $file = '/v1/videos/01890000-0000-7000-8000-00000000000';
+    $r = curl("${file}1/file", '-H', bearer());
+    is $r->{status}, 200, 'an object comes from S3 through the edge' or diag $edge->error_log;
+    is $r->{body}, $film, 'whole';
+    like $r->{head}, qr{^content-type: video/mp4\r?$}mi, 'with its type';
+    like $r->{head}, qr{^content-security-policy:}mi, 'and the headers of the edge';
+    unlike $r->{head}, qr{^(?:x-amz|x-object)}mi, 'and none of the bucket';
+    $r = curl("${file}1/file", '-H', bearer(), '-H', 'Range: bytes=5-14');
+    is $r->{status}, 206, 'a part of it';
+    is $r->{body}, substr($film, 5, 10), 'as S3 cuts it';
+    like $r->{head}, qr{^content-range: bytes 5-14/100000\r?$}mi, 'and says so';
+    is curl("${file}1/file", '-H', bearer(), '-H', 'Range: bytes=200000-')->{status}, 416, 'no such part: 416';
+    is curl("${file}1/file", '-I', '-H', bearer())->{status}, 200, 'HEAD';
+    $r = curl("${file}2/file", '-H', bearer());
+    is $r->{status}, 503, 'what S3 refuses is our failure';
+    is json($r->{body})->{code}, 'unavailable', 'said as a problem';
+    is curl("${file}3/file", '-H', bearer())->{status}, 503, 'S3 is away';
+    is curl('/_remote')->{status}, 404, 'and nobody gets there from outside';
+    kill 'KILL', $pid;
+    close $said;
+}
 
 # --- bodies ---
 my $big = Storytelling::Edge::write_file("$var/big.json", '{"title":"T","content":"' . 'x' x 1_000_000 . '"}');

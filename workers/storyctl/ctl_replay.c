@@ -17,9 +17,11 @@
 
 #include "io/crypto.h"
 #include "io/gzip.h"
+#include "io/store.h"
 #include "svc/bus.h"
 
 #include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PAGE = 500, DEPTH = ST_JSON_DEPTH + 4 };
@@ -146,7 +148,7 @@ static int add(struct replay *r, int64_t seq, json_t *event)
     return json_array_size(r->page) == PAGE ? flush(r) : 0;
 }
 
-static int read_file(struct replay *r, const char *path, const char *sha256)
+static int read_file(struct replay *r, const char *key, const char *path, const char *sha256)
 {
     char found[2 * ST_SHA256_LEN + 1];
     struct st_gzip *g;
@@ -154,21 +156,47 @@ static int read_file(struct replay *r, const char *path, const char *sha256)
     struct st_arena a = {0};
     int code = 0, more;
     if (st_sha256_file(path, found) < 0 || !st_streq(found, sha256) || st_gzip_open(path, &g) < 0)
-        return ctl_error("%s is missing or was changed; restore it (SHA-256 %s)", path, sha256);
+        return ctl_error("%s is missing or was changed; restore it (SHA-256 %s)", key, sha256);
     while (code == 0 && (more = st_gzip_line(g, &line)) == 1) {
         json_t *j = NULL;
         const char *why;
         if (st_json_parse(&a, line.data, line.len, DEPTH, &j, &why) < 0)
-            code = ctl_error("%s: %s", path, why);
+            code = ctl_error("%s: %s", key, why);
         else
             code = add(r, st_json_int(j, "seq", 0), json_object_get(j, "event"));
         st_arena_reset(&a);
     }
     if (code == 0 && more < 0)
-        code = ctl_error("%s is damaged", path);
+        code = ctl_error("%s is damaged", key);
     st_gzip_free(g);
     st_buf_release(&line);
     st_arena_release(&a);
+    return code;
+}
+
+/* A file of the publisher's object store. */
+static int read_archive(struct replay *r, const char *key, const char *sha256)
+{
+    const char *set[5];
+    static const char *const names[] = {"ST_STORE", "ST_S3_URL", "ST_S3_REGION", "ST_S3_KEY_ID", "ST_S3_SECRET"};
+    for (size_t i = 0; i < ST_COUNT(names); i++)
+        set[i] = ctl_env(r->c, r->publisher, names[i]);
+    const char *why, *dir = ctl_env(r->c, r->publisher, "ST_OBJECT_DIR");
+    const struct st_store store = {.kind = set[0] ? set[0] : "local",
+                                   .dir = dir ? dir : ".",
+                                   .url = set[1],
+                                   .region = set[2] ? set[2] : "us-east-1",
+                                   .key_id = set[3],
+                                   .secret = set[4]};
+    const char *file = st_printf(r->c->arena, "%s/.part/%s", store.dir, st_new_id(r->c->arena));
+    if (st_store_check(&store, &why) < 0)
+        return ctl_error("the object store: %s", why);
+    (void)mkdir(st_printf(r->c->arena, "%s/.part", store.dir), 0750);
+    int got = st_store_get(&store, r->c->arena, key, file, &why);
+    if (got == ST_E_UNAVAILABLE)
+        return ctl_error("%s: %s", key, why);
+    int code = read_file(r, key, file, sha256);
+    (void)unlink(file);
     return code;
 }
 
@@ -178,14 +206,12 @@ static int read_file(struct replay *r, const char *path, const char *sha256)
 static int read_archives(struct replay *r)
 {
     struct st_rows *rows;
-    const char *dir = ctl_env(r->c, r->publisher, "ST_OBJECT_DIR");
     if (st_pg_query(r->log, r->c->arena,
                     "select path, sha256 from archives where " OVERLAPS " and last_seq > $3::bigint order by first_seq",
                     ST_PARAMS(r->from, r->until, st_i64(r->c->arena, r->after)), &rows) < 0)
         return ctl_error("%s: %s", r->publisher, st_pg_error(r->log));
     for (int i = 0; i < st_rows_count(rows); i++) {
-        const char *path = st_printf(r->c->arena, "%s/%s", dir ? dir : ".", st_cell(rows, i, 0));
-        int code = read_file(r, path, st_cell(rows, i, 1));
+        int code = read_archive(r, st_cell(rows, i, 0), st_cell(rows, i, 1));
         if (code)
             return code;
     }

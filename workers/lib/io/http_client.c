@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <pthread.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 enum { CONNECT_TIMEOUT_MS = 5000, HEADERS_MAX = 100, REFUSAL_MAX = 64 << 10, DAY_MS = 86400000 };
 
@@ -155,6 +156,22 @@ static curl_mime *mime_of(CURL *curl, const struct st_http_call *call)
     return mime;
 }
 
+static void sign(CURL *curl, const struct st_http_call *call)
+{
+    curl_easy_setopt(curl, CURLOPT_AWS_SIGV4, call->sigv4);
+    curl_easy_setopt(curl, CURLOPT_USERNAME, call->user);
+    curl_easy_setopt(curl, CURLOPT_PASSWORD, call->password);
+}
+
+static void send_file(CURL *curl, FILE *file)
+{
+    struct stat st;
+    curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(curl, CURLOPT_READDATA, file);
+    curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE,
+                     fstat(fileno(file), &st) ? (curl_off_t)-1 : (curl_off_t)st.st_size);
+}
+
 static CURLcode perform(struct st_http_client *c, const struct st_http_call *call, struct sink *s)
 {
     struct curl_slist *headers = NULL;
@@ -179,6 +196,15 @@ static CURLcode perform(struct st_http_client *c, const struct st_http_call *cal
     curl_mime *mime = mime_of(c->curl, call);
     if (mime)
         curl_easy_setopt(c->curl, CURLOPT_MIMEPOST, mime);
+    if (call->sigv4)
+        sign(c->curl, call);
+    FILE *file = call->upload ? fopen(call->upload, "re") : NULL;
+    if (file)
+        send_file(c->curl, file);
+    if (call->stall_s) {
+        curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_TIME, (long)call->stall_s);
+    }
     if (call->stop || call->cancelled) {
         curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
         curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
@@ -191,7 +217,9 @@ static CURLcode perform(struct st_http_client *c, const struct st_http_call *cal
     curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, s);
     curl_easy_setopt(c->curl, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(c->curl, CURLOPT_HEADERDATA, s);
-    CURLcode code = curl_easy_perform(c->curl);
+    CURLcode code = call->upload && !file ? CURLE_READ_ERROR : curl_easy_perform(c->curl);
+    if (file)
+        fclose(file);
     curl_slist_free_all(headers);
     curl_mime_free(mime);
     return code;

@@ -22,6 +22,10 @@ struct st_http_call {
     size_t body_len;
     const struct st_http_part *parts; /* instead of body */
     size_t n_parts;
+    const char *upload; /* instead of body: the file is sent as it is read */
+    const char *sigv4;  /* "aws:amz:<region>:s3": signed by user and password; NULL: not */
+    const char *user, *password;
+    int stall_s; /* a transfer that stands still for so long has timed out; 0: never */
     int timeout_ms;
     size_t answer_max;   /* a longer answer fails with ST_E_TOO_LARGE */
     const char *save_to; /* write the body of a 2xx answer to this file instead of memory, as it comes; or NULL */

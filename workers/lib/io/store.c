@@ -6,7 +6,7 @@
 
 #include "io/store_int.h"
 
-static const struct st_store_ops *const kinds[] = {&st_store_local};
+static const struct st_store_ops *const kinds[] = {&st_store_local, &st_store_s3};
 
 static const struct st_store_ops *ops_of(const struct st_store *s)
 {
@@ -92,4 +92,11 @@ int st_store_list(const struct st_store *s, struct st_arena *a, const char *pref
 {
     *ret_why = "that is not a prefix";
     return st_store_is_prefix(prefix) ? ops_of(s)->list(s, a, prefix, fn, ctx, ret_why) : ST_E_INVALID;
+}
+
+const char *st_store_link(const struct st_store *s, struct st_arena *a, const char *key, const char *content_type,
+                          int ttl_s)
+{
+    const struct st_store_ops *ops = ops_of(s);
+    return ops->link && st_store_is_key(key) ? ops->link(s, a, key, content_type, ttl_s) : NULL;
 }

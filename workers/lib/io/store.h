@@ -12,8 +12,14 @@
 #include "base/base.h"
 
 struct st_store {
-    const char *kind; /* "local" */
+    const char *kind; /* "local", "s3" */
     const char *dir;  /* of the local store */
+    /* Of S3, and servers that speak its protocol: the bucket's address in either style, such as
+     * https://s3.eu-west-1.amazonaws.com/bucket or https://bucket.s3.eu-west-1.amazonaws.com */
+    const char *url, *region, *key_id, *secret;
+    const char *ca_file; /* PEM to trust; NULL: the system's */
+    int stall_s;         /* a transfer that stands still for so long is begun again; 0: 30 */
+    int pause_ms;        /* before what failed is tried again, then twice as long each time; 0: 400 */
 };
 
 /* Does it have all that its kind needs? ST_E_INVALID and *ret_why. */
@@ -28,7 +34,8 @@ bool st_store_is_key(const char *key);
 bool st_store_is_prefix(const char *key);
 
 /*
- * All give ST_E_UNAVAILABLE when the store cannot be used now, and then *ret_why (arena) says why, for the log.
+ * All give ST_E_UNAVAILABLE when the store cannot be used now, and then *ret_why (arena) says why, for the log. What S3
+ * cannot do now (SlowDown, a broken connection, a transfer that stands still) has been tried 5 times in 6 seconds then.
  */
 
 /* The file at path becomes the object, and may be gone from there. */
@@ -53,5 +60,12 @@ struct st_store_entry {
 typedef int st_store_seen(void *ctx, const struct st_store_entry *entry);
 ST_MUSTCHECK int st_store_list(const struct st_store *s, struct st_arena *a, const char *prefix, st_store_seen *fn,
                                void *ctx, const char **ret_why);
+
+/*
+ * An address that anyone may GET the object from for ttl_s seconds (of S3: at most a week), with Range; what comes is
+ * said to be of the content type. NULL: this kind of store has none.
+ */
+const char *st_store_link(const struct st_store *s, struct st_arena *a, const char *key, const char *content_type,
+                          int ttl_s);
 
 #endif

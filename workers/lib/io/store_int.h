@@ -16,7 +16,14 @@ struct st_store_ops {
     int (*remove)(const struct st_store *s, struct st_arena *a, const char *key, const char **ret_why);
     int (*list)(const struct st_store *s, struct st_arena *a, const char *prefix, st_store_seen *fn, void *ctx,
                 const char **ret_why);
+    const char *(*link)(const struct st_store *s, struct st_arena *a, const char *key, const char *content_type,
+                        int ttl_s); /* NULL: none */
 };
-extern const struct st_store_ops st_store_local;
+extern const struct st_store_ops st_store_local, st_store_s3;
+
+/* The query that signs a GET of `path` at `host` from now (us since 1970) on, by SigV4; `more` goes with it, encoded
+ * and in order. For st_store_s3 and its test. */
+char *st_s3_presign(struct st_arena *a, const struct st_store *s, const char *host, const char *path, const char *more,
+                    int64_t now, int ttl_s);
 
 #endif

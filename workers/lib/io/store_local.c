@@ -232,4 +232,4 @@ static int list(const struct st_store *s, struct st_arena *a, const char *prefix
     return walk(w);
 }
 
-const struct st_store_ops st_store_local = {"local", check, put, get, remove_object, list};
+const struct st_store_ops st_store_local = {"local", check, put, get, remove_object, list, NULL};

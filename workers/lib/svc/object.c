@@ -9,13 +9,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DIR_MODE = 0750, WALK_FDS = 16, COLLECT_PAGE = 500 };
+enum { DIR_MODE = 0750, WALK_FDS = 16, COLLECT_PAGE = 500, LINK_S = 300 };
 
 #define ABANDONED_US (24 * 3600 * ST_SECOND) /* no work lasts as long, so whoever made it is dead */
 
 struct st_store st_store_of_options(void)
 {
-    return (struct st_store){.kind = st_option("store"), .dir = st_option("object_dir")};
+    return (struct st_store){
+        .kind = st_option("store"),
+        .dir = st_option("object_dir"),
+        .url = st_option("s3_url"),
+        .region = st_option("s3_region"),
+        .key_id = st_option("s3_key_id"),
+        .secret = st_option("s3_secret"),
+    };
 }
 
 /* --- places on this machine --- */
@@ -126,7 +133,11 @@ int st_object_remove(struct st_call *call, const char *key)
 
 int st_reply_object(struct st_call *call, const char *content_type, const char *key)
 {
-    st_header(call, "X-Accel-Redirect", st_printf(call->arena, "/_objects/%s", key));
+    const struct st_store s = st_store_of_options();
+    const char *link = st_store_link(&s, call->arena, key, content_type, LINK_S);
+    if (link)
+        st_header(call, "X-Object-Url", link); /* nginx.conf.d/70-server.conf fetches it */
+    st_header(call, "X-Accel-Redirect", link ? "/_remote" : st_printf(call->arena, "/_objects/%s", key));
     return st_reply_text(call, 200, content_type, "");
 }
 
