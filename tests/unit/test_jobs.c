@@ -1,6 +1,9 @@
 /* Jobs and schedules, on a real PostgreSQL: run once, retried, fenced, cancelled, handed back. */
 #include "../lib/backbone.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 static struct st_pg *db;
 static struct daemon *pool, *volatile abandoned;
 static atomic_bool hold; /* handlers wait while this is set */
@@ -756,6 +759,38 @@ static void test_schedules_run_once_for_all_processes(void **state)
     daemon_stop(second, 0);
 }
 
+static int ends_the_process(struct st_call *call)
+{
+    (void)call;
+    _exit(7);
+}
+
+static void test_a_schedule_that_ends_its_process_leaves_a_mark(void **state)
+{
+    (void)state;
+    static const struct st_schedule deadly[] = {{.name = "tick", .every_s = 1, .handler = ends_the_process}, {0}};
+    static const struct st_service of_the_dead = {.name = "alpha", .schedules = deadly};
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        st_cron_main(&daemon_new(&of_the_dead)->run);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(WEXITSTATUS(status), 7);
+    assert_string_equal(ask(db, "select attempts || ' ' || error from schedules where name = 'tick' and retry_at > "
+                                "last_run"),
+                        "1 its process has ended");
+    /* The last attempt has ended so: it is given up until its next time, and then runs. */
+    change(db, "update schedules set attempts = 10, retry_at = now() where name = 'tick'");
+    atomic_store(&scheduled, 0);
+    daemon_loop(pool, st_cron_main);
+    assert_true(wait_for(number("select count(*) from schedules where name = 'tick' and attempts = 0 and last_run > "
+                                "'-infinity'") == 1));
+    assert_true(wait_for(atomic_load(&scheduled) > 0));
+    assert_true(wait_for(number("select count(*) from schedules where name = 'tick' and error is null") == 1));
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -795,6 +830,7 @@ int main(int argc, char **argv)
         TEST(test_a_handler_cancels_by_key),
         TEST(test_the_operator_takes_up_the_dead),
         TEST(test_schedules_run_once_for_all_processes),
+        TEST(test_a_schedule_that_ends_its_process_leaves_a_mark),
     };
     int result = cmocka_run_group_tests(tests, NULL, NULL);
     redis = st_redis_free(redis);

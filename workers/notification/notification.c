@@ -36,7 +36,6 @@ static const struct st_erasure erasures[] = {
      "delete from jobs where name = 'send_mail' and $1 in (payload->>'userId', payload->>'inviterId')"},
     {"notification_deliveries", ST_ERASED, "delete from notification_deliveries where user_id = $1 or inviter_id = $1"},
     {"inbox_messages", ST_ERASED}, /* with the deliveries */
-    {"deleted_users", ST_KEPT, .reason = "so that what comes late brings nothing back"},
     {0},
 };
 

@@ -11,14 +11,20 @@ int subscription_project_created(struct st_call *call)
     return 0;
 }
 
-int subscription_project_usage(struct st_call *call)
+/* Once for each source: the event that was counted, or the saga that has reserved. */
+static int add_usage(struct st_call *call, const char *source, int64_t amount)
 {
     st_exec(call,
             "insert into usage_tracking (source_event, user_id, metric, amount, used_at) values ($1, $2, $3, $4, $5) "
             "on conflict (source_event) do nothing",
-            st_str(call->body, "sourceEventId"), st_str(call->body, "userId"), st_str(call->body, "metric"),
-            st_i64(call->arena, st_json_int(call->body, "amount", 0)), st_str(call->body, "usedAt"));
+            source, st_str(call->body, "userId"), st_str(call->body, "metric"), st_i64(call->arena, amount),
+            st_str(call->body, "usedAt"));
     return 0;
+}
+
+int subscription_project_usage(struct st_call *call)
+{
+    return add_usage(call, st_str(call->body, "sourceEventId"), st_json_int(call->body, "amount", 0));
 }
 
 int subscription_project_limit_reached(struct st_call *call)
@@ -83,15 +89,10 @@ int subscription_project_payment(struct st_call *call)
     return 0;
 }
 
-/* What is reserved is used; the saga's id stands for it. */
+/* What is reserved is used. */
 int subscription_project_reserved(struct st_call *call)
 {
-    st_exec(call,
-            "insert into usage_tracking (source_event, user_id, metric, amount, used_at) values ($1, $2, $3, 1, $4) "
-            "on conflict do nothing",
-            st_str(call->body, "sagaId"), st_str(call->body, "userId"), st_str(call->body, "metric"),
-            st_str(call->body, "usedAt"));
-    return 0;
+    return add_usage(call, st_str(call->body, "sagaId"), 1);
 }
 
 int subscription_project_released(struct st_call *call)

@@ -35,8 +35,9 @@ static const struct st_schedule *all_schedules(struct st_arena *a, const struct 
 /* A schedule that is due. */
 struct turn {
     const struct st_schedule *schedule;
-    const char *moment; /* by the clock: what the run is for, as PostgreSQL writes it */
-    int attempts;       /* that have failed */
+    const char *moment;   /* by the clock: what the run is for, as PostgreSQL writes it */
+    const char *last_run; /* of the row, or NULL */
+    int attempts;         /* that have failed */
 };
 
 /* The row says when it ran last. Whoever moves it on, in the transaction of the run, has the run: others wait for that
@@ -55,7 +56,6 @@ static int body(struct st_call *call, void *ctx)
         const char *rfc3339 = st_printf(call->arena, "%.10sT%.8sZ", moment, moment + 11);
         call->params = st_json_keep(call->arena, json_pack("{s:s}", "scheduledAt", rfc3339));
     } else {
-        st_exec(call, "insert into schedules (name, last_run) values ($1, '-infinity') on conflict do nothing", name);
         r = st_rows(call, &rows,
                     "update schedules set last_run = now(), attempts = 0, retry_at = null, error = null "
                     "where name = $1 and last_run <= now() - $2 * interval '1 second'",
@@ -66,6 +66,19 @@ static int body(struct st_call *call, void *ctx)
     return turn->schedule->handler(call);
 }
 
+/* Notes the attempt, and when the next would be due, while there is somebody to do so: what a run that ends its process
+ * leaves behind. *ret: it is ours; else another process was here meanwhile. */
+static int begin(struct st_worker *w, const struct turn *turn, bool *ret)
+{
+    struct st_rows *rows;
+    int r = st_pg_query(w->pg, &w->arena, "select schedule_begin($1, $2::timestamptz, $3, $4)",
+                        ST_PARAMS(turn->schedule->name, turn->last_run, st_i64(&w->arena, turn->attempts),
+                                  st_i64(&w->arena, st_backoff_ms(turn->attempts + 1))),
+                        &rows);
+    *ret = r == 0 && st_streq(st_cell(rows, 0, 0), "t");
+    return r;
+}
+
 /* Tried again later; after its attempts not until the next time. */
 static int failed(struct st_worker *w, const struct turn *turn, const char *error)
 {
@@ -74,12 +87,8 @@ static int failed(struct st_worker *w, const struct turn *turn, const char *erro
     error = st_storable(&w->arena, error, strlen(error), ERROR_MAX);
     if (turn->attempts + 1 < ATTEMPTS) {
         st_log(ST_LOG_WARNING, "Schedule failed and will be tried again", ST_S("schedule", name), ST_S("error", error));
-        return st_pg_query(w->pg, &w->arena,
-                           "insert into schedules as s (name, last_run, attempts, retry_at, error) "
-                           "values ($1, '-infinity', 1, now() + $2::bigint * interval '1 millisecond', $3) "
-                           "on conflict (name) do update set attempts = s.attempts + 1, retry_at = excluded.retry_at, "
-                           "error = excluded.error",
-                           ST_PARAMS(name, st_i64(&w->arena, st_backoff_ms(turn->attempts + 1)), error), &rows);
+        return st_pg_query(w->pg, &w->arena, "update schedules set error = $2 where name = $1 and attempts > 0",
+                           ST_PARAMS(name, error), &rows);
     }
     st_count(ST_N_DEAD, 1);
     st_log(ST_LOG_ERROR, "Schedule was given up until its next time", ST_S("schedule", name), ST_S("error", error));
@@ -94,11 +103,17 @@ static int run_turn(struct st_worker *w, const struct turn *turn)
 {
     char id[ST_UUID_LEN];
     struct st_call call;
+    bool begun;
+    if (turn->attempts >= ATTEMPTS)
+        return failed(w, turn, "each process that ran it has ended");
+    int r = begin(w, turn, &begun);
+    if (r < 0 || !begun)
+        return r;
     st_call_init(&call, w, turn->schedule->name);
     call.correlation_id = st_uuid(id);
     st_work_begin(&call, ST_WORK_SCHEDULE, "");
     st_log_context(call.correlation_id, NULL);
-    int r = st_call_transact(&call, body, (void *)turn);
+    r = st_call_transact(&call, body, (void *)turn);
     st_work_end(&call, r);
     if (r < 0)
         r = failed(w, turn, st_call_error(&call, r));
@@ -182,6 +197,7 @@ static int look(struct st_worker *w, const struct st_schedule *s, int64_t *ret_m
     if (r < 0)
         return r;
     turn.attempts = row.attempts;
+    turn.last_run = row.last_run;
     *ret_ms = row.due_ms;
     if (s->cron && (r = clock_turn(w, &row, &turn, ret_ms)) < 0)
         return r;

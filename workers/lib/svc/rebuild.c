@@ -363,6 +363,7 @@ static int count_events(struct st_call *call, void *ctx)
 {
     struct rebuild *r = ctx;
     struct st_rows *rows;
+    st_exec(call, "set local statement_timeout = 0"); /* a long log takes its time */
     int e = st_rows(call, &rows, "select count(*) from events where event_type = any($1::text[])", r->types);
     if (e == 0)
         r->total = st_cell_int(rows, 0, 0);
