@@ -17,7 +17,7 @@ JOBS ?= $(shell nproc)
 PACKAGES := \
 	gcc libc6-dev make perl curl ca-certificates openssl nginx nginx-dev redis-server postgresql ffmpeg espeak-ng-data \
 	libpq-dev libhiredis-dev libjansson-dev libcurl4-openssl-dev libssl-dev libmicrohttpd-dev \
-	libargon2-dev libyaml-dev libpcre2-dev libidn2-dev zlib1g-dev flite1-dev libespeak-ng-dev libopusenc-dev libmp3lame-dev libebur128-dev \
+	libargon2-dev libyaml-dev libpcre2-dev libidn2-dev zlib1g-dev flite1-dev libespeak-ng-dev libopus-dev libogg-dev libmp3lame-dev libebur128-dev \
 	fonts-dejavu-core fonts-noto-core fonts-noto-cjk fonts-symbola
 TEST_PACKAGES := libcmocka-dev libjwt-dev libtest-base-perl libio-socket-ssl-perl pocketsphinx pocketsphinx-en-us wrk \
 	clang-format universal-ctags systemd faketime
@@ -137,7 +137,7 @@ LDFLAGS += $(SANITIZERS)
 else
 CFLAGS += -D_FORTIFY_SOURCE=2
 endif
-LDLIBS := -lpq -lhiredis -ljansson -lyaml -lpcre2-8 -lidn2 -lz -lcurl -lcrypto -lmicrohttpd -largon2 -lmp3lame -lopusenc -lebur128 \
+LDLIBS := -lpq -lhiredis -ljansson -lyaml -lpcre2-8 -lidn2 -lz -lcurl -lcrypto -lmicrohttpd -largon2 -lmp3lame -lopus -logg -lebur128 \
 	-lflite_cmu_us_slt -lflite_cmu_us_rms -lflite_cmu_us_awb -lflite_cmu_us_kal16 -lflite_cmu_us_kal \
 	-lflite_usenglish -lflite_cmulex -lflite -lespeak-ng -pthread -lm
 

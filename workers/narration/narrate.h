@@ -1,8 +1,9 @@
 #ifndef ST_NARRATION_NARRATE_H
 #define ST_NARRATION_NARRATE_H
 /*
- * From a story's segments to two sound files and a timing map: plan, speak (several children at once), level, join,
- * encode, all in one stream and in order.
+ * From a story's segments to two sound files and a timing map: plan, then in pieces of about a paragraph speak, level
+ * and encode (several at once), then join in order. Pieces are kept, so that after an edit only what has changed is
+ * spoken and encoded.
  */
 #include "narration/voices.h"
 

@@ -1,4 +1,4 @@
-/* Keeps spoken utterances in files named by what decides their sound. */
+/* Keeps what was spoken in files named by what decides its sound. */
 #include "narration/speech_cache.h"
 
 #include <dirent.h>
@@ -7,70 +7,92 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/crypto.h"
 #include "narration/speech_text.h"
 
-enum { MAGIC = 0x43505453 /* "STPC" */, MODE = 0640, DIR_MODE = 0750 };
+enum {
+    MAGIC = 0x32505453, /* "STP2" */
+    MODE = 0640,
+    DIR_MODE = 0750,
+    DATA_MAX = 256 << 20,
+    ASK_FIRST_MS = 5, /* whether a claim has ended */
+    ASK_LAST_MS = 100,
+};
 
 struct header {
     uint32_t magic;
-    uint32_t rate;
-    uint64_t count;
-    uint64_t sum; /* of the samples: a power failure can leave a file of the right size with other contents */
+    uint32_t rate; /* of samples; 0: it is a piece */
+    uint64_t len;  /* bytes */
+    uint64_t sum;  /* of them: a power failure can leave a file of the right size with other contents */
 };
 
-/* FNV-1a over the samples. */
-static uint64_t checksum(const struct st_pcm *pcm)
+/* FNV-1a over words of eight bytes: it finds what a disk does, nobody's intent. */
+static uint64_t checksum(const void *data, size_t len)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < pcm->count; i++)
-        h = (h ^ (uint16_t)pcm->samples[i]) * 0x100000001b3u;
+    uint64_t h = 0xcbf29ce484222325u, word;
+    const char *at = data;
+    for (; len >= sizeof(word); at += sizeof(word), len -= sizeof(word)) {
+        memcpy(&word, at, sizeof(word));
+        h = (h ^ word) * 0x100000001b3u;
+        h ^= h >> 29;
+    }
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ (unsigned char)at[i]) * 0x100000001b3u;
     return h;
 }
 
-/* <dir>/<first two hex digits>/<the others> */
-static const char *file_path(struct st_arena *a, const char *dir, const struct st_manner *m, const char *text,
-                             size_t len)
+struct st_speech_key st_speech_key_of(const struct st_manner *m, const char *text, size_t len)
 {
-    unsigned char digest[ST_SHA256_LEN];
+    struct st_speech_key ret;
     struct st_buf key = ST_BUF(len + 512);
     st_buf_printf(&key, "%s\n%d\n%s\n%s\n%d %d %d %d\n%d\n", ST_SPEECH_RULES, (int)m->engine, m->name, m->language,
                   m->pitch, m->range, m->rate, m->tract, m->take);
     st_buf_add(&key, text, len);
-    st_sha256(key.data, key.len, digest);
+    st_sha256(key.data, key.len, ret.digest);
     st_buf_release(&key);
-    const char *hex = st_hex(a, digest, sizeof(digest));
+    return ret;
+}
+
+/* <dir>/<first two hex digits>/<the others> */
+static const char *file_path(struct st_arena *a, const char *dir, const struct st_speech_key *key)
+{
+    const char *hex = st_hex(a, key->digest, sizeof(key->digest));
     return st_printf(a, "%s/%.2s/%s", dir, hex, hex + 2);
 }
 
-static bool read_pcm(int fd, struct st_pcm *ret_pcm)
+static bool read_all(int fd, void *data, size_t len)
+{
+    ssize_t n;
+    for (char *at = data; len && (n = read(fd, at, len)) > 0; at += n)
+        len -= (size_t)n;
+    return len == 0;
+}
+
+static bool read_file(int fd, struct header *ret_h, void **ret_data)
 {
     struct header h;
     struct stat st;
-    if (read(fd, &h, sizeof(h)) != sizeof(h) || h.magic != MAGIC || h.count > SPEAK_SAMPLES_MAX || fstat(fd, &st) < 0)
+    if (!read_all(fd, &h, sizeof(h)) || h.magic != MAGIC || h.len > DATA_MAX || fstat(fd, &st) < 0 ||
+        st.st_size != (off_t)(sizeof(h) + h.len))
         return false;
-    size_t size = h.count * sizeof(int16_t);
-    if (st.st_size != (off_t)(sizeof(h) + size))
-        return false;
-    struct st_pcm pcm = {.samples = malloc(size + 1), .count = h.count, .rate = h.rate};
-    if (!pcm.samples)
+    void *data = malloc(h.len + 1);
+    if (!data)
         abort();
-    if (read(fd, pcm.samples, size) != (ssize_t)size || checksum(&pcm) != h.sum) {
-        st_pcm_release(&pcm);
+    if (!read_all(fd, data, h.len) || checksum(data, h.len) != h.sum) {
+        free(data);
         return false;
     }
-    *ret_pcm = pcm;
+    *ret_h = h;
+    *ret_data = data;
     return true;
 }
 
-bool st_speech_cache_get(const char *dir, const struct st_manner *manner, const char *text, size_t len,
-                         struct st_pcm *ret_pcm)
+static bool get(const char *dir, const struct st_speech_key *key, struct header *ret_h, void **ret_data)
 {
     struct st_arena a = {0};
     bool hit = false;
-    int fd = open(file_path(&a, dir, manner, text, len), O_RDONLY | O_CLOEXEC);
+    int fd = open(file_path(&a, dir, key), O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
-        hit = read_pcm(fd, ret_pcm);
+        hit = read_file(fd, ret_h, ret_data);
         if (hit)
             futimens(fd, NULL); /* the time of use, for trim */
         close(fd);
@@ -79,30 +101,87 @@ bool st_speech_cache_get(const char *dir, const struct st_manner *manner, const 
     return hit;
 }
 
-static bool write_pcm(const char *path, const struct st_pcm *pcm)
+static bool write_file(const char *path, const struct header *h, const void *data)
 {
-    struct header h = {MAGIC, pcm->rate, pcm->count, checksum(pcm)};
-    size_t size = pcm->count * sizeof(int16_t);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, MODE);
     if (fd < 0)
         return false;
-    bool ok = write(fd, &h, sizeof(h)) == sizeof(h) && write(fd, pcm->samples, size) == (ssize_t)size;
+    bool ok = write(fd, h, sizeof(*h)) == sizeof(*h);
+    ssize_t n = 0;
+    for (size_t at = 0; ok && at < h->len; at += (size_t)n)
+        ok = (n = write(fd, (const char *)data + at, h->len - at)) > 0;
     return close(fd) == 0 && ok;
 }
 
-bool st_speech_cache_put(const char *dir, const struct st_manner *manner, const char *text, size_t len,
-                         const struct st_pcm *pcm)
+static bool put(const char *dir, const struct st_speech_key *key, uint32_t rate, const void *data, size_t len)
 {
+    const struct header h = {MAGIC, rate, len, checksum(data, len)};
     struct st_arena a = {0};
     char id[ST_UUID_LEN];
-    const char *path = file_path(&a, dir, manner, text, len);
+    const char *path = file_path(&a, dir, key);
     const char *fresh = st_printf(&a, "%s.%s", path, st_uuid(id));
     mkdir(st_strndup(&a, path, strlen(dir) + 3), DIR_MODE); /* there already, as a rule; else the open says so */
-    bool ok = write_pcm(fresh, pcm) && rename(fresh, path) == 0;
+    bool ok = write_file(fresh, &h, data) && rename(fresh, path) == 0;
     if (!ok)
         unlink(fresh);
     st_arena_release(&a);
     return ok;
+}
+
+bool st_speech_cache_get(const char *dir, const struct st_speech_key *key, void **ret_data, size_t *ret_len)
+{
+    struct header h;
+    if (!get(dir, key, &h, ret_data))
+        return false;
+    *ret_len = h.len;
+    return true;
+}
+
+bool st_speech_cache_put(const char *dir, const struct st_speech_key *key, const void *data, size_t len)
+{
+    return put(dir, key, 0, data, len);
+}
+
+bool st_speech_cache_get_pcm(const char *dir, const struct st_speech_key *key, struct st_pcm *ret_pcm)
+{
+    struct header h;
+    void *data;
+    if (!get(dir, key, &h, &data))
+        return false;
+    *ret_pcm = (struct st_pcm){.samples = data, .count = h.len / sizeof(int16_t), .rate = h.rate};
+    return true;
+}
+
+bool st_speech_cache_put_pcm(const char *dir, const struct st_speech_key *key, const struct st_pcm *pcm)
+{
+    return put(dir, key, pcm->rate, pcm->samples, pcm->count * sizeof(int16_t));
+}
+
+/* One file for all claims: each is a lock on the byte whose number the key gives, and goes with the descriptor. */
+int st_speech_cache_claim(const char *dir, const struct st_speech_key *key, const atomic_bool *stop)
+{
+    struct st_arena a = {0};
+    uint64_t at;
+    memcpy(&at, key->digest, sizeof(at));
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)(at >> 2), .l_len = 1};
+    int fd = open(st_printf(&a, "%s/claims", dir), O_RDWR | O_CREAT | O_CLOEXEC, MODE);
+    for (int ms = ASK_FIRST_MS; fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) < 0;
+         ms = ms * 2 < ASK_LAST_MS ? ms * 2 : ASK_LAST_MS) {
+        if ((errno == EAGAIN || errno == EACCES) && !(stop && atomic_load(stop))) {
+            st_sleep_ms(ms);
+            continue;
+        }
+        close(fd);
+        fd = -1;
+    }
+    st_arena_release(&a);
+    return fd;
+}
+
+void st_speech_cache_release(int claim)
+{
+    if (claim >= 0)
+        close(claim);
 }
 
 struct entry {

@@ -1,0 +1,236 @@
+/* One piece of a narration: its utterances from the cache or the synthesiser, levelled, joined, encoded. */
+#include "narration/encode.h"
+#include "narration/narrate_int.h"
+#include "narration/speech_cache.h"
+
+enum {
+    TRIES = 3,        /* of an utterance that does not sound like its text */
+    SHORTEST_MS = 12, /* a character, however fast: of English, 33 ms at twice the speed */
+    LONGEST_MS = 900, /* the same, however slow: of Chinese, 350 ms at half the speed */
+    SLACK_MS = 3000,
+};
+
+static const double LOUDNESS = -20; /* LUFS; leaves the peaks of these voices below the limiter */
+
+#define PIECE_RULES "1" /* changes whenever the same utterances would be encoded otherwise */
+
+struct making {
+    const struct st_narrate_job *job;
+    const struct narrate_plan *plan;
+    const struct narrate_item *items;
+    size_t count;
+    bool opens; /* the narration begins with it */
+    const atomic_bool *stop;
+    struct narrate_sound *out;
+};
+
+static void manner_of(const struct making *m, const struct narrate_item *i, struct st_manner *ret, double *ret_db)
+{
+    const struct st_narrate_segment *segment = &m->job->segments[i->segment];
+    st_voice_manner(&m->job->voices[segment->voice], m->plan->language, i->said.language, segment->emotion,
+                    segment->intensity, ret, ret_db);
+    ret->take = segment->take;
+}
+
+/* --- an utterance ------------------------------------------------------------------------------------------------ */
+
+/* Can this be what was to be said? pcm is trimmed: what is silent is empty. */
+static bool is_complete(const struct st_utterance *u, const struct st_pcm *pcm)
+{
+    int64_t characters = (int64_t)st_utf8_length(u->text, u->len);
+    int64_t ms = pcm->rate ? (int64_t)pcm->count * 1000 / pcm->rate : 0;
+    return ms >= characters * SHORTEST_MS && ms <= characters * LONGEST_MS + SLACK_MS;
+}
+
+static bool is_cached(const char *dir, const struct st_speech_key *key, const struct st_utterance *u,
+                      struct st_pcm *ret_pcm)
+{
+    if (!dir || !st_speech_cache_get_pcm(dir, key, ret_pcm))
+        return false;
+    if (is_complete(u, ret_pcm))
+        return true;
+    st_pcm_release(ret_pcm);
+    return false;
+}
+
+static int synthesise(const struct making *m, const struct st_manner *manner, const struct st_utterance *u,
+                      struct st_pcm *ret_pcm)
+{
+    int r = ST_E_BAD_GATEWAY;
+    for (int n = 0; n < TRIES && r == ST_E_BAD_GATEWAY; n++) {
+        r = st_speech_say(m->job->speech, manner, u->text, u->len, m->stop, ret_pcm);
+        if (r < 0)
+            continue;
+        st_pcm_trim(ret_pcm);
+        if (!is_complete(u, ret_pcm)) {
+            st_pcm_release(ret_pcm);
+            r = ST_E_BAD_GATEWAY;
+        }
+    }
+    return r;
+}
+
+/* As it was spoken. Whoever else wants the same meanwhile waits for it, and finds it in the cache. */
+static int say(struct making *m, const struct st_manner *manner, const struct st_utterance *u, struct st_pcm *ret_pcm)
+{
+    const char *dir = m->job->cache_dir;
+    const struct st_speech_key key = st_speech_key_of(manner, u->text, u->len);
+    if (is_cached(dir, &key, u, ret_pcm)) {
+        m->out->from_cache++;
+        return 0;
+    }
+    int claim = dir ? st_speech_cache_claim(dir, &key, m->stop) : -1, r = 0;
+    if (claim >= 0 && is_cached(dir, &key, u, ret_pcm)) {
+        m->out->from_cache++;
+    } else {
+        r = synthesise(m, manner, u, ret_pcm);
+        if (r == 0 && dir) /* when this fails, the job goes on as well */
+            st_speech_cache_put_pcm(dir, &key, ret_pcm);
+    }
+    st_speech_cache_release(claim);
+    return r;
+}
+
+/* --- the piece --------------------------------------------------------------------------------------------------- */
+
+/* Samples under way; failed memory ends the process, as everywhere. */
+static void add_sound(struct st_buf *b, const struct st_pcm *pcm)
+{
+    st_buf_add(b, pcm->samples, pcm->count * sizeof(*pcm->samples));
+}
+
+static void add_silence(struct st_buf *b, size_t samples)
+{
+    static const int16_t zero[ST_PCM_RATE / 10];
+    for (size_t n; samples; samples -= n) {
+        n = samples < ST_COUNT(zero) ? samples : ST_COUNT(zero);
+        st_buf_add(b, zero, n * sizeof(*zero));
+    }
+}
+
+static size_t samples_in(const struct st_buf *b)
+{
+    return b->len / sizeof(int16_t);
+}
+
+static size_t samples_of(int ms)
+{
+    return (size_t)ms * ST_PCM_RATE / 1000;
+}
+
+static void add_item(struct making *m, size_t n, struct st_buf *sound, struct narrate_span *ret_span)
+{
+    const struct narrate_item *i = &m->items[n];
+    struct st_manner manner;
+    struct st_pcm pcm = {0};
+    double db;
+    int r = 0;
+    *ret_span = (struct narrate_span){(uint32_t)samples_in(sound), (uint32_t)samples_in(sound)};
+    if (i->said.len) {
+        manner_of(m, i, &manner, &db);
+        r = say(m, &manner, &i->said, &pcm);
+        if (r == 0 && !st_pcm_resample(&pcm))
+            r = ST_E_BAD_GATEWAY;
+        m->out->errors[n] = r;
+        m->out->sounded = m->out->sounded || r == 0;
+        if (r == 0) {
+            st_pcm_gain(&pcm, LOUDNESS - st_pcm_loudness(&pcm) + db);
+            add_sound(sound, &pcm);
+        } else {
+            add_silence(sound, samples_of(NARRATE_SILENT_MS));
+        }
+        st_pcm_release(&pcm);
+        ret_span->end = (uint32_t)samples_in(sound);
+    }
+    add_silence(sound, samples_of(i->pause_ms));
+}
+
+static int make(struct making *m, struct st_buf *out)
+{
+    struct st_buf sound = ST_BUF(ST_PIECE_MAX);
+    struct narrate_span spans[NARRATE_PIECE_ITEMS];
+    if (m->opens)
+        add_silence(&sound, samples_of(NARRATE_LEAD_MS));
+    for (size_t n = 0; n < m->count && !atomic_load(m->stop); n++)
+        add_item(m, n, &sound, &spans[n]);
+    size_t blocks = (samples_in(&sound) + ST_PIECE_BLOCK - 1) / ST_PIECE_BLOCK;
+    add_silence(&sound, blocks * ST_PIECE_BLOCK - samples_in(&sound));
+    int r = atomic_load(m->stop) ? ST_E_CANCELLED : sound.failed ? ST_E_TOO_LARGE : 0;
+    if (r == 0) {
+        st_buf_add(out, spans, m->count * sizeof(*spans));
+        r = st_piece_encode((const int16_t *)(const void *)sound.data, blocks, out);
+    }
+    st_buf_release(&sound);
+    return r;
+}
+
+/* All that decides what the piece sounds like. */
+static struct st_speech_key key_of(const struct making *m)
+{
+    struct st_speech_key ret;
+    struct st_buf b = ST_BUF(1 << 20);
+    st_buf_printf(&b, "piece " PIECE_RULES " %d %.2f\n", m->opens, LOUDNESS);
+    for (size_t n = 0; n < m->count; n++) {
+        struct st_manner manner;
+        double db;
+        const struct narrate_item *i = &m->items[n];
+        manner_of(m, i, &manner, &db);
+        const struct st_speech_key key = st_speech_key_of(&manner, i->said.text, i->said.len);
+        st_buf_add(&b, key.digest, i->said.len ? sizeof(key.digest) : 0);
+        st_buf_printf(&b, " %.3f %d\n", db, i->pause_ms);
+    }
+    st_sha256(b.data, b.len, ret.digest);
+    st_buf_release(&b);
+    return ret;
+}
+
+static bool is_whole(const struct making *m)
+{
+    for (size_t n = 0; n < m->count; n++)
+        if (m->out->errors[n] < 0)
+            return false;
+    return true;
+}
+
+static bool take_cached(struct making *m, const struct st_speech_key *key)
+{
+    struct narrate_sound *s = m->out;
+    size_t spans = m->count * sizeof(struct narrate_span);
+    if (!m->job->cache_dir || !st_speech_cache_get(m->job->cache_dir, key, &s->data, &s->len))
+        return false;
+    if (s->len < spans || st_piece_samples((char *)s->data + spans, s->len - spans) < 0) {
+        free(ST_TAKE(s->data));
+        return false;
+    }
+    for (size_t n = 0; n < m->count; n++)
+        s->from_cache += m->items[n].said.len > 0;
+    s->sounded = s->from_cache > 0;
+    return true;
+}
+
+void narrate_speak(const struct st_narrate_job *job, const struct narrate_plan *p, size_t piece,
+                   const atomic_bool *stop, struct narrate_sound *ret)
+{
+    const struct narrate_piece *which = &p->pieces[piece];
+    struct making m = {.job = job,
+                       .plan = p,
+                       .items = &p->items[which->first],
+                       .count = which->count,
+                       .opens = piece == 0,
+                       .stop = stop,
+                       .out = ret};
+    *ret = (struct narrate_sound){0};
+    const struct st_speech_key key = key_of(&m);
+    if (take_cached(&m, &key))
+        return;
+    struct st_buf out = ST_BUF(ST_PIECE_MAX);
+    ret->error = make(&m, &out);
+    if (ret->error == 0 && job->cache_dir && is_whole(&m))
+        st_speech_cache_put(job->cache_dir, &key, out.data, out.len);
+    if (ret->error == 0) {
+        ret->data = out.data; /* handed over */
+        ret->len = out.len;
+    } else {
+        st_buf_release(&out);
+    }
+}
