@@ -1,6 +1,11 @@
 /* Story: texts, and what the analysis finds in them. */
 #include "story/story.h"
 
+static const struct st_option options[] = {
+    {"chat_url", "https://api.openai.com/v1"}, {"chat_key_file", ""},        {"chat_model", "gpt-4o-mini"},
+    {"chat_tiers", "premium,family"},          {"chat_timeout_ms", "60000"}, {0},
+};
+
 static const struct st_operation operations[] = {
     {"createStory", story_create},
     {"listStories", story_list},
@@ -59,6 +64,12 @@ static const struct st_job_kind jobs[] = {
      .timeout_s = 120,
      .attempts = 5,
      .failed = story_analyse_failed},
+    {.name = "ask",
+     .handler = story_chat,
+     .concurrency = 2, /* beside "analyse": who waits for a provider keeps nobody else waiting */
+     .timeout_s = 3600,
+     .attempts = 3,
+     .failed = story_analyse_failed},
     {.name = "forget_answers", .handler = story_drop_answers, .concurrency = 2, .timeout_s = 30, .attempts = 10},
     {.name = "remove_files", .handler = story_remove_files, .concurrency = 1, .timeout_s = 60, .attempts = 20},
     {0},
@@ -101,6 +112,7 @@ static const struct st_objects objects[] = {
 
 static const struct st_service service = {
     .name = "story",
+    .options = options,
     .operations = operations,
     .subscriptions = subscriptions,
     .jobs = jobs,

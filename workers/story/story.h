@@ -113,6 +113,7 @@ int story_corrections(struct st_call *call, const char *story_id, json_t **ret);
 /* story_analysis.c */
 int story_get_analysis(struct st_call *call);
 int story_analyse(struct st_call *call);        /* job */
+int story_chat(struct st_call *call);           /* the same for tiers that have a provider for it (story_chat.h) */
 int story_analyse_failed(struct st_call *call); /* its end */
 int story_remove_files(struct st_call *call);   /* job */
 /* What is kept of a deleted story as files goes with it. */

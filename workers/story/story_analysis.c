@@ -1,6 +1,7 @@
 /* The analysis of a text: run as a job, kept, told to others, shown. */
 #include "story/story.h"
 #include "story/story_found.h"
+#include "story/story_chat.h"
 
 enum {
     EVENT_TEXT_MAX = 256 * 1024, /* segments larger than this travel as an object, not in the event */
@@ -114,6 +115,27 @@ int story_analyse_failed(struct st_call *call)
     return 0;
 }
 
+int story_begin(struct st_call *call, json_t **ret_story, json_t **ret_corrections)
+{
+    const char *id = st_str(call->body, "storyId");
+    int r = st_row(call, ret_story,
+                   "select story_id, author_id, title, content, content_hash, "
+                   "case when language_given then language end as language from stories "
+                   "where story_id = $1 and deleted_at is null",
+                   id);
+    if (r == ST_E_NOT_FOUND)
+        return 0; /* deleted meanwhile */
+    if (r < 0 || (r = story_corrections(call, id, ret_corrections)) < 0 || (r = st_commit(call)) < 0)
+        return r;
+    return 1;
+}
+
+int story_end(struct st_call *call, const json_t *story, const struct story_found *found)
+{
+    int r = store(call, story, found);
+    return r == ST_E_CANCELLED ? 0 : r;
+}
+
 /*
  * The whole text each time: that takes less time than to find out which parts of it depend on which. What comes out as
  * it was before is told as unchanged, so that those who speak and show it need not begin anew.
@@ -121,25 +143,21 @@ int story_analyse_failed(struct st_call *call)
 int story_analyse(struct st_call *call)
 {
     json_t *story, *corrections;
-    const char *id = st_str(call->body, "storyId");
-    int r = st_row(call, &story,
-                   "select story_id, author_id, title, content, content_hash, "
-                   "case when language_given then language end as language from stories "
-                   "where story_id = $1 and deleted_at is null",
-                   id);
-    if (r == ST_E_NOT_FOUND)
-        return 0; /* deleted meanwhile */
-    if (r < 0 || (r = story_corrections(call, id, &corrections)) < 0 || (r = st_commit(call)) < 0)
+    struct story_found found = {.analyser = "embedded"};
+    if (story_wants_chat(st_json_str(call->body, "tier", ""))) {
+        st_enqueue(call, "ask", st_str(call->body, "storyId"), 0, json_incref(call->body));
+        return 0;
+    }
+    int r = story_begin(call, &story, &corrections);
+    if (r <= 0)
         return r;
     const char *content = st_str(story, "content");
     const struct st_analyse_hints hints = story_hints(call->arena, st_str(story, "language"), corrections);
-    struct story_found found = {.analyser = "embedded"};
     r = st_analyse(call->arena, content, strlen(content), &hints, &found.analysis);
     if (r < 0)
         return st_fail(call, r, "The text cannot be analysed.");
     story_overlay(call->arena, &found, corrections);
-    r = store(call, story, &found);
-    return r == ST_E_CANCELLED ? 0 : r;
+    return story_end(call, story, &found);
 }
 
 void story_forget_files(struct st_call *call, const char *story_id)

@@ -30,7 +30,8 @@ static int check_move(struct st_call *call, const json_t *story, const char *to)
 
 void story_start_analysis(struct st_call *call, const char *story_id)
 {
-    st_enqueue(call, "analyse", story_id, 0, json_pack("{s:s}", "storyId", story_id));
+    st_cancel(call, "ask", story_id); /* what is asked about an older text */
+    st_enqueue(call, "analyse", story_id, 0, json_pack("{s:s, s:s}", "storyId", story_id, "tier", call->tier));
 }
 
 /* Moves the caller's own story, if it may, and gives it as it is then. */

@@ -192,6 +192,7 @@ int story_delete(struct st_call *call)
     st_exec(call, "delete from story_links where story_id = $1", id);
     st_exec(call, "delete from story_analyses where story_id = $1", id);
     st_cancel(call, "analyse", id);
+    st_cancel(call, "ask", id);
     story_forget_files(call, id);
     if (!json_is_null(json_object_get(old, "published_at")))
         story_forget_answers(call, id, call->user_id);
