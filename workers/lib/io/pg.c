@@ -40,6 +40,7 @@ struct st_pg {
     struct {
         const char *sql;
         bool prepared; /* false until the server has confirmed it, and again when it skipped the PREPARE */
+        char name[8];
     } statements[STATEMENTS];
     int n_statements;
     int16_t prepares[PENDING_MAX + 8]; /* ring beside the pending answers: slot of a PREPARE, or -1 */
@@ -272,16 +273,18 @@ static void expect(struct st_pg *pg, int slot)
 }
 
 /* Name of the prepared statement of sql; sends the PREPARE when it is new. Open addressing by the text's address. */
-static int prepare(struct st_pg *pg, const char *sql, char name[16])
+static int prepare(struct st_pg *pg, const char *sql, const char **ret_name)
 {
     size_t slot = (uint32_t)(((uintptr_t)sql >> 3) * 0x9e3779b1u) >> 16 & (STATEMENTS - 1);
     while (pg->statements[slot].sql && pg->statements[slot].sql != sql)
         slot = (slot + 1) & (STATEMENTS - 1);
-    snprintf(name, 16, "s%zu", slot);
+    char *name = pg->statements[slot].name;
+    *ret_name = name;
     if (pg->statements[slot].prepared)
         return 0;
     if (!pg->statements[slot].sql && ++pg->n_statements >= STATEMENTS)
         return fail(pg, ST_E_INTERNAL, "too many different statements; is every sql text a literal?");
+    snprintf(name, sizeof(pg->statements[slot].name), "s%u", (unsigned)slot % STATEMENTS);
     if (!PQsendPrepare(pg->conn, name, sql, 0, NULL))
         return lost(pg, NULL);
     pg->statements[slot].sql = sql;
@@ -316,8 +319,8 @@ static int send_statement(struct st_pg *pg, const char *sql, int n, const char *
         abort();
     if (pg->pending >= PENDING_MAX && (r = drain(pg)) < 0)
         return r;
-    char name[16];
-    if ((r = prepare(pg, sql, name)) < 0)
+    const char *name;
+    if ((r = prepare(pg, sql, &name)) < 0)
         return r;
     if (!PQsendQueryPrepared(pg->conn, name, n, params, NULL, NULL, 0))
         return lost(pg, NULL);

@@ -185,9 +185,9 @@ static int claim_page(struct st_call *call, const struct batch *b, struct st_row
         ids[i] = b->list[i]->event.id;
         aggregates[i] = b->list[i]->event.aggregate_id;
     }
-    return st_rows(call, ret, "select events_claim($1, $2, $3, $4, $5, $6)", b->c->streams[b->part],
+    return st_rows(call, ret, "select events_claim($1, $2, $3, $4, $5, $6, $7)", b->c->streams[b->part],
                    b->c->fences[b->part], st_pg_array(a, ms, b->n), st_pg_array(a, ns, b->n), st_pg_array(a, ids, b->n),
-                   st_pg_array(a, aggregates, b->n));
+                   st_pg_array(a, aggregates, b->n), b->last ? "f" : "t");
 }
 
 static const char *positions_of(struct st_arena *a, struct incoming *const *list, size_t n)
@@ -246,17 +246,9 @@ static void wait_behind(struct st_call *leader, const struct batch *b, const str
 }
 
 /*
- * The wait for the disk is put off until the last transaction of a delivery, before which nothing is acknowledged, and
- * what a crash forgets is delivered again. Not when others may act at once on what was written.
+ * The claim puts the wait for the disk off until the last transaction of a delivery, before which nothing is
+ * acknowledged, and what a crash forgets is delivered again. Not when others may act at once on what was written.
  */
-static void commit_lazily(struct st_call *leader, bool lazily)
-{
-    if (lazily)
-        st_exec(leader, "set local synchronous_commit = off");
-    else
-        st_exec(leader, "set local synchronous_commit = default");
-}
-
 static int batch_body(struct st_call *leader, void *ctx)
 {
     struct batch *b = ctx;
@@ -264,8 +256,6 @@ static int batch_body(struct st_call *leader, void *ctx)
     int r;
     b->duplicates = b->handled = 0;
     b->error = NULL;
-    if (!b->last)
-        commit_lazily(leader, true);
     if ((r = claim(leader, b, &verdicts)) < 0)
         return r;
     if ((b->fenced = !verdicts))
@@ -281,7 +271,7 @@ static int batch_body(struct st_call *leader, void *ctx)
             b->duplicates++;
     }
     if (r == 0 && !b->last && (st_call_top(leader)->emitted || st_call_top(leader)->enqueued))
-        commit_lazily(leader, false);
+        st_exec(leader, "set local synchronous_commit = default");
     return r;
 }
 
