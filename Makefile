@@ -258,6 +258,7 @@ $(BUILD)/tests/%/npm.stamp: tests/lib/%/package.json tests/lib/%/package-lock.js
 $(BUILD)/bench/%: $(OBJ)/tests/bench/tools/%.o $(LIBRARY) $(BUILD)/link.stamp
 	$(link)
 $(BUILD)/bench/analyse: $(BUILD)/lib/story.a
+$(BUILD)/bench/film: $(BUILD)/lib/video.a
 
 $(BUILD)/bench/%/npm.stamp: tests/bench/peers/%/package.json tests/bench/peers/%/package-lock.json
 	@echo '  NPM   tests/bench/peers/$*'

@@ -391,6 +391,53 @@ static void test_scenes(void **state)
     assert_int_equal(check_scenes(s, n, 1), 1);
 }
 
+static void test_places(void **state)
+{
+    (void)state;
+    assert_int_equal(st_place_find("The ship lay in the harbour.", ST_PLACE_OPEN), ST_PLACE_SEA);
+    assert_int_equal(st_place_find("In the season of the captains.", ST_PLACE_ROOM), ST_PLACE_SEA); /* of one captain */
+    assert_int_equal(st_place_find("Tief im Wald standen TANNEN und Eichen.", ST_PLACE_OPEN), ST_PLACE_FOREST);
+    assert_int_equal(st_place_find("Elle ouvrit la fenêtre de la cuisine", ST_PLACE_OPEN), ST_PLACE_ROOM);
+    assert_int_equal(st_place_find("Nothing is said of it; unseasoned wordplay.", ST_PLACE_CITY), ST_PLACE_CITY);
+    assert_int_equal(st_place_find("", ST_PLACE_DESERT), ST_PLACE_DESERT);
+    assert_int_equal(st_place_find("\xd7\x90\xd7\x91 \xe6\xb5\xb7", ST_PLACE_OPEN), ST_PLACE_OPEN);
+    const struct st_video_segment segments[] = {
+        {"On the ship.", NULL, "joy", 1, 0, 8000},
+        {"Hello.", NULL, "joy", 1, 8000, 16000},
+        {"In the forest.", NULL, "joy", 1, 16000, 24000},
+    };
+    struct st_video_job job = job_of(segments, ST_COUNT(segments));
+    size_t n;
+    struct st_scene *s = st_scenes_plan(&arena, &job, 24000, &n);
+    assert_int_equal(n, 2);
+    assert_int_equal(s[0].place, ST_PLACE_SEA);
+    assert_int_equal(s[1].place, ST_PLACE_FOREST);
+    assert_int_equal(s[1].start_ms, 16000);
+}
+
+/* All pictures differ, and none is of one colour. */
+static void test_pictures(void **state)
+{
+    (void)state;
+    enum { W = 96, H = 54, ALL = W * H * 3 / 2 };
+    struct st_picture *p = st_picture_new(&arena, W, H);
+    unsigned char *before = st_alloc(&arena, ALL);
+    for (int mood = 0; mood < ST_MOODS; mood++)
+        for (int place = 0; place < ST_PLACES; place++) {
+            st_picture_draw(p, mood, (enum st_place)place, 7);
+            assert_memory_not_equal(before, p->plane[0], ALL);
+            memcpy(before, p->plane[0], ALL);
+            st_picture_draw(p, mood, (enum st_place)place, 7);
+            assert_memory_equal(before, p->plane[0], ALL);
+            int low = 255, high = 0;
+            for (int i = 0; i < W * H; i++) {
+                low = before[i] < low ? before[i] : low;
+                high = before[i] > high ? before[i] : high;
+            }
+            assert_true(high - low > 30);
+        }
+}
+
 static void test_scenes_are_bounded(void **state)
 {
     (void)state;
@@ -420,7 +467,7 @@ static void test_ass_is_not_injectable(void **state)
     size_t n, events = 0;
     struct st_cue *cues = cues_of(&job, 10000, &n);
     assert_true(n > 1);
-    assert_int_equal(st_ass_write(path("x.ass"), &job, cues, n, 10000, 200), 0);
+    assert_int_equal(st_ass_write(path("x.ass"), &job, cues, n, 10000, 200, false), 0);
     char *state_ptr, *text = strstr(read_file(path("x.ass")), "[Events]\n");
     assert_non_null(text);
     for (char *line = strtok_r(text, "\n", &state_ptr); line; line = strtok_r(NULL, "\n", &state_ptr)) {
@@ -440,7 +487,7 @@ static void test_ass_is_not_injectable(void **state)
             assert_true(*p == '{' || *p == '}' || *p == 'N' || st_starts(p, "\xe2\x81\xa0"));
         }
     }
-    assert_int_equal(events, 3 + n + 1); /* title card; captions; one name over all of them */
+    assert_int_equal(events, 5 + n + 1); /* title and end cards; captions; one name over all of them */
 }
 
 static void test_vtt(void **state)
@@ -526,7 +573,7 @@ static void test_film(void **state)
     int rc = render(job, &info, &reason);
     assert_string_equal(reason, "");
     assert_int_equal(rc, 0);
-    assert_in_range(info.duration_ms, SOUND_MS - 500, SOUND_MS + 500);
+    assert_in_range(info.duration_ms, SOUND_MS + 800, SOUND_MS + 1900); /* and the end card */
     assert_int_equal(w.last, 1000);
     struct stat st;
     assert_int_equal(stat(job.output_path, &st), 0);
@@ -549,7 +596,13 @@ static void test_film(void **state)
 static void test_film_streams(void **state)
 {
     (void)state;
-    struct st_video_job job = job_of(NULL, 0);
+    const struct st_video_segment segment = {"Not in the picture.", NULL, "joy", 1, 500, 3500};
+    const char *const voices[] = {"{\\b0}Mara", "Ben", NULL};
+    struct st_video_job job = job_of(&segment, 1);
+    job.width = 720;
+    job.height = 1280;
+    job.no_captions = true;
+    job.voices = voices;
     job.title = "--help \xf0\x9f\x98\x80 'x':y[z];\n=%s";
     job.language = "de-AT";
     struct st_video_info info;
@@ -566,8 +619,9 @@ static void test_film_streams(void **state)
                           "default=nw=1:nk=1",
                           job.output_path,
                           NULL};
-    assert_string_equal(run(argv).out,
-                        "h264\n1280\n720\nyuv420p\nund\naac\ndeu\n--help \xf0\x9f\x98\x80 'x':y[z]; =%s\n");
+    assert_string_equal(
+        run(argv).out,
+        "h264\n720\n1280\nyuv420p\nund\naac\ndeu\nmov_text\nN/A\nN/A\ndeu\n--help \xf0\x9f\x98\x80 'x':y[z]; =%s\n");
 }
 
 static void test_film_of_many_hostile_segments(void **state)
@@ -586,7 +640,7 @@ static void test_film_of_many_hostile_segments(void **state)
     int rc = render(job_of(segments, COUNT), &info, &reason);
     assert_string_equal(reason, "");
     assert_int_equal(rc, 0);
-    assert_in_range(info.duration_ms, SOUND_MS - 500, SOUND_MS + 500);
+    assert_in_range(info.duration_ms, SOUND_MS + 800, SOUND_MS + 1900); /* and the end card */
     st_buf_release(&huge);
 }
 
@@ -649,6 +703,9 @@ static void test_bad_jobs(void **state)
     job.title = NULL;
     assert_int_equal(render(job, &info, &reason), ST_E_INVALID);
     job.title = "t";
+    job.width = 100000;
+    assert_int_equal(render(job, &info, &reason), ST_E_INVALID);
+    job.width = 0;
     job.output_path = "out.mp4";
     assert_int_equal(render(job, &info, &reason), ST_E_INVALID);
     job.output_path = path("no/such/dir.mp4");
@@ -671,6 +728,8 @@ int main(void)
         cmocka_unit_test_teardown(test_cues_share_time, release),
         cmocka_unit_test_teardown(test_cues_hostile_times, release),
         cmocka_unit_test_teardown(test_scenes, release),
+        cmocka_unit_test_teardown(test_places, release),
+        cmocka_unit_test_teardown(test_pictures, release),
         cmocka_unit_test_teardown(test_scenes_are_bounded, release),
         cmocka_unit_test_teardown(test_ass_is_not_injectable, release),
         cmocka_unit_test_teardown(test_vtt, release),

@@ -12,11 +12,10 @@
 #define MEMORY_MAX (UINT64_C(4) << 30) /* address space, most of it mapped fonts and stacks that are never touched */
 
 enum {
-    OFF_MS = 500,            /* how far the film's length may be from the sound's */
-    FILE_BASE = 64 << 20,    /* a film may be so large, */
-    FILE_PER_SECOND = 64000, /* and so much for each second of it: twice of what the busiest one takes */
-    TITLE_CHARS = 160,       /* in the film's metadata */
-    DRIFT = ST_PICTURE_W - ST_FRAME_W,
+    OFF_MS = 500,             /* how far the film's length may be from the sound's */
+    FILE_BASE = 64 << 20,     /* a film may be so large, */
+    FILE_PER_SECOND = 600000, /* and so much for each second of it: twice of what the busiest one takes */
+    TITLE_CHARS = 160,        /* in the film's metadata */
     DONE = 1000,
 };
 
@@ -26,7 +25,8 @@ static const struct quality {
     int fps;
     const char *crf, *audio_rate, *audio_bits;
 } qualities[] = {
-    {30 * 60 * 1000, 5, "26", "48000", "80k"},
+    {30 * 60 * 1000, 24, "25", "48000", "96k"},
+    {3 * 3600 * 1000, 12, "26", "48000", "80k"},
     {ST_VIDEO_MAX_MS, 2, "30", "24000", "48k"},
 };
 
@@ -34,19 +34,21 @@ struct render {
     const struct st_video_job *job;
     struct st_buf *reason;
     struct st_arena arena;
-    int64_t duration_ms;
+    int64_t sound_ms, film_ms;
+    int w, h;
     const struct quality *quality;
     struct st_scene *scenes;
     size_t scene_count;
     struct st_cue *cues;
     size_t cue_count;
     int permille;
-    char *list_path, *ass_path, *title_path;
+    struct st_feed feed;
+    char *pipe_path, *still_path, *ass_path, *title_path;
 };
 
 /* What ffprobe says of a file. */
 struct probe {
-    size_t video, audio, others;
+    size_t video, audio, text, others;
     const char *video_codec, *audio_codec;
     int64_t duration_ms, shortest_ms; /* of the file; of its video and audio */
 };
@@ -60,11 +62,6 @@ static int fail(struct render *r, int rc, const char *what, const char *detail)
 static char *in_work_dir(struct render *r, const char *name)
 {
     return st_printf(&r->arena, "%s/%s", r->job->work_dir, name);
-}
-
-static char *picture_path(struct render *r, int mood, int variant)
-{
-    return st_printf(&r->arena, "%s/picture-%d-%d.ppm", r->job->work_dir, mood, variant);
 }
 
 static bool is_cancelled(const struct st_video_job *job)
@@ -94,6 +91,9 @@ static int check_job(struct render *r)
     for (size_t i = 0; i < ST_COUNT(paths); i++)
         if (!is_absolute(paths[i]))
             return fail(r, ST_E_INVALID, "a path is missing or relative", "");
+    int wide = r->w > r->h ? r->w : r->h, high = r->w > r->h ? r->h : r->w;
+    if (!(wide == 1280 && high == 720) && !(wide == 1920 && high == 1080))
+        return fail(r, ST_E_INVALID, "no such size of a film", "");
     if (job->segment_count > ST_VIDEO_MAX_SEGMENTS)
         return fail(r, ST_E_TOO_LARGE, "too many segments", "");
     size_t total = 0;
@@ -127,14 +127,15 @@ static void parse_probe_line(struct probe *p, char *line)
         p->duration_ms = ms;
         return;
     }
-    bool video = st_streq(type, "video"), audio = st_streq(type, "audio");
+    bool video = st_streq(type, "video"), audio = st_streq(type, "audio"), text = st_streq(type, "subtitle");
     if (video)
         p->video_codec = codec;
     if (audio)
         p->audio_codec = codec;
     p->video += video;
     p->audio += audio;
-    p->others += !video && !audio;
+    p->text += text;
+    p->others += !video && !audio && !text;
     if ((video || audio) && ms < p->shortest_ms)
         p->shortest_ms = ms;
 }
@@ -179,12 +180,13 @@ static int probe_sound(struct render *r)
     int rc = probe_file(r, "ogg", r->job->audio_path, &p);
     if (rc < 0)
         return rc;
-    if (p.audio != 1 || p.video || p.others || !st_streq(p.audio_codec, "opus") || p.duration_ms < 1 ||
+    if (p.audio != 1 || p.video || p.text || p.others || !st_streq(p.audio_codec, "opus") || p.duration_ms < 1 ||
         p.duration_ms > ST_VIDEO_MAX_MS)
         return fail(r, ST_E_UNPROCESSABLE, "the sound is not one stream of Opus of 1 ms to 24 h", "");
-    r->duration_ms = p.duration_ms;
+    r->sound_ms = p.duration_ms;
+    r->film_ms = r->sound_ms + st_end_card(r->sound_ms);
     r->quality = &qualities[0];
-    while (r->duration_ms > r->quality->up_to_ms)
+    while (r->sound_ms > r->quality->up_to_ms)
         r->quality++;
     return 0;
 }
@@ -201,10 +203,10 @@ static int check_film(struct render *r, struct st_video_info *ret_info)
     int rc = probe_file(r, "mp4", r->job->output_path, &p);
     if (rc < 0)
         return rc == ST_E_UNPROCESSABLE ? ST_E_INTERNAL : rc;
-    if (p.video != 1 || p.audio != 1 || !st_streq(p.video_codec, "h264") || !st_streq(p.audio_codec, "aac"))
+    if (p.video != 1 || p.audio != 1 || p.others || !st_streq(p.video_codec, "h264") || !st_streq(p.audio_codec, "aac"))
         return fail(r, ST_E_INTERNAL, "the film has other streams than it should", "");
-    if (distance(p.duration_ms, r->duration_ms) > OFF_MS || distance(p.shortest_ms, r->duration_ms) > 2 * OFF_MS)
-        return fail(r, ST_E_INTERNAL, "the film is not as long as the sound", "");
+    if (distance(p.duration_ms, r->film_ms) > OFF_MS || distance(p.shortest_ms, r->film_ms) > 2 * OFF_MS)
+        return fail(r, ST_E_INTERNAL, "the film is not as long as it should be", "");
     if (stat(r->job->output_path, &st) < 0)
         return fail(r, ST_E_INTERNAL, "the film is gone", strerror(errno));
     *ret_info = (struct st_video_info){.duration_ms = p.duration_ms, .bytes = st.st_size};
@@ -213,63 +215,28 @@ static int check_film(struct render *r, struct st_video_info *ret_info)
 
 /* --- preparing --------------------------------------------------------------------------------------------------- */
 
-static uint64_t seed_of(const char *title, int mood, int variant)
-{
-    uint64_t hash = 14695981039346656037u;
-    for (; *title; title++)
-        hash = (hash ^ (unsigned char)*title) * 1099511628211u;
-    return hash + (uint64_t)(mood * ST_PICTURE_VARIANTS + variant) * 7919;
-}
-
-static int write_pictures(struct render *r)
-{
-    bool done[ST_MOODS][ST_PICTURE_VARIANTS] = {0};
-    for (size_t i = 0; i < r->scene_count; i++) {
-        int mood = r->scenes[i].mood, variant = r->scenes[i].variant;
-        if (done[mood][variant])
-            continue;
-        done[mood][variant] = true;
-        if (is_cancelled(r->job))
-            return ST_E_CANCELLED;
-        int rc = st_picture_write(picture_path(r, mood, variant), mood, seed_of(r->job->title, mood, variant));
-        if (rc < 0)
-            return fail(r, rc, "cannot write a picture", strerror(errno));
-    }
-    return 0;
-}
-
-/* For ffmpeg's concat demuxer. The last picture is given more time than it needs: the film is cut to the sound. */
-static int write_list(struct render *r)
-{
-    FILE *f = fopen(r->list_path, "we");
-    if (!f)
-        return fail(r, ST_E_UNAVAILABLE, "cannot write the list of scenes", strerror(errno));
-    fputs("ffconcat version 1.0\n", f);
-    for (size_t i = 0; i < r->scene_count; i++) {
-        const struct st_scene *s = &r->scenes[i];
-        int64_t ms = s->end_ms - s->start_ms + (i + 1 == r->scene_count ? 5000 : 0);
-        fprintf(f, "file picture-%d-%d.ppm\nduration %d.%03d\n", s->mood, s->variant, (int)(ms / 1000),
-                (int)(ms % 1000));
-    }
-    const struct st_scene *last = &r->scenes[r->scene_count - 1];
-    fprintf(f, "file picture-%d-%d.ppm\n", last->mood, last->variant);
-    bool ok = !ferror(f);
-    return fclose(f) == 0 && ok ? 0 : fail(r, ST_E_UNAVAILABLE, "cannot write the list of scenes", strerror(errno));
-}
-
 static int prepare(struct render *r)
 {
-    r->scenes = st_scenes_plan(&r->arena, r->job, r->duration_ms, &r->scene_count);
-    r->cues = st_cues_plan(&r->arena, r->job, r->duration_ms, &r->cue_count);
-    int rc = write_pictures(r);
-    if (rc == 0)
-        rc = write_list(r);
-    if (rc < 0)
-        return rc;
+    const struct st_video_job *job = r->job;
+    r->scenes = st_scenes_plan(&r->arena, job, r->sound_ms, &r->scene_count);
+    r->scenes[r->scene_count - 1].end_ms = r->film_ms; /* behind the end card too */
+    r->cues = st_cues_plan(&r->arena, job, r->sound_ms, &r->cue_count);
+    r->feed = (struct st_feed){.scenes = r->scenes,
+                               .count = r->scene_count,
+                               .title = job->title,
+                               .w = r->w,
+                               .h = r->h,
+                               .fps = r->quality->fps,
+                               .film_ms = r->film_ms,
+                               .pipe = r->pipe_path};
+    if (is_cancelled(job))
+        return ST_E_CANCELLED;
     int64_t frame_ms = 1000 / r->quality->fps;
-    if (st_vtt_write(r->job->vtt_path, r->cues, r->cue_count) < 0 ||
-        st_ass_write(r->ass_path, r->job, r->cues, r->cue_count, r->duration_ms, frame_ms) < 0 ||
-        st_ass_write(r->title_path, r->job, NULL, 0, r->duration_ms + 1000, frame_ms) < 0)
+    if (st_vtt_write(job->vtt_path, r->cues, r->cue_count) < 0 ||
+        st_ass_write(r->ass_path, job, r->cues, job->no_captions ? 0 : r->cue_count, r->sound_ms, frame_ms, false) <
+            0 ||
+        st_ass_write(r->title_path, job, NULL, 0, r->sound_ms, frame_ms, true) < 0 ||
+        st_feed_still(&r->feed, st_title_end(r->sound_ms) / 2, r->still_path) < 0)
         return fail(r, ST_E_UNAVAILABLE, "cannot write the captions", strerror(errno));
     return 0;
 }
@@ -290,8 +257,8 @@ static void on_line(void *arg, const char *line)
     static const char key[] = "out_time_us=";
     struct render *r = arg;
     int64_t us;
-    if (st_starts(line, key) && st_parse_i64(line + strlen(key), 0, INT64_MAX, &us) && us / 1000 < r->duration_ms)
-        report(r, (int)(us / r->duration_ms)); /* us / ms: already thousandths */
+    if (st_starts(line, key) && st_parse_i64(line + strlen(key), 0, INT64_MAX, &us) && us / 1000 < r->film_ms)
+        report(r, (int)(us / r->film_ms)); /* us / ms: already thousandths */
 }
 
 static bool on_tick(void *arg)
@@ -303,14 +270,14 @@ static bool on_tick(void *arg)
 /* Runs ffmpeg in the work directory, so that no path ever stands in a filter, where it would need escaping. */
 static int run_ffmpeg(struct render *r, const char *const *argv)
 {
-    int64_t timeout_s = 60 + r->duration_ms / 2000;
+    int64_t timeout_s = 60 + r->film_ms / 1000;
     struct st_spawn_result result;
     int rc = st_spawn(&r->arena,
                       &(struct st_spawn){.argv = argv,
                                          .dir = r->job->work_dir,
                                          .timeout_us = timeout_s * ST_SECOND,
                                          .max_memory = MEMORY_MAX,
-                                         .max_file = (uint64_t)(FILE_BASE + r->duration_ms / 1000 * FILE_PER_SECOND),
+                                         .max_file = (uint64_t)(FILE_BASE + r->film_ms / 1000 * FILE_PER_SECOND),
                                          .max_cpu_s = (uint64_t)timeout_s * 2,
                                          .on_line = on_line,
                                          .cancelled = on_tick,
@@ -326,49 +293,72 @@ static int run_ffmpeg(struct render *r, const char *const *argv)
                 *result.err ? result.err : st_printf(&r->arena, "ended by signal %d", result.signal));
 }
 
-static int make_film(struct render *r)
-{
-    struct st_arena *a = &r->arena;
-    const struct quality *q = r->quality;
-    /* Two pixels a picture, there and back: whole chroma samples, which move without blur and cost next to nothing. */
-    const char *filter = st_printf(a,
-                                   "scale=out_color_matrix=bt709,format=yuv420p,fps=%d,"
-                                   "crop=%d:%d:x='abs(mod(2*n,%d)-%d)':y=0,ass=captions.ass",
-                                   q->fps, ST_FRAME_W, ST_FRAME_H, 2 * DRIFT, DRIFT);
-    const char *language = st_printf(a, "language=%s", st_language_find(r->job->language)->iso);
-    const char *title = st_printf(a, "title=%s", st_text_clean(a, r->job->title, TITLE_CHARS));
-    const char *argv[80];
-    size_t n = 0;
 #define ADD(...)                                                                                                       \
     do {                                                                                                               \
         const char *const more[] = {__VA_ARGS__};                                                                      \
         memcpy(argv + n, more, sizeof(more));                                                                          \
         n += ST_COUNT(more);                                                                                           \
     } while (0)
+
+static size_t add_inputs(struct render *r, const char **argv)
+{
+    struct st_arena *a = &r->arena;
+    size_t n = 0;
     ADD("ffmpeg", "-v", "error", "-nostdin", "-y", "-progress", "pipe:1", "-stats_period", "0.5");
-    ADD("-f", "concat", "-i", "scenes.txt", "-f", "ogg", "-i", st_printf(a, "file:%s", r->job->audio_path));
-    ADD("-map", "0:v:0", "-map", "1:a:0", "-map_metadata", "-1", "-metadata", title, "-vf", filter);
-    ADD("-c:v", "libx264", "-preset", "ultrafast", "-crf", q->crf, "-threads", "2", "-g", "50");
+    ADD("-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", st_printf(a, "%dx%d", r->w, r->h), "-framerate",
+        st_printf(a, "%d", r->quality->fps), "-i", "frames");
+    ADD("-f", "ogg", "-i", st_printf(a, "file:%s", r->job->audio_path));
+    if (r->cue_count)
+        ADD("-f", "webvtt", "-i", st_printf(a, "file:%s", r->job->vtt_path));
+    return n;
+}
+
+static int encode(struct render *r)
+{
+    struct st_arena *a = &r->arena;
+    const struct quality *q = r->quality;
+    const char *language = st_printf(a, "language=%s", st_language_find(r->job->language)->iso);
+    const char *title = st_printf(a, "title=%s", st_text_clean(a, r->job->title, TITLE_CHARS));
+    const char *argv[96];
+    size_t n = add_inputs(r, argv);
+    ADD("-map", "0:v:0", "-map", "1:a:0", "-map_metadata", "-1", "-metadata", title, "-vf", "ass=captions.ass");
+    ADD("-c:v", "libx264", "-preset", "ultrafast", "-crf", q->crf, "-threads", "2", "-g", "96", "-bf", "0");
     ADD("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv");
-    /* The default coder takes 2.5 times as long, 40 % of all the film costs, and a recogniser hears no difference. */
-    ADD("-c:a", "aac", "-aac_coder", "fast", "-ac", "1", "-ar", q->audio_rate, "-b:a", q->audio_bits);
+    /* The default coder takes 2.5 times as long, and a recogniser hears no difference. */
+    ADD("-c:a", "aac", "-aac_coder", "fast", "-ac", "1", "-ar", q->audio_rate, "-b:a", q->audio_bits, "-af", "apad");
     ADD("-metadata:s:a:0", language);
-    ADD("-t", st_printf(a, "%d.%03d", (int)(r->duration_ms / 1000), (int)(r->duration_ms % 1000)));
+    if (r->cue_count)
+        ADD("-map", "2:s:0", "-c:s", "mov_text", "-metadata:s:s:0", language, "-disposition:s:0",
+            r->job->no_captions ? "default" : "0");
+    ADD("-t", st_printf(a, "%d.%03d", (int)(r->film_ms / 1000), (int)(r->film_ms % 1000)));
     ADD("-movflags", "+faststart", "-f", "mp4", st_printf(a, "file:%s", r->job->output_path), NULL);
-#undef ADD
     return run_ffmpeg(r, argv);
+}
+#undef ADD
+
+static int make_film(struct render *r)
+{
+    struct st_feeding *feeding;
+    int rc = st_feed_start(&r->feed, &feeding);
+    if (rc < 0)
+        return fail(r, rc, "cannot make a pipe", strerror(errno));
+    rc = encode(r);
+    st_feed_stop(feeding);
+    return rc;
 }
 
 /* The title card without captions, drawn anew rather than taken from the film. */
 static int make_poster(struct render *r)
 {
-    const struct st_scene *first = &r->scenes[0];
-    const char *picture = st_printf(&r->arena, "picture-%d-%d.ppm", first->mood, first->variant);
-    const char *filter = st_printf(&r->arena, "crop=%d:%d,ass=title.ass,format=yuvj420p", ST_FRAME_W, ST_FRAME_H);
+    const char *size = st_printf(&r->arena, "%dx%d", r->w, r->h);
     const char *output = st_printf(&r->arena, "file:%s", r->job->poster_path);
-    const char *argv[] = {"ffmpeg", "-v",   "error",     "-nostdin", "-y",   "-i",    picture,
-                          "-vf",    filter, "-frames:v", "1",        "-c:v", "mjpeg", "-q:v",
-                          "3",      "-f",   "image2",    "-update",  "1",    output,  NULL};
+    const char *argv[] = {
+        "ffmpeg",    "-v",       "error",    "-nostdin", "-y",
+        "-f",        "rawvideo", "-pix_fmt", "yuv420p",  "-video_size",
+        size,        "-i",       "still",    "-vf",      "ass=title.ass,scale=out_range=pc,format=yuvj420p",
+        "-frames:v", "1",        "-c:v",     "mjpeg",    "-q:v",
+        "3",         "-f",       "image2",   "-update",  "1",
+        output,      NULL};
     return run_ffmpeg(r, argv);
 }
 
@@ -394,10 +384,8 @@ static int render(struct render *r, struct st_video_info *ret_info)
 
 static void remove_scratch(struct render *r)
 {
-    for (int mood = 0; mood < ST_MOODS; mood++)
-        for (int variant = 0; variant < ST_PICTURE_VARIANTS; variant++)
-            unlink(picture_path(r, mood, variant));
-    unlink(r->list_path);
+    unlink(r->pipe_path);
+    unlink(r->still_path);
     unlink(r->ass_path);
     unlink(r->title_path);
 }
@@ -413,7 +401,10 @@ static void remove_output(const struct st_video_job *job)
 int st_video_render(const struct st_video_job *job, struct st_buf *reason, struct st_video_info *ret_info)
 {
     struct render r = {.job = job, .reason = reason};
-    r.list_path = in_work_dir(&r, "scenes.txt");
+    r.w = job->width ? job->width : 1280;
+    r.h = job->height ? job->height : 720;
+    r.pipe_path = in_work_dir(&r, "frames");
+    r.still_path = in_work_dir(&r, "still");
     r.ass_path = in_work_dir(&r, "captions.ass");
     r.title_path = in_work_dir(&r, "title.ass");
     int rc = render(&r, ret_info);

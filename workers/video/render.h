@@ -3,15 +3,15 @@
 /*
  * The embedded video provider: narration in, a film out. It needs the programs ffmpeg and ffprobe, and no network.
  *
- * The film is MP4 (H.264 1280x720 yuv420p, AAC mono), ready for streaming from its first
- * bytes. It opens with a title card; a picture in the colours of the mood stands behind each scene, slowly drifting;
- * captions of at most two lines are burned in, with the speaker's name above them, in step with the sound. It lasts
- * as long as the sound does.
+ * The film is MP4 (H.264 yuv420p, AAC mono, a track of captions), ready for streaming from its first bytes. It opens
+ * with a title card. Behind each scene stands a picture of its place in the colours of its mood, over which the camera
+ * moves slowly; scenes fade into each other. Captions are burned in if that is wished, of two lines, or four of an
+ * upright film, with the speaker's name above them, in step with the sound. Behind the sound comes an end card of up
+ * to 4 s that names who lent a voice.
  *
  * Everything in a job may be hostile except the paths. Two renderings at one time may not share a work directory; else
- * this is thread-safe. The cost grows with the length of the sound, hardly with the text: a CPU second for 35 seconds
- * of it, for 70 beyond half an hour, where pictures change less often. ffmpeg takes about 200 MB of memory, the work
- * directory up to 85 MB and the captions.
+ * this is thread-safe. The cost grows with the length of the sound, hardly with the text. ffmpeg takes about 200 MB of
+ * memory, the pictures take 10 MB here, the work directory has the film.
  */
 #include "base/base.h"
 
@@ -34,11 +34,14 @@ struct st_video_job {
     const char *language; /* BCP 47, picks fonts; NULL if not known */
     const struct st_video_segment *segments;
     size_t segment_count;
-    const char *audio_path;  /* Ogg Opus; this and all paths are absolute */
-    const char *work_dir;    /* exists; scratch files in it are removed at the end */
-    const char *output_path; /* MP4 */
-    const char *vtt_path;    /* WebVTT captions */
-    const char *poster_path; /* JPEG, the title card */
+    int width, height;         /* 1280x720, 1920x1080, or upright; 0: 1280x720 */
+    bool no_captions;          /* none are burned in */
+    const char *const *voices; /* names for the end card, NULL-ended; or NULL */
+    const char *audio_path;    /* Ogg Opus; this and all paths are absolute */
+    const char *work_dir;      /* exists; scratch files in it are removed at the end */
+    const char *output_path;   /* MP4 */
+    const char *vtt_path;      /* WebVTT captions */
+    const char *poster_path;   /* JPEG, the title card */
 
     /* Both may be NULL; called in the rendering thread. */
     void (*progress)(void *arg, int permille); /* rising, 0..1000 */
@@ -47,7 +50,7 @@ struct st_video_job {
 };
 
 struct st_video_info {
-    int64_t duration_ms;
+    int64_t duration_ms; /* the sound's and the end card's */
     int64_t bytes;
 };
 

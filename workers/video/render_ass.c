@@ -2,18 +2,26 @@
 #include "video/render_internal.h"
 
 enum {
-    TITLE_MS = 4000,
+    CARD_MS = 4000, /* of the title and of the end, at most */
     TITLE_CHARS = 160,
-    TITLE_LINES = 3,
-    TITLE_EMS = 15,
-    TITLE_SIZE = 88, /* font sizes are line heights in pixels */
-    TITLE_Y = 285,   /* middle of the title */
-    CAPTION_SIZE = 54,
-    CAPTION_Y = 556, /* top of the caption, so that the name above it stays where it is */
-    NAME_SIZE = 34,
-    NAME_Y = 537,      /* bottom of the name */
+    TITLE_LINES = 4,
+    VOICES_MAX = 12, /* named on the end card */
+    VOICE_CHARS = 60,
     NAME_GAP_MS = 300, /* a shorter silence does not take the name away */
 };
+
+/* Where things stand on a screen of 720 units on its short side; libass scales it. Font sizes are line heights. */
+static const struct layout {
+    int w, h;
+    int title_size, title_ems, title_y; /* y: the middle of the title */
+    int caption_size, caption_y;        /* y: the top, so that the name above it stays where it is */
+    int name_size, name_y;              /* y: the bottom */
+} lying = {1280, 720, 88, 15, 285, 54, 556, 34, 537}, upright = {720, 1280, 84, 9, 470, 52, 930, 36, 908};
+
+static const struct layout *layout_of(const struct st_video_job *job)
+{
+    return job->height > job->width ? &upright : &lying;
+}
 
 /* What a hostile text could be long or wild in was cut by st_text_clean; this is what ASS gives a meaning to. */
 static void write_escaped(FILE *f, const char *s)
@@ -44,7 +52,7 @@ static void begin_event(FILE *f, int layer, const char *style, int64_t start_ms,
     fprintf(f, ",%s,,0,0,0,,", style);
 }
 
-static void write_header(FILE *f, const struct st_language *language)
+static void write_header(FILE *f, const struct st_language *language, const struct layout *l)
 {
     /* BorderStyle 4 is one box around all lines, Shadow its padding; Encoding -1 takes the direction from the text. */
     fprintf(
@@ -64,40 +72,73 @@ static void write_header(FILE *f, const struct st_language *language)
         "Style: Caption,%s,%d,&H00FFFFFF,&H00FFFFFF,&H00101010,&H58141010,0,0,0,0,100,100,0,0,4,1,12,8,60,60,20,-1\n"
         "Style: Name,%s,%d,&H00FFFFFF,&H00FFFFFF,&H00000000,&H00604030,1,0,0,0,100,100,0.5,0,4,0,6,2,60,60,20,-1\n"
         "Style: Title,%s,%d,&H00F4FAFF,&H00FFFFFF,&H60000000,&H80000000,1,0,0,0,100,100,0,0,1,1,2,5,60,60,20,-1\n"
+        "Style: Voice,%s,%d,&H00E8F0F4,&H00FFFFFF,&H60000000,&H80000000,0,0,0,0,100,100,1,0,1,1,1,5,60,60,20,-1\n"
         "Style: Shape,%s,20,&H00000000,&H00FFFFFF,&H00000000,&H00000000,0,0,0,0,100,100,0,0,1,0,0,7,0,0,0,1\n"
         "\n"
         "[Events]\n"
         "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n",
-        ST_FRAME_W, ST_FRAME_H, language->caption, CAPTION_SIZE, language->caption, NAME_SIZE, language->title,
-        TITLE_SIZE, language->caption);
+        l->w, l->h, language->caption, l->caption_size, language->caption, l->name_size, language->title, l->title_size,
+        language->caption, l->name_size, language->caption);
 }
 
 static void write_rectangle(FILE *f, int x, int y, int width, int height, const char *look)
 {
-    fprintf(f, "{\\pos(%d,%d)\\fad(0,700)%s\\p1}m 0 0 l %d 0 %d %d 0 %d{\\p0}\n", x, y, look, width, width, height,
-            height);
+    fprintf(f, "{\\pos(%d,%d)%s\\p1}m 0 0 l %d 0 %d %d 0 %d{\\p0}\n", x, y, look, width, width, height, height);
 }
 
-/* A veil over the picture, the title, and a line under it. It is there from the first frame on: players show that one.
- */
-static void write_title(FILE *f, const char *title, int64_t end_ms)
+/* Lines of a style around a place, with a line under them; gives how many there were. */
+static size_t write_heading(FILE *f, const struct layout *l, const char *text, int64_t start, int64_t end,
+                            const char *fade)
 {
     struct st_arena a = {0};
     const char *lines[TITLE_LINES];
-    size_t n = st_text_wrap(&a, st_text_clean(&a, title, TITLE_CHARS), TITLE_EMS, TITLE_LINES, lines);
+    size_t n = st_text_wrap(&a, st_text_clean(&a, text, TITLE_CHARS), (unsigned)l->title_ems, TITLE_LINES, lines);
     if (n) {
-        begin_event(f, 0, "Shape", 0, end_ms, 0);
-        write_rectangle(f, 0, 0, ST_FRAME_W, ST_FRAME_H, "\\1c&H1A0F0A&\\1a&H70&");
-        begin_event(f, 1, "Title", 0, end_ms, 0);
-        fprintf(f, "{\\pos(%d,%d)\\fad(0,700)}", ST_FRAME_W / 2, TITLE_Y);
+        begin_event(f, 1, "Title", start, end, 0);
+        fprintf(f, "{\\pos(%d,%d)%s}", l->w / 2, l->title_y, fade);
         for (size_t i = 0; i < n; i++) {
             fputs(i ? "\\N" : "", f);
             write_escaped(f, lines[i]);
         }
         fputc('\n', f);
-        begin_event(f, 1, "Shape", 0, end_ms, 0);
-        write_rectangle(f, ST_FRAME_W / 2 - 70, TITLE_Y + (int)n * TITLE_SIZE / 2 + 28, 140, 4, "\\1c&H8FD0FF&");
+        begin_event(f, 1, "Shape", start, end, 0);
+        write_rectangle(f, l->w / 2 - 70, l->title_y + (int)n * l->title_size / 2 + 28, 140, 4,
+                        st_printf(&a, "%s\\1c&H8FD0FF&", fade));
     }
+    st_arena_release(&a);
+    return n;
+}
+
+/* A veil over the picture, the title, and a line under it. It is there from the first frame on: players show that one.
+ */
+static void write_title(FILE *f, const struct layout *l, const char *title, int64_t end_ms)
+{
+    if (write_heading(f, l, title, 0, end_ms, "\\fad(0,700)")) {
+        begin_event(f, 0, "Shape", 0, end_ms, 0);
+        write_rectangle(f, 0, 0, l->w, l->h, "\\fad(0,700)\\1c&H1A0F0A&\\1a&H70&");
+    }
+}
+
+/* The picture goes dark; the title once more is not needed, whose voices it were is. */
+static void write_end(FILE *f, const struct layout *l, const struct st_video_job *job, int64_t start, int64_t end)
+{
+    const struct st_language *language = st_language_find(job->language);
+    struct st_arena a = {0};
+    begin_event(f, 4, "Shape", start, end, 0);
+    write_rectangle(f, 0, 0, l->w, l->h, "\\fad(900,0)\\1c&H120A08&\\1a&H28&");
+    begin_event(f, 5, "Title", start, end, 0);
+    fprintf(f, "{\\pos(%d,%d)\\fad(900,500)}%s\n", l->w / 2, l->title_y - (job->voices ? 40 : 0), language->the_end);
+    for (size_t i = 0; job->voices && job->voices[i] && i < VOICES_MAX; i++) {
+        if (i == 0) {
+            begin_event(f, 5, "Voice", start, end, 0);
+            fprintf(f, "{\\an8\\pos(%d,%d)\\fad(1200,500)}{\\b1}%s{\\b0}", l->w / 2, l->title_y + l->title_size,
+                    language->voices);
+        }
+        fputs("\\N", f);
+        write_escaped(f, st_text_clean(&a, job->voices[i], VOICE_CHARS));
+    }
+    if (job->voices && job->voices[0])
+        fputc('\n', f);
     st_arena_release(&a);
 }
 
@@ -111,19 +152,20 @@ static uint32_t color_of(const char *name)
     return colors[(hash ^ hash >> 16) % ST_COUNT(colors)];
 }
 
-static void write_caption(FILE *f, const struct st_cue *c, int64_t frame_ms)
+/* An upright screen is too narrow for the lines: libass breaks them as evenly. */
+static void write_caption(FILE *f, const struct layout *l, const struct st_cue *c, int64_t frame_ms)
 {
     begin_event(f, 2, "Caption", c->start_ms, c->end_ms, frame_ms);
-    fprintf(f, "{\\pos(%d,%d)}", ST_FRAME_W / 2, CAPTION_Y);
+    fprintf(f, "{\\pos(%d,%d)}", l->w / 2, l->caption_y);
     for (size_t i = 0; i < ST_CAPTION_LINES && c->piece.lines[i]; i++) {
-        fputs(i ? "\\N" : "", f);
+        fputs(i == 0 ? "" : l == &upright ? " " : "\\N", f);
         write_escaped(f, c->piece.lines[i]);
     }
     fputc('\n', f);
 }
 
 /* One name over all captions that follow each other from the same speaker; gives how many those are. */
-static size_t write_name(FILE *f, const struct st_cue *cues, size_t count, int64_t frame_ms)
+static size_t write_name(FILE *f, const struct layout *l, const struct st_cue *cues, size_t count, int64_t frame_ms)
 {
     size_t n = 1;
     while (n < count && st_streq(cues[n].speaker, cues[0].speaker) &&
@@ -133,29 +175,37 @@ static size_t write_name(FILE *f, const struct st_cue *cues, size_t count, int64
         return n;
     uint32_t rgb = color_of(cues[0].speaker);
     begin_event(f, 3, "Name", cues[0].start_ms, cues[n - 1].end_ms, frame_ms);
-    fprintf(f, "{\\pos(%d,%d)\\4c&H%02X%02X%02X&}", ST_FRAME_W / 2, NAME_Y, rgb & 255, rgb >> 8 & 255, rgb >> 16);
+    fprintf(f, "{\\pos(%d,%d)\\4c&H%02X%02X%02X&}", l->w / 2, l->name_y, rgb & 255, rgb >> 8 & 255, rgb >> 16);
     write_escaped(f, cues[0].speaker);
     fputc('\n', f);
     return n;
 }
 
-int64_t st_title_end(int64_t duration_ms)
+int64_t st_title_end(int64_t sound_ms)
 {
-    return duration_ms * 2 / 5 < TITLE_MS ? duration_ms * 2 / 5 : TITLE_MS;
+    return sound_ms * 2 / 5 < CARD_MS ? sound_ms * 2 / 5 : CARD_MS;
+}
+
+int64_t st_end_card(int64_t sound_ms)
+{
+    return sound_ms / 3 < CARD_MS ? sound_ms / 3 : CARD_MS;
 }
 
 int st_ass_write(const char *path, const struct st_video_job *job, const struct st_cue *cues, size_t count,
-                 int64_t duration_ms, int64_t frame_ms)
+                 int64_t sound_ms, int64_t frame_ms, bool still)
 {
+    const struct layout *l = layout_of(job);
     FILE *f = fopen(path, "we");
     if (!f)
         return ST_E_UNAVAILABLE;
-    write_header(f, st_language_find(job->language));
-    write_title(f, job->title, st_title_end(duration_ms));
+    write_header(f, st_language_find(job->language), l);
+    write_title(f, l, job->title, still ? INT64_C(3600000) : st_title_end(sound_ms));
+    if (!still)
+        write_end(f, l, job, sound_ms, sound_ms + st_end_card(sound_ms) + frame_ms * 2);
     for (size_t i = 0; i < count; i++)
-        write_caption(f, &cues[i], frame_ms);
+        write_caption(f, l, &cues[i], frame_ms);
     for (size_t i = 0; i < count;)
-        i += write_name(f, cues + i, count - i, frame_ms);
+        i += write_name(f, l, cues + i, count - i, frame_ms);
     bool ok = !ferror(f);
     return fclose(f) == 0 && ok ? 0 : ST_E_UNAVAILABLE;
 }

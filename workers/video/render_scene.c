@@ -1,4 +1,4 @@
-/* Cuts a film into scenes by mood. */
+/* Cuts a film into scenes by mood and place. */
 #include "video/render_internal.h"
 
 enum {
@@ -15,8 +15,9 @@ struct plan {
     struct st_scene *scenes;
     size_t count;
     int64_t start, min, longest;
-    int64_t time_of[ST_MOODS]; /* how long each mood has lasted in the open scene */
-    int shown[ST_MOODS];       /* pictures of each mood so far */
+    int64_t time_of[ST_MOODS];      /* how long each mood has lasted in the open scene */
+    enum st_place place;            /* of the open scene */
+    int shown[ST_MOODS][ST_PLACES]; /* pictures of each so far */
 };
 
 static int dominant(const struct plan *p)
@@ -37,7 +38,8 @@ static void close_scene(struct plan *p, int64_t end)
         p->scenes[p->count++] = (struct st_scene){.start_ms = p->start + length * i / parts,
                                                   .end_ms = p->start + length * (i + 1) / parts,
                                                   .mood = mood,
-                                                  .variant = p->shown[mood]++ % ST_PICTURE_VARIANTS};
+                                                  .place = p->place,
+                                                  .variant = p->shown[mood][p->place]++ % ST_PICTURE_VARIANTS};
     p->start = end;
     memset(p->time_of, 0, sizeof(p->time_of));
 }
@@ -63,8 +65,11 @@ struct st_scene *st_scenes_plan(struct st_arena *a, const struct st_video_job *j
         const struct st_video_segment *s = &job->segments[i];
         int mood = s->intensity >= FAINT ? st_mood_find(s->emotion) : 0;
         int64_t start = clamp(s->start_ms, at, duration_ms), end = clamp(s->end_ms, start, duration_ms);
-        if (start - p.start >= p.min && duration_ms - start >= p.min && mood != dominant(&p))
+        enum st_place place = st_place_find(s->text, p.place);
+        if (start - p.start >= p.min && duration_ms - start >= p.min && (mood != dominant(&p) || place != p.place))
             close_scene(&p, start);
+        if (start == p.start || p.start == 0) /* the first words of a scene tell */
+            p.place = place;
         p.time_of[mood] += end - start;
         at = end;
     }

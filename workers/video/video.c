@@ -5,16 +5,25 @@ static const struct st_operation operations[] = {
     {"getVideo", video_get},
     {"getVideoFile", video_get_file},
     {"getVideoCaptions", video_get_captions},
+    {"getVideoPoster", video_get_poster},
+    {"makeVideo", video_make},
     {0},
 };
 
 static const struct st_subscription subscriptions[] = {
-    {"StoryCreated", video_on_story_created},           {"StoryUpdated", video_on_story_updated},
-    {"StoryAnalyzed", video_on_story_analyzed},         {"StoryPublished", video_on_story_published},
-    {"StoryDeleted", video_on_story_deleted},           {"UserDeleted", video_on_user_deleted},
-    {"ParticipantJoined", video_on_participant_joined}, {"NarrationGenerated", video_on_narration_generated},
-    {"NarrationFailed", video_on_narration_failed},     {"StoryUnpublished", video_on_story_unpublished},
-    {"StoryRestored", video_on_story_restored},         {0},
+    {"StoryCreated", video_on_story_created},
+    {"StoryUpdated", video_on_story_updated},
+    {"StoryAnalyzed", video_on_story_analyzed},
+    {"StoryPublished", video_on_story_published},
+    {"StoryDeleted", video_on_story_deleted},
+    {"UserDeleted", video_on_user_deleted},
+    {"ParticipantJoined", video_on_participant_joined},
+    {"NarrationGenerated", video_on_narration_generated},
+    {"NarrationFailed", video_on_narration_failed},
+    {"StoryUnpublished", video_on_story_unpublished},
+    {"StoryRestored", video_on_story_restored},
+    {"AuthorNamed", video_on_author_named},
+    {0},
 };
 
 static const struct st_job_kind jobs[] = {
@@ -31,6 +40,7 @@ static const struct st_job_kind jobs[] = {
 static const struct st_erasure erasures[] = {
     {"stories", ST_ERASED}, /* by the handler, with the files that were made of them */
     {"story_readers", ST_ERASED, "delete from story_readers where user_id = $1"},
+    {"people", ST_ERASED, "delete from people where user_id = $1"},
     {0},
 };
 

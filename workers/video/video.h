@@ -7,6 +7,8 @@
 int video_get(struct st_call *call);
 int video_get_file(struct st_call *call);
 int video_get_captions(struct st_call *call);
+int video_get_poster(struct st_call *call);
+int video_make(struct st_call *call);
 
 /* video_story.c */
 int video_on_story_created(struct st_call *call);
@@ -18,8 +20,12 @@ int video_on_story_restored(struct st_call *call);
 int video_on_story_deleted(struct st_call *call);
 int video_on_user_deleted(struct st_call *call);
 int video_on_participant_joined(struct st_call *call);
+int video_on_author_named(struct st_call *call);
 int video_on_narration_generated(struct st_call *call);
 int video_on_narration_failed(struct st_call *call);
+
+/* The row of the video is there: its making begins. */
+void video_begin(struct st_call *call, const char *video_id, const char *story_id, const char *author_id);
 
 /* video_render.c */
 int video_render(struct st_call *call); /* job */

@@ -8,27 +8,41 @@
 
 static json_t *failed(const char *reason)
 {
-    return json_pack("{s:s, s:s, s:n, s:n, s:n, s:n}", "status", "failed", "reason", reason, "videoId", "url",
-                     "captionsUrl", "durationMs");
+    return json_pack("{s:s, s:s, s:n, s:n, s:n, s:n, s:n}", "status", "failed", "reason", reason, "videoId", "url",
+                     "captionsUrl", "posterUrl", "durationMs");
 }
 
 static json_t *ready(struct st_call *call, const json_t *v)
 {
     const char *id = st_str(v, "video_id");
-    return json_pack("{s:s, s:s, s:s, s:s, s:O}", "status", "ready", "videoId", id, "url",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:O}", "status", "ready", "videoId", id, "url",
                      st_printf(call->arena, "/v1/videos/%s/file", id), "captionsUrl",
-                     st_printf(call->arena, "/v1/videos/%s/captions", id), "durationMs",
+                     st_printf(call->arena, "/v1/videos/%s/captions", id), "posterUrl",
+                     st_printf(call->arena, "/v1/videos/%s/poster", id), "durationMs",
                      json_object_get(v, "duration_ms"));
 }
 
 static json_t *pending(const json_t *v)
 {
     const json_t *done = json_object_get(v, "progress_done"), *total = json_object_get(v, "progress_total");
-    json_t *answer = json_pack("{s:s, s:O?, s:n, s:n, s:n}", "status", "pending", "videoId",
-                               json_object_get(v, "video_id"), "url", "captionsUrl", "durationMs");
+    json_t *answer = json_pack("{s:s, s:O?, s:n, s:n, s:n, s:n}", "status", "pending", "videoId",
+                               json_object_get(v, "video_id"), "url", "captionsUrl", "posterUrl", "durationMs");
     if (json_integer_value(total) > 0)
         json_object_set_new(answer, "progress",
                             json_real((double)json_integer_value(done) / (double)json_integer_value(total)));
+    return answer;
+}
+
+/* What it looks like, where that is known. */
+static json_t *with_format(json_t *answer, const json_t *v)
+{
+    static const char *const members[][2] = {
+        {"aspectRatio", "aspect_ratio"}, {"resolution", "resolution"}, {"captions", "captions"}};
+    for (size_t i = 0; i < ST_COUNT(members); i++) {
+        json_t *value = json_object_get(v, members[i][1]);
+        if (json_is_string(value))
+            json_object_set(answer, members[i][0], value);
+    }
     return answer;
 }
 
@@ -37,10 +51,12 @@ int video_get(struct st_call *call)
     json_t *v;
     int r = st_row(
         call, &v,
-        "select v.video_id, v.status, v.reason, v.duration_ms, f.reason as no_narration, j.progress_done, "
+        "select v.video_id, v.status, v.reason, v.duration_ms, v.aspect_ratio, v.resolution, v.captions, "
+        "f.reason as no_narration, j.progress_done, "
         "j.progress_total from stories s left join lateral (select * from video_jobs where story_id = s.story_id "
-        "order by video_id desc limit 1) v on true left join narration_failures f on f.story_id = s.story_id "
-        "left join jobs j on j.name = 'render' and j.unique_key = s.story_id::text and j.state = 'running' "
+        "order by asked_at desc, video_id desc limit 1) v on true left join narration_failures f on f.story_id = "
+        "s.story_id "
+        "left join jobs j on j.name = 'render' and j.unique_key = v.video_id::text and j.state = 'running' "
         "where s.story_id = $1 and " READABLE,
         st_param(call, "storyId"), call->user_id);
     if (r == ST_E_NOT_FOUND)
@@ -51,8 +67,41 @@ int video_get(struct st_call *call)
     if (no_narration)
         return st_reply(call, 200, failed(no_narration));
     if (st_streq(status, "failed"))
-        return st_reply(call, 200, failed(st_json_str(v, "reason", "")));
-    return st_reply(call, 200, st_streq(status, "ready") ? ready(call, v) : pending(v));
+        return st_reply(call, 200, with_format(failed(st_json_str(v, "reason", "")), v));
+    return st_reply(call, 200, with_format(st_streq(status, "ready") ? ready(call, v) : pending(v), v));
+}
+
+/* Another film of the newest narration that has one. */
+int video_make(struct st_call *call)
+{
+    const char *story_id = st_param(call, "storyId");
+    json_t *s, *v;
+    int r = st_row(call, &s,
+                   "select s.author_id, v.narration_id, v.audio_ref, v.timing_ref from stories s left join lateral "
+                   "(select * from video_jobs where story_id = s.story_id order by video_id desc limit 1) v on true "
+                   "where s.story_id = $1 and s.author_id = $2",
+                   story_id, call->user_id);
+    if (r == ST_E_NOT_FOUND)
+        return st_absent(call, story_id, "There is no such story, or it is not yours.");
+    if (r < 0)
+        return r;
+    if (!st_str(s, "narration_id"))
+        return st_fail(call, ST_E_CONFLICT, "The story has no narration yet.");
+    r = st_row(call, &v,
+               "insert into video_jobs as old (video_id, story_id, narration_id, audio_ref, timing_ref, aspect_ratio, "
+               "resolution, captions) values ($1, $2, $3, $4, $5, $6, $7, $8) "
+               "on conflict (narration_id, aspect_ratio, resolution, captions) do update set asked_at = now(), "
+               "status = case old.status when 'failed' then 'pending' else old.status end, reason = null "
+               "returning video_id, status, duration_ms, aspect_ratio, resolution, captions",
+               st_new_id(call->arena), story_id, st_str(s, "narration_id"), st_str(s, "audio_ref"),
+               st_str(s, "timing_ref"), st_json_str(call->body, "aspectRatio", "16:9"),
+               st_json_str(call->body, "resolution", "720p"), st_json_str(call->body, "captions", "burned"));
+    if (r < 0)
+        return r;
+    if (st_streq(st_str(v, "status"), "ready"))
+        return st_reply(call, 202, with_format(ready(call, v), v));
+    video_begin(call, st_str(v, "video_id"), story_id, call->user_id);
+    return st_reply(call, 202, with_format(pending(v), v));
 }
 
 static int reply_part(struct st_call *call, const char *file, const char *content_type)
@@ -75,4 +124,9 @@ int video_get_file(struct st_call *call)
 int video_get_captions(struct st_call *call)
 {
     return reply_part(call, "captions.vtt", "text/vtt; charset=utf-8");
+}
+
+int video_get_poster(struct st_call *call)
+{
+    return reply_part(call, "poster.jpg", "image/jpeg");
 }

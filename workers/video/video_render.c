@@ -64,6 +64,24 @@ static bool on_cancel_check(void *arg)
     return r->stop < 0;
 }
 
+/* Who lent a voice, as the end card names them: NULL when nobody but the author had to do with it. */
+static int load_voices(struct st_call *call, const char *story_id, const char *const **ret)
+{
+    struct st_rows *rows;
+    int r = st_rows(call, &rows,
+                    "select p.display_name || coalesce(' – ' || r.\"character\", '') from story_readers r "
+                    "join people p using (user_id) where r.story_id = $1 and p.display_name <> '' order by 1 limit 50",
+                    story_id);
+    if (r < 0)
+        return r;
+    int n = st_rows_count(rows);
+    const char **names = st_new_n(call->arena, const char *, (size_t)n + 1);
+    for (int i = 0; i < n; i++)
+        names[i] = st_cell(rows, i, 0);
+    *ret = n ? names : NULL;
+    return st_commit(call);
+}
+
 static int render(struct st_call *call, const json_t *v, const char *key, struct st_video_info *ret)
 {
     json_t *timing, *segments = load_segments(call, v);
@@ -75,7 +93,12 @@ static int render(struct st_call *call, const json_t *v, const char *key, struct
         (r = st_object_get(call, st_str(v, "audio_ref"), &audio)) < 0)
         return r;
     struct rendering state = {.call = call};
+    bool upright = st_streq(st_str(v, "aspect_ratio"), "9:16"), large = st_streq(st_str(v, "resolution"), "1080p");
+    int side = large ? 1920 : 1280, other = large ? 1080 : 720;
     struct st_video_job job = {
+        .width = upright ? other : side,
+        .height = upright ? side : other,
+        .no_captions = st_streq(st_str(v, "captions"), "track"),
         .title = st_json_str(v, "title", ""),
         .language = st_str(v, "language"),
         .audio_path = audio,
@@ -90,6 +113,8 @@ static int render(struct st_call *call, const json_t *v, const char *key, struct
     struct st_video_segment *list;
     job.segment_count = join_timing(call, segments, timing, &list);
     job.segments = list;
+    if ((r = load_voices(call, st_str(v, "story_id"), &job.voices)) < 0)
+        return r;
     struct st_buf reason = ST_BUF(4096);
     r = st_video_render(&job, &reason, ret);
     if (r < 0)
@@ -105,11 +130,12 @@ int video_render(struct st_call *call)
 {
     const char *id = st_str(call->body, "videoId");
     json_t *v;
-    int r =
-        st_row(call, &v,
-               "select v.story_id, s.author_id, s.title, s.language, s.segments, s.text_ref, v.audio_ref, v.timing_ref "
-               "from video_jobs v join stories s using (story_id) where v.video_id = $1 and v.status <> 'ready'",
-               id);
+    int r = st_row(
+        call, &v,
+        "select v.story_id, s.author_id, s.title, s.language, s.segments, s.text_ref, v.audio_ref, v.timing_ref, "
+        "v.aspect_ratio, v.resolution, v.captions "
+        "from video_jobs v join stories s using (story_id) where v.video_id = $1 and v.status <> 'ready'",
+        id);
     if (r == ST_E_NOT_FOUND)
         return 0; /* the story was deleted, or the video is there */
     if (r < 0 || (r = st_commit(call)) < 0)

@@ -20,9 +20,17 @@ static int know_story(struct st_call *call)
 }
 
 /* What is being rendered of the story is out of date. */
-static void stop_rendering(struct st_call *call, const char *story_id)
+static int stop_rendering(struct st_call *call, const char *story_id)
 {
-    st_cancel(call, "render", story_id);
+    json_t *videos, *one;
+    size_t i;
+    int r =
+        st_list(call, &videos, "select video_id from video_jobs where story_id = $1 and status = 'pending'", story_id);
+    if (r < 0)
+        return r;
+    json_array_foreach (videos, i, one)
+        st_cancel(call, "render", st_str(one, "video_id"));
+    return 0;
 }
 
 int video_on_story_created(struct st_call *call)
@@ -85,18 +93,30 @@ int video_on_participant_joined(struct st_call *call)
     if (r == 1)
         st_exec(
             call,
-            "insert into story_readers select $1, $2 where not exists (select from erased_users where user_id = $2) "
-            "on conflict do nothing",
-            st_str(call->body, "storyId"), st_str(call->body, "userId"));
+            "insert into story_readers select $1, $2, $3 where not exists (select from erased_users where user_id = "
+            "$2) "
+            "on conflict (story_id, user_id) do update set \"character\" = coalesce($3, story_readers.\"character\")",
+            st_str(call->body, "storyId"), st_str(call->body, "userId"), st_str(call->body, "character"));
     return r < 0 ? r : 0;
+}
+
+int video_on_author_named(struct st_call *call)
+{
+    st_exec(call,
+            "insert into people select $1, $2 where not exists (select from erased_users where user_id = $1) "
+            "on conflict (user_id) do update set display_name = $2",
+            st_str(call->body, "authorId"), st_str(call->body, "displayName"));
+    return 0;
 }
 
 static int forget_story(struct st_call *call, const char *story_id)
 {
     json_t *videos, *one;
     size_t i;
-    stop_rendering(call, story_id);
-    int r = st_list(call, &videos, "select video_id from video_jobs where story_id = $1", story_id);
+    int r = stop_rendering(call, story_id);
+    if (r < 0)
+        return r;
+    r = st_list(call, &videos, "select video_id from video_jobs where story_id = $1", story_id);
     if (r < 0)
         return r;
     json_array_foreach (videos, i, one)
@@ -125,6 +145,15 @@ int video_on_user_deleted(struct st_call *call)
     return 0;
 }
 
+/* The row is there; the rest comes by itself. */
+void video_begin(struct st_call *call, const char *video_id, const char *story_id, const char *author_id)
+{
+    st_enqueue(call, "render", video_id, 0, json_pack("{s:s}", "videoId", video_id));
+    st_emit(call, "VideoProcessing", video_id,
+            json_pack("{s:s, s:s, s:s, s:s, s:f}", "videoId", video_id, "storyId", story_id, "authorId", author_id,
+                      "provider", "ffmpeg", "progress", 0.0));
+}
+
 int video_on_narration_generated(struct st_call *call)
 {
     const json_t *b = call->body;
@@ -135,16 +164,14 @@ int video_on_narration_generated(struct st_call *call)
         return r;
     r = st_rows(call, &rows,
                 "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref) "
-                "values ($1, $2, $3, $4, $5) on conflict (narration_id) do nothing",
+                "values ($1, $2, $3, $4, $5) on conflict do nothing",
                 id, story_id, st_str(b, "narrationId"), st_str(b, "audioRef"), st_str(b, "timingRef"));
     if (r < 0 || st_rows_affected(rows) == 0)
         return r;
     st_exec(call, "delete from narration_failures where story_id = $1", story_id);
-    stop_rendering(call, story_id);
-    st_enqueue(call, "render", story_id, 0, json_pack("{s:s}", "videoId", id));
-    st_emit(call, "VideoProcessing", id,
-            json_pack("{s:s, s:s, s:s, s:s, s:f}", "videoId", id, "storyId", story_id, "authorId",
-                      st_str(b, "authorId"), "provider", "ffmpeg", "progress", 0.0));
+    if ((r = stop_rendering(call, story_id)) < 0)
+        return r;
+    video_begin(call, id, story_id, st_str(b, "authorId"));
     return 0;
 }
 
