@@ -19,7 +19,7 @@
 #include "base/base.h"
 
 enum {
-    ST_ANALYSER_VERSION = 1,
+    ST_ANALYSER_VERSION = 2,
     ST_ANALYSE_TEXT_MAX = 1 << 20,   /* bytes of text; more is ST_E_TOO_LARGE */
     ST_ANALYSE_CHARACTERS_MAX = 200, /* the most mentioned are kept; others speak as unknown */
     ST_ANALYSE_SEGMENTS_MAX = 30000, /* behind these, only nonsense has more, the rest is narration */
@@ -55,9 +55,14 @@ struct st_segment {
     const char *id;   /* [a-z0-9], 16 to 32 of them: hash of the text and its occurrence; edits elsewhere keep it */
     const char *text; /* trimmed, never empty */
     enum st_segment_kind kind;
-    int character;        /* who speaks or thinks: index into characters; -1 for narration and where unknown */
-    double confidence;    /* 0..1 that character is right; 0 for an unknown speaker, 1 for narration */
-    const char *evidence; /* what told the speaker: "attribution", "pronoun", "action", "turn", ...; NULL when none */
+    int character;     /* who speaks or thinks: index into characters; -1 for narration and where unknown */
+    double confidence; /* 0..1 that character is right; 0 for an unknown speaker, 1 for narration */
+    /*
+     * What told the speaker, at most 64 code points: the rule, and the words or the person that it went by, as in
+     * "attribution: said Mr. Darcy", "pronoun: she asked", "action: Mira frowned", "turn: answers Jane", "address:
+     * Tom", "continuation: ...", "introduction: ...", "corrected"; NULL for an unknown one.
+     */
+    const char *evidence;
     enum st_emotion emotion;
     double intensity; /* 0..1, 0 for neutral */
     int paragraph;    /* counted from 0 over paragraphs that have segments */

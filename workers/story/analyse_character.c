@@ -124,11 +124,19 @@ static int find_name(const struct st_analysis *out, const char *name)
     return -1;
 }
 
+const char *an_name(struct an *an, int person)
+{
+    const struct an_person *p = &an->persons[person];
+    return an_in_cast(an, person)   ? an->hints->cast[person].name
+           : person == an->narrator ? "Narrator"
+                                    : show(an, &an->entities[p->entity]);
+}
+
 static void add_character(struct an *an, struct an_person *p, struct st_analysis *out)
 {
     int id = (int)(p - an->persons);
     const struct st_character *known = an_in_cast(an, id) ? &an->hints->cast[id] : NULL;
-    const char *name = known ? known->name : id == an->narrator ? "Narrator" : show(an, &an->entities[p->entity]);
+    const char *name = an_name(an, id);
     int n_known = known ? known->n_aliases : 0;
     p->character = find_name(out, name);
     if (p->character >= 0) {

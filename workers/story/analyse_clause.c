@@ -87,7 +87,12 @@ static bool subject_at(struct an *an, uint32_t w, uint32_t limit, bool make, str
 
 static bool is_say(const struct an *an, uint32_t w)
 {
-    return !an->words[w].upper && word_is(an, w, AN_C(SPEECH) | AN_C(THINK));
+    if (an->words[w].upper)
+        return false;
+    if (word_is(an, w, AN_C(SPEECH) | AN_C(THINK)))
+        return true;
+    return word_is(an, w, AN_C(PARTICLE)) && w + 1 < an->n_words && !(an->words[w].after & AN_BREAK) &&
+           (text_is(an, w + 1, "in") || text_is(an, w + 1, "on") || text_is(an, w + 1, "out"));
 }
 
 static void take_verb(const struct an *an, uint32_t w, struct an_said *said)
@@ -108,7 +113,8 @@ static bool is_filler(const struct an *an, uint32_t w)
     if (pronoun(an, w) != AN_WHO_NONE || word_is(an, w, AN_C(DET) | AN_C(POSS) | AN_C(SUBORD)))
         return false;
     if (word_is(an, w, AN_C(PREP)))
-        return text_is(an, w, "out") || text_is(an, w, "up") || text_is(an, w, "on");
+        return text_is(an, w, "out") || text_is(an, w, "up") || text_is(an, w, "on") ||
+               (text_is(an, w, "in") && w > 0 && word_is(an, w - 1, AN_C(PARTICLE)));
     return word_is(an, w, AN_C(AUX) | AN_C(STOP)) && !word_is(an, w, AN_C(NEG)) && !text_is(an, w, "and") &&
            !text_is(an, w, "but");
 }
@@ -179,6 +185,38 @@ static uint32_t last_mark(const struct an *an, const struct an_span *span)
     while (end > begin && (end[-1] == ' ' || end[-1] == '*' || end[-1] == '_'))
         end--;
     return an_before(begin, end);
+}
+
+/* "He heard Katharine say", "and then May's clear voice:": who is heard, not who hears. */
+static bool heard_subject(struct an *an, uint32_t w, uint32_t limit, struct an_said *said)
+{
+    uint32_t n;
+    for (; w < limit; w++) {
+        bool voice = text_is(an, w, "voice");
+        for (uint32_t p = w; voice && p-- > 0 && w - p <= 3 && an->words[p].span == an->words[w].span;) {
+            if (an->words[p].owner && subject_at(an, p, limit, false, said, &n) && n == 1) {
+                said->verb = true;
+                said->verb_word = w;
+                return true;
+            }
+            if (word_is(an, p, AN_C(POSS)) && word_is(an, p, AN_C(HIM) | AN_C(HER)))
+                return false;
+        }
+        if ((!text_is(an, w, "heard") && !text_is(an, w, "hear")) || w + 2 >= limit)
+            continue;
+        bool found = subject_at(an, w + 1, limit, false, said, &n);
+        if (!found && word_is(an, w + 1, AN_C(HIM) | AN_C(HER))) {
+            *said = (struct an_said){.who = word_is(an, w + 1, AN_C(HIM)) ? AN_WHO_HE : AN_WHO_SHE, .entity = AN_NONE};
+            said->word = w + 1;
+            found = true;
+            n = 1;
+        }
+        if (found && w + 1 + n < limit && is_say(an, w + 1 + n)) {
+            take_verb(an, w + 1 + n, said);
+            return true;
+        }
+    }
+    return false;
 }
 
 /* "said Mira", "whispered the old king"; "s'écria Jean", "le dijo Juan": a verb, then its subject. */
@@ -252,6 +290,9 @@ struct an_said an_clause_after(struct an *an, uint32_t s)
     uint32_t mark = last_mark(an, quote);
     bool full_stop = mark == '.' && !(quote->end - quote->start > 2 && an->text[quote->end - 2] == '.');
     uint32_t w = next->w0, limit = sentence_end(an, w, next->w1, CLAUSE_WORDS);
+    if (heard_subject(an, w, limit, &said))
+        return said;
+    said = (struct an_said){.who = AN_WHO_NONE, .entity = AN_NONE};
     said.apart = an->words[w].upper && (an_is_terminator(mark) || mark == 0x2014);
     if (inverted(an, w, limit, &said)) {
         said.apart = false;
@@ -283,6 +324,34 @@ static bool subject_before(struct an *an, uint32_t v, uint32_t first, struct an_
     return false;
 }
 
+/*
+ * The subject of the verb at v: the last noun phrase before it that has a verb or a comma behind it ("said Mary, and
+ * Katharine, having thought, said"; but "Tom kissed Ann and said").
+ */
+static bool nearest_subject(struct an *an, uint32_t w, uint32_t v, struct an_said *said)
+{
+    bool found = false;
+    struct an_said one;
+    uint32_t n;
+    for (uint32_t p = w; p < v; p += n ? n : 1) {
+        one = *said;
+        bool governed = p > 0 && word_is(an, p - 1, AN_C(PREP)) && !(an->words[p - 1].after & AN_BREAK);
+        bool object = p > w && is_say(an, p - 1); /* said Mary */
+        if (!subject_at(an, p, v, false, &one, &n) || governed || object || one.who == AN_WHO_IT ||
+            one.who == AN_WHO_NOBODY)
+            continue;
+        const struct an_word *last = &an->words[p + n - 1];
+        bool entity = one.who == AN_WHO_ENTITY;
+        if (last->owner || (entity && !(last->after & AN_COMMA) && !an_verb_follows(an, p + n, v + 1)))
+            continue;
+        found = true;
+        said->who = one.who;
+        said->entity = one.entity;
+        said->word = one.word;
+    }
+    return found;
+}
+
 /* The sentence from w to limit leads into a quote with a verb of speech. */
 static bool leading_verb(struct an *an, uint32_t w, uint32_t limit, struct an_said *said)
 {
@@ -300,6 +369,8 @@ static bool leading_verb(struct an *an, uint32_t w, uint32_t limit, struct an_sa
         return true;
     /* "To this the king replied", "Then said the wolf" */
     uint32_t at = skip_fillers(an, v + 1, limit, 2);
+    if (nearest_subject(an, w, v, said))
+        return true;
     if (main_subject(an, w, v, said))
         return true;
     if (subject_at(an, at, limit, true, said, &n))
@@ -319,7 +390,9 @@ static const struct an_span *narration_before(const struct an *an, uint32_t s)
     if (before->para == quote->para)
         return before;
     uint32_t mark = last_mark(an, before);
-    bool leads = before->para + 1 == quote->para && (mark == ':' || mark == ',') && !an->paras[quote->para].scene;
+    bool open = mark == ':' || mark == ',' || mark == '-' || mark == 0x2014 || an_is_letter(mark);
+    bool leads =
+        before->para + 1 == quote->para && open && !an->paras[quote->para].scene && !an->paras[before->para].heading;
     return leads ? before : NULL;
 }
 
@@ -334,6 +407,12 @@ struct an_said an_clause_before(struct an *an, uint32_t s)
         w--;
     said.apart = w > before->w0 || before->w0 == 0 || an->words[w].upper;
     said.colon = !an_is_terminator(mark);
+    struct an_said heard = said;
+    if (said.colon && heard_subject(an, w, limit, &heard)) {
+        heard.colon = true;
+        heard.apart = said.apart;
+        return heard;
+    }
     if (said.colon && leading_verb(an, w, limit, &said))
         return said;
     bool colon = said.colon, apart = said.apart;

@@ -21,6 +21,7 @@ struct merger {
     struct an *an;
     struct index *of;    /* by term */
     uint32_t *parent;    /* union-find over entities */
+    int looks;           /* how often all mentions were gone through */
     int *member;         /* of the cast, by root: 1 + its index, or 0 */
     uint32_t *next_head; /* chain of descriptions */
 };
@@ -231,10 +232,37 @@ static bool takes_first_name(const struct an *an, uint32_t title)
            st_streq(t->text, "cousin") || st_streq(t->text, "doña") || st_streq(t->text, "saint");
 }
 
+/*
+ * Words that only once stood side by side as if they were a name (she told Brenda John was ill, Harvest Thanksgiving.
+ * Tony ...) while they are names alone: rare, and the last of them a first name, or the first none.
+ */
+static bool is_chance(const struct merger *m, const struct an_entity *e)
+{
+    enum { RARE = 2, OFTEN = 20 };
+    const struct an *an = m->an;
+    if (e->n < 2 || e->count > RARE)
+        return false;
+    const struct index *end = &m->of[last_term(e)];
+    uint32_t first = m->of[e->term[0]].alone;
+    uint32_t firsts = first == AN_NONE ? 0 : an->entities[first].count;
+    uint32_t lasts = end->alone == AN_NONE ? 0 : an->entities[end->alone].count;
+    if (name_gender(an, last_term(e)) && lasts >= OFTEN)
+        return true;
+    bool surname = lasts > RARE;
+    for (int g = TITLE_MR; g < N_TITLE_GROUPS; g++)
+        surname = surname || end->titled[g] != AN_NONE;
+    return !name_gender(an, e->term[0]) && firsts >= OFTEN && !surname;
+}
+
 /* Full names: those with the same first and last word are one person. */
 static void index_names(struct merger *m)
 {
     struct an *an = m->an;
+    for (uint32_t i = 0; i < an->n_entities; i++) {
+        const struct an_entity *e = &an->entities[i];
+        if (!e->description && e->n == 1 && e->title == AN_NONE)
+            m->of[e->term[0]].alone = i;
+    }
     for (uint32_t i = 0; i < an->n_entities; i++) {
         struct an_entity *e = &an->entities[i];
         if (e->description) {
@@ -242,14 +270,14 @@ static void index_names(struct merger *m)
             m->of[last_term(e)].chain = i;
             continue;
         }
-        if (e->n == 1 && e->title == AN_NONE)
-            m->of[e->term[0]].alone = i;
-        if (e->n == 1)
+        if (e->n == 1 || is_chance(m, e))
             continue;
         struct index *first = &m->of[e->term[0]], *last = &m->of[last_term(e)];
         if (first->first.entity != AN_NONE && last_term(&an->entities[first->first.entity]) == last_term(e))
             merge(m, first->first.entity, i);
-        char gender = an_gender(&e->votes);
+        uint32_t alone = first->alone;
+        char gender = name_gender(an, e->term[0]);
+        gender = gender ? gender : an_gender(alone != AN_NONE ? &an->entities[alone].votes : &e->votes);
         offer(m, &first->first, i);
         if (e->title != AN_NONE && takes_first_name(an, e->title) && group_of(an, e->title) != TITLE_MISS)
             continue; /* Sir Walter Elliot is not Mr Elliot */
@@ -277,12 +305,55 @@ static void index_titled(struct merger *m)
     }
 }
 
-/* Does the story itself, not only its people, often speak of both? Then they are two, as George and old Mr. Emerson. */
-static bool both_told(const struct merger *m, const struct an_entity *full, const struct an_entity *titled)
+static bool often_told(const struct merger *m, uint32_t entity)
 {
     enum { OFTEN = 4 };
-    uint32_t alone = m->of[full->term[0]].alone;
-    return alone != AN_NONE && m->an->entities[alone].told >= OFTEN && titled->told >= OFTEN;
+    return entity != AN_NONE && m->an->entities[entity].told >= OFTEN;
+}
+
+/* Are both there in the same paragraph, and not only once or by chance? Not so two names of one person. */
+static bool meet(struct merger *m, uint32_t a, uint32_t b)
+{
+    enum { LOOKS_MAX = 64 }; /* each goes through all mentions */
+    struct an *an = m->an;
+    uint32_t para_a = AN_NONE, para_b = AN_NONE, n_a = 0, n_b = 0, both = 0, last = AN_NONE;
+    if (m->looks++ >= LOOKS_MAX)
+        return true;
+    for (uint32_t i = 0; i < an->n_mentions; i++) {
+        uint32_t e = an->mentions[i].entity;
+        const struct an_span *span = &an->spans[an->words[an->mentions[i].word].span];
+        if ((e != a && e != b) || span->quoted)
+            continue;
+        n_a += e == a && span->para != para_a;
+        n_b += e == b && span->para != para_b;
+        para_a = e == a ? span->para : para_a;
+        para_b = e == b ? span->para : para_b;
+        if (para_a == para_b && last != para_a) {
+            both++;
+            last = para_a;
+        }
+    }
+    uint32_t fewer = n_a < n_b ? n_a : n_b;
+    return both * 12 > fewer;
+}
+
+/*
+ * Does the story itself, not only its people, often speak of both? Then they are two, as George and old Mr. Emerson;
+ * but not when it calls the man by his surname as well: Ralph, Mr. Denham, Denham.
+ */
+static bool both_told(struct merger *m, const struct an_entity *full, uint32_t titled)
+{
+    const struct an_entity *e = &m->an->entities[titled];
+    uint32_t alone = m->of[e->term[0]].alone;
+    static const char noble[] = " countess duchess baroness ";
+    char title[32];
+    snprintf(title, sizeof(title), " %.28s ", m->an->terms[e->title].text);
+    if (strstr(noble, title) ||
+        (group_of(m->an, e->title) == TITLE_MR && alone != AN_NONE && m->an->entities[alone].told * 2 >= e->told))
+        return false;
+    uint32_t first = m->of[full->term[0]].alone;
+    bool wife = group_of(m->an, e->title) == TITLE_MRS;
+    return often_told(m, first) && often_told(m, titled) && (wife || meet(m, first, titled));
 }
 
 /* Mr Darcy, Captain Vane, Aunt Polly. */
@@ -302,7 +373,7 @@ static void merge_titled(struct merger *m)
         if (full == AN_NONE && group == TITLE_OTHER && name_gender(an, e->term[0]))
             full = clear(&x->first); /* Captain Daniel */
         bool wife = group == TITLE_MRS && (x->titled[TITLE_MISS] != AN_NONE || x->titled[TITLE_MR] != AN_NONE);
-        bool apart = full != AN_NONE && group != TITLE_MISS && both_told(m, &an->entities[full], e);
+        bool apart = full != AN_NONE && group != TITLE_MISS && both_told(m, &an->entities[full], i);
         if (full != AN_NONE && !apart && !wife)
             merge(m, full, i);
         else if (group == TITLE_OTHER && x->titled[TITLE_MR] != AN_NONE && x->titled[TITLE_MRS] == AN_NONE &&
@@ -419,7 +490,7 @@ static void index_ranks(struct merger *m)
 /* "the woman" is the old woman if she is the only one; "the rabbit" is the White Rabbit. */
 static void merge_descriptions(struct merger *m)
 {
-    enum { CHAIN_MAX = 24 };
+    enum { CHAIN_MAX = 24, RARER = 8 };
     struct an *an = m->an;
     for (uint32_t i = 0; i < an->n_entities; i++) {
         struct an_entity *e = &an->entities[i];
@@ -429,16 +500,21 @@ static void merge_descriptions(struct merger *m)
         struct best fuller = {.entity = AN_NONE};
         int seen = 0;
         for (uint32_t o = x->chain; o != AN_NONE && seen < CHAIN_MAX; o = m->next_head[o], seen++)
-            if (is_part(e, &an->entities[o]))
+            if (is_part(e, &an->entities[o]) && an->entities[o].count * RARER >= e->count)
                 offer(m, &fuller, o);
         uint32_t target = seen < CHAIN_MAX && (fuller.second * 2 <= fuller.count) ? fuller.entity : AN_NONE;
         if (target != AN_NONE)
             merge(m, target, i);
-        if (e->n == 1)
+        bool many = !an->words[e->word].upper &&
+                    an_is(an, last_term(e), AN_C(VAGUE) | AN_C(KIN)); /* every story has several fathers and girls */
+        if (many && target != AN_NONE && !an->entities[target].description)
+            target = AN_NONE;
+        if (e->n == 1 && !many)
             target = clear(&x->title); /* the captain is Captain Vane */
-        if (e->n == 1 && target == AN_NONE)
+        if (e->n == 1 && !many && target == AN_NONE)
             target = x->alone != AN_NONE ? x->alone : only_titled(m, x); /* Fox, Mr. Fox; the fox */
-        if (e->n == 1 && target == AN_NONE && x->last.entity != AN_NONE && !name_gender(an, last_term(e)))
+        if (e->n == 1 && !many && target == AN_NONE && x->last.entity != AN_NONE && !name_gender(an, last_term(e)) &&
+            an->entities[x->last.entity].count * RARER >= e->count)
             target = clear(&x->last); /* Peter Rabbit, the rabbit */
         if (target != AN_NONE)
             merge(m, target, i);
@@ -496,6 +572,7 @@ static void make_cast(struct an *an)
                                                   .first = UINT32_MAX,
                                                   .heard = true,
                                                   .named = true,
+                                                  .proper = true,
                                                   .sure = true,
                                                   .votes.male = gender == 'm' ? KNOWN : 0,
                                                   .votes.female = gender == 'f' ? KNOWN : 0};
@@ -526,9 +603,13 @@ static void make_persons(struct merger *m)
             p->entity = i;
         p->mentions += e->count;
         p->subject += e->subject;
-        p->place += e->place;
+        bool place = !e->description && e->title == AN_NONE && an_is(an, last_term(e), AN_C(PLACE));
+        p->place += place && !name_gender(an, e->term[0]) ? e->count : e->place; /* New York */
         p->heard = p->heard || e->quotable;
-        p->named = p->named || !e->description;
+        p->quoted += e->quotable;
+        bool capital = an->words[e->word].upper && !st_streq(an->language, "de"); /* the Grandmother */
+        p->proper = p->proper || !e->description;
+        p->named = p->named || !e->description || capital;
         p->sure = p->sure || (e->title != AN_NONE && !st_streq(an->terms[e->title].text, "st")) ||
                   (!e->description && an_is(an, e->term[0], AN_C(MALENAME) | AN_C(FEMALENAME)));
         an_add_votes(&p->votes, &e->votes);
@@ -551,8 +632,8 @@ void an_cluster(struct an *an)
         m.parent[i] = i;
     vote(an);
     merge_cast(&m);
-    index_names(&m);
     index_titled(&m);
+    index_names(&m);
     merge_titled(&m);
     merge_alone(&m);
     merge_nicknames(&m);

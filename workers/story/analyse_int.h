@@ -12,7 +12,11 @@
  *   analyse_cast.c       what the caller knows of the characters and of who speaks
  *   analyse_cluster.c    entities -> persons: aliases merged, gender, age
  *   analyse_clause.c     who a clause beside a quote says is speaking
- *   analyse_speaker.c    speakers of all spans: clauses, pronouns, turn-taking
+ *   analyse_turn.c       quotes -> turns; what stands beside them, whom they call
+ *   analyse_focus.c      whom pronouns and vague descriptions mean at a point
+ *   analyse_alter.c      unnamed speakers -> those whom the others call by name
+ *   analyse_exchange.c   how people take turns
+ *   analyse_speaker.c    speakers of all spans, by these
  *   analyse_character.c  persons -> characters
  *   analyse_segment.c    spans -> segments, ids
  *   analyse_emotion.c    emotion of a segment
@@ -55,14 +59,18 @@
     X(AUX)    /* had, was: may stand between subject and verb */                                                       \
     X(VERB)   /* common verbs of action beside -ed */                                                                  \
     X(NEG)                                                                                                             \
-    X(MORE)    /* very */                                                                                              \
-    X(LESS)    /* slightly */                                                                                          \
-    X(MUTE)    /* a voice, a letter: "speaks", but is nobody */                                                        \
-    X(ABBREV)  /* its full stop ends no sentence */                                                                    \
-    X(MOD)     /* adjectives before names and descriptions: old, little, poor */                                       \
-    X(LINK)    /* inside names: of, de, von */                                                                         \
-    X(ELISION) /* words that begin with an apostrophe: 'tis */                                                         \
-    X(ADJ)     /* adjectives that look like adverbs or participles: ugly, smiling */
+    X(MORE)     /* very */                                                                                             \
+    X(LESS)     /* slightly */                                                                                         \
+    X(MUTE)     /* a voice, a letter: "speaks", but is nobody */                                                       \
+    X(ABBREV)   /* its full stop ends no sentence */                                                                   \
+    X(MOD)      /* adjectives before names and descriptions: old, little, poor */                                      \
+    X(LINK)     /* inside names: of, de, von */                                                                        \
+    X(ELISION)  /* words that begin with an apostrophe: 'tis */                                                        \
+    X(PARTICLE) /* broke in, went on: a verb of speech with its particle only */                                       \
+    X(NAMING)   /* called, named: what follows in quotation marks is a name */                                         \
+    X(VAGUE)    /* the girl: of many persons the one that was last mentioned */                                        \
+    X(KIN)      /* her father, his host: the same, but not she and he */                                               \
+    X(ADJ)      /* adjectives that look like adverbs or participles: ugly, smiling */
 
 enum an_class_number {
 #define X(name) AN_N_##name,
@@ -133,6 +141,7 @@ struct an_span {
     int speaker;     /* person, in the end character; -1 unknown */
     uint8_t evidence;
     float confidence;
+    const char *why; /* the evidence for people to read */
 };
 
 enum { /* an_word.after: what stands between this word and the next */
@@ -171,8 +180,8 @@ struct an_entity {
     uint8_t n;
     uint8_t n_shown; /* words of the occurrence to show, which begins at word */
     bool description;
-    bool quotable;  /* found as the subject of a speech verb */
-    uint32_t title; /* term or AN_NONE */
+    uint32_t quotable; /* how often found as the subject of a speech verb */
+    uint32_t title;    /* term or AN_NONE */
     uint32_t word;
     uint32_t next;           /* hash chain */
     uint32_t count, told;    /* occurrences; those outside speech */
@@ -187,6 +196,7 @@ struct an_mention {
     uint8_t n;    /* words */
     bool subject; /* a verb follows */
     bool object;  /* a preposition precedes */
+    int means;    /* person that a vague description stands for, or -1 */
 };
 
 struct an_link {
@@ -198,11 +208,13 @@ struct an_link {
 struct an_person {
     uint32_t entity; /* the one that names it */
     uint32_t mentions, subject, place;
-    uint32_t first; /* word of the first mention */
-    uint32_t turns; /* spans spoken */
-    bool heard;     /* the subject of a verb of speech at least once */
-    bool named;     /* by a name, not only by descriptions */
-    bool sure;      /* a title or a first name says that it is a person */
+    uint32_t first;  /* word of the first mention */
+    uint32_t turns;  /* spans spoken */
+    uint32_t quoted; /* how often the subject of a verb of speech */
+    bool heard;      /* the subject of a verb of speech at least once */
+    bool named;      /* by a name, or a description with a capital, not only by descriptions */
+    bool proper;     /* by a name */
+    bool sure;       /* a title or a first name says that it is a person */
     struct an_votes votes;
     int merged;    /* 1 + the person that this one turned out to be, or 0 */
     int character; /* index into the result, or -1 */
@@ -315,6 +327,7 @@ char an_gender(const struct an_votes *votes); /* 'm', 'f' or 0 */
 void an_add_votes(struct an_votes *to, const struct an_votes *v);
 
 /* analyse_character.c */
+const char *an_name(struct an *an, int person); /* as the result has it */
 /* persons -> characters, those that count; speakers of spans become indexes of characters. */
 void an_make_characters(struct an *an, struct st_analysis *out);
 
@@ -335,8 +348,75 @@ struct an_said {
 struct an_said an_clause_after(struct an *an, uint32_t s);
 struct an_said an_clause_before(struct an *an, uint32_t s);
 
-/* analyse_speaker.c */
+/* analyse_focus.c */
+enum { AN_FOCUS_MAX = 16 };
+struct an_focus {
+    struct an *an;
+    uint32_t word, para; /* where the reader is */
+    int n;
+    struct an_in_focus {
+        int person;
+        float weight;
+    } in[AN_FOCUS_MAX];
+};
+void an_focus_read(struct an_focus *f, uint32_t until); /* the words before until, each once */
+void an_focus_note(struct an_focus *f, int person, double weight);
+double an_focus_weight(const struct an_focus *f, int person);
+int an_person(const struct an *an, int person); /* who it turned out to be */
+bool an_is_being(const struct an *an, const struct an_entity *e);
+/* Is it one of those that stand for other people; article: the term before it, or its first? */
+bool an_is_vague(const struct an *an, uint32_t entity, uint32_t article);
+char an_description_gender(const struct an *an, uint32_t entity);
+
+/* analyse_turn.c */
+enum { AN_CHOICES = 8 };
+/* Quotes that one being says in one go: the pieces of a split quote, the paragraphs of a long speech. */
+struct an_turn {
+    uint32_t s0, s1; /* first and last quote span */
+    uint32_t para;
+    uint32_t talk; /* number of the conversation */
+    int speaker;   /* person or -1 */
+    int called;    /* person addressed by name (the last one), or -1 */
+    bool calls_many;
+    int self; /* who the speaker says to be, or -1 */
+    enum an_evidence evidence;
+    float confidence;
+    struct an_said said; /* the clause that decides */
+    bool broken;         /* narration stands between this turn and the one before */
+    bool corrected;      /* the caller knows the speaker */
+    bool fixed;          /* the text names the speaker */
+    bool vague;          /* the text has a vague description of the speaker */
+    struct an_choice {
+        int person; /* -1: somebody else */
+        float score;
+    } choices[AN_CHOICES]; /* who may be speaking */
+    int n_choices, chosen;
+    int actor, here; /* who acts beside the quote, in the narration before it; or -1 */
+    float margin;    /* by which the chosen one wins */
+};
+
+struct an_talk {
+    struct an *an;
+    struct an_turn *turns;
+    uint32_t n_turns;
+    struct an_focus focus;
+};
 void an_read_clauses(struct an *an); /* what stands beside quotes; which spans are thoughts */
+void an_find_turns(struct an_talk *t);
+void an_correct(struct an_turn *turn, int speaker);         /* the caller's word; of nobody, when it is -1 */
+bool an_asks(const struct an *an, const struct an_span *s); /* ends with a question mark */
+struct an_person *an_person_of(const struct an *an, uint32_t entity);
+char an_gender_wanted(enum an_who who);
+
+/* analyse_alter.c */
+void an_merge_persons(struct an *an, int from, int into); /* they turn out to be one */
+bool an_is_unnamed(const struct an *an, int person);
+void an_find_alters(struct an_talk *t);
+
+/* analyse_exchange.c */
+void an_decide_turns(struct an_talk *t);
+
+/* analyse_speaker.c */
 void an_find_speakers(struct an *an);
 
 /* analyse_segment.c */

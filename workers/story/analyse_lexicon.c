@@ -36,7 +36,11 @@ const struct an_lex an_lexicon[] = {
      "translated vouchsafed wagered whistled stressed supplied trailed sounded sympathized sympathised exhorted "
      "entreated expostulated apologized apologised acknowledged advised affirmed allowed babbled bantered begun bid "
      "bade counselled cursed denied described dictated directed dismissed echoed echoes elaborated emphasized "
-     "emphasised explained forbade hinted proclaimed professed puzzled"},
+     "emphasised assented mourned remonstrated exploded acquiesced proceeded enunciated fumed prattled reported "
+     "appealed rebuked flashed demurred consented ended ejaculate explained forbade hinted proclaimed professed "
+     "puzzled"},
+    {"en", C(PARTICLE), "broke breaks cut cuts struck put chimed went goes burst bursts called cried sang"},
+    {"en", C(NAMING), "called named titled entitled styled termed dubbed read reads inscribed labelled signed"},
     {"en", C(SPEECH) | C(REPLY),
      "answered answer answers answering replied reply replies replying responded respond responds retorted retorts "
      "returned rejoined"},
@@ -336,7 +340,7 @@ const struct an_lex an_lexicon[] = {
      "kapittel"},
 
     /* ---- Titles, beings ---- */
-    {"*", C(TITLE) | C(MALE) | C(ADULT), "mr mister messrs sir lord monsieur signor señor senhor herr don baron"},
+    {"*", C(TITLE) | C(MALE) | C(ADULT), "m mr mister messrs sir lord monsieur signor señor senhor herr don baron"},
     {"*", C(TITLE) | C(FEMALE) | C(ADULT),
      "mrs madam madame mme lady dame signora señora senhora frau doña countess duchess baroness mistress"},
     {"*", C(TITLE) | C(FEMALE), "miss ms mlle mademoiselle signorina señorita fräulein"},
@@ -391,6 +395,20 @@ const struct an_lex an_lexicon[] = {
      "teenager couple parent cousin twin eldest youngest elder younger chancellor courtier ambassador executioner "
      "gatekeeper doorkeeper porter ferryman boatman bird lark finch hatter hare dormouse gryphon griffin unicorn "
      "phoenix sphinx centaur satyr vampire werewolf zombie"},
+    {"en", C(VAGUE),
+     "man woman girl boy lady gentleman lad lass fellow child youth youngster creature person maiden chap other "
+     "speaker"},
+    {"de", C(VAGUE), "mann frau mÃ¤dchen junge knabe kind dame herr alte"},
+    {"fr", C(VAGUE), "homme femme fille garÃ§on dame monsieur enfant vieillard"},
+    {"es", C(VAGUE), "hombre mujer muchacha muchacho chica chico niÃ±a niÃ±o seÃ±or seÃ±ora viejo vieja"},
+    {"en", C(KIN),
+     "father mother brother sister son daughter husband wife uncle aunt cousin nephew niece companion friend host "
+     "hostess guest partner master mistress lover fiancÃ© fiancÃ©e papa mamma grandfather grandmother guardian "
+     "employer "
+     "neighbour neighbor visitor hearer mentor"},
+    {"de", C(KIN), "vater mutter bruder schwester sohn tochter freund freundin begleiter gastgeber"},
+    {"fr", C(KIN), "pÃ¨re mÃ¨re frÃ¨re sÅur fils mari Ã©pouse ami amie oncle tante compagnon"},
+    {"es", C(KIN), "padre madre hermano hermana hijo hija marido esposa amigo amiga tÃ­o tÃ­a compaÃ±ero"},
     {"de", C(MALE) | C(PERSON),
      "mann könig prinz vater sohn bruder jäger wolf fuchs junge knabe großvater müller bauer schneider soldat hans "
      "bär frosch zwerg riese teufel räuber wirt"},

@@ -77,7 +77,8 @@ static bool is_name_word(const struct an *an, uint32_t w)
     bool listed = t->classes & (AN_C(MALENAME) | AN_C(FEMALENAME));
     if (!word->upper || t->len < 2 || (t->text[0] >= '0' && t->text[0] <= '9'))
         return false;
-    if (t->classes & (AN_C(STOP) | AN_C(ME)) && /* Will said; Will put down; but: Will you? */
+    listed = listed || (t->classes & AN_C(AUX) && t->n_mid >= 5); /* May */
+    if (t->classes & (AN_C(STOP) | AN_C(ME)) &&                   /* Will said; Will put down; but: Will you? */
         !(listed && (!word->first || (t->n_mid > 0 && an_verb_follows(an, w + 1, an->n_words)))))
         return false;
     if (t->n_name)
@@ -122,12 +123,26 @@ static bool extends_name(const struct an *an, uint32_t w)
 static bool links(const struct an *an, uint32_t link, uint32_t limit, const struct an_entity *e)
 {
     uint32_t next = link + 1;
+    const char *text = term_of(an, link)->text;
+    if (st_streq(text, "of") && e->title == AN_NONE && !word_is(an, link - 1, AN_C(TITLE)) &&
+        (word_is(an, next, AN_C(TITLE) | AN_C(MALENAME) | AN_C(FEMALENAME)) || !an->words[link - 1].first))
+        return false; /* asked Grimwig of Mr. Brownlow */
     if (word_is(an, next, AN_C(PLACE)))
         return e->title != AN_NONE || word_is(an, link - 1, AN_C(TITLE));
     if (!st_streq(term_of(an, link)->text, "the"))
         return true;
     bool goes_on = joins(an, next, limit) && an->words[next + 1].upper;
     return !goes_on && e->n == 1 && !word_is(an, next, AN_C(NOTNAME));
+}
+
+/* How many words at w, de or van der, lead to a surname. */
+static uint32_t particles(const struct an *an, uint32_t w, uint32_t limit)
+{
+    uint32_t n = 0;
+    while (n < 2 && !an->words[w + n].upper && word_is(an, w + n, AN_C(LINK)) && joins(an, w + n, limit) &&
+           !st_streq(term_of(an, w + n)->text, "of") && !(word_is(an, w + n, AN_C(DET)) && in_language(an, "en")))
+        n++;
+    return n && an->words[w + n].upper ? n : 0;
 }
 
 /* Reads the words of a name from w on into entity; gives the word behind it. */
@@ -145,6 +160,12 @@ static uint32_t read_name(const struct an *an, uint32_t w, uint32_t limit, struc
                 return w + 1;
             e->term[e->n++] = an->words[next].term;
             w = next + 1;
+            continue;
+        }
+        if (particles(an, next, limit) == 2 && e->n + 2 < AN_NAME_WORDS && !german) { /* Henry van der Luyden */
+            e->term[e->n++] = an->words[next].term;
+            e->term[e->n++] = an->words[next + 1].term;
+            w = next + 2;
             continue;
         }
         if (!extends_name(an, next) || (german && !is_german_name(an, next)))
@@ -221,7 +242,8 @@ uint32_t an_entity(struct an *an, struct an_entity *e, bool make)
 
 static bool is_titled(const struct an *an, uint32_t w, uint32_t limit)
 {
-    return word_is(an, w, AN_C(TITLE)) && an->words[w].upper && joins(an, w, limit) && extends_name(an, w + 1);
+    return word_is(an, w, AN_C(TITLE)) && an->words[w].upper && joins(an, w, limit) &&
+           (extends_name(an, w + 1) || particles(an, w + 1, limit));
 }
 
 /* Queen of Hearts */
@@ -244,6 +266,8 @@ static uint32_t name_phrase(struct an *an, uint32_t w, uint32_t limit, uint32_t 
     if (is_titled(an, at, limit)) {
         e.title = an->words[at++].term;
         at += is_titled(an, at, limit); /* Mr. Justice Gray */
+        for (uint32_t n = particles(an, at, limit); n > 0; n--)
+            e.term[e.n++] = an->words[at++].term; /* Mrs. van der Luyden */
     } else if (!is_titled_of(an, at, limit) && (!is_name_word(an, at) || (at > w && word_is(an, at, AN_C(NOTNAME))))) {
         return AN_NONE;
     }
@@ -290,11 +314,6 @@ static bool looks_like_verb(const struct an *an, uint32_t w)
     return ends_with(t, "ed") || ends_with(t, "ing") || t->classes & (AN_C(SPEECH) | AN_C(VERB));
 }
 
-static bool is_adjective(const struct an *an, uint32_t w)
-{
-    return word_is(an, w, AN_C(MOD) | AN_C(ADJ));
-}
-
 /* Does the noun phrase go on from at to the next word? Adjectives may have commas between (a tall, thin boy). */
 static bool extends_description(const struct an *an, uint32_t w, uint32_t at, uint32_t limit, bool *commas)
 {
@@ -304,8 +323,8 @@ static bool extends_description(const struct an *an, uint32_t w, uint32_t at, ui
     uint32_t after = at > w ? an->words[at].after & AN_BREAK : 0;
     if (after && (after != AN_COMMA || word_is(an, at, AN_C(PERSON)) || an->words[next].upper))
         return false;
-    if (at > w && an->words[next].upper && !an->words[at].upper && !is_adjective(an, at) && !in_language(an, "de"))
-        return false; /* the moment Miss */
+    if (an->words[next].upper && !an->words[at].upper && looks_like_verb(an, at))
+        return false; /* a clockmaker named Silas */
     if (!fits_description(an, next))
         return false;
     *commas = *commas || after;
@@ -370,7 +389,7 @@ static uint32_t description_phrase(struct an *an, uint32_t w, uint32_t limit, bo
     if (kind & AN_C(TITLE) && !being && (capital || an->words[head].after == 0) && kind & (AN_C(MALE) | AN_C(FEMALE)))
         return AN_NONE; /* the Miss Alans */
     if (capital && head > w + 1 && !being && !an->words[w + 1].upper &&
-        (kind & (AN_C(MALENAME) | AN_C(FEMALENAME)) || term_of(an, head)->n_name))
+        (kind & (AN_C(MALENAME) | AN_C(FEMALENAME) | AN_C(TITLE)) || term_of(an, head)->n_name))
         return named_description(an, w, head, limit, ret_n);
     struct an_entity e = {.title = AN_NONE, .word = w + 1, .n_shown = (uint8_t)(head - w), .description = true};
     for (uint32_t i = w + 1; i < head; i++)
@@ -441,7 +460,7 @@ static void add_mention(struct an *an, uint32_t w, uint32_t entity, uint32_t n)
     struct an_entity *e = &an->entities[entity];
     struct an_mention *m = &AN_PUSH(an, mentions);
     bool linked = w > 0 && an->words[w - 1].span == an->words[w].span && !(an->words[w - 1].after & AN_BREAK);
-    *m = (struct an_mention){.word = w, .entity = entity, .n = (uint8_t)n};
+    *m = (struct an_mention){.word = w, .entity = entity, .n = (uint8_t)n, .means = -1};
     bool complement = linked && word_is(an, w - 1, AN_C(AUX)) && word_is(an, w, AN_C(INDEF)); /* he was a big man */
     m->object = linked && (word_is(an, w - 1, AN_C(PREP)) || complement);
     const struct an_word *last = &an->words[w + n - 1];
@@ -510,7 +529,7 @@ static void count_german_names(struct an *an)
 static void hear(struct an *an, const struct an_said *said)
 {
     struct an_entity *e = &an->entities[said->entity];
-    e->quotable = true;
+    e->quotable++;
     e->votes.male += word_is(an, said->verb_word, AN_C(MALE)) ? 4 : 0;
     e->votes.female += word_is(an, said->verb_word, AN_C(FEMALE)) ? 4 : 0;
 }

@@ -218,27 +218,107 @@ static bool is_cjk_say(uint32_t cp)
            cp == 0x53EB || cp == 0x7B54 || cp == 0x66F0 || cp == 0x8A00 || cp == 0xACE0;
 }
 
-/* A title or a word spoken about, not speech: short, in the middle of a sentence, no punctuation of its own. */
+static const char *skip_spaces(const char *s, const char *end)
+{
+    while (s < end && *s == ' ')
+        s++;
+    return s;
+}
+
+/* Is one of the words right before s, in its sentence, of these classes? */
+static bool word_of(const struct scan *sc, const char *s, int words, uint64_t classes)
+{
+    while (words-- > 0) {
+        const char *word = word_before(sc->begin, s);
+        if (word == s || !an_is_letter(an_peek(word, s)))
+            return false;
+        if (word_is(sc->an, word, s, classes))
+            return true;
+        s = word;
+    }
+    return false;
+}
+
+/* Is one of the words from s on, up to a mark, a verb of speech? */
+static bool say_follows(const struct scan *sc, const char *s, int words)
+{
+    for (; words > 0 && s < sc->end && an_is_letter(an_peek(s, sc->end)); words--) {
+        if (word_is(sc->an, s, sc->end, AN_C(SPEECH)))
+            return true;
+        while (s < sc->end && an_is_letter(an_peek(s, sc->end)))
+            st_utf8_next(&s);
+        s = skip_spaces(s, sc->end);
+    }
+    return false;
+}
+
+/* Are all its longer words capital ("Le Voyage de M. Perrichon"), and nothing exclaimed? */
+static bool looks_like_title(const char *s, const char *end)
+{
+    enum { SHORT = 3 };
+    while (s < end) {
+        const char *word = s;
+        bool capital = an_is_upper(an_peek(s, end));
+        while (s < end && an_is_letter(an_peek(s, end)))
+            st_utf8_next(&s);
+        if (!capital && s - word > SHORT)
+            return false;
+        uint32_t cp = s < end ? st_utf8_next(&s) : 0;
+        if (cp == '!' || cp == '?')
+            return false;
+    }
+    return true;
+}
+
+/* Was a quote of this paragraph left in the middle of a sentence ("If he" she pointed at Tom "has ...")? */
+static bool goes_on(const struct scan *sc)
+{
+    const struct an_span *last = sc->an->n_spans ? &sc->an->spans[sc->an->n_spans - 1] : NULL;
+    if (!last || last->para != sc->para || !last->quoted)
+        return false;
+    const char *begin = sc->an->text + last->start, *end = sc->an->text + last->end;
+    while (end > begin && end[-1] == ' ')
+        end--;
+    return !an_is_terminator(an_before(begin, end));
+}
+
+/*
+ * A title or a word spoken about, not speech: short, in the middle of a sentence, without punctuation of its own, or
+ * but for that of the sentence around it, as Americans put it (the play "Le Voyage," a so-called "expert.").
+ */
 static bool is_mention(const struct scan *sc, const char *open, const char *s, const char *close, const char *behind)
 {
-    enum { MENTION_BYTES = 60 };
-    uint32_t last = an_before(s, close), first = an_peek(s, close);
-    if (close - s > MENTION_BYTES || !an_is_letter(last))
-        return false;
+    enum { MENTION_BYTES = 60, PHRASE_BYTES = 300 };
+    uint32_t last = an_before(s, close), first = an_peek(s, close), next = an_peek(behind, sc->end);
     const char *p = open;
     while (p > sc->begin && p[-1] == ' ')
         p--;
-    uint32_t prev = an_before(sc->begin, p), next = an_peek(behind, sc->end);
-    if (!an_is_letter(prev) || next == ',' || is_cjk_say(prev) || next == 0x3068)
+    uint32_t prev = an_before(sc->begin, p);
+    bool open_end = an_is_letter(last), small = an_is_letter(first) && !an_is_upper(first);
+    behind = skip_spaces(behind, sc->end);
+    if (prev == 0 && open_end && close - s <= MENTION_BYTES && !an_is_cjk(first)) { /* "Cissie" was its name */
+        uint32_t after = an_peek(behind, sc->end);
+        const char *second = behind;
+        while (second < sc->end && an_is_letter(an_peek(second, sc->end)))
+            st_utf8_next(&second);
+        second = skip_spaces(second, sc->end);
+        bool inverted = an_is_upper(an_peek(second, sc->end)) || word_is(sc->an, second, sc->end, AN_C(HE) | AN_C(SHE));
+        return an_is_letter(after) && !an_is_upper(after) && !inverted && !say_follows(sc, behind, 3);
+    }
+    if (!an_is_letter(prev) || is_cjk_say(prev) || next == 0x3068 || close - s > PHRASE_BYTES)
         return false;
     if (an_is_cjk(first))
-        return close - s <= 18;
-    const char *word = word_before(sc->begin, open);
-    if (word_is(sc->an, word, p, AN_C(SPEECH) | AN_C(THINK)))
+        return open_end && next != ',' && close - s <= 18;
+    if (word_of(sc, p, 1, AN_C(SPEECH) | AN_C(THINK)))
+        return word_of(sc, p, 1, AN_C(NAMING)) && last != '!' && last != '?';
+    if (small && st_streq(sc->an->language, "en"))
+        return !goes_on(sc) && !word_of(sc, p, 3, AN_C(SPEECH) | AN_C(THINK)) && !say_follows(sc, behind, 2);
+    if (close - s > MENTION_BYTES || say_follows(sc, behind, 1))
         return false;
-    while (behind < sc->end && *behind == ' ')
-        behind++;
-    return !word_is(sc->an, behind, sc->end, AN_C(SPEECH));
+    if (open_end)
+        return next != ',';
+    return (last == '.' || last == ',' || last == ';') && looks_like_title(s, close) &&
+           !word_of(sc, p, 3, AN_C(SPEECH) | AN_C(THINK));
 }
 
 /* Is the word at s a speech verb with its subject behind it (dit Jean, demanda-t-il, s'écria la reine)? */

@@ -298,8 +298,6 @@ static void share_moods(struct st_segment *list, int n)
 
 void an_make_segments(struct an *an, struct st_analysis *out)
 {
-    static const char *const evidences[] = {NULL,           "attribution", "pronoun", "action",   "introduction",
-                                            "continuation", "turn",        "address", "corrected"};
     out->segments = st_new_n(an->arena, struct st_segment, an->n_pieces);
     out->n_segments = (int)an->n_pieces;
     int paragraph = -1, last = -1;
@@ -315,7 +313,7 @@ void an_make_segments(struct an *an, struct st_analysis *out)
         piece->segment.paragraph = paragraph;
         piece->segment.index = (int)i;
         if (piece->segment.character >= 0)
-            piece->segment.evidence = evidences[span->evidence];
+            piece->segment.evidence = span->why;
         out->segments[i] = piece->segment;
     }
     share_moods(out->segments, out->n_segments);

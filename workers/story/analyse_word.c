@@ -213,6 +213,11 @@ static void push_word(struct cutter *c, const char *s, const char *end)
             word.end--;
         while (((unsigned char)an->text[word.end] & 0xC0) == 0x80);
     word.term = intern_word(an, folded, n);
+    if (end + 1 < c->end && end[-1] == 's' && is_apostrophe(an_peek(end, c->end))) { /* the Dashwoods' house */
+        const char *behind = end;
+        st_utf8_next(&behind);
+        word.owner = word.owner || an_peek(behind, c->end) == ' ';
+    }
     if (!an->paras[an->spans[c->span].para].heading)
         count_case(&an->terms[word.term], &word);
     word.after = read_after(c, end);

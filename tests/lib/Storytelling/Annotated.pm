@@ -139,12 +139,17 @@ sub _read_pdnc {
         push @characters, {name => $row->{'Main Name'}, gender => $gender, aliases => \@aliases};
     }
     my $before = letters_before($text);
+    my $parts  = sub { substr($text, $_[0][1], $_[1][0] - $_[0][1]) =~ /"/ };    # narration: it is between marks
     my @quotes = map {
         my $row = $_;
         my @spans = map { [split /,\s*/] } $row->{quoteByteSpans} =~ /\[(\d+, \d+)\]/g;
+        @spans = sort { $a->[0] <=> $b->[0] } @spans;
+        for (my $i = 0; $i < $#spans;) {
+            $parts->(@spans[$i, $i + 1]) ? $i++ : splice @spans, $i, 2, [$spans[$i][0], $spans[$i + 1][1]];
+        }
         my ($type) = lc($row->{quoteType}) =~ /^(explicit|anaphoric|implicit)/;
         {
-            spans => [map { [map { $before->($_) } @$_] } sort { $a->[0] <=> $b->[0] } @spans],
+            spans => [map { [map { $before->($_) } @$_] } @spans],
             speaker => $main{$row->{speaker}} // $row->{speaker}, type => $type // 'implicit',
         }
     } _read_csv("$folder/quotation_info.csv");

@@ -1,0 +1,174 @@
+/* Keeps in view whom the story is about: whom he, she, her father and the young man mean at a point of it. */
+#include "story/analyse_int.h"
+
+/* What a mention adds to a person's weight, and what is left of all weights behind a sentence, a paragraph, a scene. */
+static const double subject = 1.0, owner = 0.6, object = 0.4, spoken_of = 0.04, pronoun = 0.44, his = 0.15;
+static const double sentence = 0.7, paragraph = 0.85, scene = 0.3, faintest = 0.02;
+/* "The girl" means a person of at least this weight, and of so many times the weight of a girl without a name. */
+static const double vague_least = 0.16, vague_own = 2.0;
+
+int an_person(const struct an *an, int person)
+{
+    while (an->persons[person].merged)
+        person = an->persons[person].merged - 1;
+    return person;
+}
+
+static const struct an_term *head_of(const struct an *an, const struct an_entity *e)
+{
+    return &an->terms[e->term[e->n - 1]];
+}
+
+/* Does it act and speak, as far as one can tell? A place, an arm, a thing does not. */
+bool an_is_being(const struct an *an, const struct an_entity *e)
+{
+    const struct an_person *p = &an->persons[an_person(an, e->person)];
+    if (!e->description)
+        return p->sure || p->subject > p->place;
+    return head_of(an, e)->classes & (AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE)) || p->quoted * 4 >= p->mentions;
+}
+
+static void fade(struct an_focus *f, double factor)
+{
+    int n = 0;
+    for (int i = 0; i < f->n; i++) {
+        f->in[i].weight *= (float)factor;
+        if (f->in[i].weight > faintest)
+            f->in[n++] = f->in[i];
+    }
+    f->n = n;
+}
+
+void an_focus_note(struct an_focus *f, int person, double weight)
+{
+    if (person < 0)
+        return;
+    person = an_person(f->an, person);
+    int at = 0, least = 0;
+    for (; at < f->n && f->in[at].person != person; at++)
+        if (f->in[at].weight < f->in[least].weight)
+            least = at;
+    if (at == AN_FOCUS_MAX)
+        f->in[at = least] = (struct an_in_focus){.person = person};
+    else if (at == f->n)
+        f->in[f->n++] = (struct an_in_focus){.person = person};
+    f->in[at].weight += (float)weight;
+}
+
+/* The foremost person of the gender, or -1. */
+static int foremost(const struct an_focus *f, char gender, int except, bool named, double *ret_weight)
+{
+    int best = -1;
+    *ret_weight = 0;
+    for (int i = 0; i < f->n; i++) {
+        int person = an_person(f->an, f->in[i].person);
+        const struct an_person *p = &f->an->persons[person];
+        char known = an_gender(&p->votes);
+        double weight = (double)f->in[i].weight * (known || !gender ? 1 : 0.5);
+        if ((gender && known && known != gender) || person == except || person == f->an->narrator ||
+            (named && !p->named) || !an_may_speak(f->an, person))
+            continue;
+        if (weight > *ret_weight) {
+            best = person;
+            *ret_weight = weight;
+        }
+    }
+    return best;
+}
+
+double an_focus_weight(const struct an_focus *f, int person)
+{
+    for (int i = 0; i < f->n; i++)
+        if (f->in[i].person == person)
+            return (double)f->in[i].weight;
+    return 0;
+}
+
+bool an_is_vague(const struct an *an, uint32_t entity, uint32_t article)
+{
+    const struct an_entity *e = &an->entities[entity];
+    const struct an_person *p = &an->persons[an_person(an, e->person)];
+    if (an_is(an, article, AN_C(POSS)) && an_is(an, article, AN_C(HIM) | AN_C(HER)) && e->n == 1 && !p->proper &&
+        head_of(an, e)->classes & AN_C(KIN))
+        return true; /* her mother, though her children call her Mother */
+    for (int i = 0; i + 1 < e->n; i++)
+        if (!an_is(an, e->term[i], AN_C(MOD) | AN_C(ADJ) | AN_C(OLD) | AN_C(CHILD)) ||
+            an_is(an, e->term[i], AN_C(PERSON)))
+            return false; /* the farmer's wife */
+    return e->description && !p->named && head_of(an, e)->classes & (AN_C(VAGUE) | AN_C(KIN));
+}
+
+char an_description_gender(const struct an *an, uint32_t entity)
+{
+    const struct an_entity *e = &an->entities[entity];
+    uint64_t c = head_of(an, e)->classes & (AN_C(MALE) | AN_C(FEMALE));
+    return c == AN_C(MALE) ? 'm' : c == AN_C(FEMALE) ? 'f' : an_gender(&an->persons[an_person(an, e->person)].votes);
+}
+
+/* Whom "her father", "the girl" means, or -1: a being of its own. */
+static int resolve_vague(const struct an_focus *f, const struct an_mention *m)
+{
+    const struct an *an = f->an;
+    const struct an_word *article = &an->words[m->word];
+    int own = an_person(an, an->entities[m->entity].person), possessor = -1;
+    double weight;
+    if (an_is(an, article->term, AN_C(INDEF)) ||
+        (an_is(an, article->term, AN_C(POSS)) && !an_is(an, article->term, AN_C(HIM) | AN_C(HER))))
+        return -1; /* a girl, my father */
+    if (an_is(an, article->term, AN_C(HIM) | AN_C(HER)))
+        possessor = foremost(f, an_is(an, article->term, AN_C(HIM)) ? 'm' : 'f', -1, false, &weight);
+    int person = foremost(f, an_description_gender(an, m->entity), possessor, true, &weight);
+    return weight >= vague_least && weight >= an_focus_weight(f, own) * vague_own ? person : -1;
+}
+
+static void read_mention(struct an_focus *f, struct an_mention *m)
+{
+    const struct an *an = f->an;
+    const struct an_entity *e = &an->entities[m->entity];
+    bool quoted = an->spans[an->words[m->word].span].quoted;
+    if (!an_is_being(an, e))
+        return;
+    if (quoted) {
+        if (!e->description)
+            an_focus_note(f, e->person, spoken_of);
+        return;
+    }
+    if (m->means < 0 && an_is_vague(an, m->entity, an->words[m->word].term))
+        m->means = resolve_vague(f, m);
+    double weight = m->subject ? subject : an->words[m->word + m->n - 1].owner ? owner : object;
+    an_focus_note(f, m->means >= 0 ? m->means : e->person, weight);
+}
+
+static void read_pronoun(struct an_focus *f, uint64_t classes)
+{
+    double weight;
+    char gender = classes & (AN_C(HE) | AN_C(HIM)) ? 'm' : 'f';
+    int person = foremost(f, gender, -1, false, &weight);
+    an_focus_note(f, person, classes & (AN_C(HE) | AN_C(SHE)) ? pronoun : his);
+}
+
+void an_focus_read(struct an_focus *f, uint32_t until)
+{
+    struct an *an = f->an;
+    while (f->word < until) {
+        uint32_t w = f->word++;
+        const struct an_word *word = &an->words[w];
+        const struct an_span *span = &an->spans[word->span];
+        if (span->para != f->para) {
+            fade(f, an->paras[span->para].scene ? scene : paragraph);
+            f->para = span->para;
+        }
+        if (word->mention >= 0) {
+            struct an_mention *m = &an->mentions[word->mention];
+            read_mention(f, m);
+            f->word = w + m->n < until ? w + m->n : until;
+            word = &an->words[f->word - 1];
+        } else if (!span->quoted) {
+            uint64_t classes = an_is(an, word->term, AN_C(HE) | AN_C(SHE) | AN_C(HIM) | AN_C(HER));
+            if (classes)
+                read_pronoun(f, classes);
+        }
+        if (word->after & AN_STOP && !span->quoted)
+            fade(f, sentence);
+    }
+}
