@@ -29,7 +29,7 @@ sub refused {
 # --- help ---------------------------------------------------------------------------------------------------------------
 
 my @commands = succeeds('storyctl explains itself', '--help') =~ /^  (\w+)  /mg;
-is_deeply [sort @commands], [qw(api bench dead erasures events jobs lag migrate rebuild sagas schema status tell token user)], 'it names its commands';
+is_deeply [sort @commands], [qw(api bench dead erasures events jobs lag migrate rebuild reload sagas schema status tell token user)], 'it names its commands';
 for my $command (@commands) {
     like succeeds("$command --help", $command, '--help'), qr/^Usage: storyctl $command\b/, "explains $command";
 }
@@ -53,6 +53,17 @@ my @before = $platform->sql('story', 'select * from schema_migrations order by 1
 succeeds('migrate, when there is nothing to do', '--json', 'migrate', '--sql', $sql);
 is_deeply [$platform->sql('story', 'select * from schema_migrations order by 1')], \@before, 'changes nothing';
 refused(1, qr/nobody/, 'migrate', '--sql', $sql, 'nobody');
+
+# --- reload -------------------------------------------------------------------------------------------------------------
+
+sub rung { my ($service) = @_; open my $in, '<', $platform->var . "/log/$service.log" or return 0; return scalar grep { /The options were read again/ } <$in> }
+my @rung = map { rung($_) } qw(video story);
+is $JSON->decode(succeeds('reload', '--json', 'reload', '--service', 'video'))->{rung}, 1, 'rings one service';
+ok wait_for(sub { rung('video') > $rung[0] }, 60), 'which reads its options again';
+is rung('story'), $rung[1], 'unlike another';
+like succeeds('reload all', 'reload'), qr/logs/, 'rings all';
+ok wait_for(sub { rung('story') > $rung[1] }, 60), 'then the other does, too';
+refused(2, qr/expected: reload/, 'reload', 'video');
 
 # --- dead letters -------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
-/* storyctl status, storyctl migrate. */
+/* storyctl status, storyctl migrate, storyctl reload. */
 #include "storyctl/storyctl.h"
 
+#include "svc/bus.h"
 #include "svc/migrate.h"
 
 int ctl_status(struct ctl *c)
@@ -55,4 +56,28 @@ int ctl_migrate(struct ctl *c)
     else
         json_decref(all);
     return code;
+}
+
+/* By the doorbell: each daemon of the service reads its options again. */
+int ctl_reload(struct ctl *c)
+{
+    const char *only = ctl_option(c, "--service"), *names[CTL_SERVICES_MAX];
+    if (c->argc)
+        return ctl_usage("expected: reload");
+    int n = ctl_chosen(c, only, names);
+    for (int i = 0; i < n; i++) {
+        struct st_bus *bus = ctl_bus(c, names[i]);
+        if (!bus)
+            return 1;
+        int r = bus->ops->ring(bus, c->arena, st_printf(c->arena, "config:%s", names[i]));
+        const char *why = st_strdup(c->arena, bus->ops->error(bus));
+        st_bus_free(bus);
+        if (r < 0)
+            return ctl_error("%s: the bus is away: %s", names[i], why);
+    }
+    if (n > 0 && c->json)
+        ctl_print_json(c, json_pack("{s:i}", "rung", n));
+    else if (n > 0)
+        puts("their logs say what came of it");
+    return n <= 0;
 }

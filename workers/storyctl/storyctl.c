@@ -14,6 +14,11 @@ static const struct command {
      "Usage: storyctl migrate [SERVICE...]\n"
      "Applies sql/common and sql/<service> to the databases of the services named, else of all.\n"
      "  --sql DIR   folder of the migrations (default: sql, or ST_SQL_DIR)\n"},
+    {"reload", ctl_reload, "let services read their options again",
+     "Usage: storyctl reload [--service NAME]\n"
+     "Rings the service named, or all: its daemons read config/storytelling.conf again. A new log_level holds at once; "
+     "a\n"
+     "line of the log names other options that have changed, which count from the next start.\n"},
     {"events", ctl_events, "follow, explain and replay events, their catalogue",
      "Usage: storyctl events tail [--service NAME] [--type TYPE] [--last N] [--follow] [--cloudevents]\n"
      "       storyctl events show EVENT-ID [--cloudevents]\n"

@@ -19,6 +19,7 @@ struct ctl {
 
 int ctl_status(struct ctl *c);
 int ctl_migrate(struct ctl *c);
+int ctl_reload(struct ctl *c);
 int ctl_events(struct ctl *c);
 int ctl_dead(struct ctl *c);
 int ctl_jobs(struct ctl *c);

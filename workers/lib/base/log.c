@@ -6,6 +6,7 @@
 #include "base/str.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 enum {
@@ -15,13 +16,24 @@ enum {
 };
 
 static const char *service_name = "-";
-static enum st_log_level lowest_level = ST_LOG_INFO;
+static atomic_int lowest_level = ST_LOG_INFO;
+static const char *const names[] = {"debug", "info", "warning", "error"};
 static __thread const char *context_correlation, *context_user;
 
 void st_log_setup(const char *service, enum st_log_level lowest)
 {
     service_name = service;
-    lowest_level = lowest;
+    atomic_store(&lowest_level, (int)lowest);
+}
+
+bool st_log_level(const char *name)
+{
+    for (size_t i = 0; i < ST_COUNT(names); i++)
+        if (st_streq(names[i], name)) {
+            atomic_store(&lowest_level, (int)i);
+            return true;
+        }
+    return false;
 }
 
 void st_log_context(const char *correlation_id, const char *user_id)
@@ -52,8 +64,7 @@ static void member(struct st_buf *b, const char *key, const char *value)
 
 void st_log_kv(enum st_log_level level, const char *message, const struct st_kv *kv)
 {
-    static const char *const names[] = {"debug", "info", "warning", "error"};
-    if (level < lowest_level)
+    if ((int)level < atomic_load_explicit(&lowest_level, memory_order_relaxed))
         return;
     int saved = errno;
     char time[ST_TIME_LEN];

@@ -27,6 +27,8 @@ void st_log_kv(enum st_log_level level, const char *message, const struct st_kv 
 
 /* The service's name in every line, and the lowest level that is written (default INFO). Call once, before threads. */
 void st_log_setup(const char *service, enum st_log_level lowest);
+/* Another lowest level, at any time: debug, info, warning or error. False: that is none, and it stays. */
+bool st_log_level(const char *name);
 
 /* Correlation id and user of the lines this thread writes from now on; NULL for none. The strings must stay. */
 void st_log_context(const char *correlation_id, const char *user_id);

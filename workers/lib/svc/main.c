@@ -156,8 +156,11 @@ static int load(struct st_run *run, const char **ret_why)
     int r = st_options_load(run->service->options, ret_why);
     if (r < 0)
         return r;
-    if (st_streq(st_option("log_level"), "debug"))
-        st_log_setup(run->service->name, ST_LOG_DEBUG);
+    if (!st_log_level(st_option("log_level"))) {
+        *ret_why = st_printf(&run->arena, "the option log_level is \"%s\"; there are: debug, info, warning, error",
+                             st_option("log_level"));
+        return ST_E_INVALID;
+    }
     if ((r = check_bus(run, ret_why)) < 0 || (r = check_store(run, ret_why)) < 0 ||
         (r = load_contract(run, ret_why)) < 0 || (r = find_services(run, ret_why)) < 0 ||
         (r = st_registry_load(&run->arena, st_printf(&run->arena, "%s/events", st_option("config_dir")), &run->types,

@@ -32,16 +32,18 @@ static const struct st_option library[] = {
     {0},
 };
 
-static struct {
-    const char *name, *value;
+static struct value {
+    const struct st_option *option;
+    const char *value;
 } values[OPTIONS_MAX];
 static int n_values;
 static struct st_arena arena;
+static const char *log_level; /* as it was read last */
 
 const char *st_option(const char *name)
 {
     for (int i = 0; i < n_values; i++)
-        if (st_streq(values[i].name, name))
+        if (st_streq(values[i].option->name, name))
             return values[i].value;
     abort(); /* an option that is in no table is a mistake in the code */
 }
@@ -54,12 +56,12 @@ int64_t st_option_int(const char *name)
     return n;
 }
 
-static const char *from_environment(const char *name)
+static const char *from_environment(struct st_arena *a, const char *name)
 {
-    char *env = st_printf(&arena, "ST_%s", name);
+    char *env = st_printf(a, "ST_%s", name);
     for (char *p = env; *p; p++)
         *p = (char)toupper((unsigned char)*p);
-    return st_strdup(&arena, getenv(env));
+    return st_strdup(a, getenv(env));
 }
 
 static char *trim(char *s)
@@ -72,12 +74,12 @@ static char *trim(char *s)
 }
 
 /* Values of the file for the options that are known so far; options of other services stand there too. */
-static int read_file(const char *path, const char **ret_why)
+static int read_file(struct st_arena *a, struct value *list, const char *path, const char **ret_why)
 {
     char line[1024];
     FILE *f = fopen(path, "re");
     if (!f) {
-        *ret_why = st_printf(&arena, "cannot open %s: %m", path);
+        *ret_why = st_printf(a, "cannot open %s: %m", path);
         return ST_E_INVALID;
     }
     for (int number = 1; fgets(line, sizeof(line), f); number++) {
@@ -85,15 +87,15 @@ static int read_file(const char *path, const char **ret_why)
         if (*s == '\0' || *s == '#')
             continue;
         if (!equals) {
-            *ret_why = st_printf(&arena, "%s:%d: expected name = value", path, number);
+            *ret_why = st_printf(a, "%s:%d: expected name = value", path, number);
             fclose(f);
             return ST_E_INVALID;
         }
         *equals = '\0';
         const char *name = trim(s), *value = trim(equals + 1);
         for (int i = 0; i < n_values; i++)
-            if (st_streq(values[i].name, name))
-                values[i].value = st_strdup(&arena, value);
+            if (st_streq(list[i].option->name, name))
+                list[i].value = st_strdup(a, value);
     }
     fclose(f);
     return 0;
@@ -104,9 +106,28 @@ static void declare(const struct st_option *list)
     for (; list && list->name; list++) {
         if (n_values == OPTIONS_MAX)
             abort();
-        values[n_values].name = list->name;
-        values[n_values++].value = list->fallback;
+        values[n_values++].option = list;
     }
+}
+
+/* Of all options that were declared: the default, else what the file says, else the environment. */
+static int read_all(struct st_arena *a, struct value *list, const char **ret_why)
+{
+    for (int i = 0; i < n_values; i++)
+        list[i] = (struct value){values[i].option, values[i].option->fallback};
+    const char *dir = from_environment(a, "config_dir");
+    int r = read_file(a, list, st_printf(a, "%s/storytelling.conf", dir ? dir : list[0].value), ret_why);
+    for (int i = 0; r == 0 && i < n_values; i++) {
+        const char *env = from_environment(a, list[i].option->name);
+        if (env)
+            list[i].value = env;
+        if (!list[i].value) {
+            *ret_why =
+                st_printf(a, "the option %s is not set (file, or ST_… in the environment)", list[i].option->name);
+            r = ST_E_INVALID;
+        }
+    }
+    return r;
 }
 
 int st_options_load(const struct st_option *service_options, const char **ret_why)
@@ -114,17 +135,31 @@ int st_options_load(const struct st_option *service_options, const char **ret_wh
     n_values = 0;
     declare(library);
     declare(service_options);
-    const char *dir = from_environment("config_dir");
-    int r = read_file(st_printf(&arena, "%s/storytelling.conf", dir ? dir : st_option("config_dir")), ret_why);
+    int r = read_all(&arena, values, ret_why);
+    if (r == 0)
+        log_level = st_option("log_level");
+    return r;
+}
+
+int st_options_reload(struct st_arena *a, const char **ret_others, const char **ret_why)
+{
+    struct value fresh[OPTIONS_MAX];
+    int r = read_all(a, fresh, ret_why);
     if (r < 0)
         return r;
+    *ret_others = "";
     for (int i = 0; i < n_values; i++) {
-        const char *env = from_environment(values[i].name);
-        if (env)
-            values[i].value = env;
-        if (!values[i].value) {
-            *ret_why = st_printf(&arena, "the option %s is not set (file, or ST_… in the environment)", values[i].name);
-            return ST_E_INVALID;
+        const char *name = fresh[i].option->name, *value = fresh[i].value;
+        if (!st_streq(name, "log_level")) {
+            if (!st_streq(value, values[i].value))
+                *ret_others = st_printf(a, "%s%s%s", *ret_others, **ret_others ? ", " : "", name);
+        } else if (!st_streq(value, log_level)) {
+            if (!st_log_level(value)) {
+                *ret_why =
+                    st_printf(a, "the option log_level is \"%s\"; there are: debug, info, warning, error", value);
+                return ST_E_INVALID;
+            }
+            log_level = st_strdup(&arena, value);
         }
     }
     return 0;

@@ -12,4 +12,11 @@
  */
 ST_MUSTCHECK int st_options_load(const struct st_option *service_options, const char **ret_why);
 
+/*
+ * Reads file and environment again, later, by one thread: a new log_level holds from now on. *ret_others: the names of
+ * other options that have changed ("" for none), which count from the next start; st_option still gives the old values.
+ * ST_E_INVALID and *ret_why: nothing has changed. Both are the arena's.
+ */
+ST_MUSTCHECK int st_options_reload(struct st_arena *a, const char **ret_others, const char **ret_why);
+
 #endif
