@@ -1,114 +1,12 @@
 /* Calls to providers: what each answer stands for, tries, pauses, places, the breaker, what is recorded. */
 #include "../lib/backbone.h"
+#include "../lib/stand_in.h"
 
 #include "svc/provider.h"
-
-#include <arpa/inet.h>
-#include <errno.h>
-#include <sys/socket.h>
 
 #define KEY "key-that-nobody-may-see"
 
 static struct st_pg *db;
-
-/* --- a stand-in that answers each connection with the next text of a list --- */
-
-enum { ANSWERS = 16, REQUEST_MAX = 64 << 10 };
-static const char HANG_UP[] = "", SILENCE[] = "-";
-
-static struct {
-    pthread_mutex_t lock;
-    const char *answers[ANSWERS]; /* the last one is given again */
-    int n, at;
-    char last[REQUEST_MAX]; /* request */
-    int listener;
-    atomic_bool held; /* answers wait while this is set */
-    atomic_int requests;
-} stand_in = {.lock = PTHREAD_MUTEX_INITIALIZER, .listener = -1};
-
-static void answer_with(int n, const char *const *answers)
-{
-    pthread_mutex_lock(&stand_in.lock);
-    stand_in.n = n;
-    stand_in.at = 0;
-    for (int i = 0; i < n; i++)
-        stand_in.answers[i] = answers[i];
-    pthread_mutex_unlock(&stand_in.lock);
-    atomic_store(&stand_in.requests, 0);
-}
-#define answers(...) answer_with(ST_COUNT(((const char *const[]){__VA_ARGS__})), (const char *const[]){__VA_ARGS__})
-
-static const char *reply(const char *status, const char *headers, const char *body)
-{
-    return st_printf(&arena, "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n%s", status,
-                     strlen(body), headers, body);
-}
-
-/* Reads a whole request: head, then as many bytes as it says. */
-static size_t read_request(int fd, char *buf)
-{
-    size_t len = 0, whole = 0;
-    while (len < REQUEST_MAX - 1 && (!whole || len < whole)) {
-        ssize_t n = read(fd, buf + len, REQUEST_MAX - 1 - len);
-        if (n <= 0)
-            break;
-        buf[len += (size_t)n] = '\0';
-        const char *end = strstr(buf, "\r\n\r\n"), *length = strcasestr(buf, "content-length:");
-        if (end)
-            whole = (size_t)(end - buf) + 4 + (length ? strtoul(length + 15, NULL, 10) : 0);
-    }
-    buf[len] = '\0';
-    return len;
-}
-
-static void *serve_one(void *arg)
-{
-    int fd = (int)(intptr_t)arg;
-    char *buf = malloc(REQUEST_MAX);
-    if (!buf)
-        abort();
-    read_request(fd, buf);
-    atomic_fetch_add(&stand_in.requests, 1);
-    while (atomic_load(&stand_in.held))
-        st_sleep_ms(2);
-    pthread_mutex_lock(&stand_in.lock);
-    const char *text = stand_in.answers[stand_in.at];
-    stand_in.at += stand_in.at + 1 < stand_in.n;
-    memcpy(stand_in.last, buf, REQUEST_MAX);
-    pthread_mutex_unlock(&stand_in.lock);
-    if (text == SILENCE)
-        (void)!read(fd, buf, 1); /* until the other side gives up */
-    else if (*text)
-        (void)!write(fd, text, strlen(text));
-    shutdown(fd, SHUT_WR);
-    (void)!read(fd, buf, 1);
-    close(fd);
-    free(buf);
-    return NULL;
-}
-
-static void *serve(void *arg)
-{
-    for (int fd; (fd = accept4(*(int *)arg, NULL, NULL, SOCK_CLOEXEC)) >= 0;) {
-        pthread_t t;
-        if (pthread_create(&t, NULL, serve_one, (void *)(intptr_t)fd))
-            abort();
-        pthread_detach(t);
-    }
-    return NULL;
-}
-
-static int listen_somewhere(int *ret_port)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(at);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
-    assert_int_equal(listen(fd, 64), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
-    *ret_port = ntohs(at.sin_port);
-    return fd;
-}
 
 /* --- the provider --- */
 
@@ -158,12 +56,9 @@ static const char *recorded(void)
 static int begin(void **state)
 {
     (void)state;
-    int port;
-    pthread_t t;
     db = database_new("provider");
-    stand_in.listener = listen_somewhere(&port);
-    setenv("ST_TEST_URL", st_printf(&arena, "http://127.0.0.1:%d/v1", port), 1);
-    return pthread_create(&t, NULL, serve, &stand_in.listener) || pthread_detach(t);
+    setenv("ST_TEST_URL", st_printf(&arena, "http://127.0.0.1:%d/v1", stand_in_start()), 1);
+    return 0;
 }
 
 static int setup(void **state)
@@ -191,8 +86,7 @@ static int teardown(void **state)
 static int end(void **state)
 {
     (void)state;
-    shutdown(stand_in.listener, SHUT_RDWR);
-    close(stand_in.listener);
+    stand_in_stop();
     db = st_pg_free(db);
     return 0;
 }

@@ -135,6 +135,10 @@ static int join_one(struct work *w, struct st_encoder *enc, size_t piece, const 
 {
     size_t spans = w->plan->pieces[piece].count * sizeof(struct narrate_span);
     int64_t base = st_encoder_samples(enc);
+    if (sound->lost) {
+        ret->lost = sound->lost;
+        ret->why = st_strdup(w->plan->arena, *sound->why ? sound->why : "The provider of a voice failed.");
+    }
     if (sound->error < 0)
         return sound->error;
     int r = st_encoder_add(enc, (const char *)sound->data + spans, sound->len - spans);

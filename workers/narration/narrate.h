@@ -7,6 +7,12 @@
  */
 #include "narration/voices.h"
 
+enum {
+    ST_NARRATE_PARALLEL_MAX = 16,
+    ST_NARRATE_TEXT_MAX = 4 << 20, /* bytes of all segments together */
+    ST_NARRATE_WHY_LEN = 256,
+};
+
 struct st_narrate_segment {
     const char *text; /* UTF-8 */
     size_t len;
@@ -16,6 +22,13 @@ struct st_narrate_segment {
     bool paragraph_ends; /* a longer pause follows */
     bool heading;        /* of a chapter: longer pauses stand around it */
     int take; /* 0, or counted up when it is to be spoken anew, for synthesisers that never say a thing twice alike */
+};
+
+struct st_narrate_remote {
+    int (*say)(void *ctx, const struct st_manner *manner, const char *text, size_t len, const atomic_bool *stop,
+               struct st_pcm *ret_pcm, char ret_why[ST_NARRATE_WHY_LEN]);
+    const char *(*model)(void *ctx, const char *voice); /* that speaks with the voice; part of every cache key */
+    void *ctx;
 };
 
 struct st_narrate_job {
@@ -29,15 +42,13 @@ struct st_narrate_job {
     const char *cache_dir; /* must exist; NULL: no cache */
     int parallel;          /* children at once, 1..ST_NARRATE_PARALLEL_MAX; 0: 2 */
 
+    /* For voices of providers outside; NULL: there are none. Called on several threads. why: a sentence for people. */
+    const struct st_narrate_remote *remote;
+
     /* Both are called on the calling thread, some times a second, and may be NULL. done and total count utterances. */
     void (*progress)(void *ctx, size_t done, size_t total);
     bool (*cancelled)(void *ctx);
     void *ctx;
-};
-
-enum {
-    ST_NARRATE_PARALLEL_MAX = 16,
-    ST_NARRATE_TEXT_MAX = 4 << 20, /* bytes of all segments together */
 };
 
 struct st_narrate_time {
@@ -49,7 +60,8 @@ struct st_narrate_result {
     struct st_narrate_time *times; /* one for each segment; in the arena */
     int64_t duration_ms;
     size_t utterances, from_cache, failed; /* failed: utterances */
-    const char *why;                       /* for people: why there was an error; NULL without one; static */
+    const char *why;                       /* for people: why there was an error; NULL without one; in the arena */
+    const struct st_voice *lost;           /* a provider's voice that was not to be had; the error is what say gave */
 };
 
 /*
@@ -65,7 +77,8 @@ struct st_narrate_result {
  *   ST_E_BAD_GATEWAY    more than one utterance and a tenth of them failed: the synthesiser is broken
  *   ST_E_UNAVAILABLE    the files cannot be written, or no thread can be started
  *   ST_E_CANCELLED      cancelled() said so
- * What was spoken is in the cache in every case.
+ * What was spoken is in the cache in every case. A provider's voice that fails ends the narration at once, with its
+ * error: nobody is given another voice here.
  */
 int st_narrate_audio(struct st_arena *a, const struct st_narrate_job *job, struct st_narrate_result *ret) ST_MUSTCHECK;
 

@@ -46,6 +46,8 @@ struct narrate_sound {
     int errors[NARRATE_PIECE_ITEMS];
     size_t from_cache;
     bool sounded; /* something was more than silence */
+    const struct st_voice *lost;
+    char why[ST_NARRATE_WHY_LEN]; /* of it */
 };
 
 /* Speaks and encodes a piece. Thread-safe. */

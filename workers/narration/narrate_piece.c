@@ -30,6 +30,8 @@ static void manner_of(const struct making *m, const struct narrate_item *i, stru
     st_voice_manner(&m->job->voices[segment->voice], m->plan->language, i->said.language, segment->emotion,
                     segment->intensity, ret, ret_db);
     ret->take = segment->take;
+    if (ret->engine == SPEAK_REMOTE && m->job->remote)
+        snprintf(ret->model, sizeof(ret->model), "%s", m->job->remote->model(m->job->remote->ctx, ret->name));
 }
 
 /* --- an utterance ------------------------------------------------------------------------------------------------ */
@@ -53,12 +55,23 @@ static bool is_cached(const char *dir, const struct st_speech_key *key, const st
     return false;
 }
 
+static int ask(const struct making *m, const struct st_manner *manner, const struct st_utterance *u,
+               struct st_pcm *ret_pcm)
+{
+    const struct st_narrate_remote *remote = m->job->remote;
+    if (manner->engine != SPEAK_REMOTE)
+        return st_speech_say(m->job->speech, manner, u->text, u->len, m->stop, ret_pcm);
+    return remote ? remote->say(remote->ctx, manner, u->text, u->len, m->stop, ret_pcm, m->out->why) : ST_E_UNAVAILABLE;
+}
+
 static int synthesise(const struct making *m, const struct st_manner *manner, const struct st_utterance *u,
                       struct st_pcm *ret_pcm)
 {
     int r = ST_E_BAD_GATEWAY;
     for (int n = 0; n < TRIES && r == ST_E_BAD_GATEWAY; n++) {
-        r = st_speech_say(m->job->speech, manner, u->text, u->len, m->stop, ret_pcm);
+        r = ask(m, manner, u, ret_pcm);
+        if (r < 0 && manner->engine == SPEAK_REMOTE)
+            return r; /* it has been tried as often as makes sense */
         if (r < 0)
             continue;
         st_pcm_trim(ret_pcm);
@@ -132,6 +145,10 @@ static void add_item(struct making *m, size_t n, struct st_buf *sound, struct na
         if (r == 0 && !st_pcm_resample(&pcm))
             r = ST_E_BAD_GATEWAY;
         m->out->errors[n] = r;
+        if (r < 0 && r != ST_E_CANCELLED && manner.engine == SPEAK_REMOTE) {
+            m->out->lost = &m->job->voices[m->job->segments[i->segment].voice];
+            m->out->error = r;
+        }
         m->out->sounded = m->out->sounded || r == 0;
         if (r == 0) {
             st_pcm_gain(&pcm, LOUDNESS - st_pcm_loudness(&pcm) + db);
@@ -151,11 +168,11 @@ static int make(struct making *m, struct st_buf *out)
     struct narrate_span spans[NARRATE_PIECE_ITEMS];
     if (m->opens)
         add_silence(&sound, samples_of(NARRATE_LEAD_MS));
-    for (size_t n = 0; n < m->count && !atomic_load(m->stop); n++)
+    for (size_t n = 0; n < m->count && !m->out->lost && !atomic_load(m->stop); n++)
         add_item(m, n, &sound, &spans[n]);
     size_t blocks = (samples_in(&sound) + ST_PIECE_BLOCK - 1) / ST_PIECE_BLOCK;
     add_silence(&sound, blocks * ST_PIECE_BLOCK - samples_in(&sound));
-    int r = atomic_load(m->stop) ? ST_E_CANCELLED : sound.failed ? ST_E_TOO_LARGE : 0;
+    int r = m->out->lost ? m->out->error : atomic_load(m->stop) ? ST_E_CANCELLED : sound.failed ? ST_E_TOO_LARGE : 0;
     if (r == 0) {
         st_buf_add(out, spans, m->count * sizeof(*spans));
         r = st_piece_encode((const int16_t *)(const void *)sound.data, blocks, out);

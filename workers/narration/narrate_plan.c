@@ -36,7 +36,8 @@ static int add_segments(struct narrate_plan *p, const struct st_narrate_job *job
             return ST_E_TOO_LARGE;
         if (s->voice >= job->n_voices)
             return ST_E_INVALID;
-        int r = st_text_plan(p->arena, s->text, s->len, p->language, &u);
+        bool remote = job->voices[s->voice].engine == SPEAK_REMOTE;
+        int r = st_text_plan(p->arena, s->text, s->len, remote ? ST_TEXT_WHOLE : p->language, &u);
         if (r < 0)
             return r;
         for (size_t k = 0; k < u.count; k++)

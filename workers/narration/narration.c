@@ -4,6 +4,15 @@
 static const struct st_option options[] = {
     {"speak_program", ""},
     {"speech_cache_mb", "2048"},
+    {"speech_tiers", "free:embedded premium:embedded,openai,elevenlabs family:embedded,openai,elevenlabs"},
+    {"openai_url", "https://api.openai.com/v1"},
+    {"openai_key_file", ""},
+    {"openai_speech_model", "gpt-4o-mini-tts"},
+    {"openai_speech_price", "15"},
+    {"elevenlabs_url", "https://api.elevenlabs.io"},
+    {"elevenlabs_key_file", ""},
+    {"elevenlabs_speech_model", "eleven_multilingual_v2"},
+    {"elevenlabs_speech_price", "180"},
     {0},
 };
 
@@ -34,6 +43,7 @@ static const struct st_subscription subscriptions[] = {
     {"StoryDeleted", narration_on_story_deleted},
     {"StoryRestored", narration_on_story_restored},
     {"ParticipantJoined", narration_on_participant_joined},
+    {"SubscriptionChanged", narration_on_subscription_changed},
     {"UserDeleted", narration_on_user_deleted},
     {0},
 };
@@ -64,6 +74,7 @@ static const struct st_schedule schedules[] = {
 static const struct st_erasure erasures[] = {
     {"stories", ST_ERASED},  /* by the handler, with the files that were made of them */
     {"previews", ST_ERASED}, /* the same */
+    {"author_tiers", ST_ERASED, "delete from author_tiers where user_id = $1"},
     {"user_pronunciations", ST_ERASED, "delete from user_pronunciations where user_id = $1"},
     {"story_readers", ST_ERASED, "delete from story_readers where user_id = $1"},
     {0},

@@ -53,6 +53,7 @@ int narration_on_story_restored(struct st_call *call);
 int narration_on_story_deleted(struct st_call *call);
 int narration_on_user_deleted(struct st_call *call);
 int narration_on_participant_joined(struct st_call *call);
+int narration_on_subscription_changed(struct st_call *call);
 
 /* narration_speak.c */
 extern struct st_speech *narration_speech; /* set once by narration_start, before any thread */

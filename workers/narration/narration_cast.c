@@ -1,21 +1,24 @@
 /* Voices, and who has which. */
 #include "narration/narration.h"
+#include "narration/remote.h"
 
 enum { TITLE_MAX = 200 };
 
 const char *narration_voice_description(struct st_call *call, const struct st_voice *v)
 {
+    if (v->engine == SPEAK_REMOTE)
+        return v->id;
     return st_printf(call->arena, "%s %s, pitch %d %%", v->engine == SPEAK_FLITE ? "flite" : "espeak-ng",
                      *v->name ? v->name : "default", v->pitch / 10);
 }
 
 const char *narration_title(struct st_call *call, const char *text)
 {
-    while (*text == '#' || (unsigned char)*text == ' ')
+    while (*text == '#' || *text == ' ')
         text++;
     size_t len = strlen(text);
     if (len > TITLE_MAX)
-        for (len = TITLE_MAX; len && ((unsigned char)text[len] & 0xc0) == 0x80;)
+        for (len = TITLE_MAX; len && ((unsigned char)text[len] & 0xc0) == 0x80;) /* do not cut inside a character */
             len--;
     while (len && (unsigned char)text[len - 1] <= ' ')
         len--;
@@ -36,6 +39,12 @@ int narration_list_voices(struct st_call *call)
         json_array_append_new(items, json_pack("{s:s, s:s, s:s, s:s, s:s}", "voiceId", v.id, "provider", "embedded",
                                                "gender", v.gender == ST_GENDER_FEMALE ? "female" : "male", "age",
                                                ages[age], "description", narration_voice_description(call, &v)));
+    struct st_remote_voice remote;
+    for (size_t n = 0; st_remote_nth(n, &remote); n++)
+        if (st_remote_allowed(remote.id, call->tier))
+            json_array_append_new(items, json_pack("{s:s, s:s%, s:s, s:s, s:s}", "voiceId", remote.id, "provider",
+                                                   remote.id, strcspn(remote.id, ":"), "gender", remote.gender, "age",
+                                                   "unknown", "description", remote.id));
     return st_reply(call, 200, json_pack("{s:o}", "items", items));
 }
 
@@ -47,7 +56,8 @@ static int find_own(struct st_call *call, json_t **ret)
     int r =
         st_row(call, ret,
                "select s.cast_version, coalesce((select jsonb_object_agg(c.character, jsonb_build_object('voiceId', "
-               "c.voice, 'chosen', c.chosen)) from casts c where c.story_id = s.story_id), '{}') as voices, "
+               "c.voice, 'chosen', c.chosen, 'fallback', c.fallback)) from casts c where c.story_id = s.story_id), "
+               "'{}') as voices, "
                "s.characters from stories s where s.story_id = $1 and s.author_id = $2 for update",
                id, call->user_id);
     return r == ST_E_NOT_FOUND ? st_absent(call, id, "There is no such story, or it is not yours.") : r;
@@ -56,7 +66,8 @@ static int find_own(struct st_call *call, json_t **ret)
 static json_t *member(const json_t *voices, const char *character)
 {
     const json_t *v = json_object_get(voices, character);
-    return json_pack("{s:s?, s:b}", "voiceId", st_str(v, "voiceId"), "chosen", st_json_bool(v, "chosen", false));
+    return json_pack("{s:s?, s:b, s:s?}", "voiceId", st_str(v, "voiceId"), "chosen", st_json_bool(v, "chosen", false),
+                     "fallbackVoiceId", st_str(v, "fallback"));
 }
 
 static int reply_cast(struct st_call *call)
@@ -93,21 +104,31 @@ static bool is_character(const json_t *characters, const char *name)
     return false;
 }
 
-/* voice null: found by us again. */
-static int assign(struct st_call *call, const char *pointer, const char *character, const char *voice)
+static int check_voice(struct st_call *call, const char *pointer, const char *voice)
 {
     struct st_voice v;
     if (voice && !st_voices_find("", voice, &v)) {
         st_fail_at(call, pointer, "There is no voice of that name.");
         return st_fail(call, ST_E_UNPROCESSABLE, "There is no voice of that name.");
     }
+    return voice && !st_remote_allowed(voice, call->tier)
+               ? st_fail(call, ST_E_PAYMENT, "Your tier does not have the voice %s.", voice)
+               : 0;
+}
+
+/* voice null: found by us again. */
+static int assign(struct st_call *call, const char *at, const char *character, const char *voice, const char *fallback)
+{
+    int r = check_voice(call, at, voice);
+    if (r < 0 || (r = check_voice(call, at, fallback)) < 0)
+        return r;
     if (!voice)
         st_exec(call, "delete from casts where story_id = $1 and character = $2", st_param(call, "storyId"), character);
     else
         st_exec(call,
-                "insert into casts values ($1, $2, $3, true) on conflict (story_id, character) do update "
-                "set voice = excluded.voice, chosen = true",
-                st_param(call, "storyId"), character, voice);
+                "insert into casts values ($1, $2, $3, true, $4) on conflict (story_id, character) do update "
+                "set voice = excluded.voice, chosen = true, fallback = excluded.fallback",
+                st_param(call, "storyId"), character, voice, fallback);
     return 0;
 }
 
@@ -119,7 +140,8 @@ int narration_change_cast(struct st_call *call)
     if ((r = find_own(call, &story)) < 0 || (r = st_if_match(call, st_json_int(story, "cast_version", 0))) < 0)
         return r;
     const json_t *narrator = json_object_get(call->body, "narrator");
-    if (narrator && (r = assign(call, "/narrator", "", json_string_value(narrator))) < 0)
+    if (narrator &&
+        (r = assign(call, "/narrator", "", json_string_value(narrator), st_str(call->body, "narratorFallback"))) < 0)
         return r;
     json_array_foreach (json_object_get(call->body, "characters"), i, one) {
         const char *name = st_str(one, "character");
@@ -127,7 +149,8 @@ int narration_change_cast(struct st_call *call)
             st_fail_at(call, st_printf(call->arena, "/characters/%zu/character", i), "There is no such character.");
             return st_fail(call, ST_E_UNPROCESSABLE, "The story has no such character.");
         }
-        r = assign(call, st_printf(call->arena, "/characters/%zu/voiceId", i), name, st_str(one, "voiceId"));
+        r = assign(call, st_printf(call->arena, "/characters/%zu/voiceId", i), name, st_str(one, "voiceId"),
+                   st_str(one, "fallbackVoiceId"));
         if (r < 0)
             return r;
     }

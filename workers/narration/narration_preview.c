@@ -1,6 +1,7 @@
 /* A voice to be heard before it is chosen. */
 #include "narration/narration.h"
 #include "narration/narration_script.h"
+#include "narration/remote.h"
 
 int narration_preview(struct st_call *call)
 {
@@ -9,6 +10,8 @@ int narration_preview(struct st_call *call)
     struct st_voice v;
     if (!st_voices_find("", voice, &v))
         return st_fail(call, ST_E_NOT_FOUND, "There is no voice of that name.");
+    if (!st_remote_allowed(voice, call->tier))
+        return st_fail(call, ST_E_PAYMENT, "Your tier does not have that voice.");
     if (st_speech_language(narration_speech, st_str(call->body, "language"), language) < 0) {
         st_fail_at(call, "/language", "No voice speaks that language.");
         return st_fail(call, ST_E_UNPROCESSABLE, "No voice speaks that language.");
@@ -90,7 +93,10 @@ int narration_speak_preview(struct st_call *call)
                                          .emotion = st_emotion_from(st_str(p, "emotion")),
                                          .intensity = 1};
     segment.len = strlen(segment.text);
+    struct st_remote_context context = {.reference = id};
+    const struct st_narrate_remote remote = {st_remote_say, st_remote_model, &context};
     const struct st_narrate_job job = {
+        .remote = &remote,
         .speech = narration_speech,
         .language = st_str(p, "language"),
         .voices = &voice,
@@ -109,7 +115,7 @@ int narration_speak_preview(struct st_call *call)
         r < 0 ? 0 : st_object_put_file(call, st_printf(call->arena, "narration/%s/audio.opus", id), job.opus_path);
     if (put < 0)
         return put;
-    if (r == ST_E_UNPROCESSABLE || r == ST_E_INVALID)
+    if (r == ST_E_UNPROCESSABLE || r == ST_E_INVALID || (r < 0 && result.lost))
         end(call, "failed", result.why);
     else if (r == 0)
         end(call, "ready", NULL);

@@ -2,6 +2,7 @@
 #include "narration/narration_script.h"
 
 #include "narration/chapters.h"
+#include "narration/remote.h"
 
 static const json_t *load_segments(struct st_call *call, const json_t *n)
 {
@@ -14,15 +15,18 @@ static const json_t *load_segments(struct st_call *call, const json_t *n)
     return NULL;
 }
 
-/* {character: voice} of what was cast before. */
-static int load_cast(struct st_call *call, const char *story_id, json_t **ret)
+/* {character: voice} of what was cast before, and what to fall back to. */
+static int load_cast(struct st_call *call, const char *story_id, json_t **ret, json_t **ret_fallbacks)
 {
     json_t *row;
     int r = st_row(call, &row,
-                   "select coalesce(jsonb_object_agg(character, voice), '{}') as voices from casts where story_id = $1",
+                   "select coalesce(jsonb_object_agg(character, voice), '{}') as voices, "
+                   "coalesce(jsonb_object_agg(character, fallback), '{}') as fallbacks from casts where story_id = $1",
                    story_id);
-    if (r == 0)
+    if (r == 0) {
         *ret = json_object_get(row, "voices");
+        *ret_fallbacks = json_object_get(row, "fallbacks");
+    }
     return r;
 }
 
@@ -47,22 +51,28 @@ static int cast(struct st_call *call, const struct st_speech *speech, const char
 {
     char language[ST_LANGUAGE_LEN];
     size_t n = json_array_size(s->characters), i;
-    json_t *one, *known = NULL;
+    json_t *one, *known = NULL, *fallbacks = NULL;
     int r = st_speech_language(speech, s->job.language, language);
-    if (r < 0 || (r = load_cast(call, story_id, &known)) < 0)
+    if (r < 0 || (r = load_cast(call, story_id, &known, &fallbacks)) < 0)
         return r;
     struct st_voice *voices = st_new_n(call->arena, struct st_voice, n + 1);
     struct st_role *roles = st_new_n(call->arena, struct st_role, n + 1);
     s->voice_of = st_json_keep(call->arena, json_object());
+    s->fallbacks = st_new_n(call->arena, const char *, n + 1);
+    s->instead_of = st_new_n(call->arena, const char *, n + 1);
+    s->lost = st_alloc_array(call->arena, n + 1, sizeof(*s->lost));
+    s->fallbacks[0] = st_str(fallbacks, "");
     json_array_foreach (s->characters, i, one) {
         const char *name = st_json_str(one, "name", "");
         roles[i] = (struct st_role){st_gender_from(st_str(one, "gender")), st_age_from(st_str(one, "age")),
                                     st_str(known, name)};
         json_object_set_new(s->voice_of, name, json_integer((json_int_t)i + 1));
+        s->fallbacks[i + 1] = st_str(fallbacks, name);
     }
     if (!st_voices_find(language, st_json_str(known, "", ""), &voices[0]))
         st_voices_narrator(language, &voices[0]);
     st_voices_cast(language, &voices[0], roles, n, &voices[1]);
+    s->voices = voices;
     s->job.voices = voices;
     s->job.n_voices = n + 1;
     keep_cast(call, story_id, s);
@@ -157,11 +167,36 @@ static void fill_segments(struct st_call *call, const struct manners *m, struct 
     s->job.n_segments = count;
 }
 
+int narration_script_lose(struct narration_script *s, size_t voice)
+{
+    char language[ST_LANGUAGE_LEN];
+    struct st_voice *v = &s->voices[voice];
+    const char *next = s->fallbacks[voice];
+    s->fallbacks[voice] = NULL; /* one way down */
+    struct st_voice found;
+    if (!next || st_speech_language(s->job.speech, s->job.language, language) < 0 ||
+        !st_voices_find(language, next, &found) || !st_remote_allowed(next, s->tier))
+        return ST_E_NOT_FOUND;
+    snprintf(s->lost[s->n_lost], sizeof(*s->lost), "%s", v->id);
+    s->instead_of[voice] = s->lost[s->n_lost++];
+    *v = found;
+    return 0;
+}
+
+size_t narration_script_forbidden(const struct narration_script *s)
+{
+    for (size_t i = 0; i < s->job.n_voices; i++)
+        if (!st_remote_allowed(s->voices[i].id, s->tier))
+            return i;
+    return SIZE_MAX;
+}
+
 int narration_script_load(struct st_call *call, const struct st_speech *speech, const json_t *n,
                           struct narration_script *ret)
 {
     struct manners manners = {0};
     *ret = (struct narration_script){.job = {.speech = speech, .language = st_str(n, "language")},
+                                     .tier = st_json_str(n, "tier", ""),
                                      .characters = json_object_get(n, "characters")};
     int r = cast(call, speech, st_str(n, "story_id"), ret);
     if (r == 0)

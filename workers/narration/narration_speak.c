@@ -1,11 +1,12 @@
 /* Speaking a story, as a job. */
 #include "narration/narration.h"
 #include "narration/narration_script.h"
+#include "narration/remote.h"
 #include "narration/speech_cache.h"
 
 #include <unistd.h>
 
-enum { TELL_EVERY_US = 2000000, PATH_LEN = 4096, TIMING_LIMIT = 64 << 20 };
+enum { TELL_EVERY_US = 2000000, PATH_LEN = 4096, TIMING_LIMIT = 64 << 20, REMOTE_PARALLEL = 4 };
 
 struct st_speech *narration_speech; /* set once by narration_start, before any thread */
 
@@ -71,8 +72,11 @@ static const char *voices_json(struct st_call *call, const struct narration_scri
     for (size_t i = 0; i < s->job.n_voices; i++) {
         const struct st_voice *v = &s->job.voices[i];
         const char *character = i ? st_str(json_array_get(s->characters, i - 1), "name") : NULL;
-        json_array_append_new(list, json_pack("{s:s?, s:s, s:s}", "character", character, "voice",
-                                              narration_voice_description(call, v), "voiceId", v->id));
+        json_t *one = json_pack("{s:s?, s:s, s:s}", "character", character, "voice",
+                                narration_voice_description(call, v), "voiceId", v->id);
+        if (s->instead_of[i])
+            json_object_set_new(one, "insteadOf", json_string(s->instead_of[i]));
+        json_array_append_new(list, one);
     }
     return st_json_text(call->arena, list);
 }
@@ -111,6 +115,19 @@ static const char *chapters_json(struct st_call *call, const struct narration_sc
     return st_json_text(call->arena, list);
 }
 
+/* Who has spoken: "embedded", "openai", "embedded+openai" … */
+static const char *providers(struct st_call *call, const struct narration_script *s)
+{
+    const char *list = "";
+    for (size_t i = 0; i < s->job.n_voices; i++) {
+        const char *id = s->voices[i].id, *colon = strchr(id, ':');
+        const char *name = colon ? st_strndup(call->arena, id, (size_t)(colon - id)) : "embedded";
+        if (!strstr(list, name))
+            list = st_printf(call->arena, "%s%s%s", list, *list ? "+" : "", name);
+    }
+    return list;
+}
+
 static int finish(struct st_call *call, const json_t *n, const struct narration_script *s,
                   const struct st_narrate_result *result)
 {
@@ -135,8 +152,8 @@ static int finish(struct st_call *call, const json_t *n, const struct narration_
                       "language", st_str(n, "language"), "audioUrl",
                       st_printf(call->arena, "/v1/narrations/%s/audio?format=opus", id), "audioRef",
                       st_printf(call->arena, "%s/audio.opus", key), "timingRef", timing_ref, "durationMs",
-                      (json_int_t)result->duration_ms, "format", "opus", "provider", "embedded", "narrationCharacters",
-                      (json_int_t)s->code_points, "cachedShare", cached));
+                      (json_int_t)result->duration_ms, "format", "opus", "provider", providers(call, s),
+                      "narrationCharacters", (json_int_t)s->code_points, "cachedShare", cached));
     return 0;
 }
 
@@ -161,7 +178,17 @@ static int speak(struct st_call *call, const json_t *n, struct narration_script 
     s->job.progress = on_progress;
     s->job.cancelled = on_cancel_check;
     s->job.ctx = &state;
-    int r = st_narrate_audio(call->arena, &s->job, ret);
+    struct st_remote_context context = {.reference = id};
+    const struct st_narrate_remote remote = {st_remote_say, st_remote_model, &context};
+    s->job.remote = &remote;
+    for (size_t i = 0; i < s->job.n_voices; i++)
+        if (s->voices[i].engine == SPEAK_REMOTE)
+            s->job.parallel = REMOTE_PARALLEL; /* they wait, and need no processor for it */
+    int r;
+    do /* with the voices that the author wants instead; what was spoken by the others is in the cache */
+        r = st_narrate_audio(call->arena, &s->job, ret);
+    while (r < 0 && state.stop == 0 && ret->lost && narration_script_lose(s, (size_t)(ret->lost - s->voices)) == 0);
+    s->job.remote = NULL;
     return r < 0 && state.stop < 0 ? state.stop : r;
 }
 
@@ -169,9 +196,41 @@ static int load(struct st_call *call, json_t **ret)
 {
     return st_row(
         call, ret,
-        "select n.narration_id, n.story_id, s.author_id, s.title, n.language, n.characters, n.segments, n.text_ref "
-        "from narrations n join stories s using (story_id) where n.narration_id = $1 and n.status <> 'ready'",
+        "select n.narration_id, n.story_id, s.author_id, s.title, n.language, n.characters, n.segments, "
+        "n.text_ref, coalesce(t.tier, 'free') as tier from narrations n join stories s using (story_id) "
+        "left join author_tiers t on t.user_id = s.author_id where n.narration_id = $1 and n.status <> 'ready'",
         st_str(call->body, "narrationId"));
+}
+
+/* Voices that the tier does not have any more give way like those that fail. */
+static int voices_had(struct st_call *call, struct narration_script *s, struct st_narrate_result *ret)
+{
+    for (size_t i; (i = narration_script_forbidden(s)) != SIZE_MAX;)
+        if (narration_script_lose(s, i) < 0) {
+            ret->lost = &s->voices[i];
+            ret->why = st_strdup(call->arena, "It is not part of your tier.");
+            return ST_E_PAYMENT;
+        }
+    return 0;
+}
+
+/* A voice is not to be had, and the author has said of no other that it may take its place. */
+static int lost_voice(struct st_call *call, const json_t *n, const struct narration_script *s, int r,
+                      const struct st_narrate_result *result)
+{
+    size_t i = (size_t)(result->lost - s->voices);
+    const char *who =
+        i ? narration_title(call, st_json_str(json_array_get(s->characters, i - 1), "name", "")) : "the narrator";
+    const char *reason =
+        st_printf(call->arena, "The voice %s of %s is not to be had. %s Choose another, or a fallback.",
+                  result->lost->id, who, result->why);
+    if (r == ST_E_UNAVAILABLE || r == ST_E_LIMITED || r == ST_E_TIMEOUT)
+        if (call->job->attempt < call->job->max_attempts)
+            return st_fail(call, r, "%s", reason);
+    if (r == ST_E_CANCELLED || r == ST_E_FENCED)
+        return r;
+    give_up(call, n, reason, r != ST_E_UNPROCESSABLE);
+    return 0;
 }
 
 int narration_speak(struct st_call *call)
@@ -191,7 +250,11 @@ int narration_speak(struct st_call *call)
         emit_progress(call, st_str(n, "narration_id"), st_str(n, "story_id"), 0, json_array_size(s.segments));
         if ((r = st_commit(call)) < 0)
             return r;
-        r = speak(call, n, &s, &result);
+        r = voices_had(call, &s, &result);
+        if (r == 0)
+            r = speak(call, n, &s, &result);
+        if (r < 0 && result.lost)
+            return lost_voice(call, n, &s, r, &result);
     } else {
         return r;
     }

@@ -93,6 +93,15 @@ int narration_on_story_restored(struct st_call *call)
     return narration_on_story_created(call);
 }
 
+int narration_on_subscription_changed(struct st_call *call)
+{
+    st_exec(call,
+            "insert into author_tiers select $1, $2 where not exists (select from erased_users where user_id = $1) "
+            "on conflict (user_id) do update set tier = excluded.tier",
+            st_str(call->body, "userId"), st_str(call->body, "toTier"));
+    return 0;
+}
+
 int narration_on_participant_joined(struct st_call *call)
 {
     int r = know_story(call);

@@ -33,6 +33,7 @@ enum speak_op {
 enum speak_engine {
     SPEAK_FLITE = 1, /* English; voices rms slt awb kal16; text must be ASCII */
     SPEAK_ESPEAK,    /* voice: a variant such as f3, or empty; language: a name that SPEAK_LANGUAGES lists */
+    SPEAK_REMOTE,    /* not the child's: a provider outside speaks */
 };
 
 enum speak_status {

@@ -23,7 +23,7 @@ struct st_pcm {
 };
 void st_pcm_release(struct st_pcm *pcm);
 
-enum { ST_LANGUAGE_LEN = SPEAK_NAME_LEN };
+enum { ST_LANGUAGE_LEN = SPEAK_NAME_LEN, ST_MODEL_LEN = 48 };
 
 /* How to speak: what a voice (voices.h) and an emotion make of an utterance. Factors as in speak.h, in thousandths. */
 struct st_manner {
@@ -32,6 +32,10 @@ struct st_manner {
     char language[ST_LANGUAGE_LEN]; /* espeak-ng's name for it; empty for flite */
     int32_t pitch, range, rate, tract;
     int take; /* counts in the cache only: another take of the same is another sound */
+
+    /* SPEAK_REMOTE: name is "<provider>:<voice>"; of the factors it knows rate alone */
+    char model[ST_MODEL_LEN];
+    int emotion, strength; /* enum st_emotion; 0..10 */
 };
 
 struct st_speech;

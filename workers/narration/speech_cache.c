@@ -46,6 +46,8 @@ struct st_speech_key st_speech_key_of(const struct st_manner *m, const char *tex
     struct st_buf key = ST_BUF(len + 512);
     st_buf_printf(&key, "%s\n%d\n%s\n%s\n%d %d %d %d\n%d\n", ST_SPEECH_RULES, (int)m->engine, m->name, m->language,
                   m->pitch, m->range, m->rate, m->tract, m->take);
+    if (m->engine == SPEAK_REMOTE)
+        st_buf_printf(&key, "%s\n%d %d\n", m->model, m->emotion, m->strength);
     st_buf_add(&key, text, len);
     st_sha256(key.data, key.len, ret.digest);
     st_buf_release(&key);

@@ -165,7 +165,7 @@ static void add_piece(struct planner *p, const char *text, const char *end)
         uint32_t c = st_utf8_next(&at);
         if (is_letter(c)) {
             const char *new_language = NULL;
-            int new_kind = reader(c, p->native, &new_language);
+            int new_kind = st_streq(p->native, ST_TEXT_WHOLE) ? NATIVE : reader(c, p->native, &new_language);
             if (seen && (new_kind != kind || !st_streq(new_language, language))) {
                 add_run(p, from, here, kind, language, letters);
                 from = here;

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <strings.h>
 
-enum { CAST_MAX = 200 }; /* of so many characters before, each new one is kept apart */
+enum { CAST_MAX = 200, REMOTE_APART = 100 }; /* of so many characters before, each new one is kept apart */
 
 /*
  * The voices as they are in the lists below find 80 to 90 of 100 words again in a recogniser, each emotion at full
@@ -168,6 +168,8 @@ static double base_hz(const char *name)
 
 double st_voices_distance(const struct st_voice *a, const struct st_voice *b)
 {
+    if (a->engine == SPEAK_REMOTE || b->engine == SPEAK_REMOTE)
+        return st_streq(a->id, b->id) ? 0 : REMOTE_APART;
     const double other_timbre = 1, tract_of_a_semitone = 10;
     double pitch = 12 * fabs(log2(base_hz(a->name) * a->pitch / (base_hz(b->name) * b->pitch)));
     return pitch + (st_streq(a->name, b->name) ? abs(a->tract - b->tract) / tract_of_a_semitone : other_timbre);
@@ -212,6 +214,21 @@ static const char *number(const char *s, size_t *ret)
     return s + digits;
 }
 
+/* Whether the provider has it, only the provider knows. */
+static bool find_remote(const char *id, struct st_voice *ret)
+{
+    size_t len = strlen(id), provider = strspn(id, "abcdefghijklmnopqrstuvwxyz");
+    if (provider == 0 || id[provider] != ':' || len >= sizeof(ret->id) || len >= sizeof(ret->name) || !id[provider + 1])
+        return false;
+    for (const char *s = id + provider + 1; *s; s++)
+        if (!st_is_alnum(*s) && *s != '_')
+            return false;
+    *ret = (struct st_voice){.engine = SPEAK_REMOTE, .pitch = 1000, .range = 1000, .rate = 1000};
+    memcpy(ret->id, id, len + 1);
+    memcpy(ret->name, id, len + 1);
+    return true;
+}
+
 bool st_voices_find(const char *language, const char *id, struct st_voice *ret_voice)
 {
     bool elder = st_starts(id, "elder-");
@@ -219,6 +236,8 @@ bool st_voices_find(const char *language, const char *id, struct st_voice *ret_v
         st_voices_narrator(language, ret_voice);
         return true;
     }
+    if (strchr(id, ':'))
+        return find_remote(id, ret_voice);
     id += elder ? strlen("elder-") : 0;
     for (int g = 0; g < (elder ? BOYS : GROUPS); g++) {
         size_t len = strlen(group_names[g]), index, which = 0;
@@ -339,6 +358,11 @@ static const struct {
     [ST_EMOTION_ANTICIPATION] = {"anticipation", 1060, 1060, 1250, 0.5},
 };
 
+const char *st_emotion_word(enum st_emotion emotion)
+{
+    return emotions[emotion].name;
+}
+
 enum st_emotion st_emotion_from(const char *s)
 {
     for (size_t i = 0; s && i < ST_COUNT(emotions); i++)
@@ -356,6 +380,16 @@ void st_voice_manner(const struct st_voice *voice, const char *language, const c
                      double intensity, struct st_manner *ret_manner, double *ret_db)
 {
     double i = intensity > 1 ? 1 : intensity > 0 ? intensity : 0; /* NaN is 0 */
+    if (voice->engine == SPEAK_REMOTE) {
+        struct st_manner remote = {.engine = SPEAK_REMOTE, .pitch = 1000, .range = 1000};
+        snprintf(remote.name, sizeof(remote.name), "%s", voice->name);
+        remote.rate = clamp(1000 * towards(emotions[emotion].rate, i), 500, 2000);
+        remote.strength = emotion == ST_EMOTION_NEUTRAL ? 0 : (int)lrint(10 * i);
+        remote.emotion = remote.strength ? (int)emotion : ST_EMOTION_NEUTRAL;
+        *ret_manner = remote;
+        *ret_db = emotions[emotion].db * i;
+        return;
+    }
     struct st_manner m = {
         .engine = foreign ? SPEAK_ESPEAK : voice->engine,
         .pitch = clamp(voice->pitch * towards(emotions[emotion].pitch, i), 400, 3000),

@@ -17,6 +17,7 @@ enum st_age st_age_from(const char *s);
 /*
  * Voices have names that last: "narrator", "man-3", "elder-woman-1", "girl-2"; "man-3.2" is man-3 changed a little,
  * for casts that are larger than the lists. One name is the same person in every language, as far as its voices go.
+ * "<provider>:<voice>" is a voice of a provider outside, which speaks every language.
  */
 enum { ST_VOICE_ID_LEN = 32 };
 
@@ -71,6 +72,7 @@ enum st_emotion {
     ST_EMOTION_TRUST,
     ST_EMOTION_ANTICIPATION,
 };
+const char *st_emotion_word(enum st_emotion emotion);
 enum st_emotion st_emotion_from(const char *s); /* the names above in lower case; anything else is NEUTRAL */
 
 /*

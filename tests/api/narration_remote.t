@@ -1,0 +1,123 @@
+# Voices of a provider outside, which a stand-in is: one call for each changed sentence, no voice that nobody has chosen.
+use strict;
+use warnings;
+use File::Temp qw(tempdir);
+use IO::Socket::INET;
+use JSON::PP qw(decode_json);
+use Test::More;
+use Storytelling::Platform;
+use Storytelling::Client;
+use Storytelling::Contract;
+
+# --- the stand-in: POST /audio/speech answers with a tone of 60 ms for each character, or refuses -------------------------
+
+my $dir    = tempdir(CLEANUP => 1);
+chmod 0755, $dir;    # for the daemon
+my $server = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 20) or die "no port: $!\n";
+my $url    = 'http://127.0.0.1:' . $server->sockport;
+
+sub put { my ($name, $text, $mode) = @_; open my $f, $mode // '>', "$dir/$name" or die "$dir/$name: $!\n"; print $f $text; close $f }
+sub get { my ($name) = @_; open my $f, '<', "$dir/$name" or return ''; local $/; return scalar <$f> // '' }
+
+sub answer {
+    my ($socket) = @_;
+    my ($head, $body) = ('', '');
+    while (my $line = <$socket>) { last if $line eq "\r\n"; $head .= $line }
+    read $socket, $body, $1 if $head =~ /^content-length: (\d+)/mi;
+    my $request = eval { decode_json($body) } // {};
+    put('said', "$request->{voice}: $request->{input}\n", '>>');
+    my ($status, $answer) = ('200 OK', join '', map { pack 's<*', map { 8000 * sin $_ / 8 } 1 .. 1440 } 1 .. length($request->{input} // ''));
+    ($status, $answer) = ('429 Slow', '{"error":{"message":"no","type":"insufficient_quota","code":"insufficient_quota"}}') if get('mode') eq 'quota';
+    print $socket "HTTP/1.1 $status\r\nConnection: close\r\nContent-Length: " . length($answer) . "\r\n\r\n$answer";
+}
+
+my $pid = fork // die "fork: $!\n";
+if (!$pid) {
+    while (my $socket = $server->accept) { answer($socket); close $socket }
+    POSIX::_exit(0);
+}
+END { local $?; kill 'KILL', $pid if $pid; waitpid $pid, 0 if $pid }
+
+put('key', 'sk-stand-in');
+put('mode', '');
+
+# --- a story told by it ---------------------------------------------------------------------------------------------------
+
+my $platform = Storytelling::Platform->start(env => {
+    ST_OPENAI_URL => $url, ST_OPENAI_KEY_FILE => "$dir/key", ST_SPEECH_TIERS => 'free:embedded,openai premium:embedded',
+});
+my $client = $platform->client;
+my $api    = Storytelling::Contract->new($platform, $client);
+my $user   = $client->register_user;
+my $story  = $client->post('/v1/stories', json => {title => 'Outside', content => "The wind rose. The sea was dark.\n\nNobody came."}, token => $user->{token})->{json}{storyId};
+
+sub of { my (%more) = @_; return {path => {storyId => $story}, token => $user->{token}, %more} }
+sub said { my @lines = split /\n/, get('said'); put('said', ''); @lines = sort @lines; return @lines }
+
+# The newest narration once it has come to an end and is another than $old.
+sub next_narration {
+    my ($old) = @_;
+    return wait_for(sub {
+        my $n = $api->call(getNarration => of())->{json};
+        return ($n->{narrationId} // '') ne $old && $n->{status} ne 'pending' && $n;
+    }, 60);
+}
+sub choose {
+    my ($change, $name) = @_;
+    my $etag = $api->call(getCast => of())->{headers}{etag};
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return $api->succeeds(200, changeCast => of(json => $change, headers => {'If-Match' => $etag}), $name)->{json};
+}
+sub again {
+    my ($old, @segments) = @_;
+    $api->succeeds(202, narrateStory => of(json => {again => \@segments}), 'it is narrated again');
+    return next_narration($old);
+}
+
+my $first = next_narration('');
+is $first->{status}, 'ready', 'a story is narrated by embedded voices';
+is scalar(my @none = said()), 0, 'nobody is paid for what nobody has chosen';
+ok scalar(grep { $_->{voiceId} eq 'openai:nova' && $_->{provider} eq 'openai' } @{$api->succeeds(200, listVoices => {token => $user->{token}}, 'voices are listed')->{json}{items}}),
+    'those of the provider among them';
+is choose({narrator => 'openai:nova', narratorFallback => 'woman-2'}, 'the narrator is to be one of them')->{narrator}{fallbackVoiceId}, 'woman-2', 'with another to fall back to';
+
+my $remote = again($first->{narrationId});
+is $remote->{status}, 'ready', 'it speaks' or diag $remote->{reason};
+is $remote->{voices}[0]{voiceId}, 'openai:nova', 'as was chosen';
+is_deeply [said()], [map { "nova: $_" } 'Nobody came.', 'The sea was dark.', 'The wind rose.'], 'a call for each sentence';
+my ($paid) = $platform->sql('narration', "select count(*), sum(units), sum(price_micros) from provider_calls where outcome = 'ok'");
+is $paid, "3\t43\t645", 'each with its price';
+
+my $edit = $client->patch("/v1/stories/$story", json => {content => "The wind rose. The sea was grey.\n\nNobody came."}, token => $user->{token}, headers => {'If-Match' => '*'});
+is $edit->{status}, 200, 'a sentence changes';
+my $edited = next_narration($remote->{narrationId});
+is $edited->{status}, 'ready', 'and is narrated';
+is_deeply [said()], ['nova: The sea was grey.'], 'by one call';
+cmp_ok $edited->{cachedShare}, '>', 0.6, 'all else had been spoken before';
+
+# --- the provider is not to be had ----------------------------------------------------------------------------------------
+
+put('mode', 'quota');
+my $segment = $edited->{segments}[0]{segmentId};
+my $fallen = again($edited->{narrationId}, $segment);
+is $fallen->{status}, 'ready', 'the account is used up: it is narrated all the same' or diag $fallen->{reason};
+is_deeply [@{$fallen->{voices}[0]}{qw(voiceId insteadOf)}], ['woman-2', 'openai:nova'], 'by the voice that the author has mapped, and says so';
+ok scalar(my @asked = said()), 'the provider was asked';
+
+choose({narrator => 'openai:nova'}, 'now without a fallback');
+my $refused = again($fallen->{narrationId}, $segment);
+is $refused->{status}, 'failed', 'without one there is no narration';
+like $refused->{reason}, qr/openai:nova of the narrator is not to be had.*used up.*fallback/, 'the reason says what to do';
+
+# --- who may have it ------------------------------------------------------------------------------------------------------
+
+$platform->set_tier($user, 'premium');
+ok wait_for(sub {
+    my $etag = $api->call(getCast => of())->{headers}{etag};
+    $api->call(changeCast => of(json => {narrator => 'openai:nova'}, headers => {'If-Match' => $etag}))->{status} == 402;
+}, 10), 'a tier without that provider may not choose its voices';
+my $metrics = $platform->run('curl', '-s', '--unix-socket', $platform->var . '/run/narration.sock', 'http://x/metrics');
+like $metrics->{out}, qr/^storytelling_provider_calls_total\{service="narration",provider="openai_speech",outcome="quota"\} [1-9]/m, 'calls are counted';
+unlike $metrics->{out} . $platform->sql('narration', 'select * from provider_calls'), qr/sk-stand-in/, 'the key is nowhere';
+
+done_testing;

@@ -1,0 +1,120 @@
+#ifndef TESTS_LIB_STAND_IN_H
+#define TESTS_LIB_STAND_IN_H
+/*
+ * A stand-in for a provider: answers each connection with the next text of a list. For one test program, behind
+ * backbone.h.
+ *
+ *   int port = stand_in_start();
+ *   answers(reply("503 Busy", "Retry-After: 0\r\n", ""), HANG_UP, reply("200 OK", "", "sound"));
+ *   ... stand_in.requests, stand_in.last: what came
+ */
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+enum { ANSWERS = 16, REQUEST_MAX = 64 << 10 };
+ST_UNUSED static const char HANG_UP[] = "", SILENCE[] = "-";
+
+static struct {
+    pthread_mutex_t lock;
+    const char *answers[ANSWERS]; /* the last one is given again */
+    int n, at;
+    char last[REQUEST_MAX]; /* request */
+    int listener;
+    atomic_bool held; /* answers wait while this is set */
+    atomic_int requests;
+} stand_in = {.lock = PTHREAD_MUTEX_INITIALIZER, .listener = -1};
+
+static void answer_with(int n, const char *const *answers)
+{
+    pthread_mutex_lock(&stand_in.lock);
+    stand_in.n = n;
+    stand_in.at = 0;
+    for (int i = 0; i < n; i++)
+        stand_in.answers[i] = answers[i];
+    pthread_mutex_unlock(&stand_in.lock);
+    atomic_store(&stand_in.requests, 0);
+}
+#define answers(...) answer_with(ST_COUNT(((const char *const[]){__VA_ARGS__})), (const char *const[]){__VA_ARGS__})
+
+ST_UNUSED static const char *reply(const char *status, const char *headers, const char *body)
+{
+    return st_printf(&arena, "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n%s", status,
+                     strlen(body), headers, body);
+}
+
+/* Reads a whole request: head, then as many bytes as it says. */
+static size_t read_request(int fd, char *buf)
+{
+    size_t len = 0, whole = 0;
+    while (len < REQUEST_MAX - 1 && (!whole || len < whole)) {
+        ssize_t n = read(fd, buf + len, REQUEST_MAX - 1 - len);
+        if (n <= 0)
+            break;
+        buf[len += (size_t)n] = '\0';
+        const char *end = strstr(buf, "\r\n\r\n"), *length = strcasestr(buf, "content-length:");
+        if (end)
+            whole = (size_t)(end - buf) + 4 + (length ? strtoul(length + 15, NULL, 10) : 0);
+    }
+    buf[len] = '\0';
+    return len;
+}
+
+static void *serve_one(void *arg)
+{
+    int fd = (int)(intptr_t)arg;
+    char *buf = malloc(REQUEST_MAX);
+    if (!buf)
+        abort();
+    read_request(fd, buf);
+    atomic_fetch_add(&stand_in.requests, 1);
+    while (atomic_load(&stand_in.held))
+        st_sleep_ms(2);
+    pthread_mutex_lock(&stand_in.lock);
+    const char *text = stand_in.answers[stand_in.at];
+    stand_in.at += stand_in.at + 1 < stand_in.n;
+    memcpy(stand_in.last, buf, REQUEST_MAX);
+    pthread_mutex_unlock(&stand_in.lock);
+    if (text == SILENCE)
+        (void)!read(fd, buf, 1); /* until the other side gives up */
+    else if (*text)
+        (void)!write(fd, text, strlen(text));
+    shutdown(fd, SHUT_WR);
+    (void)!read(fd, buf, 1);
+    close(fd);
+    free(buf);
+    return NULL;
+}
+
+static void *serve(void *arg)
+{
+    for (int fd; (fd = accept4(*(int *)arg, NULL, NULL, SOCK_CLOEXEC)) >= 0;) {
+        pthread_t t;
+        if (pthread_create(&t, NULL, serve_one, (void *)(intptr_t)fd))
+            abort();
+        pthread_detach(t);
+    }
+    return NULL;
+}
+
+/* Gives its port. */
+static int stand_in_start(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(at);
+    pthread_t t;
+    stand_in.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(stand_in.listener, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(stand_in.listener, 64), 0);
+    assert_int_equal(getsockname(stand_in.listener, (struct sockaddr *)&at, &len), 0);
+    assert_int_equal(pthread_create(&t, NULL, serve, &stand_in.listener), 0);
+    pthread_detach(t);
+    return ntohs(at.sin_port);
+}
+
+static void stand_in_stop(void)
+{
+    shutdown(stand_in.listener, SHUT_RDWR);
+    close(stand_in.listener);
+}
+
+#endif
