@@ -17,9 +17,9 @@ JOBS ?= $(shell nproc)
 PACKAGES := \
 	gcc libc6-dev make perl curl ca-certificates openssl nginx nginx-dev redis-server postgresql ffmpeg espeak-ng-data \
 	libpq-dev libhiredis-dev libjansson-dev libcurl4-openssl-dev libssl-dev libmicrohttpd-dev \
-	libargon2-dev libyaml-dev libpcre2-dev libidn2-dev zlib1g-dev flite1-dev libespeak-ng-dev libopus-dev libogg-dev libmp3lame-dev libebur128-dev \
+	libargon2-dev libyaml-dev libpcre2-dev libidn2-dev zlib1g-dev libzip-dev libxml2-dev flite1-dev libespeak-ng-dev libopus-dev libogg-dev libmp3lame-dev libebur128-dev \
 	fonts-dejavu-core fonts-noto-core fonts-noto-cjk fonts-symbola
-TEST_PACKAGES := libcmocka-dev libjwt-dev libtest-base-perl libio-socket-ssl-perl pocketsphinx pocketsphinx-en-us wrk \
+TEST_PACKAGES := libcmocka-dev libjwt-dev libtest-base-perl libio-socket-ssl-perl pocketsphinx pocketsphinx-en-us epubcheck wrk \
 	clang-format universal-ctags systemd faketime
 FUZZ_PACKAGES := clang
 VALGRIND_PACKAGES := valgrind
@@ -124,7 +124,7 @@ CC := gcc
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith -Wvla -Wformat=2 \
 	-Wno-missing-field-initializers
 CFLAGS := -std=gnu17 -D_GNU_SOURCE -O2 -g $(WARNINGS) -fstack-protector-strong
-CPPFLAGS := -Iworkers/lib -Iworkers -isystem /usr/include/postgresql -isystem /usr/include/opus
+CPPFLAGS := -Iworkers/lib -Iworkers -isystem /usr/include/postgresql -isystem /usr/include/opus -isystem /usr/include/libxml2
 LDFLAGS := -Wl,--as-needed -Wl,-z,relro,-z,now
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 ifdef FUZZ
@@ -139,7 +139,7 @@ CFLAGS += -D_FORTIFY_SOURCE=2
 endif
 LDLIBS := -lpq -lhiredis -ljansson -lyaml -lpcre2-8 -lidn2 -lz -lcurl -lcrypto -lmicrohttpd -largon2 -lmp3lame -lopus -logg -lebur128 \
 	-lflite_cmu_us_slt -lflite_cmu_us_rms -lflite_cmu_us_awb -lflite_cmu_us_kal16 -lflite_cmu_us_kal \
-	-lflite_usenglish -lflite_cmulex -lflite -lespeak-ng -pthread -lm
+	-lflite_usenglish -lflite_cmulex -lflite -lespeak-ng -lzip -lxml2 -pthread -lm
 
 OBJ := $(BUILD)/obj
 object = $(patsubst %.c,$(OBJ)/%.o,$(1))
@@ -148,8 +148,9 @@ LIB_SOURCES := $(wildcard workers/lib/*/*.c)
 # workers/<name>/<name>.c makes a daemon; the other files of the folder are also an archive for the unit tests.
 FOLDERS := $(filter-out lib,$(notdir $(patsubst %/,%,$(wildcard workers/*/))))
 SERVICES := $(filter-out storyctl,$(foreach name,$(FOLDERS),$(if $(wildcard workers/$(name)/$(name).c),$(name))))
-sources = $(filter-out workers/narration/speak_%,$(wildcard workers/$(1)/*.c))
+sources = $(filter-out workers/narration/speak_% workers/story/import_%,$(wildcard workers/$(1)/*.c))
 SPEAK_SOURCES := $(wildcard workers/narration/speak_*.c)
+IMPORT_SOURCES := $(wildcard workers/story/import_*.c)
 TEST_SOURCES := $(wildcard tests/unit/test_*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH_SOURCES := $(wildcard tests/bench/tools/*.c)
@@ -159,6 +160,7 @@ SOURCES := $(LIB_SOURCES) $(wildcard workers/*/*.c) $(TEST_SOURCES) $(FUZZ_SOURC
 LIBRARY := $(BUILD)/libst.a
 ARCHIVES := $(FOLDERS:%=$(BUILD)/lib/%.a)
 PROGRAMS := $(SERVICES:%=$(BUILD)/bin/%d) $(if $(SPEAK_SOURCES),$(BUILD)/bin/narration-speak) \
+	$(if $(IMPORT_SOURCES),$(BUILD)/bin/story-import) \
 	$(if $(wildcard workers/storyctl/*.c),$(BUILD)/bin/storyctl)
 TESTS := $(TEST_SOURCES:tests/unit/%.c=$(BUILD)/tests/%)
 FAULT_DAEMONS := $(FAULT_SOURCES:tests/fault/%.c=$(BUILD)/tests/fault/%d)
@@ -214,6 +216,9 @@ endef
 $(foreach name,$(FOLDERS),$(eval $(call folder,$(name))))
 
 $(BUILD)/bin/narration-speak: $(call object,$(SPEAK_SOURCES)) $(LIBRARY) $(BUILD)/link.stamp
+	$(link)
+
+$(BUILD)/bin/story-import: $(call object,$(IMPORT_SOURCES)) $(LIBRARY) $(BUILD)/link.stamp
 	$(link)
 
 $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(ARCHIVES) $(LIBRARY) $(BUILD)/link.stamp

@@ -100,7 +100,8 @@ for my $operation ($api->operations) {
         # The body.
         my $schema = schema_of($operation);
         if (!$schema) {
-            $api->fails(400, 'invalid_request', $id, request_for($operation, @token, json => {}), 'a body is refused where none is wanted') if $method ne 'GET';
+            my @refusal = $operation->{requestBody} ? (415, 'unsupported_media_type') : (400, 'invalid_request');
+            $api->fails(@refusal, $id, request_for($operation, @token, json => {}), 'a body is refused where none is wanted, or another') if $method ne 'GET';
             return;
         }
         my %bodies = (

@@ -5,7 +5,7 @@
  * (_state.c), who else may read (_link.c, _public.c) and hears of them (_follow.c), finding them (_search.c), their
  * analysis (_analysis.c, by the embedded analyser of analyse.h; _segments.c) and what its author knows better
  * (_correct.c, _overlay.c), events of others (_events.c), the list view
- * (_project.c).
+ * (_project.c), files that become stories and stories that become files (_import.c, _export.c).
  */
 #include "svc/service.h"
 
@@ -38,6 +38,13 @@ int story_get(struct st_call *call);
 int story_update(struct st_call *call);
 int story_delete(struct st_call *call);
 
+/* A new story, as a row, an event, a revision, and its way to the analysis. *ret: STORY_COLUMNS. */
+struct story_new {
+    const char *author_id, *tier, *title, *content, *language, *visibility; /* language may be NULL */
+    bool draft;
+};
+int story_make(struct st_call *call, const struct story_new *new, json_t **ret);
+int story_check_limit(struct st_call *call); /* ST_E_PAYMENT when the caller's tier has no story left */
 int story_reply(struct st_call *call, int status, json_t *story); /* with its ETag */
 int story_not_found(struct st_call *call, int err);               /* err, with a sentence for ST_E_NOT_FOUND */
 /* Locks the caller's own story of parameter storyId: version, revision, state, title, content, content_hash, language
@@ -63,7 +70,8 @@ int story_restore_revision(struct st_call *call);
 int story_analyse_again(struct st_call *call);
 int story_publish(struct st_call *call);
 int story_unpublish(struct st_call *call);
-void story_start_analysis(struct st_call *call, const char *story_id);
+/* tier: of its author, for it decides by whom. */
+void story_start_analysis(struct st_call *call, const char *story_id, const char *tier);
 
 /* story_trash.c */
 int story_list_deleted(struct st_call *call);
@@ -85,6 +93,13 @@ int story_feed(struct st_call *call);
 /* story_search.c */
 int story_find(struct st_call *call);
 void story_index(struct st_call *call, const char *story_id); /* after its title, text or language have changed */
+
+/* story_import.c, story_export.c */
+int story_create_import(struct st_call *call);
+int story_get_import(struct st_call *call);
+int story_import(struct st_call *call);        /* job */
+int story_import_failed(struct st_call *call); /* its end */
+int story_export(struct st_call *call);
 
 /* story_public.c */
 int story_get_public(struct st_call *call);

@@ -70,7 +70,7 @@ static int changed(struct st_call *call)
 {
     const char *id = st_param(call, "storyId");
     st_exec(call, "update stories set corrections = corrections + 1 where story_id = $1", id);
-    story_start_analysis(call, id);
+    story_start_analysis(call, id, call->tier);
     return reply_corrections(call);
 }
 

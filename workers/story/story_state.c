@@ -28,10 +28,10 @@ static int check_move(struct st_call *call, const json_t *story, const char *to)
     return st_fail(call, ST_E_CONFLICT, "A story that is %s cannot become %s.", from, to);
 }
 
-void story_start_analysis(struct st_call *call, const char *story_id)
+void story_start_analysis(struct st_call *call, const char *story_id, const char *tier)
 {
     st_cancel(call, "ask", story_id); /* what is asked about an older text */
-    st_enqueue(call, "analyse", story_id, 0, json_pack("{s:s, s:s}", "storyId", story_id, "tier", call->tier));
+    st_enqueue(call, "analyse", story_id, 0, json_pack("{s:s, s:s}", "storyId", story_id, "tier", tier));
 }
 
 /* Moves the caller's own story, if it may, and gives it as it is then. */
@@ -53,7 +53,7 @@ int story_analyse_again(struct st_call *call)
     int r;
     if ((r = story_own_as_read(call, &old)) < 0 || (r = move(call, old, "analyzing", &story)) < 0)
         return r;
-    story_start_analysis(call, st_param(call, "storyId"));
+    story_start_analysis(call, st_param(call, "storyId"), call->tier);
     return story_reply(call, 202, story);
 }
 

@@ -24,7 +24,7 @@ static int check_size(struct st_call *call, const char *content)
     return 0;
 }
 
-static int check_limit(struct st_call *call)
+int story_check_limit(struct st_call *call)
 {
     struct st_rows *rows;
     int r = st_rows(call, &rows, "select until from blocks where user_id = $1 and until > now()", call->user_id);
@@ -47,33 +47,45 @@ static void keep_revision(struct st_call *call, const char *story_id, const char
             story_id, st_i64(call->arena, REVISIONS_MAX));
 }
 
-int story_create(struct st_call *call)
+int story_make(struct st_call *call, const struct story_new *new, json_t **ret)
 {
-    const char *id = st_new_id(call->arena), *title = st_str(call->body, "title");
-    const char *content = st_str(call->body, "content"), *language = st_str(call->body, "language");
-    const char *visibility = st_json_str(call->body, "visibility", "private");
-    bool draft = st_json_bool(call->body, "draft", false);
-    json_t *story;
-    int r;
-    if ((r = check_size(call, content)) < 0 || (r = check_limit(call)) < 0)
-        return r;
-    const char *hash = st_sha256_hex(call->arena, content, strlen(content));
-    r = st_row(call, &story,
-               "insert into stories as s (story_id, author_id, title, content, content_hash, language, language_given, "
-               "visibility, state) values ($1, $2, $3, $4, $5, $6, $6::text is not null, $7, $8) "
-               "returning " STORY_COLUMNS,
-               id, call->user_id, title, content, hash, language, visibility, draft ? "draft" : "analyzing");
+    const char *id = st_new_id(call->arena), *hash = st_sha256_hex(call->arena, new->content, strlen(new->content));
+    int r = st_row(call, ret,
+                   "insert into stories as s (story_id, author_id, title, content, content_hash, language, "
+                   "language_given, visibility, state) values ($1, $2, $3, $4, $5, $6, $6::text is not null, $7, $8) "
+                   "returning " STORY_COLUMNS,
+                   id, new->author_id, new->title, new->content, hash, new->language, new->visibility,
+                   new->draft ? "draft" : "analyzing");
     if (r < 0)
         return r;
     keep_revision(call, id, NULL);
     st_emit(call, "StoryCreated", id,
-            json_pack("{s:s, s:s, s:s, s:s, s:s}", "storyId", id, "authorId", call->user_id, "title", title,
-                      "contentHash", hash, "visibility", visibility));
-    if (draft)
+            json_pack("{s:s, s:s, s:s, s:s, s:s}", "storyId", id, "authorId", new->author_id, "title", new->title,
+                      "contentHash", hash, "visibility", new->visibility));
+    if (new->draft)
         story_index(call, id);
     else
-        story_start_analysis(call, id);
-    st_header(call, "Location", st_printf(call->arena, "/v1/stories/%s", id));
+        story_start_analysis(call, id, new->tier);
+    return 0;
+}
+
+int story_create(struct st_call *call)
+{
+    const struct story_new new = {
+        .author_id = call->user_id,
+        .tier = call->tier,
+        .title = st_str(call->body, "title"),
+        .content = st_str(call->body, "content"),
+        .language = st_str(call->body, "language"),
+        .visibility = st_json_str(call->body, "visibility", "private"),
+        .draft = st_json_bool(call->body, "draft", false),
+    };
+    json_t *story;
+    int r;
+    if ((r = check_size(call, new.content)) < 0 || (r = story_check_limit(call)) < 0 ||
+        (r = story_make(call, &new, &story)) < 0)
+        return r;
+    st_header(call, "Location", st_printf(call->arena, "/v1/stories/%s", st_str(story, "storyId")));
     return story_reply(call, 201, story);
 }
 
@@ -148,7 +160,7 @@ int story_change(struct st_call *call, const json_t *old, const struct story_tex
         keep_revision(call, id, text->restored_from);
     emit_updated(call, story, hash);
     if (again && !draft)
-        story_start_analysis(call, id);
+        story_start_analysis(call, id, call->tier);
     else if (revised)
         story_index(call, id);
     return story_reply(call, 200, story);

@@ -36,7 +36,7 @@ int story_restore(struct st_call *call)
                       json_object_get(story, "version")));
     json_object_del(story, "content_hash");
     if (!st_streq(st_str(story, "state"), "draft"))
-        story_start_analysis(call, id);
+        story_start_analysis(call, id, call->tier);
     return story_reply(call, 200, story);
 }
 
@@ -45,5 +45,6 @@ int story_purge(struct st_call *call)
 {
     st_exec(call, "delete from stories where story_id in (select story_id from stories "
                   "where deleted_at < now() - " KEPT_FOR " order by deleted_at limit 200)");
+    st_exec(call, "delete from story_imports where created_at < now() - " KEPT_FOR);
     return 0;
 }

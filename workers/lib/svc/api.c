@@ -4,7 +4,7 @@
 #include "io/token.h"
 #include "svc/secret.h"
 
-enum { BODY_MAX = 2 * 1024 * 1024, DATABASE_PATIENCE_MS = 8000 /* then the client hears 503 */ };
+enum { BODY_MAX = 10 * 1024 * 1024, DATABASE_PATIENCE_MS = 8000 /* then the client hears 503 */ };
 
 struct st_api_server {
     struct st_run *run;
@@ -86,8 +86,10 @@ static void reply_success(struct st_call *call, struct st_http_request *req, str
         res->body_len = strlen(res->body);
         st_http_add(res, "Content-Type", "application/json");
     } else if (p->text) {
-        res->body = st_strdup(req->arena, p->text);
-        res->body_len = strlen(res->body);
+        char *body = st_alloc(req->arena, p->text_len + 1);
+        memcpy(body, p->text, p->text_len);
+        res->body = body;
+        res->body_len = p->text_len;
         st_http_add(res, "Content-Type", p->content_type);
     }
     for (int i = 0; i < p->n_headers; i++)
@@ -156,8 +158,14 @@ static int decode(struct gate *g, struct st_call *call)
     if (r < 0)
         return r;
     call->p->if_match = st_http_header(req, "If-Match");
-    return st_api_body(g->match.operation, st_http_header(req, "Content-Type"), req->body, req->body_len, call->arena,
-                       &call->body, &call->p->fields);
+    const char *type = st_http_header(req, "Content-Type");
+    r = st_api_body(g->match.operation, type, req->body, req->body_len, call->arena, &call->body, &call->p->fields);
+    if (r == 0 && !call->body && req->body_len) {
+        struct st_bytes *bytes = st_new(call->arena, struct st_bytes);
+        *bytes = (struct st_bytes){req->body, req->body_len, type ? type : ""};
+        call->bytes = bytes;
+    }
+    return r;
 }
 
 /* Only where the contract has the header: the answer of a login must not be kept. */
@@ -172,8 +180,10 @@ static int idempotency(struct gate *g, struct st_call *call)
     }
     if (strlen(g->idempotency_key) > 128)
         return st_fail(call, ST_E_INVALID, "The Idempotency-Key is longer than 128 characters.");
-    const char *all =
-        st_printf(call->arena, "%s\n%s", g->req->uri, call->body ? st_json_canonical(call->arena, call->body) : "");
+    const char *all = st_printf(call->arena, "%s\n%s", g->req->uri,
+                                call->body    ? st_json_canonical(call->arena, call->body)
+                                : call->bytes ? st_sha256_hex(call->arena, call->bytes->data, call->bytes->len)
+                                              : "");
     g->request_hash = st_sha256_hex(call->arena, all, strlen(all));
     return 0;
 }

@@ -270,12 +270,18 @@ int st_reply(struct st_call *call, int status, json_t *body)
     return st_reply_keep(call, status, body ? st_json_keep(call->arena, body) : NULL);
 }
 
-int st_reply_text(struct st_call *call, int status, const char *content_type, const char *text)
+int st_reply_bytes(struct st_call *call, int status, const char *content_type, const void *data, size_t len)
 {
     call->p->status = status;
     call->p->content_type = content_type;
-    call->p->text = text;
+    call->p->text = data;
+    call->p->text_len = len;
     return 0;
+}
+
+int st_reply_text(struct st_call *call, int status, const char *content_type, const char *text)
+{
+    return st_reply_bytes(call, status, content_type, text, text ? strlen(text) : 0);
 }
 
 void st_header(struct st_call *call, const char *name, const char *value)

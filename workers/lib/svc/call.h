@@ -24,6 +24,7 @@ struct st_call_private {
     int status;
     json_t *reply;
     const char *text, *content_type; /* instead of JSON */
+    size_t text_len;
     struct {
         const char *name, *value;
     } headers[ST_REPLY_HEADERS];

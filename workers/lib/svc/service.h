@@ -34,6 +34,7 @@ struct st_call {
     const char *user_id, *session_id, *roles, *tier, *address;
 
     json_t *params;               /* requests: parameters by name, typed, defaults filled in */
+    const struct st_bytes *bytes; /* a request body that is neither JSON nor a form, as it came; else NULL */
     json_t *body;                 /* request body, event payload or job payload; NULL when there is none */
     const struct st_event *event; /* in event handlers */
     bool user_gone;           /* in event handlers: the account is deleted, and body lacks what was sensitive in it */
@@ -51,6 +52,11 @@ int64_t st_param_int(struct st_call *call, const char *name); /* 0 when absent *
 #define st_str(object, name) st_json_str((object), (name), NULL)
 bool st_has_role(const struct st_call *call, const char *role);
 
+struct st_bytes {
+    const char *data; /* len bytes, and a NUL */
+    size_t len;
+    const char *type; /* Content-Type as sent */
+};
 struct st_event {
     const char *id, *type, *topic, *aggregate_type, *aggregate_id, *timestamp, *version, *user_id;
 };
@@ -154,6 +160,8 @@ ST_MUSTCHECK int st_saga_settle(struct st_call *call, const char *saga_id, const
 int st_reply(struct st_call *call, int status, json_t *body);      /* steals body; NULL for none; gives 0 */
 int st_reply_keep(struct st_call *call, int status, json_t *body); /* as st_reply, for a body the arena keeps */
 int st_reply_text(struct st_call *call, int status, const char *content_type, const char *text);
+/* Bytes of any kind; they must live as long as the arena. */
+int st_reply_bytes(struct st_call *call, int status, const char *content_type, const void *data, size_t len);
 void st_header(struct st_call *call, const char *name, const char *value); /* value is copied */
 
 /* Gives err; the sentence becomes `detail` of the problem and must not hold secrets. */

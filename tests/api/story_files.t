@@ -1,0 +1,191 @@
+# Stories from files and as files: what people have, what is broken, and what means harm.
+use strict;
+use warnings;
+use utf8;
+use Test::More;
+use Encode qw(encode encode_utf8);
+use File::Temp qw(tempdir);
+use IO::Compress::Zip qw(:all);
+use JSON::PP ();
+use Storytelling::Platform;
+use Storytelling::Client;
+use Storytelling::Contract;
+
+binmode Test::More->builder->$_, ':utf8' for qw(output failure_output todo_output);
+my $platform = Storytelling::Platform->shared;
+my $client   = $platform->client;
+my $api      = Storytelling::Contract->new($platform, $client);
+my $UNKNOWN  = '0193c7e2-1111-7111-8111-111111111111';
+my ($ada, $eve) = map { $client->register_user(displayName => $_) } 'Ada & Co', 'Eve';
+my $dir  = tempdir(CLEANUP => 1);
+my $JSON = JSON::PP->new->utf8;
+
+sub slurp { my ($file) = @_; open my $in, '<:raw', $file or die "$file: $!\n"; local $/; return scalar <$in> }
+sub spit { my ($file, $bytes) = @_; open my $out, '>:raw', $file or die "$file: $!\n"; print $out $bytes; close $out; return $file }
+
+# --- books ------------------------------------------------------------------------------------------------------------
+
+sub zipped {
+    my (@files) = @_;
+    my $bytes = '';
+    my $zip;
+    while (my ($name, $data) = splice @files, 0, 2) {
+        my @how = (Name => $name, Method => $name eq 'mimetype' ? ZIP_CM_STORE : ZIP_CM_DEFLATE);
+        $zip ? $zip->newStream(@how) : ($zip = IO::Compress::Zip->new(\$bytes, @how, Append => 1)) or die $ZipError;
+        $zip->print($data);
+    }
+    $zip->close;
+    return $bytes;
+}
+my $CONTAINER = '<?xml version="1.0"?><container version="1.0" xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles><rootfile full-path="OPS/book.opf" media-type="application/oebps-package+xml"/></rootfiles></container>';
+sub package_of {
+    my ($metadata, @hrefs) = @_;
+    my $n = 0;
+    my $items = join '', map { $n++; qq(<item id="i$n" href="$_" media-type="application/xhtml+xml"/>) } @hrefs;
+    return qq(<?xml version="1.0"?><package xmlns="http://www.idpf.org/2007/opf" version="3.0"><metadata xmlns:dc="http://purl.org/dc/elements/1.1/">$metadata</metadata>)
+        . "<manifest>$items</manifest><spine>" . join('', map { qq(<itemref idref="i$_"/>) } 1 .. @hrefs) . '</spine></package>';
+}
+sub book {
+    my ($package, %files) = @_;
+    return zipped(mimetype => 'application/epub+zip', 'META-INF/container.xml' => $CONTAINER, 'OPS/book.opf' => encode_utf8($package), map { $_ => encode_utf8($files{$_}) } sort keys %files);
+}
+
+# --- the reader alone -------------------------------------------------------------------------------------------------
+
+sub read_file {
+    my ($kind, $bytes) = @_;
+    spit("$dir/in", $kind . $bytes);
+    my $said = $platform->run('sh', '-c', 'exec "$0" <"$1"', Storytelling::Platform::build() . '/bin/story-import', "$dir/in");
+    my $json = eval { $JSON->decode($said->{out}) } // {};
+    return {%$json, exit => $said->{exit}, out => $said->{out}};
+}
+my %text = (
+    'UTF-8'           => [t => encode_utf8("Grüße – “hallo”"), 'Grüße – “hallo”'],
+    'UTF-8 with BOM'  => [t => encode_utf8("\x{feff}Grüße"), 'Grüße'],
+    'UTF-16 LE'       => [t => encode('UTF-16LE', "\x{feff}Grüße 🦉"), 'Grüße 🦉'],
+    'UTF-16 BE'       => [t => encode('UTF-16BE', "\x{feff}Grüße 🦉"), 'Grüße 🦉'],
+    'Windows-1252'    => [t => "Gr\xfc\xdfe \x96 \x93hallo\x94", 'Grüße – “hallo”'],
+    'lines of DOS'    => [t => "one\r\ntwo\r\n\r\n\r\n\r\nthree  \r\n", "one\ntwo\n\nthree"],
+    'lines of old'    => [t => "one\rtwo", "one\ntwo"],
+    'control'         => [t => "one\x{1b}[2J " . 'word ' x 60 . "\x{7f}\x{c2}\x{85}end", 'one[2J ' . 'word ' x 60 . 'end'],
+    'Markdown'        => [m => "# The title\n\nSome *text*.\n\n## Two\n\nMore.\n", "Some *text*.\n\n## Two\n\nMore."],
+);
+for my $what (sort keys %text) {
+    my ($kind, $bytes, $expected) = @{$text{$what}};
+    is read_file($kind, $bytes)->{content}, $expected, "$what: the text";
+}
+is read_file(m => "# The title\n\nText")->{title}, 'The title', 'a first heading is the title';
+my %chapters = ('OPS/a.xhtml' => '<html><head><title>x</title><style>p{}</style></head><body><h1>One</h1><p>A&nbsp;<b>bold</b>  word&#8212;<br/>and more.</p><script>alert(1)</script></body></html>',
+    'OPS/b c.xhtml' => '<html><body><h2>Two</h2><div><p>It &lt;ends&gt;.</p></div></body></html>');
+my $read = read_file(e => book(package_of('<dc:title> The  &amp; Book </dc:title><dc:language>en-GB</dc:language>', 'a.xhtml', './b%20c.xhtml'), %chapters));
+is $read->{title}, 'The & Book', 'a book has its title';
+is $read->{language}, 'en-GB', 'its language';
+is $read->{content} =~ s/\x{a0}/ /gr, "# One\n\nA bold word—\nand more.\n\n# Two\n\nIt <ends>.", 'and its text, in order';
+
+my $text = 'word ' x 300_000;
+my %wrong = (
+    'nothing'            => [t => ''],
+    'spaces'             => [t => " \n\t \n"],
+    'a picture'          => [t => "\x89PNG\r\n\x1a\n\0\0\0\rIHDR" . join '', map { chr int rand 256 } 1 .. 2000],
+    'a program'          => [m => "\x7fELF\2\1\1" . "\0" x 400],
+    'a book as text'     => [t => book(package_of('', 'a.xhtml'), %chapters)],
+    'two million bytes'  => [t => 'word ' x 400_000],
+    'text as a book'     => [e => 'Once upon a time'],
+    'half a book'        => [e => substr book(package_of('', 'a.xhtml'), %chapters), 0, 300],
+    'no container'       => [e => zipped('OPS/book.opf' => package_of('', 'a.xhtml'))],
+    'no package'         => [e => zipped('META-INF/container.xml' => $CONTAINER)],
+    'no chapter'         => [e => book(package_of('', 'nowhere.xhtml'))],
+    'no spine'           => [e => book('<package xmlns="http://www.idpf.org/2007/opf"><metadata/><manifest/></package>')],
+    'no XML'             => [e => book("\x{1}\x{2}<<<<")],
+    'a bomb'             => [e => book(package_of('', 'a.xhtml'), 'OPS/a.xhtml' => '<p>' . 'a' x 60_000_000)],
+    'many bombs'         => [e => book(package_of('', ('a.xhtml') x 40), 'OPS/a.xhtml' => '<p>' . 'ab ' x 2_000_000)],
+    'way out'            => [e => book(package_of('', '../../../../../../etc/passwd'))],
+    'way out, hidden'    => [e => book(package_of('', '%2e%2e/%2e%2e/%2e%2e/etc/passwd'))],
+    'way out, absolute'  => [e => book(package_of('', 'file:///etc/passwd'))],
+    'a container abroad' => [e => zipped('META-INF/container.xml' => $CONTAINER =~ s{OPS/book.opf}{../../etc/passwd}r, '../../etc/passwd' => 'x')],
+    'an empty book'      => [e => book(package_of('', 'a.xhtml'), 'OPS/a.xhtml' => '<html><body><img src="x"/></body></html>')],
+    'deep markup'        => [e => book(package_of('', 'a.xhtml'), 'OPS/a.xhtml' => '<div>' x 100_000)],
+    'a flipped byte'     => [e => do { my $b = book(package_of('', 'a.xhtml'), %chapters); my $at = index $b, 'OPS/a.xhtml'; substr $b, $at + 40, 1, chr(255 ^ ord substr $b, $at + 40, 1); $b }],
+);
+for my $what (sort keys %wrong) {
+    my $said = read_file(@{$wrong{$what}});
+    ok $said->{exit} || ($said->{error} // '') =~ /\w{3} \w/, "$what: is refused" or diag substr $said->{out}, 0, 300;
+    ok !defined $said->{content}, "$what: and nothing comes of it";
+    unlike $said->{out}, qr/root:/, "$what: nor of this machine's files";
+}
+my $entities = '<!DOCTYPE package [<!ENTITY x SYSTEM "file:///etc/passwd">' . join('', map { "<!ENTITY l$_ \"" . ("&l" . ($_ - 1) . ';') x 10 . '">' } 1 .. 9) . '<!ENTITY l0 "lol">]>';
+my $lol = read_file(e => book(package_of('<dc:title>A&x;B&l9;</dc:title>', 'a.xhtml') =~ s/\?>/?>$entities/r, %chapters));
+unlike $lol->{out}, qr/root:|lollol/, 'entities are not expanded, wherever they lead';
+like read_file(e => book(package_of('', 'a.xhtml'), 'OPS/a.xhtml' => '<html><body><p>Open <b>for ever, &nosuch; <i>' . '<x ' x 50))->{content} // '', qr/^Open for ever/, 'what browsers would read is read';
+
+# --- through the API --------------------------------------------------------------------------------------------------
+
+sub imports {
+    my ($type, $bytes, %query) = @_;
+    return {content => $bytes, content_type => $type, query => \%query, token => $ada->{token}};
+}
+sub outcome {
+    my ($answer) = @_;
+    my $seen;
+    wait_for(sub { $seen = $api->call(getImport => {path => {importId => $answer->{json}{importId}}, token => $ada->{token}}); $seen->{json}{status} ne 'pending' }, 60);
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is_deeply [$api->complaints(getImport => $seen)], [], 'the answer keeps to the contract';
+    return $seen->{json};
+}
+sub story { my ($id) = @_; return $api->call(getStory => {path => {storyId => $id}, token => $ada->{token}})->{json} }
+
+my $posted = $api->succeeds(202, createImport => imports('application/epub+zip', book(package_of('<dc:title>Imported</dc:title><dc:language>en</dc:language>', 'a.xhtml'), %chapters), draft => 'true'), 'a book is posted');
+is $posted->{headers}{location}, "/v1/imports/$posted->{json}{importId}", 'Location says where to ask';
+my $done = outcome($posted);
+is $done->{status}, 'ready', 'it is read' or diag $done->{reason};
+my $story = story($done->{storyId});
+is_deeply [@$story{qw(title language visibility state)}], ['Imported', 'en', 'private', 'draft'], 'and is a story';
+like $story->{content}, qr/^# One\n\nA/, 'of its words';
+$api->fails(404, 'not_found', getImport => {path => {importId => $posted->{json}{importId}}, token => $eve->{token}}, 'others do not see it');
+$api->fails(404, 'not_found', getImport => {path => {importId => $UNKNOWN}, token => $ada->{token}}, 'nor anybody what is not there');
+my $keyed = {%{imports('text/plain; charset=utf-8', "The \xe2\x80\x9cfirst\xe2\x80\x9d text.", title => 'Named', visibility => 'link')}, headers => {'Idempotency-Key' => 'file-1'}};
+my ($once, $twice) = map { $api->succeeds(202, createImport => $keyed, 'a text, sent twice under one key') } 1, 2;
+is $twice->{json}{importId}, $once->{json}{importId}, 'is one import';
+$api->fails(422, 'idempotency_key_reused', createImport => {%$keyed, content => 'Another.'}, 'another text is another one');
+my $plain = story(outcome($once)->{storyId});
+is_deeply [@$plain{qw(title visibility content)}], ['Named', 'link', 'The “first” text.'], 'and one story, named as was asked';
+my $refused = outcome($api->succeeds(202, createImport => imports('application/epub+zip', 'PK or not'), 'what is no book is taken'));
+is $refused->{status}, 'failed', 'and refused';
+like $refused->{reason}, qr/no EPUB/, 'with a reason';
+is_deeply [$platform->sql('story', "select count(*) from story_imports where file is not null and user_id = '$ada->{userId}'")], [0], 'no file is kept';
+$api->fails(415, 'unsupported_media_type', createImport => imports($_, 'x'), "$_ is not taken") for 'application/pdf', 'text/html', 'image/png';
+$api->fails(400, 'invalid_request', createImport => imports('text/plain', ''), 'an empty body neither');
+$api->fails(413, 'too_large', createImport => imports('text/plain', 'x' x (10 * 1024 * 1024 + 1)), 'nor more than 10 MiB');
+$api->fails(400, 'invalid_request', createImport => imports('text/plain', 'x', visibility => 'all'), 'nor another visibility', '/query/visibility');
+$platform->sql('story', "insert into blocks values ('$eve->{userId}', now() + interval '1 day')");
+$api->fails(402, 'payment_required', createImport => {%{imports('text/plain', 'x')}, token => $eve->{token}}, 'nor what the tier does not have');
+$platform->sql('story', "delete from blocks where user_id = '$eve->{userId}'");
+
+# --- as files ---------------------------------------------------------------------------------------------------------
+
+my $words = "Before all <chapters> & more.\n\n# One “first”\n\nThe bell \"rang\".\nTwice.\n\n## Two\n\nمرحبا \x{10fffd} 🦉 \x{fdd0}end.";
+my $id = $api->call(createStory => {json => {title => 'Glück & "Söhne" / <b>', content => $words, language => 'de', draft => JSON::PP::true}, token => $ada->{token}})->{json}{storyId};
+sub exported { my ($who, %query) = @_; return {path => {storyId => $id}, token => $who->{token}, query => \%query} }
+sub file_of { my ($format) = @_; return $api->call(exportStory => {%{exported($ada, format => $format)}, raw => 1}) }
+my %type = (txt => 'text/plain; charset=utf-8', md => 'text/markdown; charset=utf-8', epub => 'application/epub+zip');
+for my $format (sort keys %type) {
+    my $file = file_of($format);
+    is $file->{status}, 200, "$format: a story as a file";
+    is $file->{headers}{'content-type'}, $type{$format}, "$format: of its type";
+    like $file->{headers}{'content-disposition'}, qr/^attachment; filename="Glck_[\w_]*\.$format"; filename\*=UTF-8''Gl%C3%BCck%20%26[\w%]*\.$format$/, "$format: with a name";
+}
+is file_of('md')->{content}, encode_utf8(qq(# Glück & "Söhne" / <b>\n\n$words\n)), 'Markdown is as it was written';
+like Encode::decode_utf8(file_of('txt')->{content}), qr/^Glück & "Söhne" \/ <b>\n.*^One “first”$/ms, 'text has no marks';
+$api->fails(404, 'not_found', exportStory => exported($eve, format => $_), "$_: not for others") for sort keys %type;
+$api->fails(404, 'not_found', exportStory => {%{exported($ada)}, path => {storyId => $UNKNOWN}}, 'nor what is not there');
+$api->fails(400, 'invalid_request', exportStory => exported($ada, format => 'pdf'), 'there is no other format', '/query/format');
+my $epub = file_of('epub')->{content};
+is $epub, file_of('epub')->{content}, 'the same story is the same book';
+my $again = read_file(e => $epub);
+is $again->{title}, 'Glück & "Söhne" / <b>', 'which can be read again';
+is $again->{content} =~ s/^# .*\n\n//r, "Before all <chapters> & more.\n\n# One “first”\n\nThe bell \"rang\". Twice.\n\n# Two\n\nمرحبا \x{10fffd} 🦉 end.", 'to the same words';
+my $checked = $platform->run('java', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Xshare:auto', '-jar', '/usr/share/java/epubcheck.jar', spit("$dir/book.epub", $epub));
+is $checked->{exit}, 0, 'and is a good book by epubcheck' or diag $checked->{out};
+
+$api->call(deleteStory => {path => {storyId => $_->{storyId}}, token => $ada->{token}}) for @{$api->call(listStories => {token => $ada->{token}, query => {limit => 100}})->{json}{items}};
+done_testing;

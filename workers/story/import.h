@@ -1,0 +1,40 @@
+#ifndef ST_STORY_IMPORT_H
+#define ST_STORY_IMPORT_H
+/*
+ * What storyd and its child program story-import say to each other, and the child's readers.
+ *
+ * Files that people bring are hostile, and archives and markup are read by large libraries; so each file is read by a
+ * process of its own, which gains no privileges, can open no file and write none, and has little memory and time
+ * (story_import.c sets the limits); it dies with its parent. Names inside an archive are looked up in the archive and
+ * nowhere else.
+ *
+ *   stdin:   one byte, enum import_kind; then the file
+ *   stdout:  {"title": text or absent, "language": tag or absent, "content": text}, or {"error": sentence}; exit 0
+ *
+ * What comes back is UTF-8 without control characters but line breaks and tabs, paragraphs divided by empty lines,
+ * headings marked by #.
+ */
+#include "base/base.h"
+
+enum import_kind { IMPORT_TEXT = 't', IMPORT_MARKDOWN = 'm', IMPORT_EPUB = 'e' };
+
+enum {
+    IMPORT_FILE_MAX = 10 << 20, /* bytes of a file; the contract has the same number */
+    IMPORT_TEXT_MAX = 1 << 20,  /* of what comes of it: the longest story */
+    IMPORT_ANSWER_MAX = 7 << 20,
+    IMPORT_CPU_SECONDS = 10,
+};
+
+/* What a reader has found. Each string is NULL where there is none. error: a sentence for its author. */
+struct import {
+    struct st_arena arena;
+    const char *title, *language, *content, *error;
+};
+
+void import_text(struct import *to, const char *data, size_t len, bool markdown);
+void import_epub(struct import *to, const char *data, size_t len);
+
+/* Tidies text of any kind into `out`: valid UTF-8 in, see above out. False when it would pass IMPORT_TEXT_MAX. */
+bool import_tidy(struct st_buf *out, const char *text, size_t len);
+
+#endif

@@ -1,0 +1,298 @@
+/* EPUB: the archive by libzip, its documents by libxml2, in the order of the book's spine. */
+#include <libxml/HTMLparser.h>
+#include <libxml/parser.h>
+#include <zip.h>
+
+#include "story/import.h"
+
+enum {
+    ENTRIES_MAX = 10000,
+    ENTRY_MAX = 8 << 20,  /* bytes of a document, unpacked */
+    TOTAL_MAX = 48 << 20, /* of all that are read */
+    PATH_MAX_LEN = 1000,
+    DEPTH_MAX = 200,
+    ITEMS_MAX = 5000,
+    TEXT_LIMIT = 4 << 20,
+};
+
+struct book {
+    struct import *to;
+    zip_t *zip;
+    size_t total;
+    char folder[PATH_MAX_LEN + 1]; /* of the package document, with '/' at its end, or "" */
+    struct st_buf text;
+};
+
+static const char broken[] = "The file is no EPUB, or is damaged.";
+
+static void *fail(struct book *b, const char *why)
+{
+    if (!b->to->error)
+        b->to->error = why;
+    return NULL;
+}
+
+/* A document of the archive, NUL behind it. */
+static char *unpack(struct book *b, const char *name, size_t *ret_len)
+{
+    zip_stat_t st;
+    zip_int64_t at = zip_name_locate(b->zip, name, 0);
+    if (at < 0 || zip_stat_index(b->zip, (zip_uint64_t)at, 0, &st) < 0 || !(st.valid & ZIP_STAT_SIZE))
+        return fail(b, broken);
+    if (st.size > ENTRY_MAX || b->total + st.size > TOTAL_MAX)
+        return fail(b, "The book is larger than a story can be.");
+    if ((st.valid & ZIP_STAT_ENCRYPTION_METHOD) && st.encryption_method != ZIP_EM_NONE)
+        return fail(b, "The book is encrypted.");
+    zip_file_t *f = zip_fopen_index(b->zip, (zip_uint64_t)at, 0);
+    char *data = st_alloc(&b->to->arena, st.size + 1);
+    zip_int64_t n = f ? zip_fread(f, data, st.size) : -1;
+    if (f && zip_fclose(f) != 0) /* checks the CRC */
+        n = -1;
+    if (n < 0 || (zip_uint64_t)n != st.size)
+        return fail(b, broken);
+    b->total += st.size;
+    data[st.size] = '\0';
+    *ret_len = st.size;
+    return data;
+}
+
+static xmlDoc *parse(struct book *b, const char *name)
+{
+    size_t len;
+    const char *data = unpack(b, name, &len);
+    if (!data)
+        return NULL;
+    /* Entities are not expanded, nothing is fetched, and the library's limits on depth and size hold. */
+    xmlDoc *doc = xmlReadMemory(data, (int)len, NULL, NULL,
+                                XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_RECOVER);
+    return doc && xmlDocGetRootElement(doc) ? doc : fail(b, broken);
+}
+
+static bool is(const xmlNode *n, const char *name)
+{
+    return n->type == XML_ELEMENT_NODE && st_streq((const char *)n->name, name);
+}
+
+static const char *attribute(struct book *b, xmlNode *n, const char *name)
+{
+    xmlChar *value = xmlGetNoNsProp(n, (const xmlChar *)name);
+    const char *copy = value ? st_strdup(&b->to->arena, (const char *)value) : NULL;
+    xmlFree(value);
+    return copy;
+}
+
+static xmlNode *child(const xmlNode *parent, const char *name)
+{
+    for (xmlNode *n = parent ? parent->children : NULL; n; n = n->next)
+        if (is(n, name))
+            return n;
+    return NULL;
+}
+
+/* --- paths in the archive --- */
+
+static int hex(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+}
+
+/* Against the package's folder; "..", "%2e%2e" and the like never lead out of the archive. NULL: no such path. */
+static const char *resolve(struct book *b, const char *href)
+{
+    char path[2 * PATH_MAX_LEN + 2], *out;
+    size_t n = strlen(b->folder);
+    memcpy(path, b->folder, n);
+    for (const char *s = href; *s && *s != '#' && *s != '?'; s++) {
+        if (n >= 2 * PATH_MAX_LEN)
+            return NULL;
+        int c = *s;
+        if (c == '%' && hex(s[1]) >= 0 && hex(s[2]) >= 0) {
+            c = hex(s[1]) << 4 | hex(s[2]);
+            s += 2;
+        }
+        if (c == 0 || c == '\\')
+            return NULL;
+        path[n++] = (char)c;
+    }
+    path[n] = '\0';
+    out = st_alloc(&b->to->arena, n + 2);
+    size_t len = 0;
+    for (const char *s = path; *s;) {
+        size_t part = strcspn(s, "/");
+        if (part == 2 && s[0] == '.' && s[1] == '.') {
+            if (!len)
+                return NULL;
+            while (len && out[--len] != '/')
+                ;
+        } else if (part && !(part == 1 && *s == '.')) {
+            if (len)
+                out[len++] = '/';
+            memcpy(out + len, s, part);
+            len += part;
+        }
+        s += part + (s[part] == '/');
+    }
+    out[len] = '\0';
+    return len ? out : NULL;
+}
+
+/* --- a chapter as text --- */
+
+static bool is_any(const xmlNode *n, const char *const *names)
+{
+    for (; *names; names++)
+        if (strcasecmp((const char *)n->name, *names) == 0)
+            return true;
+    return false;
+}
+
+static void paragraph(struct st_buf *t)
+{
+    if (t->len)
+        st_buf_str(t, "\n\n");
+}
+
+static void put_words(struct st_buf *t, const char *s)
+{
+    for (; *s; s++) {
+        bool space = strchr(" \t\r\n", *s) != NULL;
+        if (!space)
+            st_buf_char(t, *s);
+        else if (t->len && !strchr(" \n", t->data[t->len - 1]))
+            st_buf_char(t, ' ');
+    }
+}
+
+static void walk(struct book *b, const xmlNode *node, int depth)
+{
+    static const char *const skipped[] = {"head", "script", "style", "svg", "math", "nav", "template", "object", NULL};
+    static const char *const blocks[] = {"p",  "div", "section", "article", "blockquote", "li", "ul", "ol", "table",
+                                         "tr", "pre", "figure",  "aside",   "header",     "dt", "dd", "hr", NULL};
+    for (const xmlNode *n = node; n && depth < DEPTH_MAX && !b->text.failed; n = n->next) {
+        if (n->type == XML_TEXT_NODE || n->type == XML_CDATA_SECTION_NODE)
+            put_words(&b->text, n->content ? (const char *)n->content : "");
+        if (n->type != XML_ELEMENT_NODE || is_any(n, skipped))
+            continue;
+        char c = (char)(n->name[0] | 32);
+        bool heading = c == 'h' && n->name[1] >= '1' && n->name[1] <= '6' && !n->name[2];
+        bool block = heading || is_any(n, blocks);
+        if (block)
+            paragraph(&b->text);
+        if (heading)
+            st_buf_str(&b->text, "# ");
+        if (strcasecmp((const char *)n->name, "br") == 0)
+            st_buf_char(&b->text, '\n');
+        walk(b, n->children, depth + 1);
+        if (block)
+            paragraph(&b->text);
+    }
+}
+
+/* By the HTML reader, which takes whatever books have, and knows their entities. */
+static void add_chapter(struct book *b, const char *name)
+{
+    size_t len;
+    const char *data = unpack(b, name, &len);
+    if (!data)
+        return;
+    htmlDocPtr doc = htmlReadMemory(data, (int)len, NULL, st_utf8_valid(data, len) ? "UTF-8" : NULL,
+                                    HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING | HTML_PARSE_NONET);
+    if (!doc)
+        return;
+    paragraph(&b->text);
+    walk(b, xmlDocGetRootElement(doc), 0);
+    xmlFreeDoc(doc);
+    if (b->text.failed || b->text.len > TEXT_LIMIT)
+        fail(b, "The text is longer than a story can be.");
+}
+
+/* --- the book --- */
+
+static const char *package_path(struct book *b)
+{
+    xmlDoc *doc = parse(b, "META-INF/container.xml");
+    if (!doc)
+        return NULL;
+    xmlNode *file = child(child(xmlDocGetRootElement(doc), "rootfiles"), "rootfile");
+    const char *href = file ? attribute(b, file, "full-path") : NULL;
+    const char *path = href ? resolve(b, href) : NULL;
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    if (slash && slash - path < PATH_MAX_LEN)
+        snprintf(b->folder, sizeof(b->folder), "%.*s", (int)(slash - path + 1), path);
+    return path ? path : fail(b, broken);
+}
+
+/* One line of the metadata, tidied; NULL where there is none, or it is longer than max. */
+static const char *line_of(struct book *b, xmlNode *n, size_t max)
+{
+    xmlChar *content = n ? xmlNodeGetContent(n) : NULL;
+    struct st_buf words = ST_BUF(TEXT_LIMIT), tidy = ST_BUF(TEXT_LIMIT);
+    put_words(&words, content ? (const char *)content : "");
+    bool ok = words.len && st_utf8_valid(words.data, words.len) && import_tidy(&tidy, words.data, words.len) &&
+              tidy.len && tidy.len <= max;
+    const char *line = ok ? st_strndup(&b->to->arena, tidy.data, tidy.len) : NULL;
+    xmlFree(content);
+    st_buf_release(&words);
+    st_buf_release(&tidy);
+    return line;
+}
+
+static const char *href_of(struct book *b, xmlNode *manifest, const char *id)
+{
+    int n = 0;
+    for (xmlNode *item = manifest->children; item && n < ITEMS_MAX; item = item->next) {
+        if (!is(item, "item") || ++n < 0 || !st_streq(attribute(b, item, "id"), id))
+            continue;
+        const char *type = attribute(b, item, "media-type"), *href = attribute(b, item, "href");
+        return href && type && (strstr(type, "html") || strstr(type, "dtbook")) ? href : NULL;
+    }
+    return NULL;
+}
+
+static void read_package(struct book *b, const char *path)
+{
+    xmlDoc *doc = parse(b, path);
+    xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL, *metadata = child(root, "metadata");
+    xmlNode *manifest = child(root, "manifest"), *spine = child(root, "spine");
+    if (!manifest || !spine) {
+        fail(b, broken);
+        return;
+    }
+    b->to->title = line_of(b, child(metadata, "title"), 800);
+    b->to->language = line_of(b, child(metadata, "language"), 35);
+    int n = 0;
+    for (xmlNode *item = spine->children; item && n < ITEMS_MAX && !b->to->error; item = item->next) {
+        if (!is(item, "itemref") || ++n < 0)
+            continue;
+        const char *id = attribute(b, item, "idref"), *href = id ? href_of(b, manifest, id) : NULL;
+        const char *chapter = href ? resolve(b, href) : NULL;
+        if (href && !chapter)
+            fail(b, broken);
+        if (chapter)
+            add_chapter(b, chapter);
+    }
+}
+
+void import_epub(struct import *to, const char *data, size_t len)
+{
+    struct book b = {.to = to, .text = ST_BUF(TEXT_LIMIT + (1 << 20))};
+    struct st_buf tidy = ST_BUF(TEXT_LIMIT + (1 << 20));
+    zip_error_t error;
+    zip_source_t *source = zip_source_buffer_create(data, len, 0, &error);
+    b.zip = source ? zip_open_from_source(source, ZIP_RDONLY, &error) : NULL;
+    if (!b.zip || zip_get_num_entries(b.zip, 0) > ENTRIES_MAX) {
+        fail(&b, broken);
+        return;
+    }
+    const char *path = package_path(&b);
+    if (path)
+        read_package(&b, path);
+    if (to->error)
+        return;
+    if (b.text.len && !st_utf8_valid(b.text.data, b.text.len))
+        fail(&b, broken);
+    else if (!import_tidy(&tidy, b.text.data ? b.text.data : "", b.text.len))
+        fail(&b, "The text is longer than a story can be.");
+    else
+        to->content = st_strndup(&to->arena, tidy.data ? tidy.data : "", tidy.len);
+}
