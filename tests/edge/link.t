@@ -9,7 +9,7 @@ use IO::Socket::UNIX;
 
 my $E = 'Storytelling::Edge';
 Storytelling::Edge::echo('echo');
-my $port  = Storytelling::Nginx::free_port();
+my $port  = Storytelling::Port::free_port();
 my $redis = Storytelling::Edge::start_redis('--port', $port, '--bind', '127.0.0.1', '::1');
 Storytelling::Edge::set_roles();
 

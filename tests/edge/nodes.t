@@ -11,7 +11,7 @@ my @with = (contract => Storytelling::Edge::root() . '/tests/edge/limits.yaml', 
 Storytelling::Edge::echo('echo');
 my $redis = Storytelling::Edge::start_redis();
 Storytelling::Edge::set_roles();
-my $h2 = Storytelling::Nginx::free_port();
+my $h2 = Storytelling::Port::free_port();
 my @nodes = ($E->nginx(@with, more => "listen 127.0.0.1:$h2 http2;"), $E->nginx(@with));
 for (@nodes) { $_->start or die $_->error_log }
 

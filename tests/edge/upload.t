@@ -95,7 +95,7 @@ Storytelling::Edge::start_child(sub {
 });
 
 my $edge = $E->nginx(contract => $contract);
-my $h2   = Storytelling::Nginx::free_port();
+my $h2   = Storytelling::Port::free_port();
 my ($key, $cert) = map { "$dir/secrets/tls.$_" } qw(key crt);
 system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout $key -out $cert -days 2 -subj /CN=localhost 2>/dev/null") == 0
     or die 'openssl';

@@ -404,7 +404,7 @@ static int status_of(const char *operation, const char *path, const char *key, i
     const struct st_http_call request = {.method = "GET",
                                          .url = st_printf(&arena, "http://identity%s", path),
                                          .headers = *key ? headers : NULL,
-                                         .timeout_ms = 5000,
+                                         .timeout_ms = 30000,
                                          .answer_max = 4096};
     struct st_http_answer answer;
     struct st_http_client *client =

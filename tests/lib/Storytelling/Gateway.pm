@@ -41,7 +41,7 @@ sub nginx_command {
 sub fill {
     my ($self, $text) = @_;
     $text =~ s{\@([A-Z][A-Z0-9_]*)\@}{
-        $self->{value}{$1} //= $1 =~ /PORT$/ ? Storytelling::Nginx::free_port() : die "\@$1\@ has no value\n"
+        $self->{value}{$1} //= $1 =~ /PORT$/ ? Storytelling::Port::free_port() : die "\@$1\@ has no value\n"
     }ge;
     return $text;
 }
@@ -114,7 +114,7 @@ sub start {
 # The service that answers at once.
 sub service {
     my ($class) = @_;
-    my $self = bless {kind => 'service', dir => Storytelling::Edge::dir(), owner => $$, value => {PORT => Storytelling::Nginx::free_port()}}, $class;
+    my $self = bless {kind => 'service', dir => Storytelling::Edge::dir(), owner => $$, value => {PORT => Storytelling::Port::free_port()}}, $class;
     unlink "$self->{dir}/run/thing.sock";
     $self->{pid} = $self->run_child(tool('upstream'), "$self->{dir}/run/thing.sock", $self->port);
     $self->await;

@@ -17,16 +17,12 @@ use IO::Select;
 use IO::Socket::INET;
 use POSIX ':sys_wait_h';
 use Scalar::Util qw(weaken);
+use Storytelling::Port;
 use Time::HiRes qw(sleep time);
 
 my $PATIENT = $ENV{VALGRIND} ? 120 : 20;    # seconds that nginx may take before something is broken
 my $SLOWER  = $ENV{VALGRIND} ? 10 : 1;
 my (@all, $reported);
-
-sub free_port {
-    my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1, ReuseAddr => 1) or die "no port: $!";
-    return $socket->sockport;
-}
 
 sub new {
     my ($class, %given) = @_;

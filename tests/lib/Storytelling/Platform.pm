@@ -19,24 +19,14 @@ use warnings;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
-use IO::Socket::INET;
 use JSON::PP ();
 use POSIX ();
 use Storytelling::Client;
+use Storytelling::Port;
 
 our $ROOT = abs_path(dirname(__FILE__) . '/../../..');
 our $GUARD = 'storytelling-guard';    # what `ps` calls the processes that stop platforms
 my $shared;
-
-# Below the ports that the kernel hands out, so that nobody takes it between the look and the start.
-sub free_port {
-    for (1 .. 200) {
-        my $port = 18000 + int rand 14000;
-        my $probe = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 1);
-        return $port if $probe;
-    }
-    die "no free port\n";
-}
 
 sub build { return $ENV{PLATFORM_BUILD} // "$ROOT/build" }
 
