@@ -65,6 +65,8 @@ ok $failed, 'a text that cannot be analysed';
 is_deeply [$api->complaints(getAnalysis => $failed)], [], 'is told of as the contract says';
 like $failed->{json}{reason}, qr/cannot be analysed/, 'with a reason';
 is state_of($broken), 'draft', 'and is a draft again';
+my ($dead) = $platform->sql('story', "select job_id from jobs where ended = 'dead' and unique_key = '$broken'");
+is $platform->storyctl('dead', 'drop', 'story', "job-$dead")->{exit}, 0, 'the operator has seen its dead letter';
 changed($broken, 'it is mended', content => 'Better words.');
 is $api->call(getAnalysis => of($ada, $broken))->{json}{status}, 'pending', 'so nothing has failed';
 is $api->call(deleteStory => of($ada, $broken))->{status}, 204, 'gone';
