@@ -26,7 +26,7 @@ VALGRIND_PACKAGES := valgrind
 # Whoever has npm keeps it, wherever it came from.
 PACKAGES += $(if $(shell command -v npm),,npm)
 BENCH_PACKAGES := haproxy libnginx-mod-http-lua libnginx-mod-http-js lua-cjson lua-resty-core \
-	ruby-sidekiq ruby-hiredis ruby-pg python3-celery python3-redis python3-psycopg2
+	ruby-sidekiq ruby-hiredis ruby-pg python3-celery python3-redis python3-psycopg2 epubcheck
 
 # --- verbs -------------------------------------------------------------------------------------------------------
 
@@ -97,7 +97,7 @@ deps-bench: deps-test ## the same, with the gateways and job queues that ours ar
 	@systemd/deps $(BENCH_PACKAGES)
 
 BENCHES := $(sort $(basename $(notdir $(wildcard tests/bench/*.bench))))
-bench: $(if $(filter edge events,$(or $(SUITE),$(BENCHES))),deps-bench,deps-test) build ## measure; figures also in build/bench/<suite>.json: SUITE=platform
+bench: $(if $(filter edge events media,$(or $(SUITE),$(BENCHES))),deps-bench,deps-test) build ## measure; figures also in build/bench/<suite>.json: SUITE=platform
 	+@$(INNER_MAKE) tools
 	@status=0; for suite in $(or $(SUITE),$(BENCHES)); do echo "== $$suite"; \
 		tests/bench/$$suite.bench --build '$(BUILD)' --out "$(BUILD)/bench/$$suite.json" || status=1; done; exit $$status

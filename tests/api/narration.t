@@ -2,6 +2,8 @@
 use strict;
 use warnings;
 use utf8;
+use File::Temp ();
+use JSON::PP ();
 use Test::More;
 use Storytelling::Platform;
 use Storytelling::Client;
@@ -166,6 +168,46 @@ is $client->patch("/v1/stories/$story", json => {content => 'Quite another text.
 my $newer = wait_for(sub { my $n = $api->call(getNarration => of($ada, $story))->{json}; $n->{status} eq 'ready' && $n->{narrationId} ne $id && $n }, 40);
 ok $newer, 'and is narrated anew';
 is scalar @{$newer->{segments}}, 1, 'as it is now';
+
+# --- files to keep ----------------------------------------------------------------------------------------------------
+
+my $book = post($ada, title => 'Chapters & <signs>', content => "Chapter 1\n\nThe door was shut. “Who is there?” asked Mary & Tom.\n\nChapter 2\n\nNobody <answered>. A --> B.");
+my $bound = narrated($ada, $book, 'chapters');
+is_deeply [map { $_->{title} } @{$bound->{chapters}}], ['Chapter 1', 'Chapter 2'], 'chapters are found';
+my $vtt = $client->get("/v1/narrations/$bound->{narrationId}/captions", token => $ada->{token});
+like $vtt->{headers}{'content-type'}, qr{^text/vtt}, 'captions are there';
+like $vtt->{content}, qr/\AWEBVTT\n\n00:00:00\.\d{3} --> 00:00:0\d\.\d{3}\nChapter 1\n/, 'in the format of players';
+like $vtt->{content}, qr/\n<v Mary>“Who is there\?”\n|\n<v Mary>.*Who is there/, 'with who speaks';
+unlike $vtt->{content}, qr/<answered>|A -->/, 'signs are escaped';
+my $dir = File::Temp::tempdir(CLEANUP => 1);
+sub exported {
+    my ($format) = @_;
+    my %export = (path => {narrationId => $bound->{narrationId}}, token => $ada->{token});
+    $api->succeeds(202, exportNarration => {%export, json => {format => $format}}, "$format: is asked for");
+    $api->fails(404, 'not_found', getNarrationExport => {path => {%{$export{path}}, format => $format}, token => $eve->{token}}, "$format: by who may hear it");
+    my $made = wait_for(sub { my $x = $api->call(getNarrationExport => {%export, path => {%{$export{path}}, format => $format}})->{json}; $x->{status} ne 'pending' && $x }, 60);
+    is $made->{status}, 'ready', "$format: is made" or diag $made->{reason};
+    open my $out, '>:raw', "$dir/story.$format" or die $!;
+    print $out $client->get($made->{url}, token => $ada->{token})->{content};
+    close $out;
+    return "$dir/story.$format";
+}
+$api->fails(404, 'not_found', exportNarration => {path => {narrationId => $bound->{narrationId}}, token => $eve->{token}, json => {format => 'm4b'}}, 'nobody else has it made');
+my $m4b = JSON::PP::decode_json($platform->run('ffprobe', '-v', 'error', '-show_format', '-show_streams', '-show_chapters', '-of', 'json', exported('m4b'))->{out});
+is $m4b->{streams}[0]{codec_name}, 'aac', 'an audiobook';
+is_deeply [map { $_->{tags}{title} } @{$m4b->{chapters}}], ['Chapter 1', 'Chapter 2'], 'with its chapters';
+is $m4b->{format}{tags}{title}, 'Chapters & <signs>', 'and its title';
+cmp_ok abs($m4b->{format}{duration} * 1000 - $bound->{durationMs}), '<', 150, 'as long as the narration';
+my $epub = exported('epub');
+open my $zip, '<:raw', $epub or die $!;
+my $bytes = do { local $/; <$zip> };
+is substr($bytes, 30, 28), 'mimetypeapplication/epub+zip', 'a book says what it is where readers look';
+my ($opf) = $bytes =~ m{(<package .*?</package>)}s;
+like $opf, qr{<dc:title>Chapters &amp; &lt;signs&gt;</dc:title>}, 'its title';
+is scalar(() = $opf =~ /media-overlay="o\d"/g), 2, 'an overlay for each chapter';
+my %clip = $bytes =~ m{<text src="c\d\.xhtml#s(\w+)"/><audio src="audio\.mp3" clipBegin="0:00:([\d.]+)"}g;
+is_deeply {map { $_ => 1000 * $clip{$_} } keys %clip}, {map { $_->{segmentId} => $_->{startMs} } @{$bound->{segments}}}, 'in which each segment is heard at its time';
+like $bytes, qr{<span id="s\w+">Nobody &lt;answered&gt;\.}, 'and can be read';
 
 # --- languages --------------------------------------------------------------------------------------------------------
 

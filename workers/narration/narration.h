@@ -34,6 +34,14 @@ int narration_speak_preview(struct st_call *call); /* job */
 int narration_speak_preview_failed(struct st_call *call);
 int narration_drop_previews(struct st_call *call, const char *user_id); /* all of a user; NULL: those of yesterday */
 
+/* narration_export.c */
+int narration_export(struct st_call *call);
+int narration_get_export(struct st_call *call);
+int narration_get_export_file(struct st_call *call);
+int narration_get_captions(struct st_call *call);
+int narration_make_export(struct st_call *call); /* job */
+int narration_export_failed(struct st_call *call);
+
 /* narration_rules.c: how words are said */
 int narration_get_story_rules(struct st_call *call);
 int narration_put_story_rules(struct st_call *call);

@@ -4,7 +4,7 @@
 #include "narration/chapters.h"
 #include "narration/remote.h"
 
-static const json_t *load_segments(struct st_call *call, const json_t *n)
+const json_t *narration_segments(struct st_call *call, const json_t *n)
 {
     json_t *segments = json_object_get(n, "segments");
     const char *ref = st_str(n, "text_ref");
@@ -203,7 +203,7 @@ int narration_script_load(struct st_call *call, const struct st_speech *speech, 
         r = load_manners(call, n, ret, &manners);
     if (r < 0 || (r = st_commit(call)) < 0)
         return r;
-    ret->segments = load_segments(call, n);
+    ret->segments = narration_segments(call, n);
     if (!ret->segments)
         return st_fail(call, ST_E_UNAVAILABLE, "The text of the story cannot be read.");
     fill_segments(call, &manners, ret);

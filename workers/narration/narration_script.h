@@ -35,8 +35,17 @@ int narration_script_lose(struct narration_script *s, size_t voice) ST_MUSTCHECK
 /* The first voice that the author's tier has no more, or SIZE_MAX. */
 size_t narration_script_forbidden(const struct narration_script *s);
 
+/* Those of a row of narrations with segments, text_ref; NULL: they cannot be read. Not inside a transaction. */
+const json_t *narration_segments(struct st_call *call, const json_t *n);
+
 /* The rules of a story ("": of none) and of its author, the story's first; *ret_versions is JSON text. */
 int narration_rules(struct st_call *call, const char *story_id, const char *user_id,
                     struct st_pronounce_rule **ret_rules, size_t *ret_n, const char **ret_versions) ST_MUSTCHECK;
+
+/* narration_export.c: segments with their times, in the arena; and the WebVTT of them, as an object. */
+struct st_caption_segment *narration_captions(struct st_call *call, const json_t *segments,
+                                              const struct st_narrate_time *times);
+int narration_put_captions(struct st_call *call, const char *key, const json_t *segments,
+                           const struct st_narrate_time *times) ST_MUSTCHECK;
 
 #endif

@@ -139,11 +139,14 @@ static int finish(struct st_call *call, const json_t *n, const struct narration_
         r = st_object_put_file(call, st_printf(call->arena, "%s/audio.mp3", key), s->job.mp3_path);
     if (r == 0)
         r = st_object_put(call, timing_ref, timing, strlen(timing));
+    if (r == 0)
+        r = narration_put_captions(call, st_printf(call->arena, "%s/captions.vtt", key), s->segments, result->times);
     if (r < 0)
         return r;
     st_exec(call,
             "update narrations set status = 'ready', voices = $2, timing = $3, duration_ms = $4, object_key = $5, "
-            "chapters = $6, pronunciations = $7, cached_share = $8, finished_at = now() where narration_id = $1",
+            "captions = true, chapters = $6, pronunciations = $7, cached_share = $8, finished_at = now() where "
+            "narration_id = $1",
             id, voices_json(call, s), timing, st_i64(call->arena, result->duration_ms), key,
             chapters_json(call, s, result), s->pronunciations, st_printf(call->arena, "%.6f", cached));
     st_emit(call, "NarrationGenerated", id,
