@@ -484,7 +484,10 @@ static json_t *json_of(const struct st_value *v)
         break;
     case JSON_STRING: j = json_stringn_nocheck(v->text, v->len); break;
     case JSON_INTEGER: j = json_integer(v->integer); break;
-    case JSON_REAL: j = st_parse_double(v->text, &d) ? json_real(d) : json_null(); break;
+    case JSON_REAL: /* no NUL behind it, but nothing that a number could go on with */
+        d = strtod(v->text, NULL);
+        j = isfinite(d) ? json_real(d) : json_null();
+        break;
     case JSON_TRUE: j = json_true(); break;
     case JSON_FALSE: j = json_false(); break;
     default: j = json_null(); break;
