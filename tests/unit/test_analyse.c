@@ -65,6 +65,7 @@ static void check_answer(const struct st_analysis *found)
         assert_true((s->emotion == ST_NEUTRAL) == (s->intensity == 0));
         assert_true(s->kind != ST_NARRATION || s->character < 0);
         assert_true((s->evidence != NULL) == (s->character >= 0));
+        assert_true(!s->evidence || st_utf8_length(s->evidence, strlen(s->evidence)) <= 64);
         assert_true(i == 0 || s->paragraph == s[-1].paragraph || s->paragraph == s[-1].paragraph + 1);
     }
     for (int i = 0; i < found->n_characters; i++) {
@@ -483,6 +484,79 @@ static void called_by_name(void **state)
     st_arena_release(&a);
 }
 
+/* Words that are spoken about stay with the narration. */
+static void words_spoken_about(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "He went to see \"The Merry Widow,\" which bored him.",
+        "\"Rose\" was the name of one of the two houses.",
+        "It was thought to be \"very English\" to have a house of one's own.",
+        "She liked what he called \"the better sort.\"",
+    };
+    for (size_t i = 0; i < ST_COUNT(texts); i++) {
+        struct st_arena a = {0};
+        struct st_analysis *found = analyse(&a, texts[i]);
+        for (int k = 0; k < found->n_segments; k++)
+            if (found->segments[k].kind != ST_NARRATION)
+                fail_msg("speech: %s", found->segments[k].text);
+        st_arena_release(&a);
+    }
+    struct st_arena a = {0};
+    struct st_analysis *found = analyse(&a, "\"If he\" she pointed at Tom \"has been here, I will go,\" said Ann.");
+    assert_string_equal(speaker(found, find_segment(found, "has been")), "Ann");
+    assert_int_equal(find_segment(found, "If he")->kind, ST_DIALOGUE);
+    st_arena_release(&a);
+}
+
+/* Who speaks, told by descriptions, by what is heard, by verbs with particles; and what the evidence says. */
+static void told_otherwise(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *begins, *speaker, *evidence;
+    } cases[] = {
+        {"Ann and Ben sat by the fire.\n\n\"Cold,\" said Ann.\n", "Cold", "Ann", "attribution: said Ann"},
+        {"Ann and Ben sat by the fire.\n\n\"Cold,\" she said.\n", "Cold", "Ann", "pronoun: she said"},
+        {"Ann and Ben sat by the fire.\n\n\"Cold,\" the girl said.\n", "Cold", "Ann", "attribution: the girl said"},
+        {"Ann shivered in the wind. \"It is cold.\"\n", "It is", "Ann", "action: Ann shivered in the wind"},
+        {"\"Cold,\" said Ann.\n\n\"Not for me,\" said Ben.\n\n\"It is!\"\n", "It is!", "Ann", "turn: answers Ben"},
+        {"Ben woke up. He heard Ann say, \"It is late.\"\n", "It is", "Ann", "attribution: Ann say"},
+        {"Ben woke up, and Ann's clear voice asked: \"Is it late?\"\n", "Is it", "Ann",
+         "attribution: Ann's clear voice"},
+        {"\"It is late,\" said Ben.\n\n\"Very late,\" broke in Ann.\n", "Very", "Ann", "attribution: broke in Ann"},
+        {"\"Late,\" said Ben, and Ann, after a while, said: \"It is.\"\n", "It is", "Ann", NULL},
+        {"\"Is Ben here?\" asked Ann.\n\n\"No,\" said Cid.\n\n\"Ben is always late.\"\n", "Ben is", "Ann", NULL},
+    };
+    for (size_t i = 0; i < ST_COUNT(cases); i++) {
+        struct st_arena a = {0};
+        struct st_analysis *found = analyse(&a, cases[i].text);
+        check_answer(found);
+        const struct st_segment *s = find_segment(found, cases[i].begins);
+        if (strcmp(speaker(found, s), cases[i].speaker) != 0)
+            fail_msg("%s: spoken by \"%s\"", cases[i].text, speaker(found, s));
+        if (cases[i].evidence)
+            assert_string_equal(s->evidence, cases[i].evidence);
+        st_arena_release(&a);
+    }
+}
+
+/* A painter whom the text never names is the one whom the others call Basil. */
+static void never_named(void **state)
+{
+    (void)state;
+    static const char round[] = "\"Is it ready, Basil?\" asked Henry.\n\n\"Not yet, Henry,\" said the painter.\n\n";
+    char text[2000] = "Henry stood in the studio.\n\n";
+    for (int i = 0; i < 4; i++)
+        strncat(text, round, sizeof(text) - strlen(text) - 1);
+    struct st_arena a = {0};
+    struct st_analysis *found = analyse(&a, text);
+    check_answer(found);
+    assert_string_equal(speaker(found, find_segment(found, "Not yet")), "Basil");
+    assert_null(find_character(found, "The painter"));
+    st_arena_release(&a);
+}
+
 /* ---- What the caller knows ---- */
 
 static struct st_analysis *analyse_with(struct st_arena *a, const char *text, const struct st_analyse_hints *hints)
@@ -893,6 +967,9 @@ int main(void)
         cmocka_unit_test(what_is_no_character),
         cmocka_unit_test(who_is_who),
         cmocka_unit_test(called_by_name),
+        cmocka_unit_test(words_spoken_about),
+        cmocka_unit_test(told_otherwise),
+        cmocka_unit_test(never_named),
         cmocka_unit_test(cast_given),
         cmocka_unit_test(cast_is_all_or_not),
         cmocka_unit_test(speakers_corrected),

@@ -55,6 +55,16 @@ void an_focus_note(struct an_focus *f, int person, double weight)
     f->in[at].weight += (float)weight;
 }
 
+/* Does the story know the person: by a name, or as the miller, who speaks and is spoken of? */
+bool an_is_known(const struct an *an, int person)
+{
+    enum { OFTEN = 3 };
+    const struct an_person *p = &an->persons[person];
+    const struct an_entity *e = p->entity == AN_NONE ? NULL : &an->entities[p->entity];
+    return p->named ||
+           (e && p->quoted && p->mentions >= OFTEN && !(head_of(an, e)->classes & (AN_C(VAGUE) | AN_C(KIN))));
+}
+
 /* The foremost person of the gender, or -1. */
 static int foremost(const struct an_focus *f, char gender, int except, bool named, double *ret_weight)
 {
@@ -66,7 +76,7 @@ static int foremost(const struct an_focus *f, char gender, int except, bool name
         char known = an_gender(&p->votes);
         double weight = (double)f->in[i].weight * (known || !gender ? 1 : 0.5);
         if ((gender && known && known != gender) || person == except || person == f->an->narrator ||
-            (named && !p->named) || !an_may_speak(f->an, person))
+            (named && !an_is_known(f->an, person)) || !an_may_speak(f->an, person))
             continue;
         if (weight > *ret_weight) {
             best = person;
@@ -165,6 +175,8 @@ void an_focus_read(struct an_focus *f, uint32_t until)
             word = &an->words[f->word - 1];
         } else if (!span->quoted) {
             uint64_t classes = an_is(an, word->term, AN_C(HE) | AN_C(SHE) | AN_C(HIM) | AN_C(HER));
+            if (an->narrator >= 0 && word->upper && an_is(an, word->term, AN_C(ME)))
+                an_focus_note(f, an->narrator, pronoun);
             if (classes)
                 read_pronoun(f, classes);
         }

@@ -363,13 +363,18 @@ void an_focus_read(struct an_focus *f, uint32_t until); /* the words before unti
 void an_focus_note(struct an_focus *f, int person, double weight);
 double an_focus_weight(const struct an_focus *f, int person);
 int an_person(const struct an *an, int person); /* who it turned out to be */
+bool an_is_known(const struct an *an, int person);
 bool an_is_being(const struct an *an, const struct an_entity *e);
 /* Is it one of those that stand for other people; article: the term before it, or its first? */
 bool an_is_vague(const struct an *an, uint32_t entity, uint32_t article);
 char an_description_gender(const struct an *an, uint32_t entity);
 
 /* analyse_turn.c */
-enum { AN_CHOICES = 8 };
+enum {
+    AN_CHOICES = 8,
+    AN_TOLD = 6,
+    AN_TURNS_MAX = ST_ANALYSE_SEGMENTS_MAX, /* behind these nobody is known to speak */
+};
 /* Quotes that one being says in one go: the pieces of a split quote, the paragraphs of a long speech. */
 struct an_turn {
     uint32_t s0, s1; /* first and last quote span */
@@ -378,6 +383,8 @@ struct an_turn {
     int speaker;   /* person or -1 */
     int called;    /* person addressed by name (the last one), or -1 */
     bool calls_many;
+    int told[AN_TOLD]; /* persons spoken of, by name: hardly those who speak */
+    int n_told;
     int self; /* who the speaker says to be, or -1 */
     enum an_evidence evidence;
     float confidence;

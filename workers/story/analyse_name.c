@@ -99,7 +99,7 @@ static bool is_name_word(const struct an *an, uint32_t w)
         return word->after & (AN_COMMA | AN_MARK) || an_verb_follows(an, w + 1, an->n_words);
     if (t->n_lower > 0 || t->known || an_is_adverb(an, w) || ends_with(t, "ing"))
         return false;
-    return in_language(an, "en") && t->n_start > 1 && an_verb_follows(an, w + 1, an->n_words) &&
+    return !an_lacks_articles(an) && t->n_start > 1 && an_verb_follows(an, w + 1, an->n_words) &&
            !(word->after & AN_BREAK);
 }
 

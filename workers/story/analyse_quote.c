@@ -303,7 +303,8 @@ static bool is_mention(const struct scan *sc, const char *open, const char *s, c
             st_utf8_next(&second);
         second = skip_spaces(second, sc->end);
         bool inverted = an_is_upper(an_peek(second, sc->end)) || word_is(sc->an, second, sc->end, AN_C(HE) | AN_C(SHE));
-        return an_is_letter(after) && !an_is_upper(after) && !inverted && !say_follows(sc, behind, 3);
+        bool subject = word_is(sc->an, behind, sc->end, AN_C(HE) | AN_C(SHE) | AN_C(THEY) | AN_C(DET) | AN_C(POSS));
+        return an_is_letter(after) && !an_is_upper(after) && !inverted && !subject && !say_follows(sc, behind, 3);
     }
     if (!an_is_letter(prev) || is_cjk_say(prev) || next == 0x3068 || close - s > PHRASE_BYTES)
         return false;
@@ -312,7 +313,9 @@ static bool is_mention(const struct scan *sc, const char *open, const char *s, c
     if (word_of(sc, p, 1, AN_C(SPEECH) | AN_C(THINK)))
         return word_of(sc, p, 1, AN_C(NAMING)) && last != '!' && last != '?';
     if (small && st_streq(sc->an->language, "en"))
-        return !goes_on(sc) && !word_of(sc, p, 3, AN_C(SPEECH) | AN_C(THINK)) && !say_follows(sc, behind, 2);
+        return !goes_on(sc) && !say_follows(sc, behind, 2) &&
+               (word_of(sc, p, 1, AN_C(AUX) | AN_C(PREP) | AN_C(DET) | AN_C(POSS)) ||
+                !word_of(sc, p, 3, AN_C(SPEECH) | AN_C(THINK)));
     if (close - s > MENTION_BYTES || say_follows(sc, behind, 1))
         return false;
     if (open_end)

@@ -34,7 +34,7 @@ static int resolve(const struct an_talk *t, const struct an_turn *turn, char wan
         const struct an_person *p = &an->persons[person];
         char gender = an_gender(&p->votes);
         if ((wanted && gender && gender != wanted) || (!wanted && gender && !named) || person == an->narrator ||
-            person == turn->called || (named && !p->named) || !an_may_speak(an, person))
+            person == turn->called || (named && !an_is_known(an, person)) || !an_may_speak(an, person))
             continue;
         double weight = (double)t->focus.in[i].weight * by_turn(t, turn, person);
         weight *= gender || !wanted ? 1 : unknown_gender;
@@ -184,6 +184,7 @@ static void introduce(struct an *an, struct an_turn *turn)
  * the quote; the subject of the narration that leads to it. A weight in the focus counts to the power of by_pronoun,
  * by_weight.
  */
+static const double spoken_of = -2.5; /* by the turn itself */
 static const double somebody = -6.1, recent = -3.6, addressed = -1.7, soon = -2.7, acts = 4.1, leads = 1.8;
 static const double by_pronoun = 1.7, by_weight = 0.7, own = -0.2, own_least = -3.1;
 
@@ -217,10 +218,15 @@ static void offer_person(const struct an_talk *t, struct an_turn *turn, int pers
     if (person < 0)
         return;
     person = an_person(t->an, person);
-    if (!may_choose(t->an, turn, person, wanted) || (turn->vague && !t->an->persons[person].named))
+    if (!may_choose(t->an, turn, person, wanted) || (turn->vague && !an_is_known(t->an, person)))
         return;
     if (wanted && !an_gender(&t->an->persons[person].votes))
         score += log(unknown_gender);
+    for (int i = 0; i < turn->n_told; i++)
+        if (an_person(t->an, turn->told[i]) == person) {
+            score += spoken_of;
+            break;
+        }
     offer(turn, person, score);
 }
 
@@ -291,11 +297,11 @@ static void gather_choices(struct an_talk *t)
 /* How often one who wins by the margin is right, as counted on half of the annotated novels. */
 static double likely(enum an_evidence evidence, double margin)
 {
-    double slope = 0.55, least = -0.6;
+    double slope = 0.5, least = -0.8;
     switch (evidence) {
-    case AN_E_PRONOUN: slope = 0.42, least = -0.5; break;
-    case AN_E_ACTION: slope = 0.45, least = -0.9; break;
-    case AN_E_ATTRIBUTION: slope = 0.3, least = -1.0; break; /* a description */
+    case AN_E_PRONOUN: slope = 0.4, least = -0.7; break;
+    case AN_E_ACTION: slope = 0.45, least = -1.1; break;
+    case AN_E_ATTRIBUTION: slope = 0.3, least = -1.2; break; /* a description */
     default: break;
     }
     return 1 / (1 + exp(-(slope * margin + least)));
@@ -416,10 +422,28 @@ static void think(struct an *an, uint32_t s, struct an_focus *focus)
         an->persons[turn.speaker].turns++;
 }
 
+/* Is somebody of the story telling it? */
+static bool tells_i(const struct an *an)
+{
+    enum { ONE_IN = 200, LEAST = 8 };
+    uint32_t words = 0, n = 0;
+    for (uint32_t s = 0; s < an->n_spans; s++) {
+        if (an->spans[s].quoted)
+            continue;
+        words += an->spans[s].w1 - an->spans[s].w0;
+        for (uint32_t w = an->spans[s].w0; w < an->spans[s].w1; w++)
+            n += an->words[w].upper && an_is(an, an->words[w].term, AN_C(ME));
+    }
+    return n >= LEAST && n * ONE_IN >= words;
+}
+
 void an_find_speakers(struct an *an)
 {
-    struct an_talk t = {.an = an, .turns = st_new_n(an->arena, struct an_turn, an->n_spans + 1), .focus.an = an};
+    uint32_t max_turns = an->n_spans < AN_TURNS_MAX ? an->n_spans : AN_TURNS_MAX;
+    struct an_talk t = {.an = an, .turns = st_new_n(an->arena, struct an_turn, max_turns + 1), .focus.an = an};
     an_find_turns(&t);
+    if (tells_i(an))
+        narrator(an);
     for (uint32_t i = 0; i < t.n_turns; i++) {
         struct an_turn *turn = &t.turns[i];
         if (turn->self < 0 && i > 0 && asks_name(an, turn - 1))

@@ -121,6 +121,8 @@ static void read_names(struct an *an, const struct an_span *span, struct an_turn
         else if (starts && ends && !article) {
             turn->calls_many = turn->calls_many || (turn->called >= 0 && turn->called != e->person);
             turn->called = an_may_speak(an, e->person) ? e->person : turn->called;
+        } else if (turn->n_told < AN_TOLD) {
+            turn->told[turn->n_told++] = e->person;
         }
     }
 }
@@ -219,7 +221,10 @@ void an_find_turns(struct an_talk *t)
         struct an_said said = an->said[s];
         struct an_turn *turn = t->n_turns ? &t->turns[t->n_turns - 1] : NULL;
         bool other = turn && span->corrected && !(turn->corrected && turn->speaker == span->speaker);
-        if (!turn || other || !same_turn(an, turn, s, &said))
+        bool begins = !turn || other || !same_turn(an, turn, s, &said);
+        if (begins && t->n_turns == AN_TURNS_MAX)
+            break;
+        if (begins)
             turn = new_turn(t, s);
         turn->s1 = s;
         if (span->corrected)

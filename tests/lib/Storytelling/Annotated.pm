@@ -217,7 +217,7 @@ sub analyse {
         my $last = $found{segments}[-1];
         push @{$found{segments}}, \%segment;
         next if $segment{kind} eq 'narration';
-        my $goes_on = $last && $last->{kind} ne 'narration' && $last->{paragraph} == $segment{paragraph};
+        my $goes_on = $last && $last->{kind} ne 'narration' && $last->{paragraph} == $segment{paragraph} && $last->{character} == $segment{character};
         $goes_on ? ($found{spans}[-1][1] = $segment{to}) : push @{$found{spans}}, [@segment{qw(from to)}];
     }
     close $in or die "$program: fails with $text->{name}\n";
