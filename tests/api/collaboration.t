@@ -151,6 +151,7 @@ $api->fails(404, 'not_found', completeSubmission => room($_, $place), 'who does 
 my $done = $api->succeeds(200, completeSubmission => room($ada, $place), 'one hands in')->{json}{participants};
 like $done->[0]{submittedAt}, qr/^20\d\d-.*Z$/, 'and when is known';
 is_deeply $api->succeeds(200, completeSubmission => room($ada, $place), 'said again')->{json}{participants}, $done, 'it stays so';
+ok $client->wait_for_mail($_->{email}, qr/Ada has finished/, 60), 'all others are told' for $bob, $leader;
 
 ok wait_for(sub { 2 == grep { $client->get("/v1/stories/$other", token => $_->{token})->{status} == 200 } $ada, $bob }, 60), 'both read the story';
 $api->fails(404, 'not_found', removeParticipant => member(@$_), 'nobody removes others') for [$ada, $bob], [$eve, $bob], [$eve, $eve], [$leader, $eve];
@@ -164,6 +165,8 @@ my $open = code_for('open@example.org');
 $api->fails(404, 'not_found', $_ => room($ada, $place), "a guest does not end it: $_") for qw(completeCollaboration cancelCollaboration);
 is $api->succeeds(200, completeCollaboration => room($leader, $place), 'the host completes it')->{json}{status}, 'completed', 'then it is';
 is invited()->{status}, 'cancelled', 'the open invitation goes with it';
+ok $client->wait_for_mail($ada->{email}, qr/is completed/, 60), 'who took part is told';
+is_deeply [grep { $_->{subject} =~ /is completed|Ada has finished/ } map { $client->mails($_->{email}) } $leader], [grep { $_->{subject} =~ /Ada has finished/ } $client->mails($leader->{email})], 'and nobody of what they have done';
 $api->fails(404, 'not_found', acceptInvitation => acceptance($eve, $open), 'nobody comes in any more');
 $api->fails(409, 'conflict', $_->[0] => $_->[1], "nor does anything else: $_->[0]")
     for [createInvitation => invite($leader, $place)], [completeSubmission => room($ada, $place)], [completeCollaboration => room($leader, $place)], [cancelCollaboration => room($leader, $place)];

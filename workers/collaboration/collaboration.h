@@ -26,6 +26,8 @@ int collaboration_lock(struct st_call *call, const char *id, const char *host_id
 int collaboration_lock_active(struct st_call *call, const char *id, const char *host_id, json_t **ret);
 /* Nobody else locks this user until the transaction ends. */
 void collaboration_lock_user(struct st_call *call, const char *user_id);
+/* The ids of those who take part, the host apart. */
+int collaboration_participants(struct st_call *call, const char *id, json_t **ret);
 /* Ends a room that is locked and active: `type` is CollaborationCompleted or CollaborationCancelled. */
 int collaboration_end(struct st_call *call, const json_t *room, const char *type);
 int collaboration_reply(struct st_call *call, int status, const char *id);

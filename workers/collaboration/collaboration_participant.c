@@ -29,6 +29,23 @@ int collaboration_remove_participant(struct st_call *call)
     return st_reply(call, 204, NULL);
 }
 
+static int submitted(struct st_call *call, const json_t *room)
+{
+    const char *id = st_str(room, "collaboration_id");
+    json_t *participants = NULL, *own;
+    int r = collaboration_participants(call, id, &participants);
+    if (r == 0)
+        r = st_row(call, &own, "select coalesce((select display_name from people where user_id = $1), '') as name",
+                   call->user_id);
+    if (r == 0)
+        st_emit(call, "SubmissionCompleted", id,
+                json_pack("{s:s, s:O, s:O, s:s, s:O, s:O, s:O}", "collaborationId", id, "storyId",
+                          json_object_get(room, "story_id"), "hostId", json_object_get(room, "host_id"), "userId",
+                          call->user_id, "participantName", json_object_get(own, "name"), "storyTitle",
+                          json_object_get(room, "title"), "participants", participants));
+    return r;
+}
+
 /* Said again, it stays as it is. */
 int collaboration_submit(struct st_call *call)
 {
@@ -44,8 +61,6 @@ int collaboration_submit(struct st_call *call)
                 "select from participants where collaboration_id = $1 and user_id = $2 and submitted_at is not null",
                 id, call->user_id);
     if (r == 0 && st_rows_count(before) == 0)
-        st_emit(call, "SubmissionCompleted", id,
-                json_pack("{s:s, s:O, s:s}", "collaborationId", id, "storyId", json_object_get(room, "story_id"),
-                          "userId", call->user_id));
+        r = submitted(call, room);
     return r < 0 ? r : collaboration_reply(call, 200, id);
 }

@@ -113,20 +113,30 @@ static int cancel_invitations(struct st_call *call, const json_t *room)
     return r;
 }
 
-int collaboration_end(struct st_call *call, const json_t *room, const char *type)
+int collaboration_participants(struct st_call *call, const char *id, json_t **ret)
 {
-    const char *id = st_str(room, "collaboration_id");
-    json_t *who;
-    int r = st_row(call, &who,
+    json_t *row;
+    int r = st_row(call, &row,
                    "select coalesce(json_agg(user_id order by joined_at, user_id), '[]') as participants "
                    "from participants where collaboration_id = $1",
                    id);
+    if (r == 0)
+        *ret = json_object_get(row, "participants");
+    return r;
+}
+
+int collaboration_end(struct st_call *call, const json_t *room, const char *type)
+{
+    const char *id = st_str(room, "collaboration_id");
+    json_t *participants = NULL;
+    int r = collaboration_participants(call, id, &participants);
     if (r < 0 || (r = cancel_invitations(call, room)) < 0)
         return r;
-    st_emit(call, type, id,
-            json_pack("{s:s, s:O, s:O, s:O}", "collaborationId", id, "storyId", json_object_get(room, "story_id"),
-                      "hostId", json_object_get(room, "host_id"), "participants",
-                      json_object_get(who, "participants")));
+    json_t *end = json_pack("{s:s, s:O, s:O, s:O}", "collaborationId", id, "storyId", json_object_get(room, "story_id"),
+                            "hostId", json_object_get(room, "host_id"), "participants", participants);
+    if (st_streq(type, "CollaborationCompleted")) /* else its author may be gone, and the title with them */
+        json_object_set(end, "storyTitle", json_object_get(room, "title"));
+    st_emit(call, type, id, end);
     return 0;
 }
 

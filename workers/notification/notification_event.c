@@ -27,7 +27,7 @@ static void learn_contact(struct st_call *call)
                 user_id, email, name, locale);
 }
 
-/* The user a message goes to: whom the event is about, else the author of the story, else the host. */
+/* Whom the event is about, else the author of the story, else the host. */
 static const char *user_concerned(struct st_call *call)
 {
     static const char *const members[] = {"userId", "authorId", "hostId"};
@@ -35,6 +35,24 @@ static const char *user_concerned(struct st_call *call)
         if (st_str(call->body, members[i]))
             return st_str(call->body, members[i]);
     return NULL;
+}
+
+/*
+ * The users whom a message goes to: where the event names participants, all of them and the host, but for who has done
+ * it; else the one concerned.
+ */
+static json_t *recipients(struct st_call *call)
+{
+    json_t *list = st_json_keep(call->arena, json_array()), *one;
+    const json_t *participants = json_object_get(call->body, "participants");
+    const char *alone = participants ? st_str(call->body, "hostId") : user_concerned(call);
+    size_t i;
+    json_array_foreach (participants, i, one)
+        if (!st_streq(json_string_value(one), call->event->user_id))
+            json_array_append(list, one);
+    if (alone && !(participants && st_streq(alone, call->event->user_id)))
+        json_array_append_new(list, json_string(alone));
+    return list;
 }
 
 /* 1: the claim is ours. 0: this (event, recipient, channel) has one already. */
@@ -95,10 +113,14 @@ static int put_into_inbox(struct st_call *call, const char *campaign, const char
     return 0;
 }
 
-/* The event's members, the recipient's name and the platform's address: what templates may name. */
+/* The event's members, but for ids of users, which a message does not need and its job would keep; the recipient's name
+ * and the platform's address: what templates may name. */
 static json_t *template_values(struct st_call *call, const char *display_name)
 {
+    static const char *const ids[] = {"userId", "hostId", "participants"};
     json_t *values = st_json_keep(call->arena, json_copy(call->body));
+    for (size_t i = 0; i < ST_COUNT(ids); i++)
+        json_object_del(values, ids[i]);
     json_object_set_new(values, "publicUrl", json_string(st_option("public_url")));
     if (display_name)
         json_object_set_new(values, "displayName", json_string(display_name));
@@ -126,20 +148,9 @@ static int refuse(struct st_call *call)
     return 0;
 }
 
-int notification_on_event(struct st_call *call)
+static int tell_user(struct st_call *call, const char *campaign, const char *user_id)
 {
-    const char *campaign = call->event->topic, *dir = notification_templates(call);
-    if (call->user_gone)
-        return refuse(call);
-    learn_contact(call);
-    if (!st_template_exists(dir, campaign, "email") && !st_template_exists(dir, campaign, "inbox"))
-        return 0;
-    const char *guest = st_str(call->body, "inviteeEmail");
-    if (guest) /* somebody without an account: the event itself says where to and in which language */
-        return request_mail(call, campaign, NULL, guest, st_json_str(call->body, "locale", "en"),
-                            template_values(call, NULL));
     json_t *contact;
-    const char *user_id = user_concerned(call);
     int r = st_row(call, &contact, "select email, display_name, locale from contacts where user_id = $1", user_id);
     if (r == ST_E_NOT_FOUND)
         return without_contact(call, user_id);
@@ -150,4 +161,25 @@ int notification_on_event(struct st_call *call)
     if ((r = request_mail(call, campaign, user_id, st_str(contact, "email"), locale, values)) < 0)
         return r;
     return put_into_inbox(call, campaign, user_id, locale, values);
+}
+
+int notification_on_event(struct st_call *call)
+{
+    const char *campaign = call->event->topic, *dir = notification_templates(call);
+    json_t *one;
+    size_t i;
+    int r = 0;
+    if (call->user_gone)
+        return refuse(call);
+    learn_contact(call);
+    if (!st_template_exists(dir, campaign, "email") && !st_template_exists(dir, campaign, "inbox"))
+        return 0;
+    const char *guest = st_str(call->body, "inviteeEmail");
+    if (guest) /* somebody without an account: the event itself says where to and in which language */
+        return request_mail(call, campaign, NULL, guest, st_json_str(call->body, "locale", "en"),
+                            template_values(call, NULL));
+    json_array_foreach (recipients(call), i, one)
+        if (r == 0)
+            r = tell_user(call, campaign, json_string_value(one));
+    return r;
 }
