@@ -258,6 +258,15 @@ ok wait_for(sub { !-e $platform->var . "/objects/narration/$newer->{narrationId}
 # A deleted story is not spoken to its end: that would take minutes.
 my $long = post($author, title => 'Never told', content => join "\n\n", map { "Tom counted to $_ thousand." } 1 .. 3000);
 ok wait_for(sub { ($api->call(getNarration => of($author, $long))->{json}{progress}{done} // 0) > 0 }, 30), 'a long story is being spoken';
+my $part = wait_for(sub { my $n = $api->call(getNarration => of($author, $long))->{json}; $n->{status} eq 'pending' && $n->{parts} && $n->{parts}[0] }, 60);
+is $part->{startMs}, 0, 'its first part can be heard while the rest is made';
+for my $audio (@{$part->{audio}}) {
+    my $heard = $client->get($audio->{url}, token => $author->{token});
+    like $heard->{content}, $audio->{format} eq 'mp3' ? qr/^\xff[\xe0-\xff]/ : qr/^OggS/, "as $audio->{format}";
+    is $client->get($audio->{url}, token => $eve->{token})->{status}, 404, 'by its author';
+}
+(my $beyond = $part->{audio}[0]{url}) =~ s/part=\d+/part=100/;
+is $client->get($beyond, token => $author->{token})->{status}, 404, 'a part that is not there is not found';
 is $client->request(DELETE => "/v1/stories/$long", {token => $author->{token}})->{status}, 204, 'and deleted meanwhile';
 my $next = post($eve, content => 'The next one.');
 is narrated($eve, $next, 'the next')->{status}, 'ready', 'the next one need not wait for it';

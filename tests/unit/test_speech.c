@@ -13,9 +13,7 @@
 #include <unistd.h>
 
 #include "base/spawn.h"
-#include "narration/chapters.h"
 #include "narration/narrate.h"
-#include "narration/pronounce.h"
 #include "narration/pcm.h"
 #include "narration/speech_cache.h"
 #include "narration/speech_text.h"
@@ -757,6 +755,53 @@ static void test_narration(void **state)
     assert_in_range(again.times[3].end_ms - again.times[3].start_ms, then - 1, then + 1); /* rounded */
 }
 
+struct parts {
+    int count;
+    int64_t at, bytes;
+};
+
+static int on_part(void *ctx, int number, const char *opus_path, const char *mp3_path, int64_t start_ms, int64_t end_ms)
+{
+    struct parts *p = ctx;
+    assert_int_equal(number, ++p->count);
+    assert_int_equal(start_ms, p->at); /* one behind the other */
+    assert_in_range(decoded_ms(opus_path), end_ms - start_ms - 2, end_ms - start_ms + 2);
+    assert_in_range(decoded_ms(mp3_path), end_ms - start_ms - 2, end_ms - start_ms + 2);
+    p->at = end_ms;
+    return 0;
+}
+
+static void test_parts(void **state)
+{
+    (void)state;
+    struct parts parts = {0};
+    char *text = st_alloc(&arena, 2000);
+    for (size_t i = 0; i < 20; i++)
+        snprintf(text + strlen(text), 100, "Number %zu is a sentence of no importance, which is only here to be long. ",
+                 i);
+    struct st_narrate_segment segments[] = {
+        {.text = "Chapter 1", .paragraph_ends = true, .heading = true},
+        {.text = text, .paragraph_ends = true},
+        {.text = "Chapter 2", .paragraph_ends = true, .heading = true},
+        {.text = "The end."},
+    };
+    struct watcher w = {0};
+    struct st_narrate_job job = job_of(segments, ST_COUNT(segments), &w);
+    struct st_narrate_result r;
+    job.progress = NULL;
+    job.cancelled = NULL;
+    job.part = on_part;
+    job.ctx = &parts;
+    assert_int_equal(st_narrate_audio(&arena, &job, &r), 0);
+    assert_int_equal(parts.count, 2);
+    assert_int_equal(parts.at, r.duration_ms);
+    parts = (struct parts){0};
+    job.segments = &segments[2];
+    job.n_segments = 2; /* short: no parts */
+    assert_int_equal(st_narrate_audio(&arena, &job, &r), 0);
+    assert_int_equal(parts.count, 0);
+}
+
 static void test_narration_that_cannot_be(void **state)
 {
     (void)state;
@@ -789,51 +834,6 @@ static void test_narration_that_cannot_be(void **state)
     job.language = "ja";
     assert_int_equal(st_narrate_audio(&arena, &job, &r), ST_E_UNPROCESSABLE);
     assert_no_files(&job);
-}
-
-static void test_pronunciation(void **state)
-{
-    (void)state;
-    static const struct st_pronounce_rule rules[] = {
-        {"Siobhan", "Shivawn"}, {"St.", "Saint"}, {"Loch Ness", "Lock Ness"}, {"loch", "lock"}, {"Žofie", "Zhofee"}};
-    static const char *const cases[][2] = {
-        {"Siobhan!", "Shivawn!"},
-        {"siobhan and SIOBHAN", "Shivawn and Shivawn"},
-        {"Siobhans Siobhanic xSiobhan", "Siobhans Siobhanic xSiobhan"},
-        {"St. Loch of Loch Ness", "Saint lock of Lock Ness"},
-        {"Žofie, éSiobhan", "Zhofee, éSiobhan"},
-        {"St.Ives", "SaintIves"},
-        {"", ""},
-    };
-    for (size_t i = 0; i < ST_COUNT(cases); i++)
-        assert_string_equal(st_pronounce(&arena, rules, ST_COUNT(rules), cases[i][0]), cases[i][1]);
-    const char *same = "nothing to change";
-    assert_ptr_equal(st_pronounce(&arena, rules, ST_COUNT(rules), same), same);
-    assert_ptr_equal(st_pronounce(&arena, NULL, 0, same), same);
-}
-
-static void test_chapters(void **state)
-{
-    (void)state;
-    static const char *const titles[] = {"CHAPTER IV.",      "Chapter 4: The Fen", "# The Fen",    "Erstes Kapitel",
-                                         "Chapitre premier", "Capítulo 3",         "Prologue",     "III.",
-                                         "Глава первая",     "Part One",           "  Epilogue  ", "PART II"};
-    static const char *const texts[] = {"",
-                                        "The chapter was long.",
-                                        "Part of it was lost, and nobody knew.",
-                                        "He left.",
-                                        "#",
-                                        "Chapterhouse",
-                                        "Book him!",
-                                        "I"
-                                        "t rained.",
-                                        "Chapter\none"};
-    for (size_t i = 0; i < ST_COUNT(titles); i++)
-        if (!st_chapter_title(titles[i], strlen(titles[i])))
-            fail_msg("no title: %s", titles[i]);
-    for (size_t i = 0; i < ST_COUNT(texts); i++)
-        if (st_chapter_title(texts[i], strlen(texts[i])))
-            fail_msg("a title: %s", texts[i]);
 }
 
 /* A program that dies of the word "crash", talks nonsense of "babble", and else does what narration-speak does. */
@@ -966,9 +966,8 @@ int main(void)
         cmocka_unit_test_teardown(test_resampling, release),
         cmocka_unit_test_teardown(test_loudness, release),
         cmocka_unit_test_teardown(test_voices_are_equally_loud, release),
+        cmocka_unit_test_teardown(test_parts, release),
         cmocka_unit_test(test_single_flight),
-        cmocka_unit_test(test_pronunciation),
-        cmocka_unit_test(test_chapters),
         cmocka_unit_test_teardown(test_incomplete_sound_is_made_again, release),
         cmocka_unit_test_teardown(test_trimming, release),
         cmocka_unit_test_teardown(test_cache, release),

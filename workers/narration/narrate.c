@@ -30,6 +30,11 @@ struct work {
     size_t n_slots, next, consumed; /* the next to speak; how many have been joined */
     size_t done;                    /* utterances that were joined */
     bool sounded;                   /* one of them at least was more than silence */
+    struct part {
+        struct st_encoder *enc; /* NULL: none is open */
+        char *opus_path, *mp3_path;
+        int64_t start; /* samples before it */
+    } part;
     atomic_bool stop;
 };
 
@@ -130,6 +135,52 @@ static int note_times(struct work *w, size_t piece, const struct narrate_sound *
     return 0;
 }
 
+static void part_release(struct part *p)
+{
+    st_encoder_abort(ST_TAKE(p->enc));
+    free(ST_TAKE(p->opus_path));
+    free(ST_TAKE(p->mp3_path));
+}
+
+/* The part that is open ends at `at` samples, and is handed over. */
+static int part_end(struct work *w, int number, int64_t at)
+{
+    struct part *p = &w->part;
+    int r = st_encoder_finish(ST_TAKE(p->enc));
+    if (r == 0)
+        r = w->job->part(w->job->ctx, number, p->opus_path, p->mp3_path, to_ms(p->start), to_ms(at));
+    part_release(p);
+    return r;
+}
+
+static int part_begin(struct work *w, int64_t at)
+{
+    struct part *p = &w->part;
+    p->start = at;
+    if (asprintf(&p->opus_path, "%s.now", w->job->opus_path) < 0 ||
+        asprintf(&p->mp3_path, "%s.now", w->job->mp3_path) < 0)
+        abort();
+    return st_encoder_open(p->opus_path, p->mp3_path, &p->enc);
+}
+
+/* The piece also goes into its part. at: samples before it. */
+static int part_add(struct work *w, size_t piece, const void *data, size_t len, int64_t at)
+{
+    const struct narrate_plan *p = w->plan;
+    int number = p->pieces[piece].part, r = 0;
+    if (!w->job->part || p->n_parts < 2)
+        return 0;
+    if (piece && p->pieces[piece - 1].part != number)
+        r = part_end(w, number - 1, at);
+    if (r == 0 && !w->part.enc)
+        r = part_begin(w, at);
+    if (r == 0)
+        r = st_encoder_add(w->part.enc, data, len);
+    if (r == 0 && piece + 1 == p->n_pieces)
+        r = part_end(w, number, at + st_piece_samples(data, len));
+    return r;
+}
+
 static int join_one(struct work *w, struct st_encoder *enc, size_t piece, const struct narrate_sound *sound,
                     struct st_narrate_result *ret)
 {
@@ -141,7 +192,10 @@ static int join_one(struct work *w, struct st_encoder *enc, size_t piece, const 
     }
     if (sound->error < 0)
         return sound->error;
-    int r = st_encoder_add(enc, (const char *)sound->data + spans, sound->len - spans);
+    const char *data = (const char *)sound->data + spans;
+    int r = st_encoder_add(enc, data, sound->len - spans);
+    if (r == 0)
+        r = part_add(w, piece, data, sound->len - spans, base);
     ret->from_cache += sound->from_cache;
     w->sounded = w->sounded || sound->sounded;
     return r < 0 ? r : note_times(w, piece, sound, base, ret);
@@ -188,6 +242,7 @@ static void work_release(struct work *w)
     for (size_t i = 0; i < w->n_slots; i++)
         free(w->slots[i].sound.data);
     free(w->slots);
+    part_release(&w->part);
     pthread_cond_destroy(&w->spoken);
     pthread_cond_destroy(&w->taken);
     pthread_mutex_destroy(&w->lock);

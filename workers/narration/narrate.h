@@ -11,6 +11,7 @@ enum {
     ST_NARRATE_PARALLEL_MAX = 16,
     ST_NARRATE_TEXT_MAX = 4 << 20, /* bytes of all segments together */
     ST_NARRATE_WHY_LEN = 256,
+    ST_NARRATE_PARTS = 100,
 };
 
 struct st_narrate_segment {
@@ -44,6 +45,14 @@ struct st_narrate_job {
 
     /* For voices of providers outside; NULL: there are none. Called on several threads. why: a sentence for people. */
     const struct st_narrate_remote *remote;
+
+    /*
+     * A long story is also given in parts, each as soon as it is whole: they end where chapters do, or after some
+     * minutes; at most ST_NARRATE_PARTS. The files are the callee's to take away. Called on the calling thread with
+     * ctx; an error ends the narration with it. Not called when there would be one part only. NULL: no parts are
+     * wanted.
+     */
+    int (*part)(void *ctx, int number, const char *opus_path, const char *mp3_path, int64_t start_ms, int64_t end_ms);
 
     /* Both are called on the calling thread, some times a second, and may be NULL. done and total count utterances. */
     void (*progress)(void *ctx, size_t done, size_t total);

@@ -20,6 +20,7 @@ struct narrate_item {
  * get long, so that an edit leaves the others as they are. */
 struct narrate_piece {
     size_t first, count;
+    int part; /* from 1 */
 };
 
 struct narrate_plan {
@@ -28,6 +29,7 @@ struct narrate_plan {
     struct narrate_item *items; /* malloc */
     struct narrate_piece *pieces;
     size_t n_items, cap, n_pieces;
+    int n_parts;
     size_t utterances, letters, unreadable;
 };
 

@@ -12,6 +12,9 @@ enum {
     TAIL_MS = 400,
 
     PIECE_ITEMS = 8, /* from here on a piece ends with its segment */
+
+    FIRST_PART = 1500, /* bytes of text, about a minute and a half */
+    PART = 4500,
 };
 
 static void add_item(struct narrate_plan *p, size_t segment, const struct st_utterance *u)
@@ -91,8 +94,34 @@ static void cut(struct narrate_plan *p, const struct st_narrate_job *job)
             continue;
         if (p->items[n].pause_ms < CLAUSE_MS)
             p->items[n].pause_ms = CLAUSE_MS;
-        p->pieces[p->n_pieces++] = (struct narrate_piece){first, n + 1 - first};
+        p->pieces[p->n_pieces++] = (struct narrate_piece){first, n + 1 - first, 0};
         first = n + 1;
+    }
+}
+
+static size_t bytes_of(const struct narrate_plan *p, const struct narrate_piece *piece)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < piece->count; i++)
+        sum += p->items[piece->first + i].said.len;
+    return sum;
+}
+
+/* The first part is short, so that it can be heard soon. */
+static void number_parts(struct narrate_plan *p, const struct st_narrate_job *job)
+{
+    size_t all = 0, part = 0;
+    for (size_t i = 0; i < p->n_pieces; i++)
+        all += bytes_of(p, &p->pieces[i]);
+    for (size_t i = 0; i < p->n_pieces; i++) {
+        size_t most = p->n_parts == 1 ? FIRST_PART : PART + all / (ST_NARRATE_PARTS / 2);
+        bool chapter = job->segments[p->items[p->pieces[i].first].segment].heading && part > FIRST_PART / 4;
+        if (i == 0 || ((chapter || part >= most) && p->n_parts < ST_NARRATE_PARTS)) {
+            p->n_parts++;
+            part = 0;
+        }
+        p->pieces[i].part = p->n_parts;
+        part += bytes_of(p, &p->pieces[i]);
     }
 }
 
@@ -108,8 +137,10 @@ int narrate_plan_make(struct narrate_plan *p, const struct st_narrate_job *job, 
         ret->why = "No voice reads the script of this text";
         return ST_E_UNPROCESSABLE;
     }
-    if (r == 0)
+    if (r == 0) {
         cut(p, job);
+        number_parts(p, job);
+    }
     return r == 0 && p->utterances == 0 ? ST_E_UNPROCESSABLE : r;
 }
 

@@ -1,6 +1,25 @@
 /* Hearing narrations. */
 #include "narration/narration.h"
 
+/* Those that are there, in their order, each with its addresses. */
+static json_t *parts(const json_t *n)
+{
+    static const char *const formats[] = {"opus", "mp3"};
+    json_t *list = json_array(), *one;
+    size_t i;
+    json_array_foreach (json_object_get(n, "parts"), i, one) {
+        json_t *part = json_copy(one), *audio = json_array();
+        for (size_t f = 0; f < ST_COUNT(formats); f++)
+            json_array_append_new(
+                audio, json_pack("{s:s, s:o}", "format", formats[f], "url",
+                                 json_sprintf("/v1/narrations/%s/audio?format=%s&part=%lld", st_str(n, "narration_id"),
+                                              formats[f], (long long)st_json_int(one, "part", 0))));
+        json_object_set_new(part, "audio", audio);
+        json_array_append_new(list, part);
+    }
+    return list;
+}
+
 static json_t *pending(const json_t *n)
 {
     json_t *answer = json_pack("{s:s, s:O?, s:n, s:[], s:[]}", "status", "pending", "narrationId",
@@ -9,6 +28,8 @@ static json_t *pending(const json_t *n)
         json_object_set_new(answer, "progress",
                             json_pack("{s:O, s:O}", "done", json_object_get(n, "progress_done"), "total",
                                       json_object_get(n, "progress_total")));
+    if (json_array_size(json_object_get(n, "parts")))
+        json_object_set_new(answer, "parts", parts(n));
     return answer;
 }
 
@@ -48,7 +69,7 @@ int narration_get(struct st_call *call)
     int r =
         st_row(call, &n,
                "select n.narration_id, n.status, n.reason, n.duration_ms, n.voices, n.timing, "
-               "n.chapters, n.pronunciations, n.cached_share, j.progress_done, "
+               "n.chapters, n.parts, n.pronunciations, n.cached_share, j.progress_done, "
                "j.progress_total from stories s left join lateral (select * from narrations "
                "where story_id = s.story_id order by narration_id desc limit 1) n on true "
                "left join jobs j on j.name = 'speak' and j.unique_key = n.narration_id::text and j.state = 'running' "
@@ -64,11 +85,29 @@ int narration_get(struct st_call *call)
     return st_reply(call, 200, st_streq(status, "failed") ? failed(n) : pending(n));
 }
 
+/* A part of one that is still made, or was. */
+static int reply_part(struct st_call *call, const char *part, const char *format)
+{
+    const char *id = st_param(call, "narrationId");
+    struct st_rows *rows;
+    int r = st_rows(call, &rows,
+                    "select from narrations n join stories s using (story_id) where n.narration_id = $1 and "
+                    "n.parts @> jsonb_build_array(jsonb_build_object('part', $3::int)) and " NARRATION_READABLE,
+                    id, call->user_id, part);
+    if (r == 0 && st_rows_count(rows) == 0)
+        return st_fail(call, ST_E_NOT_FOUND, "There is no such part, or it is not yours to hear.");
+    return r < 0 ? r
+                 : st_reply_object(call, st_streq(format, "mp3") ? "audio/mpeg" : "audio/ogg",
+                                   st_printf(call->arena, "narration/%s/part-%s.%s", id, part, format));
+}
+
 int narration_get_audio(struct st_call *call)
 {
     const char *format = st_param(call, "format");
     bool mp3 = st_streq(format, "mp3");
     struct st_rows *rows;
+    if (st_param_int(call, "part"))
+        return reply_part(call, st_i64(call->arena, st_param_int(call, "part")), format);
     int r = st_rows(call, &rows,
                     "select n.object_key from narrations n join stories s using (story_id) "
                     "where n.narration_id = $1 and n.status = 'ready' and " NARRATION_READABLE,

@@ -64,6 +64,24 @@ static bool on_cancel_check(void *ctx)
     return ((struct speaking *)ctx)->stop < 0;
 }
 
+/* It can be heard at once. */
+static int on_part(void *ctx, int number, const char *opus_path, const char *mp3_path, int64_t start_ms, int64_t end_ms)
+{
+    struct speaking *s = ctx;
+    struct st_call *call = s->call;
+    const char *key = st_printf(call->arena, "narration/%s/part-%d", s->narration_id, number);
+    int r = st_object_put_file(call, st_printf(call->arena, "%s.opus", key), opus_path);
+    if (r == 0)
+        r = st_object_put_file(call, st_printf(call->arena, "%s.mp3", key), mp3_path);
+    if (r < 0)
+        return r;
+    st_exec(call,
+            "update narrations set parts = case when $2::int = 1 then '[]' else parts end || jsonb_build_object("
+            "'part', $2::int, 'startMs', $3::bigint, 'endMs', $4::bigint) where narration_id = $1",
+            s->narration_id, st_i64(call->arena, number), st_i64(call->arena, start_ms), st_i64(call->arena, end_ms));
+    return s->stop = st_commit(call);
+}
+
 /* --- what came of it --- */
 
 static const char *voices_json(struct st_call *call, const struct narration_script *s)
@@ -178,6 +196,7 @@ static int speak(struct st_call *call, const json_t *n, struct narration_script 
     s->job.opus_path = st_printf(call->arena, "%s/audio.opus", st_scratch(call));
     s->job.mp3_path = st_printf(call->arena, "%s/audio.mp3", st_scratch(call));
     s->job.cache_dir = st_cache_dir(call);
+    s->job.part = on_part;
     s->job.progress = on_progress;
     s->job.cancelled = on_cancel_check;
     s->job.ctx = &state;
