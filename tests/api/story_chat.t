@@ -18,7 +18,7 @@ open my $file, '>', "$dir/key" or die;
 print $file "$KEY\n";
 close $file;
 chmod 0644, "$dir/key";
-my $platform = Storytelling::Platform->start(env => {ST_CHAT_URL => $chat->url, ST_CHAT_KEY_FILE => "$dir/key", ST_CHAT_MODEL => 'stand-in', ST_CHAT_TIMEOUT_MS => 3000});
+my $platform = Storytelling::Platform->start(env => {ST_CHAT_URL => $chat->url, ST_CHAT_KEY_FILE => "$dir/key", ST_CHAT_MODEL => 'stand-in', ST_CHAT_TIMEOUT_MS => 5000});
 my $client   = $platform->client;
 $platform->kill($_, 'TERM') for qw(narration video);    # nobody is to speak all these stories
 my $api      = Storytelling::Contract->new($platform, $client);

@@ -135,7 +135,10 @@ is_deeply [map { $listed{$_}{title} } @public, $other], ['Public 1', 'Public 2',
 ok !$listed{$linked}, 'those by address are not';
 is_deeply [grep { $_ ne 'de' } map { $_->{language} } @{$api->succeeds(200, listPublicStories => anybody(query => {language => 'de'}), 'those in one language')->{json}{items}}], [], 'alone';
 my $key = "st:cache:story/$public[0]";
-is $platform->redis('EXISTS', $key)->{out} + 0, 1, 'the edge keeps the answer';
+ok wait_for(sub {
+    $api->call(getPublicStory => anybody(path => {storyId => $public[0]}));
+    $platform->redis('EXISTS', $key)->{out} == 1;
+}, 60), 'the edge keeps the answer';
 $platform->redis('HSET', $key, 'kept', 'for ever');
 $platform->redis('PERSIST', $key);
 is $api->call(updateStory => of($ada, $public[0], json => {title => 'Renamed'}, headers => {'If-Match' => '*'}))->{status}, 200, 'it changes';
