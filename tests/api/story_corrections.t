@@ -63,7 +63,7 @@ is_deeply [$platform->sql('story', "select count(*) from story_analyses where st
 # --- who speaks, and how ----------------------------------------------------------------------------------------------
 
 my $home = segment($second, 'At home')->{segmentId};
-my $etag = $api->call(getAnalysis => of($ada, $id))->{headers}{etag};
+my $etag = $api->call(listCorrections => of($ada, $id))->{headers}{etag};
 for (['another speaker', {speaker => 'Nobody There'}, '/speaker'], ['a number', {speaker => 7}, '/speaker'], ['no mood', {emotion => 'hungry'}, '/emotion'],
     ['too much of it', {emotion => 'joy', intensity => 2}, '/intensity'], ['a mood of nothing', {intensity => 0.5}, '/emotion'], ['nothing', {}, '']) {
     my ($what, $json, $pointer) = @$_;

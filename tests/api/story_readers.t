@@ -84,9 +84,16 @@ do {
     $cursor = $answer->{nextCursor};
 } while defined $cursor && @pages < 5;
 is_deeply \@pages, [$public[1], $other, $public[0]], 'each once';
+my @told;
+ok wait_for(sub { (@told = map { $_->{text} } grep { $_->{campaign} eq 'author.published' } @{$client->get('/v1/notifications', token => $eve->{token})->{json}{items}}) >= 3 }, 60), 'followers are told';
+is_deeply [sort @told], ['Ada has published “Public 1”.', 'Ada has published “Public 2”.', 'Max has published “Other”.'], 'of each public story, once';
+is $api->call(unpublishStory => of($max, $other))->{status}, 200, 'one is taken back';
+is $api->call(publishStory => of($max, $other))->{status}, 200, 'and published again';
+is_deeply [$platform->sql('story', "select count(*) from events where event_type = 'FollowedAuthorPublished' and payload->>'storyId' = '$other'")], [1], 'of which nobody hears twice';
+is_deeply [map { $_->{storyId} } @{$api->call(getFeed => {token => $eve->{token}})->{json}{items}}], [$other, $public[1], $public[0]], 'it is the latest then';
 $api->succeeds(204, unfollowAuthor => to($eve, $ada), 'they follow no longer') for 1, 2;
 is_deeply [map { $_->{storyId} } @{$api->call(getFeed => {token => $eve->{token}})->{json}{items}}], [$other], 'so those stories are gone';
-is_deeply [map { s/\t.*//r } $platform->sql('story', "select event_type from events where aggregate_type = 'user' and aggregate_id = '$eve->{userId}' order by seq")], [qw(AuthorFollowed AuthorFollowed AuthorUnfollowed)],
+is_deeply [map { s/\t.*//r } $platform->sql('story', "select event_type from events where event_type ~ '^Author.*ollowed' and aggregate_id = '$eve->{userId}' order by seq")], [qw(AuthorFollowed AuthorFollowed AuthorUnfollowed)],
     'others can hear of it, once each';
 
 # --- search -----------------------------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ static const struct st_job_kind jobs[] = {
      .timeout_s = 3600,
      .attempts = 3,
      .failed = story_analyse_failed},
+    {.name = "tell_followers", .handler = story_tell_followers, .concurrency = 1, .timeout_s = 60, .attempts = 10},
     {.name = "import",
      .handler = story_import,
      .concurrency = 2,

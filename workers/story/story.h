@@ -89,6 +89,9 @@ int story_follow(struct st_call *call);
 int story_unfollow(struct st_call *call);
 int story_list_followed(struct st_call *call);
 int story_feed(struct st_call *call);
+/* Followers hear of a story that is public for the first time. */
+int story_announce(struct st_call *call, const char *story_id);
+int story_tell_followers(struct st_call *call); /* job */
 
 /* story_search.c */
 int story_find(struct st_call *call);

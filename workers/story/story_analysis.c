@@ -198,7 +198,6 @@ int story_get_analysis(struct st_call *call)
         return r;
     if (st_rows_count(rows) == 0)
         return story_not_found(call, ST_E_NOT_FOUND);
-    st_etag(call, st_cell_int(rows, 0, 3));
     if (!st_streq(st_cell(rows, 0, 0), "t"))
         return without(call, st_cell(rows, 0, 2));
     return st_reply_text(call, 200, "application/json", st_cell(rows, 0, 1));

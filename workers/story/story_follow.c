@@ -1,7 +1,7 @@
 /* Who follows whom, and what those have published. */
 #include "story/story.h"
 
-enum { FOLLOWS_MAX = 5000 };
+enum { FOLLOWS_MAX = 5000, TOLD_AT_ONCE = 200 };
 
 /* Following twice is following. */
 int story_follow(struct st_call *call)
@@ -62,4 +62,45 @@ int story_feed(struct st_call *call)
                    "order by p.published_at desc, p.story_id desc limit $2::int) s " STORY_LIST_JOIN
                    "where f.follower_id = $3 order by s.published_at desc, s.story_id desc limit $2::int",
                    call->user_id);
+}
+
+/* --- who hears of a story --- */
+
+int story_announce(struct st_call *call, const char *story_id)
+{
+    struct st_rows *rows;
+    int r = st_rows(call, &rows,
+                    "update stories set announced = true where story_id = $1 and published_at is not null "
+                    "and visibility = 'public' and not announced",
+                    story_id);
+    if (r == 0 && st_rows_affected(rows))
+        st_enqueue(call, "tell_followers", NULL, 0, json_pack("{s:s}", "storyId", story_id));
+    return r;
+}
+
+/* Some of them in each transaction, which leaves a job for those behind; nobody once the story is taken back. */
+int story_tell_followers(struct st_call *call)
+{
+    const char *story_id = st_str(call->body, "storyId"), *last = NULL;
+    json_t *followers, *one;
+    size_t i;
+    int r = st_list(call, &followers,
+                    "select f.follower_id, s.author_id, s.title, coalesce(a.display_name, '') as name "
+                    "from stories s join follows f using (author_id) left join authors a using (author_id) "
+                    "where s.story_id = $1 and s.published_at is not null and s.visibility = 'public' "
+                    "and s.deleted_at is null and ($2::uuid is null or f.follower_id > $2::uuid) "
+                    "order by f.follower_id limit $3::int",
+                    story_id, st_str(call->body, "after"), st_i64(call->arena, TOLD_AT_ONCE));
+    if (r < 0)
+        return r;
+    json_array_foreach (followers, i, one) {
+        last = st_str(one, "follower_id");
+        st_emit(call, "FollowedAuthorPublished", last,
+                json_pack("{s:s, s:O, s:O, s:s, s:O}", "userId", last, "authorId", json_object_get(one, "author_id"),
+                          "authorName", json_object_get(one, "name"), "storyId", story_id, "title",
+                          json_object_get(one, "title")));
+    }
+    if (i == TOLD_AT_ONCE)
+        st_enqueue(call, "tell_followers", NULL, 0, json_pack("{s:s, s:s}", "storyId", story_id, "after", last));
+    return 0;
 }

@@ -81,7 +81,7 @@ int story_publish(struct st_call *call)
             json_pack("{s:s, s:s, s:s, s:s}", "storyId", id, "authorId", call->user_id, "title", st_str(story, "title"),
                       "audience", st_str(story, "visibility")));
     story_forget_answers(call, id, call->user_id);
-    return story_reply(call, 200, story);
+    return (r = story_announce(call, id)) < 0 ? r : story_reply(call, 200, story);
 }
 
 /* To those who have copies it is a story that only its author and collaborators may see. */

@@ -163,7 +163,7 @@ int story_change(struct st_call *call, const json_t *old, const struct story_tex
         story_start_analysis(call, id, call->tier);
     else if (revised)
         story_index(call, id);
-    return story_reply(call, 200, story);
+    return (r = story_announce(call, id)) < 0 ? r : story_reply(call, 200, story);
 }
 
 int story_update(struct st_call *call)
