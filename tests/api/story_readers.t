@@ -54,6 +54,15 @@ $api->succeeds(204, revokeShareLink => {path => {storyId => $private, linkId => 
 $api->fails(404, 'not_found', openSharedStory => opened($_->[0]), "$_->[1]: nothing is read")
     for [$short->{token}, 'expired'], [$link->{token}, 'revoked'], ['A' x 22, 'unknown'];
 $api->fails(422, 'unprocessable', openSharedStory => opened($_), "'$_' is no token", '/token') for '', 'a b', 'x' x 65;
+my $friend = sprintf 'friend%d.%06x@example.org', $$, rand 0xffffff;
+$api->fails(422, 'unprocessable', createShareLink => of($ada, $private, json => {email => 'nobody'}), 'a link goes to an address', '/email');
+my $mailed = $api->succeeds(201, createShareLink => of($ada, $private, json => {email => $friend}), 'a link goes out by mail')->{json};
+my $mail = $client->wait_for_mail($friend, qr/Ada shares/, 60);
+like $mail->{text}, qr/^\Q$mailed->{token}\E$/m, 'with its token';
+is_deeply [$platform->sql('story', "select count(*) from events where payload::text like '%$friend%' or payload::text like '%$mailed->{token}%'")], [0], 'which nobody else may read';
+$platform->sql('story', "insert into story_links select gen_random_uuid(), '$private', 'x' || n, null, 0, null, now(), true from generate_series(1, 29) n");
+$api->fails(422, 'unprocessable', createShareLink => of($ada, $private, json => {email => $friend}), 'so many mails a day');
+$platform->sql('story', "delete from story_links where story_id = '$private' and token_hash like 'x%' and length(token_hash) < 5");
 my $last = $api->call(createShareLink => of($ada, $private, json => {}))->{json};
 $api->fails(404, 'not_found', getStory => of($eve, $private), 'a link opens nothing but itself');
 

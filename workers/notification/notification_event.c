@@ -174,7 +174,7 @@ int notification_on_event(struct st_call *call)
     learn_contact(call);
     if (!st_template_exists(dir, campaign, "email") && !st_template_exists(dir, campaign, "inbox"))
         return 0;
-    const char *guest = st_str(call->body, "inviteeEmail");
+    const char *guest = st_json_str(call->body, "inviteeEmail", st_str(call->body, "sharedWith"));
     if (guest) /* somebody without an account: the event itself says where to and in which language */
         return request_mail(call, campaign, NULL, guest, st_json_str(call->body, "locale", "en"),
                             template_values(call, NULL));
