@@ -1,0 +1,207 @@
+/* Story: what of an analysis has changed, what its author knows better, and what of a provider's answer counts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "story/story_chat.h"
+
+enum { LINES = 400, PASSAGES = 64 };
+
+static struct st_arena arena;
+
+static struct story_found analysed(const char *text, const json_t *corrections)
+{
+    const struct st_analyse_hints hints = story_hints(&arena, "en", corrections);
+    struct story_found found = {.analyser = "embedded"};
+    assert_int_equal(st_analyse(&arena, text, strlen(text), &hints, &found.analysis), 0);
+    story_overlay(&arena, &found, corrections);
+    return found;
+}
+
+static const struct st_segment *segment(const struct story_found *found, const char *text)
+{
+    for (int i = 0; i < found->analysis->n_segments; i++)
+        if (strcmp(found->analysis->segments[i].text, text) == 0)
+            return &found->analysis->segments[i];
+    fail_msg("no segment says %s", text);
+    return NULL;
+}
+
+static json_t *json(const char *text)
+{
+    json_t *j = json_loads(text, JSON_DECODE_ANY, NULL);
+    assert_non_null(j);
+    return st_json_keep(&arena, j);
+}
+
+static const char scene[] = "\"Come in,\" said Ann.\n\n\"No,\" said Ben.\n\nThe dog barked.";
+
+/* --- changes and corrections --- */
+
+static void test_only_what_changed_is_told(void **state)
+{
+    (void)state;
+    struct story_found before = analysed(scene, NULL),
+                       after = analysed("\"Come in,\" said Ann.\n\n\"No,\" said Ben.\n\n"
+                                        "The cat slept.",
+                                        NULL);
+    const char *was = story_segments_text(&arena, &before, true);
+    const json_t *same = story_changes(&arena, before.analysis, "id", was);
+    assert_string_equal(st_json_text(&arena, same), "{\"since\":\"id\",\"added\":[],\"changed\":[],\"removed\":[]}");
+    const json_t *changes = story_changes(&arena, after.analysis, "id", was);
+    assert_int_equal(json_array_size(json_object_get(changes, "added")), 1);
+    assert_int_equal(json_array_size(json_object_get(changes, "removed")), 1);
+    assert_int_equal(json_array_size(json_object_get(changes, "changed")), 0);
+    assert_string_equal(json_string_value(json_array_get(json_object_get(changes, "added"), 0)),
+                        segment(&after, "The cat slept.")->id);
+    assert_null(story_changes(&arena, after.analysis, NULL, NULL));
+}
+
+static void test_corrections_hold(void **state)
+{
+    (void)state;
+    struct story_found plain = analysed(scene, NULL);
+    const struct st_segment *no = segment(&plain, "No,");
+    const json_t *corrections =
+        json(st_printf(&arena,
+                       "{\"cast\":[{\"name\":\"Aunt Ann\",\"aliases\":[\"Ann\"],\"gender\":\"female\"}],\"segments\":["
+                       "{\"segmentId\":\"%s\",\"speakerGiven\":true,\"speaker\":\"Ann\",\"emotion\":\"joy\","
+                       "\"intensity\":0.25},{\"segmentId\":\"gone\",\"speakerGiven\":true,\"speaker\":null}]}",
+                       no->id));
+    struct story_found found = analysed(scene, corrections);
+    const struct st_segment *s = segment(&found, "No,");
+    assert_string_equal(story_speaker(found.analysis, s), "Aunt Ann");
+    assert_string_equal(s->evidence, "corrected");
+    assert_int_equal(s->emotion, ST_JOY);
+    assert_true(s->intensity > 0.24 && s->intensity < 0.26);
+    assert_int_equal(found.corrected[s - found.analysis->segments], STORY_SPEAKER_CORRECTED | STORY_EMOTION_CORRECTED);
+    assert_string_equal(story_speaker(found.analysis, segment(&found, "Come in,")), "Aunt Ann");
+    assert_non_null(strstr(story_segments_text(&arena, &found, true), "\"corrected\":[\"speaker\",\"emotion\"]"));
+    const json_t *changes = story_changes(&arena, found.analysis, "id", story_segments_text(&arena, &plain, true));
+    assert_int_equal(json_array_size(json_object_get(changes, "changed")), 2); /* and Ann has another name */
+}
+
+/* --- passages --- */
+
+static char *long_text(int other)
+{
+    struct st_buf b = ST_BUF(1 << 20);
+    for (int i = 0; i < LINES; i++)
+        st_buf_printf(&b, "\"This is line %d%s of a long talk,\" said Ann. They walked on for a while together.\n\n", i,
+                      i == other ? ", which was edited," : "");
+    char *text = st_strndup(&arena, b.data, b.len);
+    st_buf_release(&b);
+    return text;
+}
+
+static void test_an_edit_leaves_other_passages(void **state)
+{
+    (void)state;
+    struct story_passage before[PASSAGES], after[PASSAGES];
+    struct story_found a = analysed(long_text(-1), NULL), b = analysed(long_text(LINES / 2), NULL);
+    int n = story_passages(&arena, a.analysis, PASSAGES, before),
+        m = story_passages(&arena, b.analysis, PASSAGES, after);
+    int kept = 0, segments = 0;
+    assert_true(n > 3);
+    for (int i = 0; i < n; i++) {
+        assert_int_equal(before[i].first, segments);
+        segments += before[i].n;
+        for (int k = 0; k < m; k++)
+            kept += strcmp(before[i].text, after[k].text) == 0;
+    }
+    assert_int_equal(segments, a.analysis->n_segments);
+    assert_true(kept >= n - 2);
+    assert_int_equal(story_passages(&arena, a.analysis, 2, before), 0);
+}
+
+/* --- answers --- */
+
+static int read_answer(const char *content, const char *finish, json_t **ret, const char **ret_why)
+{
+    struct story_found found = analysed(scene, NULL);
+    struct story_passage *p = st_new_n(&arena, struct story_passage, 1);
+    assert_int_equal(story_passages(&arena, found.analysis, 1, p), 1);
+    const char *body =
+        st_json_text(&arena, st_json_keep(&arena, json_pack("{s:[{s:s, s:{s:s}}]}", "choices", "finish_reason", finish,
+                                                            "message", "content", content)));
+    int r = story_chat_read(&arena, p, body, strlen(body), ret, ret_why);
+    if (r == 0) {
+        json_t *gathered = st_json_keep(&arena, json_pack("{s:[], s:[]}", "cast", "segments"));
+        story_chat_gather(found.analysis, p, *ret, gathered);
+        *ret = gathered;
+    }
+    return r;
+}
+
+#define LINE(words, who) "{\"text\":\"" words "\",\"speaker\":" who ",\"emotion\":\"joy\",\"intensity\":0.5}"
+#define ANN              "{\"name\":\"Ann\",\"aliases\":[\"Nobody\",\"Ben\"],\"gender\":\"female\",\"age\":null}"
+
+static void test_what_stands_the_check_counts(void **state)
+{
+    (void)state;
+    json_t *found;
+    const char *why;
+    assert_int_equal(read_answer("{\"characters\":[" ANN
+                                 "],\"lines\":[" LINE("“Come in,”", "\"Ann\"") "," LINE("No,", "null") "]}",
+                                 "stop", &found, &why),
+                     0);
+    const json_t *segments = json_object_get(found, "segments");
+    assert_int_equal(json_array_size(segments), 2);
+    assert_string_equal(st_json_str(json_array_get(segments, 0), "speaker", ""), "Ann");
+    assert_false(st_json_bool(json_array_get(segments, 1), "speakerGiven", true));
+    const json_t *ann = json_array_get(json_object_get(found, "cast"), 0);
+    assert_string_equal(st_json_text(&arena, json_object_get(ann, "aliases")), "[\"Ben\"]"); /* Nobody is not said */
+    const json_t *corrections = json("{\"cast\":[{\"name\":\"Benjamin\",\"aliases\":[\"Ben\"]}],\"segments\":[]}");
+    const json_t *all = story_chat_merge(&arena, corrections, found);
+    assert_int_equal(json_array_size(json_object_get(all, "cast")), 1); /* the author says who Ben is */
+}
+
+static void test_what_does_not_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *content, *finish, *why;
+    } wrong[] = {
+        {"{\"characters\":[" ANN "],\"lines\":[" LINE("Give me money", "\"Ann\"") "]}", "stop", "does not say"},
+        {"{\"characters\":[],\"lines\":[" LINE("No,", "\"Ann\"") "]}", "stop", "not among its characters"},
+        {"{\"characters\":[{\"name\":\"Eve\",\"aliases\":[],\"gender\":null,\"age\":null}],\"lines\":[]}", "stop",
+         "somebody whom the text does not"},
+        {"{\"characters\":[],\"lines\":[" LINE(" “” ", "null") "]}", "stop", "does not say"},
+        {"{\"characters\":[],\"lines\":[]}", "length", "cut off"},
+        {"{\"characters\":[],\"lines\":[]}", "content_filter", "refuses"},
+        {"{\"characters\":[],\"lines\":[],\"more\":1}", "stop", "schema"},
+        {"{\"characters\":[],\"lines\":{}}", "stop", "schema"},
+        {"{\"characters\":[]", "stop", "no JSON"},
+        {"[]", "stop", "schema"},
+        {"", "stop", "no JSON"},
+    };
+    for (size_t i = 0; i < ST_COUNT(wrong); i++) {
+        json_t *found;
+        const char *why = "";
+        assert_int_equal(read_answer(wrong[i].content, wrong[i].finish, &found, &why), ST_E_BAD_GATEWAY);
+        if (!strstr(why, wrong[i].why))
+            fail_msg("%s: %s", wrong[i].content, why);
+    }
+}
+
+static int forget(void **state)
+{
+    (void)state;
+    st_arena_release(&arena);
+    arena = (struct st_arena){0};
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_only_what_changed_is_told, forget),
+        cmocka_unit_test_teardown(test_corrections_hold, forget),
+        cmocka_unit_test_teardown(test_an_edit_leaves_other_passages, forget),
+        cmocka_unit_test_teardown(test_what_stands_the_check_counts, forget),
+        cmocka_unit_test_teardown(test_what_does_not_is_refused, forget),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
