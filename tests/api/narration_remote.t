@@ -115,7 +115,7 @@ $platform->set_tier($user, 'premium');
 ok wait_for(sub {
     my $etag = $api->call(getCast => of())->{headers}{etag};
     $api->call(changeCast => of(json => {narrator => 'openai:nova'}, headers => {'If-Match' => $etag}))->{status} == 402;
-}, 10), 'a tier without that provider may not choose its voices';
+}, 60), 'a tier without that provider may not choose its voices';
 my $metrics = $platform->run('curl', '-s', '--unix-socket', $platform->var . '/run/narration.sock', 'http://x/metrics');
 like $metrics->{out}, qr/^storytelling_provider_calls_total\{service="narration",provider="openai_speech",outcome="quota"\} [1-9]/m, 'calls are counted';
 unlike $metrics->{out} . $platform->sql('narration', 'select * from provider_calls'), qr/sk-stand-in/, 'the key is nowhere';

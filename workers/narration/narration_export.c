@@ -5,7 +5,9 @@
 #include "narration/narration.h"
 #include "narration/narration_script.h"
 
-enum { CONVERT_SECONDS = 1800, FILE_MAX_BYTES = 2000000000, MEMORY_MAX = 1 << 30, CAPTIONS_MAX = 64 << 20 };
+enum { CONVERT_SECONDS = 1800, FILE_MAX_BYTES = 2000000000, CAPTIONS_MAX = 64 << 20 };
+
+static const uint64_t MEMORY_MAX = UINT64_C(4) << 30; /* of addresses */
 
 static const struct format {
     const char *name, *content_type;
