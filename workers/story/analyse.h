@@ -5,12 +5,11 @@
  * database, no network, no state.
  *
  *   struct st_analysis *found;
- *   r = st_analyse(call->arena, text, len, NULL, &found);               knowing the text alone
- *   r = st_analyse(call->arena, text, len, &(struct st_analyse_hints){.language = "de", .cast = cast, .n_cast = 2},
- * &found);
+ *   r = st_analyse(call->arena, text, len, NULL, &found);      knowing the text alone
+ *   r = st_analyse(call->arena, text, len, &hints, &found);    and what users have corrected
  *
  * Thread-safe. Everything returned lives in the arena. Time and memory grow linearly with the text (1 MB of
- * prose: a quarter of a second, some 20 MB of arena; of the worst nonsense: below a second and 150 MB). The same text
+ * prose: a tenth of a second, some 30 MB of arena; of the worst nonsense: below a second and 150 MB). The same text
  * gives the same answer for one ST_ANALYSER_VERSION.
  *
  * The segments, in order, hold every word of the text once. Quotation marks of speech, emphasis marks (*, _), heading
@@ -19,7 +18,7 @@
 #include "base/base.h"
 
 enum {
-    ST_ANALYSER_VERSION = 3,
+    ST_ANALYSER_VERSION = 4,
     ST_ANALYSE_TEXT_MAX = 1 << 20,   /* bytes of text; more is ST_E_TOO_LARGE */
     ST_ANALYSE_CHARACTERS_MAX = 200, /* the most mentioned are kept; others speak as unknown */
     ST_ANALYSE_SEGMENTS_MAX = 30000, /* behind these, only nonsense has more, the rest is narration */

@@ -65,8 +65,25 @@ bool an_is_known(const struct an *an, int person)
            (e && p->quoted && p->mentions >= OFTEN && !(head_of(an, e)->classes & (AN_C(VAGUE) | AN_C(KIN))));
 }
 
-/* The foremost person of the gender, or -1. */
-static int foremost(const struct an_focus *f, char gender, int except, bool named, double *ret_weight)
+/* How well the person has the age of the description: 1, or less when the text says otherwise. */
+double an_age_fits(const struct an *an, uint32_t entity, int person)
+{
+    const struct an_entity *e = &an->entities[entity];
+    const struct an_votes *v = &an->persons[person].votes;
+    uint64_t head = head_of(an, e)->classes, all = head;
+    for (int i = 0; i + 1 < e->n; i++)
+        all |= an->terms[e->term[i]].classes & AN_C(OLD);
+    bool young = v->child >= 3 && v->child > 2 * (v->adult + v->old), aged = v->old >= 2 && v->old > v->child;
+    bool grown = v->adult + v->old >= 3 && v->adult + v->old > 2 * v->child;
+    if (all & AN_C(OLD))
+        return young ? 0.05 : aged ? 1 : 0.6;
+    if (head & AN_C(CHILD) && !(head & AN_C(ADULT)))
+        return aged ? 0.1 : grown ? 0.4 : 1;
+    return head & AN_C(ADULT) && head & AN_C(KIN) && !(head & AN_C(CHILD)) && !grown ? 0.4 : 1;
+}
+
+/* The foremost person of the gender, or -1; one that the story knows and that fits the description, unless AN_NONE. */
+static int foremost(const struct an_focus *f, char gender, int except, uint32_t vague, double *ret_weight)
 {
     int best = -1;
     *ret_weight = 0;
@@ -76,8 +93,9 @@ static int foremost(const struct an_focus *f, char gender, int except, bool name
         char known = an_gender(&p->votes);
         double weight = (double)f->in[i].weight * (known || !gender ? 1 : 0.5);
         if ((gender && known && known != gender) || person == except || person == f->an->narrator ||
-            (named && !an_is_known(f->an, person)) || !an_may_speak(f->an, person))
+            (vague != AN_NONE && !an_is_known(f->an, person)) || !an_may_speak(f->an, person))
             continue;
+        weight *= vague == AN_NONE ? 1 : an_age_fits(f->an, vague, person);
         if (weight > *ret_weight) {
             best = person;
             *ret_weight = weight;
@@ -126,8 +144,8 @@ static int resolve_vague(const struct an_focus *f, const struct an_mention *m)
         (an_is(an, article->term, AN_C(POSS)) && !an_is(an, article->term, AN_C(HIM) | AN_C(HER))))
         return -1; /* a girl, my father */
     if (an_is(an, article->term, AN_C(HIM) | AN_C(HER)))
-        possessor = foremost(f, an_is(an, article->term, AN_C(HIM)) ? 'm' : 'f', -1, false, &weight);
-    int person = foremost(f, an_description_gender(an, m->entity), possessor, true, &weight);
+        possessor = foremost(f, an_is(an, article->term, AN_C(HIM)) ? 'm' : 'f', -1, AN_NONE, &weight);
+    int person = foremost(f, an_description_gender(an, m->entity), possessor, m->entity, &weight);
     return weight >= vague_least && weight >= an_focus_weight(f, own) * vague_own ? person : -1;
 }
 
@@ -153,7 +171,7 @@ static void read_pronoun(struct an_focus *f, uint64_t classes)
 {
     double weight;
     char gender = classes & (AN_C(HE) | AN_C(HIM)) ? 'm' : 'f';
-    int person = foremost(f, gender, -1, false, &weight);
+    int person = foremost(f, gender, -1, AN_NONE, &weight);
     an_focus_note(f, person, classes & (AN_C(HE) | AN_C(SHE)) ? pronoun : his);
 }
 

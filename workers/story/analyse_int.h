@@ -364,6 +364,7 @@ void an_focus_note(struct an_focus *f, int person, double weight);
 double an_focus_weight(const struct an_focus *f, int person);
 int an_person(const struct an *an, int person); /* who it turned out to be */
 bool an_is_known(const struct an *an, int person);
+double an_age_fits(const struct an *an, uint32_t entity, int person);
 bool an_is_being(const struct an *an, const struct an_entity *e);
 /* Is it one of those that stand for other people; article: the term before it, or its first? */
 bool an_is_vague(const struct an *an, uint32_t entity, uint32_t article);
@@ -398,8 +399,8 @@ struct an_turn {
         float score;
     } choices[AN_CHOICES]; /* who may be speaking */
     int n_choices, chosen;
-    int actor, here; /* who acts beside the quote, in the narration before it; or -1 */
-    float margin;    /* by which the chosen one wins */
+    int actor, here, ahead; /* who acts beside the quote, in the narration before it, in the paragraph before; or -1 */
+    float margin;           /* by which the chosen one wins */
 };
 
 struct an_talk {

@@ -63,7 +63,7 @@ const struct an_lex an_lexicon[] = {
      "exclama exclame balbutia bégaya grogna gronda lança lance déclara déclare interrogea protesta objecta observa "
      "remarqua poursuivit interrompit souffla gémit sanglota rit ricana sourit pleura ordonna supplia pria promit "
      "avoua expliqua expliquait affirma annonça conclut insista marmonna bredouilla appela commença proposa suggéra "
-     "menaça raconta conseilla commanda prévint"},
+     "grommela bougonna maugréa lâcha admit assura confia menaça raconta conseilla commanda prévint"},
     {"fr", C(SPEECH) | C(REPLY), "répondit répond répondait répliqua réplique riposta rétorqua"},
     {"fr", C(THINK), "pensa pense pensait songea songeait réfléchit"},
     {"es", C(SPEECH),

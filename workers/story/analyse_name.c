@@ -28,6 +28,17 @@ bool an_is_adverb(const struct an *an, uint32_t w)
     return ends_with(t, "ly") && !(t->classes & (AN_C(ADJ) | AN_C(FEMALENAME) | AN_C(PERSON))) && in_language(an, "en");
 }
 
+/* Lucie s'arrÃªta, Juan le dijo: pronouns between subject and verb. */
+static bool is_clitic(const struct an *an, uint32_t w)
+{
+    static const char clitics[] = " s' n' m' t' l' se ne me te lui leur y en le la les no lo os nos si mi ti ci ";
+    char padded[12];
+    if (in_language(an, "en") || in_language(an, "de") || term_of(an, w)->len > 4)
+        return false;
+    snprintf(padded, sizeof(padded), " %s ", term_of(an, w)->text);
+    return strstr(clitics, padded) != NULL;
+}
+
 /* Is the word at w (adverbs and auxiliaries skipped) a verb, as far as one can tell? */
 bool an_verb_follows(const struct an *an, uint32_t w, uint32_t limit)
 {
@@ -39,7 +50,7 @@ bool an_verb_follows(const struct an *an, uint32_t w, uint32_t limit)
             return true;
         if (in_language(an, "en") && ends_with(term_of(an, w), "ed"))
             return true;
-        if (!an_is_adverb(an, w))
+        if (!an_is_adverb(an, w) && !is_clitic(an, w))
             break;
     }
     return w < limit && !in_language(an, "en") && !an->words[w].upper &&

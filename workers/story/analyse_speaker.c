@@ -7,7 +7,7 @@
 /* What speaking, and being called by name, add to a person's weight in the focus. */
 static const double spoke = 0.62, was_called = 0.8;
 /* By how much less likely a pronoun means one whose gender is not known. */
-static const double unknown_gender = 0.1;
+static const double unknown_gender = 0.2;
 
 /* Those who speak take turns: how likely a person is to have the one behind these. */
 static double by_turn(const struct an_talk *t, const struct an_turn *turn, int person)
@@ -38,6 +38,7 @@ static int resolve(const struct an_talk *t, const struct an_turn *turn, char wan
             continue;
         double weight = (double)t->focus.in[i].weight * by_turn(t, turn, person);
         weight *= gender || !wanted ? 1 : unknown_gender;
+        weight *= named ? an_age_fits(an, turn->said.entity, person) : 1;
         if (weight > top) {
             second = top;
             top = weight;
@@ -181,11 +182,12 @@ static void introduce(struct an *an, struct an_turn *turn)
 
 /*
  * Logarithms of likelihoods of the choices: somebody else; who spoke, was called, will speak nearby; who acts beside
- * the quote; the subject of the narration that leads to it. A weight in the focus counts to the power of by_pronoun,
- * by_weight.
+ * the quote; the subject of the narration that leads to it, or that stands in the paragraph before it. A weight in the
+ * focus counts to the power of by_pronoun, by_weight.
  */
 static const double spoken_of = -2.5; /* by the turn itself */
-static const double somebody = -6.1, recent = -3.6, addressed = -1.7, soon = -2.7, acts = 4.1, leads = 1.8;
+static const double somebody = -6.1, recent = -3.6, addressed = -1.7, soon = -2.7, acts = 4.1, leads = 1.8,
+                    led_to = 0.9;
 static const double by_pronoun = 1.7, by_weight = 0.7, own = -0.2, own_least = -3.1;
 
 /* Adds a choice, or makes it more likely; the least likely gives way. */
@@ -222,6 +224,8 @@ static void offer_person(const struct an_talk *t, struct an_turn *turn, int pers
         return;
     if (wanted && !an_gender(&t->an->persons[person].votes))
         score += log(unknown_gender);
+    if (turn->vague)
+        score += log(an_age_fits(t->an, turn->said.entity, person));
     for (int i = 0; i < turn->n_told; i++)
         if (an_person(t->an, turn->told[i]) == person) {
             score += spoken_of;
@@ -255,6 +259,8 @@ static void gather_turn(struct an_talk *t, uint32_t i)
         offer_person(t, turn, turn->actor, 0, acts);
     if (turn->here >= 0 && said->verb)
         offer_person(t, turn, turn->here, wanted, leads);
+    if (turn->ahead >= 0)
+        offer_person(t, turn, turn->ahead, wanted, led_to);
     if (vague) {
         int stranger = an_person(t->an, (int)(an_person_of(t->an, said->entity) - t->an->persons));
         double known = scale * log(an_focus_weight(&t->focus, stranger) + 0.01) + own;
@@ -264,12 +270,11 @@ static void gather_turn(struct an_talk *t, uint32_t i)
     offer(turn, -1, somebody);
 }
 
-/* The last subject of the narration that leads to the turn in its paragraph, or -1. */
-static int subject_here(const struct an *an, const struct an_turn *turn)
+/* The last subject of these spans, or -1, also when one of them is a quote. */
+static int last_subject(const struct an *an, uint32_t s, uint32_t end)
 {
-    uint32_t s = an->paras[turn->para].s0;
     int here = -1;
-    for (; s < turn->s0; s++) {
+    for (; s < end; s++) {
         if (an->spans[s].quoted)
             return -1;
         for (uint32_t w = an->spans[s].w0; w < an->spans[s].w1; w++) {
@@ -287,7 +292,10 @@ static void gather_choices(struct an_talk *t)
     for (uint32_t i = 0; i < t->n_turns; i++) {
         struct an_turn *turn = &t->turns[i];
         an_focus_read(&t->focus, turn->said.who == AN_WHO_NONE ? t->an->spans[turn->s0].w0 : turn->said.word);
-        turn->here = subject_here(t->an, turn);
+        const struct an_para *para = &t->an->paras[turn->para];
+        turn->here = last_subject(t->an, para->s0, turn->s0);
+        turn->ahead =
+            turn->s0 == para->s0 && turn->para > 0 && !para->scene ? last_subject(t->an, para[-1].s0, para[-1].s1) : -1;
         gather_turn(t, i);
         an_focus_note(&t->focus, turn->called, was_called);
         an_focus_note(&t->focus, turn->speaker, spoke);
