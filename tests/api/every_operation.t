@@ -128,7 +128,7 @@ for my $operation ($api->operations) {
         $api->fails(422, 'unprocessable', $id, request_for($operation, @token, content => $_), "$_ is not what is wanted", '') for '[]', '"x"', '7', 'null', 'true';
         my %all = map { $_ => {surprise => 1} } keys %{$schema->{properties}};
         $api->fails(422, 'unprocessable', $id, request_for($operation, @token, json => {%all, surprise => 1}), 'unknown members and wrong types are named',
-            '/surprise', map { "/$_" } keys %all);
+            '/surprise', map { "/$_" } keys %all) if %all;    # else it is the language of somebody else's call
         if (my @required = @{$schema->{required} // []}) {
             $api->fails(422, 'unprocessable', $id, request_for($operation, @token, json => {}), 'so are missing members', map { "/$_" } @required);
         }

@@ -79,6 +79,8 @@ is $api->call(makeVideo => {%{of($ada, $story)}, json => $upright})->{json}{vide
 is $api->call(makeVideo => {%{of($ada, $story)}, json => {}})->{json}{videoId}, $id, 'and so is the first';
 is $api->call(getVideo => of($ada, $story))->{json}{videoId}, $id, 'which is shown again';
 $api->fails(404, 'not_found', makeVideo => {%{of($eve, $story)}, json => {}}, 'others cannot ask');
+$api->fails(403, 'forbidden', makeVideo => {%{of($ada, $story)}, json => {pictures => 'filmed'}}, 'nor where nobody films');
+$api->fails(404, 'not_found', clipProgressed => {path => {clipId => $UNKNOWN}, query => {token => 'x' x 32}, json => {id => 'x'}}, 'a call back without the right token');
 $api->fails(422, 'unprocessable', makeVideo => {%{of($ada, $story)}, json => {resolution => '8k'}}, 'nor for everything', '/resolution');
 
 $api->fails(404, 'not_found', getVideo => of($eve, $story), 'others do not see it');

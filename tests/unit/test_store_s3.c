@@ -13,6 +13,7 @@
 #include <ftw.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +45,7 @@ static int start(const char *const *argv)
     assert_int_equal(pipe(fds), 0);
     server = fork();
     if (server == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* it ends with the test, however that ends */
         dup2(fds[1], 1);
         close(fds[0]);
         close(fds[1]);

@@ -17,6 +17,7 @@
 
 enum {
     ST_VIDEO_MAX_SEGMENTS = 500000,
+    ST_VIDEO_MAX_CLIPS = 8,
     ST_VIDEO_MAX_TEXT = 16 << 20, /* bytes of all segments' text and speakers together */
     ST_VIDEO_MAX_MS = 24 * 3600 * 1000,
 };
@@ -29,11 +30,19 @@ struct st_video_segment {
     int64_t start_ms, end_ms; /* in the sound; what is not spoken (no time of its own) is not shown */
 };
 
+/* A film of somebody else's, of the job's size and as long as it is shown: it stands before the drawn pictures. */
+struct st_video_clip {
+    const char *path; /* MP4 that we have encoded */
+    int64_t start_ms, end_ms;
+};
+
 struct st_video_job {
     const char *title;
     const char *language; /* BCP 47, picks fonts; NULL if not known */
     const struct st_video_segment *segments;
     size_t segment_count;
+    const struct st_video_clip *clips; /* at most ST_VIDEO_MAX_CLIPS */
+    size_t clip_count;
     int width, height;         /* 1280x720, 1920x1080, or upright; 0: 1280x720 */
     bool no_captions;          /* none are burned in */
     const char *const *voices; /* names for the end card, NULL-ended; or NULL */

@@ -1,12 +1,24 @@
 /* Video: a story to watch, with its narration as the sound track. */
 #include "video/video.h"
 
+static const struct st_option options[] = {
+    {"film_tiers", "premium,family"},
+    {"runway_key_file", ""},
+    {"runway_url", "https://api.dev.runwayml.com"},
+    {"luma_key_file", ""},
+    {"luma_url", "https://api.lumalabs.ai/dream-machine/v1"},
+    {"fal_key_file", ""},
+    {"fal_url", "https://queue.fal.run"},
+    {0},
+};
+
 static const struct st_operation operations[] = {
     {"getVideo", video_get},
     {"getVideoFile", video_get_file},
     {"getVideoCaptions", video_get_captions},
     {"getVideoPoster", video_get_poster},
     {"makeVideo", video_make},
+    {"clipProgressed", video_clip_progress},
     {0},
 };
 
@@ -33,6 +45,12 @@ static const struct st_job_kind jobs[] = {
      .timeout_s = 4 * 3600,
      .attempts = 3,
      .failed = video_render_failed},
+    {.name = "clip",
+     .handler = video_clip,
+     .concurrency = 2, /* it mostly asks how far a provider is, and ends */
+     .timeout_s = 900,
+     .attempts = 5,
+     .failed = video_clip_failed},
     {.name = "remove_files", .handler = video_remove_files, .concurrency = 1, .timeout_s = 60, .attempts = 20},
     {0},
 };
@@ -52,6 +70,7 @@ static const struct st_objects objects[] = {
 
 static const struct st_service service = {
     .name = "video",
+    .options = options,
     .operations = operations,
     .subscriptions = subscriptions,
     .jobs = jobs,

@@ -1,6 +1,9 @@
 #ifndef ST_VIDEO_H
 #define ST_VIDEO_H
-/* Video: what is known of stories (video_story.c), rendering (video_render.c, by render.h), showing (video_api.c). */
+/*
+ * Video: what is known of stories (video_story.c), passages that providers film (video_clip.c, by film.h), rendering
+ * (video_render.c, by render.h), showing (video_api.c).
+ */
 #include "svc/service.h"
 
 /* video_api.c */
@@ -26,6 +29,18 @@ int video_on_narration_failed(struct st_call *call);
 
 /* The row of the video is there: its making begins. */
 void video_begin(struct st_call *call, const char *video_id, const char *story_id, const char *author_id);
+
+/* video_clip.c */
+struct st_video_job;
+struct st_video_segment;
+bool video_can_film(const char *tier); /* is there a provider, and may they have it? */
+/* How many passages are to be filmed; the render job comes when they are. */
+ST_MUSTCHECK int video_plan_clips(struct st_call *call, const char *video_id, const struct st_video_segment *list,
+                                  size_t n);
+ST_MUSTCHECK int video_load_clips(struct st_call *call, const char *video_id, struct st_video_job *job);
+int video_clip(struct st_call *call); /* job */
+int video_clip_failed(struct st_call *call);
+int video_clip_progress(struct st_call *call);
 
 /* video_render.c */
 int video_render(struct st_call *call); /* job */

@@ -36,8 +36,10 @@ static json_t *pending(const json_t *v)
 /* What it looks like, where that is known. */
 static json_t *with_format(json_t *answer, const json_t *v)
 {
-    static const char *const members[][2] = {
-        {"aspectRatio", "aspect_ratio"}, {"resolution", "resolution"}, {"captions", "captions"}};
+    static const char *const members[][2] = {{"aspectRatio", "aspect_ratio"},
+                                             {"resolution", "resolution"},
+                                             {"captions", "captions"},
+                                             {"pictures", "pictures"}};
     for (size_t i = 0; i < ST_COUNT(members); i++) {
         json_t *value = json_object_get(v, members[i][1]);
         if (json_is_string(value))
@@ -51,7 +53,7 @@ int video_get(struct st_call *call)
     json_t *v;
     int r = st_row(
         call, &v,
-        "select v.video_id, v.status, v.reason, v.duration_ms, v.aspect_ratio, v.resolution, v.captions, "
+        "select v.video_id, v.status, v.reason, v.duration_ms, v.aspect_ratio, v.resolution, v.captions, v.pictures, "
         "f.reason as no_narration, j.progress_done, "
         "j.progress_total from stories s left join lateral (select * from video_jobs where story_id = s.story_id "
         "order by asked_at desc, video_id desc limit 1) v on true left join narration_failures f on f.story_id = "
@@ -74,7 +76,7 @@ int video_get(struct st_call *call)
 /* Another film of the newest narration that has one. */
 int video_make(struct st_call *call)
 {
-    const char *story_id = st_param(call, "storyId");
+    const char *story_id = st_param(call, "storyId"), *pictures = st_json_str(call->body, "pictures", "drawn");
     json_t *s, *v;
     int r = st_row(call, &s,
                    "select s.author_id, v.narration_id, v.audio_ref, v.timing_ref from stories s left join lateral "
@@ -87,15 +89,18 @@ int video_make(struct st_call *call)
         return r;
     if (!st_str(s, "narration_id"))
         return st_fail(call, ST_E_CONFLICT, "The story has no narration yet.");
-    r = st_row(call, &v,
-               "insert into video_jobs as old (video_id, story_id, narration_id, audio_ref, timing_ref, aspect_ratio, "
-               "resolution, captions) values ($1, $2, $3, $4, $5, $6, $7, $8) "
-               "on conflict (narration_id, aspect_ratio, resolution, captions) do update set asked_at = now(), "
-               "status = case old.status when 'failed' then 'pending' else old.status end, reason = null "
-               "returning video_id, status, duration_ms, aspect_ratio, resolution, captions",
-               st_new_id(call->arena), story_id, st_str(s, "narration_id"), st_str(s, "audio_ref"),
-               st_str(s, "timing_ref"), st_json_str(call->body, "aspectRatio", "16:9"),
-               st_json_str(call->body, "resolution", "720p"), st_json_str(call->body, "captions", "burned"));
+    if (st_streq(pictures, "filmed") && !video_can_film(call->tier))
+        return st_fail(call, ST_E_FORBIDDEN, "Your tier has no filmed pictures, or no provider of them is set up.");
+    r = st_row(
+        call, &v,
+        "insert into video_jobs as old (video_id, story_id, narration_id, audio_ref, timing_ref, aspect_ratio, "
+        "resolution, captions, pictures) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
+        "on conflict (narration_id, aspect_ratio, resolution, captions, pictures) do update set asked_at = now(), "
+        "status = case old.status when 'failed' then 'pending' else old.status end, reason = null "
+        "returning video_id, status, duration_ms, aspect_ratio, resolution, captions, pictures",
+        st_new_id(call->arena), story_id, st_str(s, "narration_id"), st_str(s, "audio_ref"), st_str(s, "timing_ref"),
+        st_json_str(call->body, "aspectRatio", "16:9"), st_json_str(call->body, "resolution", "720p"),
+        st_json_str(call->body, "captions", "burned"), pictures);
     if (r < 0)
         return r;
     if (st_streq(st_str(v, "status"), "ready"))

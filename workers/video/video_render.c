@@ -82,8 +82,11 @@ static int load_voices(struct st_call *call, const char *story_id, const char *c
     return st_commit(call);
 }
 
-static int render(struct st_call *call, const json_t *v, const char *key, struct st_video_info *ret)
+enum { FILMED_FIRST = 1 }; /* the job comes again when its passages have been filmed */
+
+static int render(struct st_call *call, const json_t *v, const char *id, struct st_video_info *ret)
 {
+    const char *key = st_printf(call->arena, "video/%s", id);
     json_t *timing, *segments = load_segments(call, v);
     const char *audio, *folder = st_scratch(call);
     int r;
@@ -113,6 +116,12 @@ static int render(struct st_call *call, const json_t *v, const char *key, struct
     struct st_video_segment *list;
     job.segment_count = join_timing(call, segments, timing, &list);
     job.segments = list;
+    if (st_streq(st_str(v, "pictures"), "filmed")) {
+        if (st_json_int(v, "planned", 0) == 0 && (r = video_plan_clips(call, id, list, job.segment_count)) != 0)
+            return r < 0 ? r : FILMED_FIRST;
+        if ((r = video_load_clips(call, id, &job)) < 0)
+            return r;
+    }
     if ((r = load_voices(call, st_str(v, "story_id"), &job.voices)) < 0)
         return r;
     struct st_buf reason = ST_BUF(4096);
@@ -133,7 +142,8 @@ int video_render(struct st_call *call)
     int r = st_row(
         call, &v,
         "select v.story_id, s.author_id, s.title, s.language, s.segments, s.text_ref, v.audio_ref, v.timing_ref, "
-        "v.aspect_ratio, v.resolution, v.captions "
+        "v.aspect_ratio, v.resolution, v.captions, v.pictures, "
+        "(select count(*) from clips c where c.video_id = v.video_id) as planned "
         "from video_jobs v join stories s using (story_id) where v.video_id = $1 and v.status <> 'ready'",
         id);
     if (r == ST_E_NOT_FOUND)
@@ -142,8 +152,8 @@ int video_render(struct st_call *call)
         return r;
     struct st_video_info info;
     const char *key = st_printf(call->arena, "video/%s", id);
-    if ((r = render(call, v, key, &info)) < 0)
-        return r;
+    if ((r = render(call, v, id, &info)) != 0)
+        return r < 0 ? r : 0;
     st_exec(call,
             "update video_jobs set status = 'ready', duration_ms = $2, object_key = $3, finished_at = now() "
             "where video_id = $1",

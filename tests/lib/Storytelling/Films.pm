@@ -1,0 +1,145 @@
+package Storytelling::Films;
+# A stand-in for Runway, Luma and fal's queue (Pika), in one: whatever is asked for is done at the second look.
+#
+#   perl -Itests/lib -MStorytelling::Films -e Storytelling::Films::main DIR    prints its port, serves until it is killed
+#
+# DIR/film.mp4 is what it has filmed. DIR/faults holds what befalls the next requests, one word a line: an HTTP status,
+# `quota` (an account that is used up), `reset` (it is done, but the connection breaks), `garbage` (no JSON), `content`
+# and `internal` (what was asked for fails, for that reason), `cut` (half of a file), `html` (a page in place of a file),
+# or `ok`. DIR/log gets method and path of each, DIR/bodies what was sent.
+use strict;
+use warnings;
+use IO::Socket::INET;
+use JSON::PP ();
+use Socket qw(SOL_SOCKET SO_LINGER);
+use Storytelling::S3;
+
+my $JSON = JSON::PP->new->utf8->canonical;
+my ($port, $dir, %made, $count);
+
+sub uuid { return sprintf '0193c7e2-0000-4000-8000-%012d', ++$count }
+
+sub film { return "http://127.0.0.1:$port/files/film.mp4" }
+
+# One more look at what was begun: how far is it?
+sub look {
+    my ($m) = @_;
+    $m->{looks}++;
+    return $m->{looks} < 2 ? 'runs' : $m->{fails} // 'done';
+}
+
+sub runway {
+    my ($r) = @_;
+    return [400, {error => 'X-Runway-Version'}] if ($r->{header}{'x-runway-version'} // '') ne '2024-11-06';
+    if ($r->{method} eq 'POST') {
+        my $b = $r->{json};
+        return [400, {error => 'Validation', issues => []}]
+            if $b->{ratio} !~ /\A(?:1280:720|720:1280)\z/ || $b->{duration} !~ /\A(?:[2-9]|10)\z/ || length $b->{promptText} > 1000 || $b->{model} ne 'gen4.5';
+        my $id = uuid();
+        $made{$id} = {fails => $r->{fails}};
+        return [200, {id => $id, estimatedCost => {credits => 25}}];
+    }
+    my ($id) = $r->{path} =~ m{\A/v1/tasks/(.+)\z};
+    my $m = $made{$id} or return [404, {error => 'gone'}];
+    my $state = look($m);
+    return [200, {id => $id, status => 'RUNNING', progress => 0.5}] if $state eq 'runs';
+    return [200, {id => $id, status => 'SUCCEEDED', output => [film()]}] if $state eq 'done';
+    return [200, {id => $id, status => 'FAILED', failure => 'x', failureCode => $state eq 'content' ? 'SAFETY.INPUT.TEXT' : 'INTERNAL.BAD_OUTPUT.01'}];
+}
+
+sub generation {
+    my ($id, $state) = @_;
+    my %state = (runs => 'dreaming', done => 'completed', content => 'failed', internal => 'failed');
+    return {
+        id => $id, generation_type => 'video', state => $state{$state}, failure_reason => $state eq 'content' ? 'Moderated: unsafe prompt' : $state eq 'internal' ? 'engine' : undef,
+        assets => $state eq 'done' ? {video => film()} : undef, request => $made{$id}{request},
+    };
+}
+
+sub luma {
+    my ($r) = @_;
+    if ($r->{method} eq 'POST') {
+        my $b = $r->{json};
+        return [400, {detail => 'Prompt is required'}] if length($b->{prompt} // '') < 3 || $b->{duration} !~ /\A[59]s\z/ || $b->{model} ne 'ray-2';
+        my $id = uuid();
+        $made{$id} = {fails => $r->{fails}, request => $b};
+        return [201, {id => $id, state => 'queued', request => $b}];
+    }
+    return [200, {generations => [map { generation($_, 'runs') } grep { $made{$_}{request} } sort keys %made], has_more => JSON::PP::false}] if $r->{path} eq '/generations';
+    my ($id) = $r->{path} =~ m{\A/generations/(.+)\z};
+    return $made{$id} ? [200, generation($id, look($made{$id}))] : [404, {detail => 'not found'}];
+}
+
+sub fal {
+    my ($r) = @_;
+    if ($r->{method} eq 'POST') {
+        my $b = $r->{json};
+        return [422, {detail => [{loc => ['body', 'duration'], msg => 'bad', type => 'value_error'}]}] if ($b->{duration} // '') !~ /\A(?:5|10)\z/ || !$b->{prompt};
+        my $id = uuid();
+        $made{$id} = {fails => $r->{fails}};
+        return [200, {status => 'IN_QUEUE', request_id => $id, queue_position => 0}];
+    }
+    my ($id, $status) = $r->{path} =~ m{\A/fal-ai/pika/requests/([^/]+)(/status)?\z};
+    my $m = $made{$id} or return [404, {detail => 'not found'}];
+    if ($status) {
+        return [202, {status => 'IN_PROGRESS', request_id => $id}] if look($m) eq 'runs';
+        return [200, {status => 'COMPLETED', request_id => $id, metrics => {inference_time => 1}}];
+    }
+    return [422, {detail => [{loc => ['body', 'prompt'], msg => 'content policy', type => 'content_policy_violation'}]}] if ($m->{fails} // '') eq 'content';
+    return [500, {detail => 'x', error_type => 'internal_error'}] if $m->{fails};
+    return [200, {video => {url => film(), content_type => 'video/mp4'}}];
+}
+
+# [status, body as JSON or text, headers...]
+sub answer {
+    my ($r, $fault) = @_;
+    if ($r->{path} =~ m{\A/files/}) {
+        return [403, {error => 'expired'}] if $r->{header}{authorization};    # it was signed, and our key is nobody's business
+        open my $in, '<:raw', "$dir/film.mp4" or die "$dir/film.mp4: $!";
+        local $/;
+        return [200, scalar <$in>];
+    }
+    my ($scheme, $key) = split / /, $r->{header}{authorization} // '';
+    return [401, {error => 'bad key'}] if ($key // '') ne 'secret-key' || $scheme ne ($r->{path} =~ m{\A/fal-ai/} ? 'Key' : 'Bearer');
+    $r->{fails} = $fault if $fault eq 'content' || $fault eq 'internal';
+    $r->{json} = $JSON->decode($r->{body}) if $r->{body} ne '';
+    return $r->{path} =~ m{\A/v1/} ? runway($r) : $r->{path} =~ m{\A/fal-ai/} ? fal($r) : luma($r);
+}
+
+sub note { my ($name, $line) = @_; open my $out, '>>', "$dir/$name" or die "$dir/$name: $!"; print $out "$line\n" }
+
+sub serve_one {
+    my ($socket) = @_;
+    my $r     = Storytelling::S3::read_request($socket) or return;
+    my $fault = Storytelling::S3::next_fault($dir);
+    note(log => "$r->{method} $r->{path}");
+    note(bodies => $r->{body}) if $r->{method} eq 'POST';
+    my ($status, $body) = @{$fault =~ /\A\d+\z/ ? [$fault, {error => 'asked for'}] : $fault eq 'quota' ? [400, {error => 'You do not have enough credits'}] : answer($r, $fault)};
+    if ($fault eq 'reset') {
+        setsockopt($socket, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0);
+        return;
+    }
+    $body = $JSON->encode($body) if ref $body;
+    $body = '{"id": ' if $fault eq 'garbage';
+    $body = '<html><video></html>' . "\0" x 3000 if $fault eq 'html';
+    my $size = length $body;
+    $body = substr $body, 0, $size / 2 if $fault eq 'cut';
+    print $socket "HTTP/1.1 $status X\r\nConnection: close\r\nContent-Length: $size\r\n\r\n$body";
+    $socket->flush;
+}
+
+sub main {
+    ($dir) = @ARGV;
+    local $SIG{PIPE} = 'IGNORE';
+    my $listener = IO::Socket::INET->new(Listen => 16, LocalAddr => '127.0.0.1', Proto => 'tcp') or die "listen: $!";
+    $port = $listener->sockport;
+    $| = 1;
+    print "$port\n";
+    while (my $socket = $listener->accept) {
+        binmode $socket;
+        serve_one($socket);
+        close $socket;
+    }
+}
+
+1;

@@ -1,0 +1,420 @@
+/* Passages filmed by providers: sent once, whatever breaks; who is asked; what is taken of what comes. */
+#include "../lib/backbone.h"
+
+#include "base/spawn.h"
+#include "io/crypto.h"
+#include "svc/object.h"
+#include "video/film.h"
+#include "video/render.h"
+#include "video/video.h"
+
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+enum { STEPS_MAX = 40 };
+
+#define STORY "0193c7e2-1111-7111-8111-111111111111"
+#define VIDEO "0193c7e2-2222-7111-8111-111111111111"
+
+static const struct st_option options[] = {{"film_tiers", "premium,family"},
+                                           {"runway_key_file", ""},
+                                           {"runway_url", ""},
+                                           {"luma_key_file", ""},
+                                           {"luma_url", ""},
+                                           {"fal_key_file", ""},
+                                           {"fal_url", ""},
+                                           {0}};
+static const struct st_job_kind jobs[] = {{.name = "clip", .handler = video_clip}, {.name = "render"}, {0}};
+static const struct st_service service = {.name = "video", .jobs = jobs};
+
+static struct st_pg *db;
+static struct daemon *video;
+static struct st_worker worker;
+static pid_t server;
+static char *dir;
+
+static const char *in_dir(const char *name)
+{
+    return st_printf(&arena, "%s/%s", dir, name);
+}
+
+static void write_file(const char *name, const char *text)
+{
+    FILE *f = fopen(in_dir(name), "we");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static int start_server(void)
+{
+    const char *const argv[] = {"perl", "-Itests/lib", "-MStorytelling::Films", "-e", "Storytelling::Films::main",
+                                dir,    NULL};
+    int fds[2], port = 0;
+    assert_int_equal(pipe(fds), 0);
+    server = fork();
+    if (server == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* it ends with the test, however that ends */
+        dup2(fds[1], 1);
+        close(fds[0]);
+        close(fds[1]);
+        execvp(argv[0], (char *const *)argv);
+        _exit(127);
+    }
+    close(fds[1]);
+    FILE *f = fdopen(fds[0], "re");
+    assert_int_equal(fscanf(f, "%d", &port), 1);
+    fclose(f);
+    return port;
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    int applied;
+    const char *why = "";
+    dir = getenv("ST_TEST_DIR");
+    db = database_new("video");
+    if (st_migrate(db, &arena, "sql", "video", &applied, &why) < 0)
+        fail_msg("%s", why);
+    const char *url = st_printf(&arena, "http://127.0.0.1:%d", start_server());
+    setenv("ST_RUNWAY_URL", url, 1);
+    setenv("ST_LUMA_URL", url, 1);
+    setenv("ST_FAL_URL", url, 1);
+    write_file("key", "secret-key\n");
+    const char *const argv[] = {"ffmpeg",
+                                "-v",
+                                "error",
+                                "-y",
+                                "-f",
+                                "lavfi",
+                                "-i",
+                                "testsrc=d=0.8:s=320x180:r=10",
+                                "-c:v",
+                                "libx264",
+                                "-preset",
+                                "ultrafast",
+                                in_dir("film.mp4"),
+                                NULL};
+    struct st_spawn_result made;
+    assert_int_equal(st_spawn(&arena, &(struct st_spawn){.argv = argv, .timeout_us = 60 * ST_SECOND}, &made), 0);
+    use_database("video");
+    video = daemon_new(&service);
+    memset(video->run.edge_key, 'k', video->run.edge_key_len = 32);
+    st_worker_init(&worker, &video->run, "test");
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    kill(server, SIGKILL);
+    waitpid(server, NULL, 0);
+    st_worker_release(&worker);
+    daemon_stop(video, 0);
+    db = st_pg_free(db);
+    return 0;
+}
+
+/* Which providers have a key. */
+static void use(const char *names)
+{
+    static const char *const all[][2] = {
+        {"luma", "ST_LUMA_KEY_FILE"}, {"pika", "ST_FAL_KEY_FILE"}, {"runway", "ST_RUNWAY_KEY_FILE"}};
+    const char *why;
+    use_database("video");
+    for (size_t i = 0; i < ST_COUNT(all); i++)
+        setenv(all[i][1], strstr(names, all[i][0]) ? in_dir("key") : "", 1);
+    assert_int_equal(st_options_load(options, &why), 0);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    change(db, "truncate stories cascade");
+    change(db, "truncate jobs, providers, provider_calls, provider_totals cascade");
+    change(db, "insert into stories (story_id, author_id) values ('" STORY "', '" STORY "')");
+    change(db,
+           "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, pictures) values ('" VIDEO
+           "', '" STORY "', '" STORY "', 'a', 't', 'filmed')");
+    write_file("faults", "");
+    write_file("log", "");
+    write_file("bodies", "");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    st_arena_reset(&worker.arena);
+    st_arena_release(&arena);
+    return 0;
+}
+
+/* Plans the film of one passage, or two; gives the first clip's id. */
+static const char *plan(size_t passages)
+{
+    const struct st_video_segment list[] = {
+        {"The ship left the harbour at dawn.", NULL, "joy", 1, 0, passages > 1 ? 5500 : 1200},
+        {"In the forest it was dark.", NULL, "fear", 1, 5500, 10600}};
+    struct st_call call;
+    st_call_init(&call, &worker, "render");
+    assert_int_equal(video_plan_clips(&call, VIDEO, list, passages), (int)passages);
+    int r = st_commit(&call);
+    if (r < 0)
+        fail_msg("%s", st_call_error(&call, r));
+    return ask(db, "select clip_id from clips order by start_ms limit 1");
+}
+
+static int run_clip(struct st_call *call, void *ctx)
+{
+    (void)ctx;
+    return video_clip(call);
+}
+
+/* One run of the clip's job; told: as a provider's call back would have it. */
+static int step(const char *clip, const char *told)
+{
+    struct st_call call;
+    st_call_init(&call, &worker, "clip");
+    call.body = st_json_keep(&arena, json_pack("{s:s, s:b, s:s*}", "clipId", clip, "told", told != NULL, "ref",
+                                               told && *told ? told : NULL));
+    int r = st_call_transact(&call, run_clip, NULL);
+    st_arena_reset(&worker.arena);
+    return r;
+}
+
+static const char *state_of(const char *clip)
+{
+    return ask(db, "select state || coalesce(' ' || provider, '') from clips where clip_id = $1", clip);
+}
+
+/* Until it has come to its end, whatever delays its jobs would have. */
+static const char *finish(const char *clip)
+{
+    for (int i = 0; i < STEPS_MAX && !st_starts(state_of(clip), "done") && !st_starts(state_of(clip), "failed"); i++)
+        assert_int_equal(step(clip, NULL), 0);
+    return state_of(clip);
+}
+
+static const char *text_of(const char *name)
+{
+    char *text;
+    size_t len;
+    const char *why;
+    assert_int_equal(st_file_read(&arena, in_dir(name), &text, &len, &why), 0);
+    return text;
+}
+
+static int submissions(void)
+{
+    int n = 0;
+    for (const char *s = text_of("log"); (s = strstr(s, "POST ")); s++)
+        n++;
+    return n;
+}
+
+static bool is_made(const char *clip)
+{
+    struct st_call call;
+    const char *path;
+    st_call_init(&call, &worker, "look");
+    const char *key = ask(db, "select object_key from clips where clip_id = $1", clip);
+    if (!key || st_object_get(&call, key, &path) < 0)
+        return false;
+    const char *const argv[] = {
+        "ffprobe", "-v", "error", "-show_entries", "stream=codec_name,width,height,duration", "-of",
+        "csv=p=0", path, NULL};
+    struct st_spawn_result r;
+    assert_int_equal(st_spawn(&arena, &(struct st_spawn){.argv = argv, .timeout_us = 60 * ST_SECOND}, &r), 0);
+    st_arena_reset(&worker.arena);
+    return st_starts(r.out, "h264,1280,720,1.2"); /* 0.8 s, and again */
+}
+
+static void test_each_provider(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"runway", "luma", "pika"};
+    for (size_t i = 0; i < ST_COUNT(names); i++) {
+        setup(NULL);
+        use(names[i]);
+        const char *clip = plan(1);
+        assert_string_equal(finish(clip), st_printf(&arena, "done %s", names[i]));
+        assert_true(is_made(clip));
+        assert_int_equal(submissions(), 1);
+        assert_non_null(strstr(text_of("bodies"), "The ship left the harbour"));
+        assert_string_equal(ask(db, "select count(*) from jobs where name = 'render'"), "1");
+        assert_string_equal(ask(db, "select outcome from provider_calls"), "ok");
+    }
+}
+
+static void test_the_cheapest_that_can(void **state)
+{
+    (void)state;
+    use("luma runway pika");
+    const char *clip = plan(1);
+    assert_string_equal(finish(clip), "done pika");
+    change(db, "delete from clips");
+    change(db, "update providers set open_until = now() + interval '1 hour' where provider = 'pika'");
+    clip = plan(1);
+    change(db, "update clips set prompt = 'another'");
+    assert_string_equal(finish(clip), "done runway");
+    change(db, "delete from clips");
+    change(db, "update video_jobs set resolution = '1080p'");
+    clip = plan(1);
+    assert_int_equal(step(clip, NULL), 0);
+    assert_string_equal(state_of(clip), "sent luma"); /* Runway has no 1080p */
+}
+
+static void test_filmed_once(void **state)
+{
+    (void)state;
+    use("runway");
+    const char *clip = plan(1);
+    assert_string_equal(finish(clip), "done runway");
+    change(db,
+           "insert into clips (clip_id, video_id, start_ms, end_ms, prompt, seed, cache_key) select gen_random_uuid(), "
+           "video_id, start_ms + 10000, end_ms + 10000, prompt, seed, '' from clips");
+    clip = ask(db, "select clip_id from clips where state = 'wanted'");
+    assert_int_equal(step(clip, NULL), 0);
+    assert_string_equal(ask(db, "select state from clips where clip_id = $1", clip), "done");
+    assert_true(is_made(clip));
+    assert_int_equal(submissions(), 1);
+}
+
+static void test_what_is_not_known_is_not_sent_again(void **state)
+{
+    (void)state;
+    /* Luma has a list of what was begun. */
+    use("luma");
+    const char *clip = plan(1);
+    write_file("faults", "reset\n");
+    assert_int_equal(step(clip, NULL), 0);
+    assert_string_equal(state_of(clip), "unknown luma");
+    assert_string_equal(finish(clip), "done luma");
+    assert_int_equal(submissions(), 1);
+    /* Killed between the intent and the answer. */
+    setup(NULL);
+    clip = plan(1);
+    assert_int_equal(step(clip, NULL), 0);
+    change(db, "update clips set state = 'sending', provider_ref = null");
+    assert_string_equal(finish(clip), "done luma");
+    assert_int_equal(submissions(), 1);
+    /* Runway has none: nobody will know. */
+    setup(NULL);
+    use("runway");
+    clip = plan(1);
+    write_file("faults", "reset\n");
+    assert_string_equal(finish(clip), "failed runway");
+    assert_int_equal(submissions(), 1);
+    /* fal calls back, and says by which name. */
+    setup(NULL);
+    use("pika");
+    clip = plan(1);
+    write_file("faults", "garbage\n");
+    assert_int_equal(step(clip, NULL), 0);
+    assert_string_equal(state_of(clip), "unknown pika");
+    const char *ref = st_printf(&arena, "0193c7e2-0000-4000-8000-%012d", 9);
+    assert_int_equal(step(clip, ref), 0);
+    assert_string_equal(state_of(clip), "sent pika");
+    assert_int_equal(submissions(), 1);
+}
+
+static void test_failures(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *faults, *becomes;
+        int submissions;
+    } cases[] = {
+        {"422\n", "failed pika", 1},                  /* content: nobody else is asked */
+        {"content\n", "failed pika", 1},              /* the same, found out later */
+        {"quota\n", "done runway", 2},                /* the next one */
+        {"401\n", "done runway", 2},                  /* a wrong key */
+        {"429\n", "done pika", 2},                    /* asked to wait, and asked again */
+        {"internal\n", "done runway", 2},             /* it has failed there */
+        {"ok\nok\nok\nok\ncut\n", "done pika", 1},    /* so is a download */
+        {"ok\nok\nok\nok\nhtml\n", "done runway", 2}, /* what came is no film */
+        {"ok\n404\n", "done runway", 2},              /* it does not know it any more */
+    };
+    for (size_t i = 0; i < ST_COUNT(cases); i++) {
+        setup(NULL);
+        use("pika runway");
+        const char *clip = plan(1);
+        write_file("faults", cases[i].faults);
+        const char *became = finish(clip);
+        if (!st_streq(became, cases[i].becomes) || submissions() != cases[i].submissions)
+            fail_msg("case %zu: %s, %d submissions:\n%s", i, became, submissions(), text_of("log"));
+    }
+}
+
+static void test_the_film_waits_for_all(void **state)
+{
+    (void)state;
+    use("pika");
+    const char *clip = plan(2);
+    write_file("faults", "422\n");
+    assert_string_equal(finish(clip), "failed pika");
+    assert_string_equal(ask(db, "select count(*) from jobs where name = 'render'"), "0");
+    assert_string_equal(finish(ask(db, "select clip_id from clips where state = 'wanted'")), "done pika");
+    assert_string_equal(ask(db, "select count(*) from jobs where name = 'render'"), "1");
+}
+
+static void test_who_may(void **state)
+{
+    (void)state;
+    use("");
+    assert_false(video_can_film("premium"));
+    use("luma");
+    assert_true(video_can_film("premium"));
+    assert_true(video_can_film("family"));
+    assert_false(video_can_film("free"));
+    assert_false(video_can_film(""));
+    assert_false(video_can_film("prem"));
+}
+
+static int call_back(const char *clip, const char *token)
+{
+    struct st_call call;
+    st_call_init(&call, &worker, "clipProgressed");
+    call.params = st_json_keep(&arena, json_pack("{s:s, s:s}", "clipId", clip, "token", token));
+    call.body = st_json_keep(&arena, json_pack("{s:s, s:s}", "request_id", "r-1", "status", "OK"));
+    int r = video_clip_progress(&call);
+    if (r == 0)
+        assert_int_equal(st_commit(&call), 0);
+    st_arena_reset(&worker.arena);
+    return r;
+}
+
+static void test_call_back(void **state)
+{
+    (void)state;
+    use("luma");
+    const char *clip = plan(1);
+    assert_int_equal(step(clip, NULL), 0);
+    const char *url = strstr(text_of("bodies"), "token=");
+    assert_non_null(url);
+    const char *token = st_strndup(&arena, url + strlen("token="), 32);
+    assert_int_equal(call_back(clip, "0123456789abcdef0123456789abcdef"), ST_E_NOT_FOUND);
+    assert_int_equal(call_back(clip, token), 0);
+    assert_string_equal(ask(db, "select payload->>'ref' from jobs where unique_key like '%/told'"), "r-1");
+    assert_int_equal(step(clip, "forged"), 0); /* the name that we were given counts */
+    assert_string_equal(finish(clip), "done luma");
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    world_start(argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_each_provider, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_cheapest_that_can, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_filmed_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_not_known_is_not_sent_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_film_waits_for_all, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_may, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_call_back, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}

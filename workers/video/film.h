@@ -1,0 +1,46 @@
+#ifndef ST_VIDEO_FILM_H
+#define ST_VIDEO_FILM_H
+/*
+ * Providers of short films ("clips") from a description: Runway, Luma, and Pika by way of fal. What each speaks; when
+ * it is asked, video_clip.c says. Sources: the providers' own clients of 2026 (@runwayml/sdk 4.20, lumaai 1.19,
+ * @fal-ai/client 1.10).
+ */
+#include "svc/provider.h"
+
+struct film_wish {
+    const char *prompt;
+    int seconds; /* the provider makes the next longer one that it can */
+    bool upright, large;
+    int64_t seed;
+    const char *callback; /* where to tell that it is done; "" for nowhere */
+};
+
+enum film_state { FILM_WAITS, FILM_DONE, FILM_FAILED };
+
+struct film_status {
+    enum film_state state;
+    enum st_outcome outcome; /* of one that has failed: content, quota, transient or permanent */
+    const char *why;         /* for people; NULL unless it has failed */
+    const char *url;         /* of one that is done: to be fetched soon, it expires */
+    const char *next;        /* the answer is elsewhere: the path to ask; or NULL */
+};
+
+struct film_api {
+    struct st_provider http; /* its price is that of a second */
+    int max_seconds;
+    bool large; /* can it make 1080p? */
+    /* The body that begins one, and *ret_path; kept by the arena. */
+    json_t *(*begin)(struct st_arena *a, const struct film_wish *wish, const char **ret_path);
+    const char *id; /* member of the answer that names what was begun */
+    const char *(*status_path)(struct st_arena *a, const char *id);
+    void (*status)(struct st_arena *a, const struct st_http_answer *answer, struct film_status *ret);
+    /* Path of a list of what was begun, to look for one whose fate is unknown; NULL: there is none. */
+    const char *list_path;
+    const char *(*find)(struct st_arena *a, const struct st_http_answer *answer, const char *callback); /* its id */
+};
+
+/* Ends with one that has no name. */
+extern const struct film_api film_apis[];
+const struct film_api *film_api_find(const char *name); /* or NULL */
+
+#endif

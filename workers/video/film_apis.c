@@ -1,0 +1,241 @@
+/* What Runway, Luma and Pika (at fal) speak. Members that are not known are ignored: they add some without notice. */
+#include "video/film.h"
+
+enum { PROMPT_RUNWAY = 1000 /* UTF-16 units */, PROMPT_LUMA = 5000, URL_MAX = 4000 };
+
+/* At most so many bytes of whole characters: no more UTF-16 units than that either. */
+static const char *cut(struct st_arena *a, const char *s, size_t max)
+{
+    size_t n = strlen(s);
+    if (n > max)
+        for (n = max; n && (s[n] & 0xc0) == 0x80; n--)
+            ;
+    return st_strndup(a, s, n);
+}
+
+static json_t *parse(struct st_arena *a, const struct st_http_answer *answer)
+{
+    json_t *j;
+    const char *why;
+    return st_json_parse(a, answer->body, answer->len, ST_JSON_DEPTH, &j, &why) == 0 && json_is_object(j) ? j : NULL;
+}
+
+static void senseless(struct film_status *ret)
+{
+    *ret = (struct film_status){
+        .state = FILM_FAILED, .outcome = ST_OUTCOME_PERMANENT, .why = "The provider's answer makes no sense."};
+}
+
+static void failed(struct film_status *ret, enum st_outcome outcome, const char *why)
+{
+    *ret = (struct film_status){.state = FILM_FAILED, .outcome = outcome, .why = why};
+}
+
+static void done(struct film_status *ret, const char *url)
+{
+    if (url && strlen(url) < URL_MAX && (st_starts(url, "https://") || st_starts(url, "http://127.0.0.1:")))
+        *ret = (struct film_status){.state = FILM_DONE, .url = url};
+    else
+        senseless(ret);
+}
+
+static bool mentions(const char *text, const char *const *words)
+{
+    for (; text && *words; words++)
+        if (strcasestr(text, *words))
+            return true;
+    return false;
+}
+
+/* An account that is used up is told in words, by whatever status. */
+static enum st_outcome classify(struct st_arena *a, const struct st_http_answer *answer, const char **ret_why)
+{
+    static const char *const used_up[] = {"credit", "balance", "quota", "daily limit", NULL};
+    enum st_outcome outcome = st_outcome_of_status(answer);
+    if (outcome != ST_OUTCOME_OK && answer->status / 100 == 4 && mentions(answer->body, used_up)) {
+        *ret_why = st_printf(a, "The account at the provider is used up (%d).", answer->status);
+        return ST_OUTCOME_QUOTA;
+    }
+    return outcome;
+}
+
+/* --- Runway ------------------------------------------------------------------------------------------------------ */
+
+static const char *const runway_headers[] = {"X-Runway-Version: 2024-11-06", NULL};
+
+static json_t *runway_begin(struct st_arena *a, const struct film_wish *w, const char **ret_path)
+{
+    *ret_path = "/v1/text_to_video";
+    return st_json_keep(a, json_pack("{s:s, s:s, s:s, s:i, s:I}", "model", "gen4.5", "promptText",
+                                     cut(a, w->prompt, PROMPT_RUNWAY), "ratio", w->upright ? "720:1280" : "1280:720",
+                                     "duration",
+                                     w->seconds < 2    ? 2
+                                     : w->seconds > 10 ? 10
+                                                       : w->seconds,
+                                     "seed", (json_int_t)(w->seed & 0xffffffff)));
+}
+
+static const char *runway_status_path(struct st_arena *a, const char *id)
+{
+    return st_printf(a, "/v1/tasks/%s", st_url_encode(a, id));
+}
+
+static void runway_status(struct st_arena *a, const struct st_http_answer *answer, struct film_status *ret)
+{
+    const json_t *task = parse(a, answer);
+    const char *status = task ? st_json_str(task, "status", "") : "", *code;
+    *ret = (struct film_status){.state = FILM_WAITS};
+    if (st_streq(status, "SUCCEEDED")) {
+        done(ret, json_string_value(json_array_get(json_object_get(task, "output"), 0)));
+    } else if (st_streq(status, "FAILED")) {
+        code = st_json_str(task, "failureCode", "");
+        bool content = st_starts(code, "SAFETY") || st_starts(code, "INPUT_PREPROCESSING") || st_starts(code, "ASSET");
+        failed(ret, content ? ST_OUTCOME_CONTENT : ST_OUTCOME_TRANSIENT,
+               content ? "The provider does not film this passage." : "The provider has failed.");
+    } else if (st_streq(status, "CANCELLED")) {
+        failed(ret, ST_OUTCOME_TRANSIENT, "It was cancelled at the provider.");
+    } else if (!st_streq(status, "PENDING") && !st_streq(status, "THROTTLED") && !st_streq(status, "RUNNING")) {
+        senseless(ret);
+    }
+}
+
+/* --- Luma -------------------------------------------------------------------------------------------------------- */
+
+static json_t *luma_begin(struct st_arena *a, const struct film_wish *w, const char **ret_path)
+{
+    *ret_path = "/generations/video";
+    json_t *body = json_pack("{s:s, s:s, s:s, s:s, s:s}", "model", "ray-2", "prompt", cut(a, w->prompt, PROMPT_LUMA),
+                             "aspect_ratio", w->upright ? "9:16" : "16:9", "resolution", w->large ? "1080p" : "720p",
+                             "duration", w->seconds > 5 ? "9s" : "5s");
+    if (*w->callback)
+        json_object_set_new(body, "callback_url", json_string(w->callback));
+    return st_json_keep(a, body);
+}
+
+static const char *luma_status_path(struct st_arena *a, const char *id)
+{
+    return st_printf(a, "/generations/%s", st_url_encode(a, id));
+}
+
+static void luma_status(struct st_arena *a, const struct st_http_answer *answer, struct film_status *ret)
+{
+    static const char *const refusals[] = {"moderat", "safety", "policy", "inappropriate", NULL};
+    const json_t *g = parse(a, answer);
+    const char *state = g ? st_json_str(g, "state", "") : "";
+    *ret = (struct film_status){.state = FILM_WAITS};
+    if (st_streq(state, "completed")) {
+        done(ret, st_json_str(json_object_get(g, "assets"), "video", NULL));
+    } else if (st_streq(state, "failed")) {
+        bool content = mentions(st_json_str(g, "failure_reason", ""), refusals);
+        failed(ret, content ? ST_OUTCOME_CONTENT : ST_OUTCOME_TRANSIENT,
+               content ? "The provider does not film this passage." : "The provider has failed.");
+    } else if (!st_streq(state, "queued") && !st_streq(state, "dreaming")) {
+        senseless(ret);
+    }
+}
+
+/* The address to call back is another for each clip, and is shown among what was asked for. */
+static const char *luma_find(struct st_arena *a, const struct st_http_answer *answer, const char *callback)
+{
+    const json_t *list = parse(a, answer);
+    json_t *g;
+    size_t i;
+    json_array_foreach (json_object_get(list, "generations"), i, g)
+        if (*callback && st_streq(st_json_str(json_object_get(g, "request"), "callback_url", NULL), callback))
+            return st_json_str(g, "id", NULL);
+    return NULL;
+}
+
+/* --- Pika at fal ------------------------------------------------------------------------------------------------- */
+
+static json_t *pika_begin(struct st_arena *a, const struct film_wish *w, const char **ret_path)
+{
+    *ret_path = "/fal-ai/pika/v2.2/text-to-video";
+    if (*w->callback)
+        *ret_path = st_printf(a, "%s?fal_webhook=%s", *ret_path, st_url_encode(a, w->callback));
+    return st_json_keep(a, json_pack("{s:s, s:s, s:s, s:s, s:I}", "prompt", w->prompt, "aspect_ratio",
+                                     w->upright ? "9:16" : "16:9", "resolution", w->large ? "1080p" : "720p",
+                                     "duration", w->seconds > 5 ? "10" : "5", "seed", (json_int_t)w->seed));
+}
+
+/* Behind the model's name its version is left out. */
+static const char *pika_status_path(struct st_arena *a, const char *id)
+{
+    return st_printf(a, "/fal-ai/pika/requests/%s/status?logs=0", st_url_encode(a, id));
+}
+
+/* Of the status, or of the result that it leads to; there is no status of failure, the result has it. */
+static void pika_status(struct st_arena *a, const struct st_http_answer *answer, struct film_status *ret)
+{
+    const json_t *j = parse(a, answer);
+    const char *status = j ? st_json_str(j, "status", NULL) : NULL;
+    *ret = (struct film_status){.state = FILM_WAITS};
+    if (!j)
+        senseless(ret);
+    else if (st_streq(status, "COMPLETED"))
+        ret->next = st_printf(a, "/fal-ai/pika/requests/%s", st_url_encode(a, st_json_str(j, "request_id", "")));
+    else if (!st_streq(status, "IN_QUEUE") && !st_streq(status, "IN_PROGRESS"))
+        done(ret, st_json_str(json_object_get(j, "video"), "url", NULL));
+}
+
+/* --- the table --------------------------------------------------------------------------------------------------- */
+
+/* Prices of a second in millionths of a dollar, of 2026; what really is charged stands in the provider's own books. */
+const struct film_api film_apis[] = {
+    {.http = {.name = "luma",
+              .url_option = "luma_url",
+              .key_option = "luma_key_file",
+              .key_header = "Authorization: Bearer %s",
+              .concurrency = 10,
+              .timeout_ms = 60000,
+              .attempts = 3,
+              .price_micros = 142000,
+              .classify = classify},
+     .max_seconds = 9,
+     .large = true,
+     .begin = luma_begin,
+     .id = "id",
+     .status_path = luma_status_path,
+     .status = luma_status,
+     .list_path = "/generations?limit=100&offset=0",
+     .find = luma_find},
+    {.http = {.name = "pika",
+              .url_option = "fal_url",
+              .key_option = "fal_key_file",
+              .key_header = "Authorization: Key %s",
+              .concurrency = 10,
+              .timeout_ms = 60000,
+              .attempts = 3,
+              .price_micros = 90000,
+              .classify = classify},
+     .max_seconds = 10,
+     .large = true,
+     .begin = pika_begin,
+     .id = "request_id",
+     .status_path = pika_status_path,
+     .status = pika_status},
+    {.http = {.name = "runway",
+              .url_option = "runway_url",
+              .key_option = "runway_key_file",
+              .key_header = "Authorization: Bearer %s",
+              .headers = runway_headers,
+              .concurrency = 5,
+              .timeout_ms = 60000,
+              .attempts = 3,
+              .price_micros = 120000,
+              .classify = classify},
+     .max_seconds = 10,
+     .begin = runway_begin,
+     .id = "id",
+     .status_path = runway_status_path,
+     .status = runway_status},
+    {.http = {.name = NULL}},
+};
+
+const struct film_api *film_api_find(const char *name)
+{
+    for (const struct film_api *f = film_apis; f->http.name; f++)
+        if (st_streq(f->http.name, name))
+            return f;
+    return NULL;
+}

@@ -1,0 +1,515 @@
+/*
+ * Passages of a story filmed by a provider, as jobs: which passages, by whom, and what came of it.
+ *
+ * A request is sent once. Its intent is stored before, its name at the provider after; one whose fate is not known is
+ * looked for in the provider's list, or waits until the provider calls back, and is never sent again. What a provider
+ * could not do goes to the next one that is cheap enough to be asked; what it would not do (content) goes to nobody.
+ * A passage that nobody films keeps its drawn picture.
+ */
+#include "base/spawn.h"
+#include "io/crypto.h"
+#include "video/film.h"
+#include "video/render_internal.h"
+#include "video/video.h"
+
+#include <unistd.h>
+
+enum {
+    CLIPS_MAX = 6, /* of a film: what they cost is known beforehand */
+    SECONDS_MAX = 9,
+    PROMPT_CHARS = 600,
+    POLL_FIRST_MS = 6000,
+    POLL_MAX_MS = 60000,
+    POLLS_MAX = 60, /* most of an hour */
+    LOOKS_MAX = 10, /* for one whose fate is unknown, a minute apart */
+    DOWNLOAD_MAX = 512 << 20,
+    ANSWER_MAX = 4 << 20,
+    FPS = 24,
+    LONGEST_S = 120, /* of what a provider may have sent */
+    PROBE_S = 30,
+    CONVERT_S = 300,
+    TOKEN_LEN = 32,
+};
+#define MEMORY_MAX (UINT64_C(4) << 30)
+
+/* --- whom to ask ------------------------------------------------------------------------------------------------- */
+
+bool video_can_film(const char *tier)
+{
+    size_t n = strlen(tier);
+    bool allowed = false, ready = false;
+    for (const char *s = st_option("film_tiers"); *s; s += strcspn(s, ","), s += *s == ',')
+        allowed |= n && strcspn(s, ",") == n && memcmp(s, tier, n) == 0;
+    for (const struct film_api *f = film_apis; f->http.name; f++)
+        ready |= st_provider_ready(&f->http);
+    return allowed && ready;
+}
+
+/* The cheapest that is set up, can do it, has not been tried for this clip, and whose breaker is closed; or NULL. */
+static int choose(struct st_call *call, const json_t *clip, const struct film_api **ret)
+{
+    struct st_rows *rows;
+    int r = st_rows(call, &rows,
+                    "select provider from providers where open_until > now() union "
+                    "select unnest(tried) from clips where clip_id = $1",
+                    st_str(clip, "clip_id"));
+    *ret = NULL;
+    for (const struct film_api *f = film_apis; r == 0 && f->http.name; f++) {
+        bool out = !st_provider_ready(&f->http) || (st_streq(st_str(clip, "resolution"), "1080p") && !f->large);
+        for (int i = 0; i < st_rows_count(rows); i++)
+            out |= st_streq(st_cell(rows, i, 0), f->http.name);
+        if (!out && (!*ret || f->http.price_micros < (*ret)->http.price_micros))
+            *ret = f;
+    }
+    return r;
+}
+
+static const char *token_of(struct st_call *call, const char *clip_id)
+{
+    return st_strndup(call->arena, st_keyed_hash(call, "clip", clip_id), TOKEN_LEN);
+}
+
+static const char *callback_of(struct st_call *call, const char *clip_id)
+{
+    return st_printf(call->arena, "%s/v1/videos/clips/%s/progress?token=%s", st_option("public_url"), clip_id,
+                     token_of(call, clip_id));
+}
+
+static int seconds_of(const json_t *clip)
+{
+    int64_t ms = st_json_int(clip, "end_ms", 0) - st_json_int(clip, "start_ms", 0);
+    return ms >= SECONDS_MAX * 1000 ? SECONDS_MAX : (int)(ms / 1000) + 1;
+}
+
+static struct film_wish wish_of(struct st_call *call, const json_t *clip)
+{
+    return (struct film_wish){.prompt = st_str(clip, "prompt"),
+                              .seconds = seconds_of(clip),
+                              .upright = st_streq(st_str(clip, "aspect_ratio"), "9:16"),
+                              .large = st_streq(st_str(clip, "resolution"), "1080p"),
+                              .seed = st_json_int(clip, "seed", 0),
+                              .callback = callback_of(call, st_str(clip, "clip_id"))};
+}
+
+/* --- how a clip moves on ----------------------------------------------------------------------------------------- */
+
+static void again(struct st_call *call, const char *clip_id, int64_t delay_ms)
+{
+    st_enqueue(call, "clip", clip_id, delay_ms, json_pack("{s:s}", "clipId", clip_id));
+}
+
+/* When it was the last one, the film is put together. */
+static int end_clip(struct st_call *call, const json_t *clip, const char *state, const char *key, const char *reason)
+{
+    const char *id = st_str(clip, "clip_id"), *video_id = st_str(clip, "video_id");
+    struct st_rows *rows;
+    st_exec(call, "update clips set state = $2, object_key = $3, reason = $4 where clip_id = $1", id, state, key,
+            reason);
+    /* Two that end at the same time must not both think that the other is still at work. */
+    int r = st_rows(call, &rows, "select from video_jobs where video_id = $1 for update", video_id);
+    if (r == 0)
+        r = st_rows(call, &rows, "select from clips where video_id = $1 and state not in ('done', 'failed') limit 1",
+                    video_id);
+    if (r == 0 && st_rows_count(rows) == 0)
+        st_enqueue(call, "render", video_id, 0, json_pack("{s:s}", "videoId", video_id));
+    return r;
+}
+
+/* Another provider may do what this one could not. */
+static int next_provider(struct st_call *call, const json_t *clip)
+{
+    const char *id = st_str(clip, "clip_id");
+    st_exec(call,
+            "update clips set state = 'wanted', tried = tried || provider, provider_ref = null, polls = 0 "
+            "where clip_id = $1",
+            id);
+    again(call, id, 0);
+    return 0;
+}
+
+static int wait_for_it(struct st_call *call, const json_t *clip)
+{
+    int64_t polls = st_json_int(clip, "polls", 0), ms = POLL_FIRST_MS;
+    if (polls >= POLLS_MAX)
+        return next_provider(call, clip);
+    for (int64_t i = 0; i < polls && ms < POLL_MAX_MS; i++)
+        ms = ms * 13 / 10;
+    st_exec(call, "update clips set polls = polls + 1 where clip_id = $1", st_str(clip, "clip_id"));
+    again(call, st_str(clip, "clip_id"), ms < POLL_MAX_MS ? ms : POLL_MAX_MS);
+    return 0;
+}
+
+/* --- sent once --------------------------------------------------------------------------------------------------- */
+
+static const char *cache_key(struct st_call *call, const char *provider, const struct film_wish *w)
+{
+    const char *all = st_printf(call->arena, "%s\n%d %d %d %lld\n%s", provider, w->seconds, w->upright, w->large,
+                                (long long)w->seed, w->prompt);
+    return st_sha256_hex(call->arena, all, strlen(all));
+}
+
+/* The same was filmed before: 1 when it is this clip's now. */
+static int take_cached(struct st_call *call, const json_t *clip, const char *key)
+{
+    json_t *old;
+    const char *path;
+    int r = st_row(call, &old, "select object_key from clips where cache_key = $1 and state = 'done' limit 1", key);
+    if (r < 0)
+        return r == ST_E_NOT_FOUND ? 0 : r;
+    if ((r = st_commit(call)) < 0)
+        return r;
+    if (st_object_get(call, st_str(old, "object_key"), &path) < 0)
+        return 0; /* its film was deleted meanwhile */
+    const char *own =
+        st_printf(call->arena, "video/%s/clips/%s.mp4", st_str(clip, "video_id"), st_str(clip, "clip_id"));
+    if ((r = st_object_put_file(call, own, path)) < 0 || (r = end_clip(call, clip, "done", own, NULL)) < 0)
+        return r;
+    return 1;
+}
+
+/* What a submission that gave no name has come to. */
+static int not_sent(struct st_call *call, const json_t *clip, int r, const struct st_provider_answer *answer)
+{
+    int status = answer->http.status;
+    bool unsure = r == ST_E_TIMEOUT || (status / 100 == 5 && status != 503);
+    if (r == ST_E_CANCELLED)
+        return r; /* the next run finds the intent */
+    if (r == ST_E_UNPROCESSABLE)
+        return end_clip(call, clip, "failed", NULL, "The provider does not film this passage.");
+    if (!unsure)
+        return next_provider(call, clip);
+    st_exec(call, "update clips set state = 'unknown', polls = 0 where clip_id = $1", st_str(clip, "clip_id"));
+    again(call, st_str(clip, "clip_id"), POLL_FIRST_MS);
+    return 0;
+}
+
+static int submit(struct st_call *call, const json_t *clip)
+{
+    const struct film_api *api;
+    const struct film_wish wish = wish_of(call, clip);
+    const char *id = st_str(clip, "clip_id"), *path, *why, *ref = NULL;
+    struct st_provider_answer answer = {0};
+    json_t *body, *said;
+    int r = choose(call, clip, &api);
+    if (r < 0)
+        return r;
+    if (!api)
+        return end_clip(call, clip, "failed", NULL, "No provider can film it now.");
+    const char *key = cache_key(call, api->http.name, &wish);
+    if ((r = take_cached(call, clip, key)) != 0)
+        return r < 0 ? r : 0;
+    st_exec(call,
+            "update clips set state = 'sending', provider = $2, cache_key = $3, sent_at = now() where clip_id = $1", id,
+            api->http.name, key);
+    if ((r = st_commit(call)) < 0)
+        return r;
+    body = api->begin(call->arena, &wish, &path);
+    r = st_provider_do(&api->http,
+                       &(struct st_provider_call){.path = path,
+                                                  .json = body,
+                                                  .answer_max = ANSWER_MAX,
+                                                  .once = true,
+                                                  .units = wish.seconds,
+                                                  .reference = id,
+                                                  .cancelled = st_provider_job_stops,
+                                                  .ctx = call},
+                       call->arena, &answer);
+    if (r == 0 && st_json_parse(call->arena, answer.http.body, answer.http.len, ST_JSON_DEPTH, &said, &why) == 0)
+        ref = st_json_str(said, api->id, NULL);
+    if (!ref)
+        return not_sent(call, clip, r < 0 ? r : ST_E_TIMEOUT, &answer);
+    st_exec(call, "update clips set state = 'sent', provider_ref = $2, polls = 0 where clip_id = $1", id, ref);
+    again(call, id, POLL_FIRST_MS);
+    return 0;
+}
+
+/* once: what fails is not asked again at once; the next look will. */
+static int ask(struct st_call *call, const struct film_api *api, const char *path, bool once,
+               struct st_provider_answer *ret)
+{
+    return st_provider_do(&api->http,
+                          &(struct st_provider_call){.method = "GET",
+                                                     .path = path,
+                                                     .answer_max = ANSWER_MAX,
+                                                     .look_up = true,
+                                                     .once = once,
+                                                     .cancelled = st_provider_job_stops,
+                                                     .ctx = call},
+                          call->arena, ret);
+}
+
+/* One whose fate is not known. `told`: the name that the provider called it by when it called back. */
+static int look_for(struct st_call *call, const json_t *clip, const struct film_api *api, const char *told)
+{
+    const char *id = st_str(clip, "clip_id"), *ref = told;
+    struct st_provider_answer answer;
+    if (!ref && api->list_path && ask(call, api, api->list_path, false, &answer) == 0)
+        ref = api->find(call->arena, &answer.http, callback_of(call, id));
+    if (ref)
+        st_exec(call, "update clips set state = 'sent', provider_ref = $2, polls = 0 where clip_id = $1", id, ref);
+    else if (st_json_int(clip, "polls", 0) >= LOOKS_MAX)
+        return end_clip(call, clip, "failed", NULL, "What became of the request is not known.");
+    else
+        st_exec(call, "update clips set state = 'unknown', polls = polls + 1 where clip_id = $1", id);
+    again(call, id, ref ? 0 : POLL_MAX_MS);
+    return 0;
+}
+
+/* --- what came --------------------------------------------------------------------------------------------------- */
+
+static int run(struct st_call *call, const char *const *argv, int seconds, struct st_spawn_result *ret)
+{
+    return st_spawn(call->arena,
+                    &(struct st_spawn){.argv = argv,
+                                       .timeout_us = seconds * ST_SECOND,
+                                       .max_memory = MEMORY_MAX,
+                                       .max_file = DOWNLOAD_MAX,
+                                       .max_cpu_s = (uint64_t)seconds,
+                                       .cancelled = st_provider_job_stops,
+                                       .arg = call},
+                    ret);
+}
+
+/* Is it one moving picture of a fit length? Only then is it decoded. */
+static bool is_film(struct st_call *call, const char *path)
+{
+    const char *argv[] = {"ffprobe",
+                          "-v",
+                          "error",
+                          "-protocol_whitelist",
+                          "file",
+                          "-f",
+                          "mov",
+                          "-select_streams",
+                          "v",
+                          "-show_entries",
+                          "stream=codec_type:format=duration",
+                          "-of",
+                          "csv=p=0",
+                          st_printf(call->arena, "file:%s", path),
+                          NULL};
+    struct st_spawn_result result;
+    char *state, *kind;
+    double seconds = 0;
+    if (run(call, argv, PROBE_S, &result) != 0)
+        return false;
+    kind = strtok_r(result.out, "\r\n", &state);
+    const char *length = kind ? strtok_r(NULL, "\r\n", &state) : NULL;
+    return st_streq(kind, "video") && length && st_parse_double(length, &seconds) && seconds > 0.5 &&
+           seconds < LONGEST_S;
+}
+
+/* As long and as large as its scene, without sound; what is shorter begins again. */
+static int convert(struct st_call *call, const json_t *clip, const char *from, const char *to)
+{
+    struct st_arena *a = call->arena;
+    const struct film_wish w = wish_of(call, clip);
+    int side = w.large ? 1920 : 1280, other = w.large ? 1080 : 720;
+    int64_t ms = st_json_int(clip, "end_ms", 0) - st_json_int(clip, "start_ms", 0);
+    const char *size = w.upright ? st_printf(a, "%d:%d", other, side) : st_printf(a, "%d:%d", side, other);
+    const char *filter = st_printf(
+        a, "scale=%s:force_original_aspect_ratio=increase,crop=%s,setsar=1,fps=%d,format=yuv420p", size, size, FPS);
+    const char *argv[] = {"ffmpeg",
+                          "-v",
+                          "error",
+                          "-nostdin",
+                          "-y",
+                          "-protocol_whitelist",
+                          "file",
+                          "-stream_loop",
+                          "-1",
+                          "-f",
+                          "mov",
+                          "-i",
+                          st_printf(a, "file:%s", from),
+                          "-map",
+                          "0:v:0",
+                          "-map_metadata",
+                          "-1",
+                          "-t",
+                          st_printf(a, "%d.%03d", (int)(ms / 1000), (int)(ms % 1000)),
+                          "-vf",
+                          filter,
+                          "-c:v",
+                          "libx264",
+                          "-preset",
+                          "veryfast",
+                          "-crf",
+                          "20",
+                          "-threads",
+                          "2",
+                          "-f",
+                          "mp4",
+                          st_printf(a, "file:%s", to),
+                          NULL};
+    struct st_spawn_result result;
+    int r = run(call, argv, CONVERT_S, &result);
+    return r == 0 || r == ST_E_CANCELLED ? r : ST_E_UNPROCESSABLE;
+}
+
+static int fetch(struct st_call *call, const json_t *clip, const struct film_api *api, const char *url)
+{
+    const char *id = st_str(clip, "clip_id");
+    const char *raw = st_printf(call->arena, "%s/%s.raw", st_scratch(call), id);
+    const char *film = st_printf(call->arena, "%s/%s.mp4", st_scratch(call), id);
+    const char *key = st_printf(call->arena, "video/%s/clips/%s.mp4", st_str(clip, "video_id"), id);
+    struct st_provider_answer answer;
+    int r = st_provider_do(&api->http,
+                           &(struct st_provider_call){.method = "GET",
+                                                      .url = url,
+                                                      .save_to = raw,
+                                                      .answer_max = DOWNLOAD_MAX,
+                                                      .look_up = true,
+                                                      .cancelled = st_provider_job_stops,
+                                                      .ctx = call},
+                           call->arena, &answer);
+    if (r == ST_E_CANCELLED)
+        return r;
+    if (r < 0)
+        return wait_for_it(call, clip); /* asked again, it may have another address */
+    r = is_film(call, raw) ? convert(call, clip, raw, film) : ST_E_UNPROCESSABLE;
+    if (r == ST_E_UNPROCESSABLE)
+        return next_provider(call, clip);
+    if (r == 0)
+        r = st_object_put_file(call, key, film);
+    return r < 0 ? r : end_clip(call, clip, "done", key, NULL);
+}
+
+static int poll_it(struct st_call *call, const json_t *clip, const struct film_api *api)
+{
+    struct st_provider_answer answer = {0};
+    struct film_status status = {.state = FILM_WAITS};
+    int r = ask(call, api, api->status_path(call->arena, st_str(clip, "provider_ref")), false, &answer);
+    if (r == 0)
+        api->status(call->arena, &answer.http, &status);
+    if (r == 0 && status.next && (r = ask(call, api, status.next, true, &answer)) == 0)
+        api->status(call->arena, &answer.http, &status);
+    else if (status.next && answer.http.status == 500) /* the result of what has failed */
+        return next_provider(call, clip);
+    if (r == ST_E_CANCELLED)
+        return r;
+    if (r == ST_E_UNPROCESSABLE || (r == 0 && status.state == FILM_FAILED && status.outcome == ST_OUTCOME_CONTENT))
+        return end_clip(call, clip, "failed", NULL, "The provider does not film this passage.");
+    if (r == ST_E_BAD_GATEWAY || (r == 0 && status.state == FILM_FAILED))
+        return next_provider(call, clip);
+    return r == 0 && status.state == FILM_DONE ? fetch(call, clip, api, status.url) : wait_for_it(call, clip);
+}
+
+/* --- jobs and the call back -------------------------------------------------------------------------------------- */
+
+static int load(struct st_call *call, json_t **ret)
+{
+    return st_row(call, ret,
+                  "select c.*, v.aspect_ratio, v.resolution from clips c join video_jobs v using (video_id) "
+                  "where c.clip_id = $1",
+                  st_str(call->body, "clipId"));
+}
+
+int video_clip(struct st_call *call)
+{
+    json_t *clip;
+    int r = load(call, &clip);
+    if (r < 0)
+        return r == ST_E_NOT_FOUND ? 0 : r;
+    const char *state = st_json_str(clip, "state", ""), *told = st_str(call->body, "ref");
+    const struct film_api *api = film_api_find(st_str(clip, "provider"));
+    bool sent = st_streq(state, "sent"), unknown = st_streq(state, "unknown");
+    if (st_json_bool(call->body, "told", false) && !sent && !unknown)
+        return 0; /* the job of the clip itself is at it */
+    if (st_streq(state, "wanted"))
+        return submit(call, clip);
+    if ((r = st_commit(call)) < 0 || !api)
+        return r;
+    if (sent)
+        return poll_it(call, clip, api);
+    /* sending: it was killed between the intent and the answer. */
+    return unknown || st_streq(state, "sending") ? look_for(call, clip, api, told) : 0;
+}
+
+int video_clip_failed(struct st_call *call)
+{
+    json_t *clip;
+    int r = load(call, &clip);
+    if (r < 0)
+        return r == ST_E_NOT_FOUND ? 0 : r;
+    return end_clip(call, clip, "failed", NULL, "It could not be filmed.");
+}
+
+/*
+ * A provider says that something has happened. Who has the token is believed that much; what has happened is asked of
+ * the provider, by its own name.
+ */
+int video_clip_progress(struct st_call *call)
+{
+    const char *id = st_param(call, "clipId"), *given = st_param(call, "token"), *token = token_of(call, id);
+    const char *ref = st_json_str(call->body, "request_id", st_json_str(call->body, "id", NULL));
+    if (strlen(given) != strlen(token) || !st_equal_secret(given, token, strlen(token)))
+        return st_fail(call, ST_E_NOT_FOUND, "There is no such clip.");
+    st_enqueue(
+        call, "clip", st_printf(call->arena, "%s/told", id), 0,
+        json_pack("{s:s, s:b, s:s*}", "clipId", id, "told", true, "ref", ref && strlen(ref) <= 200 ? ref : NULL));
+    return st_reply(call, 200, json_pack("{s:b}", "ok", true));
+}
+
+static const char *prompt_of(struct st_call *call, const struct st_video_segment *list, size_t n,
+                             const struct st_scene *scene)
+{
+    struct st_buf text = ST_BUF(1 << 20);
+    const char *mood = "neutral";
+    for (size_t i = 0; i < n && text.len < PROMPT_CHARS * 4; i++) {
+        if (list[i].start_ms < scene->start_ms || list[i].start_ms >= scene->end_ms)
+            continue;
+        st_buf_printf(&text, "%s ", list[i].text);
+        if (st_mood_find(list[i].emotion) == scene->mood)
+            mood = list[i].emotion;
+    }
+    const char *passage = st_text_clean(call->arena, text.len ? text.data : "", PROMPT_CHARS);
+    st_buf_release(&text);
+    return st_printf(call->arena, "A cinematic shot for a story, without any writing in the picture. Mood: %s. %s",
+                     mood, passage);
+}
+
+/* Which passages are filmed: scenes spread evenly over the film. */
+int video_plan_clips(struct st_call *call, const char *video_id, const struct st_video_segment *list, size_t n)
+{
+    const struct st_video_job job = {.segments = list, .segment_count = n};
+    int64_t end = n ? list[n - 1].end_ms : 0;
+    size_t count, taken = 0;
+    if (end < 1 || end > ST_VIDEO_MAX_MS)
+        return 0;
+    const struct st_scene *scenes = st_scenes_plan(call->arena, &job, end, &count);
+    size_t wanted = count < CLIPS_MAX ? count : CLIPS_MAX;
+    for (; taken < wanted; taken++) {
+        const struct st_scene *s = &scenes[taken * count / wanted];
+        const char *id = st_new_id(call->arena);
+        st_exec(call,
+                "insert into clips (clip_id, video_id, start_ms, end_ms, prompt, seed, cache_key) "
+                "values ($1, $2, $3, $4, $5, $6, '')",
+                id, video_id, st_i64(call->arena, s->start_ms), st_i64(call->arena, s->end_ms),
+                prompt_of(call, list, n, s), st_i64(call->arena, s->variant + 1));
+        again(call, id, 0);
+    }
+    return (int)taken;
+}
+
+/* Those that there are, for the renderer. */
+int video_load_clips(struct st_call *call, const char *video_id, struct st_video_job *job)
+{
+    json_t *rows, *one;
+    size_t i;
+    int r = st_list(call, &rows,
+                    "select object_key, start_ms, end_ms from clips where video_id = $1 and state = 'done' "
+                    "order by start_ms",
+                    video_id);
+    if (r < 0 || (r = st_commit(call)) < 0)
+        return r;
+    struct st_video_clip *clips = st_new_n(call->arena, struct st_video_clip, json_array_size(rows) + 1);
+    json_array_foreach (rows, i, one) {
+        const char *path;
+        if (st_object_get(call, st_str(one, "object_key"), &path) == 0)
+            clips[job->clip_count++] =
+                (struct st_video_clip){path, st_json_int(one, "start_ms", 0), st_json_int(one, "end_ms", 0)};
+    }
+    job->clips = clips;
+    return 0;
+}
