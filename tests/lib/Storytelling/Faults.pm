@@ -458,8 +458,7 @@ sub account {
         'orders by key' => _tally(\@keys, $self->sql('orders', 'select client_key from orders')),
         'orders' => _tally(\@orders, $self->sql('orders', 'select order_id from orders')),
     );
-    my %rejected = map { $_ => 1 } $self->sql('billing', "select envelope->'payload'->>'orderId' from parked_events where state = 'dead' and envelope ? 'payload'");
-    my @live = grep { !$rejected{$_} } @orders;
+    my @live = $self->_live(@orders);
     $station{bookings} = _tally(\@live, $self->sql('billing', 'select order_id from bookings'));
     $station{charged} = _tally(\@live, $self->sql('billing', 'select order_id from charged'));
     $station{ledger} = _tally(\@live, map { /^PUT\t\S+\t(\S+)\tcharged$/ ? $1 : () } split /\n/, _slurp("$self->{dir}/ledger"));
@@ -470,13 +469,19 @@ sub account {
 # PUTs of a key that had been charged: an outside that knows no keys would have charged twice.
 sub repeats { my ($self) = @_; return scalar grep { /\trepeat$/ } split /\n/, _slurp("$self->{dir}/ledger") }
 
+# The orders that are no dead letters; there are dead letters that no order is behind.
+sub _live {
+    my ($self, @orders) = @_;
+    my %rejected = map { $_ => 1 } $self->sql('billing', "select envelope->'payload'->>'orderId' from parked_events where state = 'dead' and envelope->'payload' ? 'orderId'");
+    return grep { !$rejected{$_} } @orders;
+}
+
 sub settled {
     my ($self) = @_;
-    my $orders = $self->sql('orders', 'select count(*) from orders');
-    my $dead = $self->sql('billing', "select count(*) from parked_events where state = 'dead' and envelope ? 'payload'");
+    my @live = $self->_live($self->sql('orders', 'select order_id from orders'));
     my $waiting = $self->sql('billing', "select (select count(*) from jobs where state in ('waiting', 'running')) + (select count(*) from parked_events where state = 'waiting')");
     my $confirmed = $self->sql('orders', 'select count(distinct (order_id, what)) from confirmations');
-    return $waiting == 0 && $confirmed >= 2 * ($orders - $dead);
+    return $waiting == 0 && $confirmed >= 2 * @live;
 }
 
 sub sound {
