@@ -41,6 +41,7 @@ my $begun = $api->succeeds(202, analyseStory => of($ada, $id), 'its author has i
 is $begun->{json}{state}, 'analyzing', 'that is under way';
 ok settled($id), 'and comes to an end';
 is $api->call(getAnalysis => of($ada, $id))->{json}{characters}[0]{name}, 'Tom', 'as that of any other story';
+$platform->sql('story', "update stories set state = 'narrating' where story_id = '$id'");
 $api->fails(409, 'conflict', unpublishStory => of($ada, $id), 'what is not published cannot be taken back');
 is $api->succeeds(200, publishStory => of($ada, $id), 'it is published')->{json}{state}, 'published', 'and says so';
 changed($id, 'for all', visibility => 'public');
@@ -59,6 +60,7 @@ ok settled($id), 'to its end';
 my ($broken) = map { $_->{json}{storyId} } $api->succeeds(201, createStory => {json => {title => 'T', content => 'A text.', draft => JSON::PP::true}, token => $ada->{token}}, 'a text');
 $platform->sql('story', "update stories set content = '' where story_id = '$broken'");
 $platform->sql('story', "update stories set state = 'analyzing' where story_id = '$broken'");
+$api->fails(409, 'conflict', $_ => of($ada, $broken), "$_: not while it is analysed") for qw(publishStory unpublishStory);
 $platform->sql('story', "insert into jobs (name, unique_key, payload, metadata, attempts) values ('analyse', '$broken', '{\"storyId\":\"$broken\"}', '{\"correlationId\":\"test\"}', 4)");
 my $failed = wait_for(sub { my $seen = $api->call(getAnalysis => of($ada, $broken)); $seen->{json}{status} eq 'failed' && $seen }, 60);
 ok $failed, 'a text that cannot be analysed';

@@ -1,19 +1,17 @@
 /* What a story is on its way from draft to published, and the moves between. */
 #include "story/story.h"
 
-/* Every move there is; story_analysis.c and story_events.c make those that nobody asks for. */
+/*
+ * The moves that authors ask for. Those that come by themselves stand where they are made: from analyzing on in
+ * story_analysis.c, to narrating and back in story_events.c.
+ */
 static const struct {
     const char *from, *to;
 } moves[] = {
     {"draft", "analyzing"},     /* analyseStory */
-    {"ready", "analyzing"},     /* a changed text, analyseStory */
+    {"ready", "analyzing"},     /* the same, and a changed text */
     {"narrating", "analyzing"}, /* the same */
     {"published", "analyzing"}, /* the same; it stays published meanwhile */
-    {"analyzing", "draft"},     /* the analysis has failed */
-    {"analyzing", "ready"},     /* it is there */
-    {"analyzing", "published"}, /* it is there again */
-    {"ready", "narrating"},     /* its narration is under way */
-    {"narrating", "ready"},     /* has ended */
     {"ready", "published"},     /* publishStory */
     {"narrating", "published"}, /* the same */
     {"published", "ready"},     /* unpublishStory */
