@@ -49,7 +49,7 @@ my %bad = ('/email' => [{email => 'guest'}, {email => "a\@b.example\nBcc: x\@y.e
 for my $pointer (sort keys %bad) {
     $api->fails(422, 'unprocessable', createInvitation => invite($host, $id, %$_), "refused: @{[%$_]}", $pointer) for @{$bad{$pointer}};
 }
-ok wait_for(sub { $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status} eq 'sent' }, 30), 'then it is sent';
+ok wait_for(sub { $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status} eq 'sent' }, 60), 'then it is sent';
 my $mail = $client->wait_for_mail($guest->{email}, qr/Shared/);
 is $mail->{headers}{'x-campaign'}, 'collaboration.invitation.sent', 'a mail invites to the story';
 like $mail->{text}, qr/Host „H“/, 'and says who invites';
@@ -73,9 +73,9 @@ is_deeply [map { "$_->{userId} $_->{displayName} $_->{role}" } @{$seen->{partici
 is $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status}, 'accepted', 'the host sees that';
 $api->fails(404, 'not_found', $_->[0] => $_->[1], "$_->[0]: a guest does not lead") for [listInvitations => room($guest, $id)], [createInvitation => invite($guest, $id)];
 
-ok wait_for(sub { $client->get("/v1/stories/$story", token => $guest->{token})->{status} == 200 }, 10), 'the guest reads the story';
+ok wait_for(sub { $client->get("/v1/stories/$story", token => $guest->{token})->{status} == 200 }, 60), 'the guest reads the story';
 for my $part (qw(analysis narration video)) {
-    ok wait_for(sub { $client->get("/v1/stories/$story/$part", token => $guest->{token})->{status} == 200 }, 10), "and its $part";
+    ok wait_for(sub { $client->get("/v1/stories/$story/$part", token => $guest->{token})->{status} == 200 }, 60), "and its $part";
 }
 is $client->patch("/v1/stories/$story", json => {title => 'Mine'}, token => $guest->{token}, headers => {'If-Match' => '*'})->{status}, 404, 'but does not change it';
 my ($item) = grep { $_->{storyId} eq $story } @{$client->get('/v1/stories', token => $guest->{token})->{json}{items}};
@@ -105,7 +105,7 @@ is scalar @{$api->call(getCollaboration => room($host, $id))->{json}{participant
 
 # An invitation that has expired.
 $api->succeeds(201, createInvitation => invite($host, $id, email => 'late@example.org'), 'one that nobody answers');
-ok wait_for(sub { $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status} eq 'sent' }, 30), 'is sent';
+ok wait_for(sub { $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status} eq 'sent' }, 60), 'is sent';
 my $late = code_of($client->wait_for_mail('late@example.org', qr/Shared/));
 my $unanswered = $api->call(listInvitations => room($host, $id))->{json}{items}[0]{invitationId};
 $platform->sql('collaboration', "update jobs set run_at = now() where name = 'expire_invitation' and unique_key = '$unanswered'");    # as after its days
@@ -194,7 +194,7 @@ $api->fails(400, 'invalid_request', listInvitations => room($host, $id, query =>
 $platform->sql('collaboration', "update people set invitation_limit = (select count(*) from invitations i where i.host_id = people.user_id) where user_id = '$host->{userId}'");
 $api->fails(402, 'payment_required', createInvitation => invite($host, $id), 'a tier has so many invitations');
 is $client->request(DELETE => "/v1/stories/$story", {token => $host->{token}})->{status}, 204, 'the story is deleted';
-ok wait_for(sub { $api->call(getCollaboration => room($host, $id))->{json}{status} eq 'cancelled' }, 10), 'its collaborations end';
+ok wait_for(sub { $api->call(getCollaboration => room($host, $id))->{json}{status} eq 'cancelled' }, 60), 'its collaborations end';
 $platform->sql('collaboration', "update people set invitation_limit = null where user_id = '$host->{userId}'");
 $api->fails(409, 'conflict', createInvitation => invite($host, $id), 'nobody is invited any more');
 $api->fails(404, 'not_found', createCollaboration => open_room($host, $story), 'nor is it opened again');

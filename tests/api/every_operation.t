@@ -18,7 +18,7 @@ my $admin  = $platform->admin;
 my $nobody = $client->register_user;
 $platform->redis('HSET', 'st:edge:users', $nobody->{userId}, '{"roles":["nobody"],"until":4000000000}');
 $platform->redis('PUBLISH', 'st:edge', qq({"kind":"user","userId":"$nobody->{userId}","roles":["nobody"],"until":4000000000}));
-ok wait_for(sub { $client->get('/v1/me', token => $nobody->{token})->{status} == 403 }, 5), 'a role that may do nothing holds';
+ok wait_for(sub { $client->get('/v1/me', token => $nobody->{token})->{status} == 403 }, 60), 'a role that may do nothing holds';
 
 # Administrators on the premium tier, one for each service: the checks of bodies come behind the limits, and there are
 # many of them.
@@ -33,7 +33,7 @@ for my $service (map { $_->{service} } $api->operations) {
 my $user = $user{story};
 ok wait_for(sub {
     ($client->post('/v1/stories', content => '{', token => $user->{token})->{headers}{'ratelimit-policy'} // '') =~ /q=100;/
-}, 5), 'a tier changes limits';
+}, 60), 'a tier changes limits';
 
 # A request that the operation's contract accepts, but for its body.
 sub request_for {

@@ -28,7 +28,7 @@ sub narrated {
         $seen = $api->call(getNarration => of($who, $story));
         push @complaints, $api->complaints(getNarration => $seen);
         return ($seen->{json}{status} // '') ne 'pending';
-    }, 40);
+    }, 60);
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is_deeply \@complaints, [], "$name: the answers keep to the contract";
     return $seen->{json};
@@ -157,15 +157,15 @@ is $client->get("/_objects/narration/$id/audio.opus", token => $ada->{token})->{
 is $client->post("/v1/stories/$story/publish", token => $ada->{token})->{status}, 200, 'a private story is published';
 $api->fails(404, 'not_found', getNarration => of($eve, $story), 'it stays private');
 is $client->patch("/v1/stories/$story", json => {visibility => 'public'}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'then it is for all';
-ok wait_for(sub { $api->call(getNarration => of($eve, $story))->{status} == 200 }, 10), 'everybody may hear it';
+ok wait_for(sub { $api->call(getNarration => of($eve, $story))->{status} == 200 }, 60), 'everybody may hear it';
 is $api->call(getNarrationAudio => audio($eve, $id))->{status}, 200, 'really';
 is $client->patch("/v1/stories/$story", json => {visibility => 'private'}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'the author takes it back';
-ok wait_for(sub { $api->call(getNarrationAudio => audio($eve, $id))->{status} == 404 }, 10), 'and nobody else hears it any more';
+ok wait_for(sub { $api->call(getNarrationAudio => audio($eve, $id))->{status} == 404 }, 60), 'and nobody else hears it any more';
 
 # --- a changed text ---------------------------------------------------------------------------------------------------
 
 is $client->patch("/v1/stories/$story", json => {content => 'Quite another text.'}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'the text changes';
-my $newer = wait_for(sub { my $n = $api->call(getNarration => of($ada, $story))->{json}; $n->{status} eq 'ready' && $n->{narrationId} ne $id && $n }, 40);
+my $newer = wait_for(sub { my $n = $api->call(getNarration => of($ada, $story))->{json}; $n->{status} eq 'ready' && $n->{narrationId} ne $id && $n }, 60);
 ok $newer, 'and is narrated anew';
 is scalar @{$newer->{segments}}, 1, 'as it is now';
 
@@ -240,7 +240,7 @@ for my $what (sort keys %unspoken) {
     my $n = narrated($author, $failed, $what);
     is $n->{status}, 'failed', "$what: has an end";
     like $n->{reason}, qr/\w{3} \w{2}/, "$what: with a reason" and note $n->{reason};
-    my $video = wait_for(sub { my $v = $client->get("/v1/stories/$failed/video", token => $author->{token})->{json}; $v->{status} eq 'failed' && $v }, 10);
+    my $video = wait_for(sub { my $v = $client->get("/v1/stories/$failed/video", token => $author->{token})->{json}; $v->{status} eq 'failed' && $v }, 60);
     is $video->{reason}, $n->{reason}, "$what: so does the video";
     ok $client->wait_for_mail($author->{email}, qr/\Q$n->{reason}\E/), "$what: the author is told";
 }
@@ -252,12 +252,12 @@ for my $emoji ('🦉🌙✨', 'a') {
 # --- deleted ----------------------------------------------------------------------------------------------------------
 
 is $client->request(DELETE => "/v1/stories/$story", {token => $ada->{token}})->{status}, 204, 'the story is deleted';
-ok wait_for(sub { $api->call(getNarrationAudio => {%{audio($ada, $id)}, raw => 0})->{status} == 404 }, 10), 'its sound is gone';
-ok wait_for(sub { !-e $platform->var . "/objects/narration/$newer->{narrationId}/audio.opus" }, 10), 'also on the disk';
+ok wait_for(sub { $api->call(getNarrationAudio => {%{audio($ada, $id)}, raw => 0})->{status} == 404 }, 60), 'its sound is gone';
+ok wait_for(sub { !-e $platform->var . "/objects/narration/$newer->{narrationId}/audio.opus" }, 60), 'also on the disk';
 
 # A deleted story is not spoken to its end: that would take minutes.
 my $long = post($author, title => 'Never told', content => join "\n\n", map { "Tom counted to $_ thousand." } 1 .. 3000);
-ok wait_for(sub { ($api->call(getNarration => of($author, $long))->{json}{progress}{done} // 0) > 0 }, 30), 'a long story is being spoken';
+ok wait_for(sub { ($api->call(getNarration => of($author, $long))->{json}{progress}{done} // 0) > 0 }, 60), 'a long story is being spoken';
 my $part = wait_for(sub { my $n = $api->call(getNarration => of($author, $long))->{json}; $n->{status} eq 'pending' && $n->{parts} && $n->{parts}[0] }, 60);
 is $part->{startMs}, 0, 'its first part can be heard while the rest is made';
 for my $audio (@{$part->{audio}}) {

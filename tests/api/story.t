@@ -35,7 +35,7 @@ sub of { my ($who, $id, %more) = @_; return {path => {storyId => $id}, token => 
 sub analysed {
     my ($who, $id, $name) = @_;
     my $seen;
-    my $there = wait_for(sub { $seen = $api->call(getAnalysis => of($who, $id)); ($seen->{json}{status} // '') ne 'pending' }, 20);
+    my $there = wait_for(sub { $seen = $api->call(getAnalysis => of($who, $id)); ($seen->{json}{status} // '') ne 'pending' }, 60);
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is_deeply [$api->complaints('getAnalysis', $seen)], [], "$name: the answer keeps to the contract";
     is $seen->{json}{status}, 'ready', "$name: analysed";
@@ -185,7 +185,7 @@ for (['ASCII', join(' ', map { qq("Page $_," said Tom. Mary smiled at page $_.\n
     my $files = $platform->var . "/objects/story/$story->{storyId}";
     ok -d $files, "$what: its segments go to narration as a file";
     $api->succeeds(204, deleteStory => of($who, $story->{storyId}), "$what: deleted before it is narrated");
-    ok wait_for(sub { !-e $files }, 10), "$what: and the file with it";
+    ok wait_for(sub { !-e $files }, 60), "$what: and the file with it";
 }
 
 # --- language by the author -------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ for (1 .. 10) {
     last if !defined $cursor;
 }
 is_deeply [map { $_->{storyId} } @seen], [reverse @ids], 'all come once, newest first';
-ok wait_for(sub { $api->call(listStories => {token => $lister->{token}})->{json}{items}[0]{authorName} eq 'Lister' }, 10), 'with the author\'s name';
+ok wait_for(sub { $api->call(listStories => {token => $lister->{token}})->{json}{items}[0]{authorName} eq 'Lister' }, 60), 'with the author\'s name';
 is $seen[0]{collaboratorCount}, 0, 'and how many take part';
 my $whole = $api->succeeds(200, listStories => {token => $lister->{token}, query => {limit => 7}}, 'a page that just fits');
 ok !exists $whole->{json}{nextCursor}, 'is the last one';
@@ -290,11 +290,11 @@ is $answers[10]{json}{code}, 'rate_limited', 'and names its reason';
 cmp_ok $answers[10]{headers}{'retry-after'}, '<=', 360, 'and when to come again';
 
 my $paying = $client->register_user;
-ok wait_for(sub { $client->get('/v1/subscription', token => $paying->{token})->{status} == 200 }, 10), 'a tier';
+ok wait_for(sub { $client->get('/v1/subscription', token => $paying->{token})->{status} == 200 }, 60), 'a tier';
 sub limit_stories { $platform->sql('subscription', "update subscription_tiers set limits = limits || '{\"stories\": $_[0]}' where tier = 'free'") }
 limit_stories(1);
 posted($paying, 'the last story of the tier');
-ok wait_for(sub { $api->call(createStory => {%{story()}, token => $paying->{token}})->{status} == 402 }, 10), 'then the tier is used up';
+ok wait_for(sub { $api->call(createStory => {%{story()}, token => $paying->{token}})->{status} == 402 }, 60), 'then the tier is used up';
 limit_stories(50);
 $api->fails(402, 'payment_required', createStory => {%{story()}, token => $paying->{token}}, 'and says so');
 
@@ -304,6 +304,6 @@ $api->fails(412, 'precondition_failed', deleteStory => of($ada, $id, headers => 
 $api->fails(412, 'precondition_failed', publishStory => of($ada, $id, headers => {'If-Match' => '"1"'}), 'nor published');
 $api->succeeds(204, deleteStory => of($ada, $id), 'the author deletes the story');
 $api->fails(404, 'not_found', $_ => of($ada, $id), "$_: it is gone") for qw(getStory getAnalysis deleteStory publishStory);
-ok wait_for(sub { $client->get("/v1/stories/$id/$_", token => $ada->{token})->{status} == 404 }, 10), "so is its $_" for qw(narration video);
+ok wait_for(sub { $client->get("/v1/stories/$id/$_", token => $ada->{token})->{status} == 404 }, 60), "so is its $_" for qw(narration video);
 
 done_testing;

@@ -24,7 +24,7 @@ $platform->kill($_, 'TERM') for qw(narration video);    # nobody is to speak all
 my $api      = Storytelling::Contract->new($platform, $client);
 my $free     = $client->register_user;
 my $ada      = $platform->set_tier($client->register_user, 'premium');
-ok wait_for(sub { ($client->post('/v1/stories', content => '{', token => $ada->{token})->{headers}{'ratelimit-policy'} // '') =~ /q=100;/ }, 30), 'an author of a tier that has a provider';
+ok wait_for(sub { ($client->post('/v1/stories', content => '{', token => $ada->{token})->{headers}{'ratelimit-policy'} // '') =~ /q=100;/ }, 60), 'an author of a tier that has a provider';
 
 sub of { my ($who, $id, %more) = @_; return {path => {storyId => $id}, token => $who->{token}, %more} }
 sub post { my ($who, $content) = @_; return $api->call(createStory => {json => {title => 'Told', language => 'en', content => $content}, token => $who->{token}})->{json}{storyId} }

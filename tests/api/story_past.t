@@ -50,7 +50,7 @@ my $back = $api->succeeds(200, unpublishStory => of($ada, $id), 'its author take
 is $back->{state}, 'ready', 'then it is ready';
 is $back->{publishedAt}, undef, 'and not published';
 $api->fails(404, 'not_found', getStory => of($eve, $id), 'others no longer read it');
-ok wait_for(sub { $client->get("/v1/stories/$id/narration", token => $eve->{token})->{status} == 404 }, 30), 'nor hear it';
+ok wait_for(sub { $client->get("/v1/stories/$id/narration", token => $eve->{token})->{status} == 404 }, 60), 'nor hear it';
 $api->fails(409, 'conflict', unpublishStory => of($ada, $id), 'it is taken back once');
 is $api->succeeds(202, analyseStory => of($ada, $id), 'it is analysed again')->{json}{state}, 'analyzing', 'on demand';
 ok settled($id), 'to its end';

@@ -34,7 +34,7 @@ my $link = $api->succeeds(201, createShareLink => of($ada, $private, json => {})
 like $link->{token}, qr/^[\w-]{22}$/, 'with a token of 128 bits';
 my $seen = $api->succeeds(200, openSharedStory => opened($link->{token}), 'whoever has it reads the story')->{json};
 is $seen->{content}, "A private text of $word.", 'all of it';
-ok wait_for(sub { $api->call(openSharedStory => opened($link->{token}))->{json}{authorName} eq 'Ada' }, 30), 'and who has written it';
+ok wait_for(sub { $api->call(openSharedStory => opened($link->{token}))->{json}{authorName} eq 'Ada' }, 60), 'and who has written it';
 is_deeply [$platform->sql('story', "select count(*) from story_links where token_hash = '$link->{token}'")], [0], 'the token itself is not kept';
 my $shown = $api->succeeds(200, listShareLinks => of($ada, $private), 'the author sees the links')->{json}{items};
 is $shown->[0]{linkId}, $link->{linkId}, 'this one';
@@ -69,7 +69,7 @@ $api->fails(404, 'not_found', getStory => of($eve, $private), 'a link opens noth
 # --- follows ----------------------------------------------------------------------------------------------------------
 
 sub to { my ($who, $author) = @_; return {path => {authorId => $author->{userId}}, token => $who->{token}} }
-ok wait_for(sub { $api->call(followAuthor => to($eve, $ada))->{status} == 204 }, 30), 'somebody follows an author';
+ok wait_for(sub { $api->call(followAuthor => to($eve, $ada))->{status} == 204 }, 60), 'somebody follows an author';
 $api->succeeds(204, followAuthor => to($eve, $ada), 'twice is once');
 $api->succeeds(204, followAuthor => to($eve, $max), 'and another');
 $api->fails(422, 'unprocessable', followAuthor => to($eve, $eve), 'nobody follows themselves');

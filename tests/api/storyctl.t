@@ -80,7 +80,7 @@ is $JSON->decode(succeeds('dead show', '--json', 'dead', 'show', 'authorization'
 refused(1, qr/no dead letter/, 'dead', 'show', 'authorization', 'event-999999999');
 refused(1, qr/no dead letter/, 'dead', 'retry', 'authorization', 'job-999999999');
 is $JSON->decode(succeeds('dead retry', '--json', 'dead', 'retry', 'authorization', "job-$id"))->{retried}, 1, 'takes it up again';
-ok wait_for(sub { ($platform->sql('authorization', "select count(*) from jobs where job_id = $id and state in ('waiting', 'running', 'dead')"))[0] == 0 }, 30),
+ok wait_for(sub { ($platform->sql('authorization', "select count(*) from jobs where job_id = $id and state in ('waiting', 'running', 'dead')"))[0] == 0 }, 60),
     'and it is done';
 refused(1, qr/no dead letter/, 'dead', 'retry', 'authorization', "job-$id");
 
@@ -118,7 +118,7 @@ is $JSON->decode(succeeds('jobs cancel', '--json', 'jobs', 'cancel', 'authorizat
 is_deeply [$platform->sql('authorization', "select state, error from jobs where job_id = $id")], ["cancelled\tcancelled by the operator"], 'for good';
 refused(1, qr/no job that waits or runs/, 'jobs', 'cancel', 'authorization', "job-$id");
 is $JSON->decode(succeeds('jobs retry', '--json', 'jobs', 'retry', 'authorization', "job-$id"))->{retried}, 1, 'takes it up again';
-ok wait_for(sub { ($platform->sql('authorization', "select state from jobs where job_id = $id"))[0] eq 'done' }, 30), 'at once, and it is done';
+ok wait_for(sub { ($platform->sql('authorization', "select state from jobs where job_id = $id"))[0] eq 'done' }, 60), 'at once, and it is done';
 refused(1, qr/dead or cancelled/, 'jobs', 'retry', 'authorization', "job-$id");
 refused(1, qr/no job/, 'jobs', 'show', 'authorization', 'job-999999999');
 refused(2, qr/job-N/, 'jobs', 'show', 'authorization', 'event-1');
@@ -151,6 +151,6 @@ refused(2, qr/sagas list/, 'sagas');
 my $user = $platform->client->register_user;
 ok wait_for(sub {
     grep { $_->{aggregateId} eq $user->{userId} } map { $JSON->decode($_) } grep { /^\{/ } split /\n/, ctl('--json', 'events', 'tail', '--type', 'UserRegistered', '--last', 50)->{out};
-}, 20), 'events tail shows who has registered';
+}, 60), 'events tail shows who has registered';
 
 done_testing;

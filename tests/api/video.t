@@ -92,7 +92,7 @@ for my $operation (qw(getVideoFile getVideoCaptions getVideoPoster)) {
 is $client->patch("/v1/stories/$story", json => {visibility => 'link'}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'it gets a link';
 $api->fails(404, 'not_found', getVideo => of($eve, $story), 'which counts when it is published');
 is $client->post("/v1/stories/$story/publish", token => $ada->{token})->{status}, 200, 'as it is now';
-ok wait_for(sub { $api->call(getVideoFile => part($eve, $id))->{status} == 200 }, 10), 'so that others see it';
+ok wait_for(sub { $api->call(getVideoFile => part($eve, $id))->{status} == 200 }, 60), 'so that others see it';
 
 # Two edits in a row: the video that is waited for is the last one.
 for my $text ('The first edit is spoken by nobody.', 'The last edit.') {
@@ -105,7 +105,7 @@ my $last = wait_for(sub {
 ok $last, 'is filmed as it is now';
 
 is $client->request(DELETE => "/v1/stories/$story", {token => $ada->{token}})->{status}, 204, 'the story is deleted';
-ok wait_for(sub { $api->call(getVideoFile => part($ada, $last->{videoId}))->{status} == 404 }, 10), 'its video is gone';
-ok wait_for(sub { !-e $platform->var . "/objects/video/$last->{videoId}/video.mp4" }, 10), 'also on the disk';
+ok wait_for(sub { $api->call(getVideoFile => part($ada, $last->{videoId}))->{status} == 404 }, 60), 'its video is gone';
+ok wait_for(sub { !-e $platform->var . "/objects/video/$last->{videoId}/video.mp4" }, 60), 'also on the disk';
 
 done_testing;

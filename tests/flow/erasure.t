@@ -36,7 +36,7 @@ my $theirs = $client->post('/v1/stories', json => {title => 'Kept', content => '
 is $client->delete('/v1/me', token => $author->{token})->{status}, 204, 'then they close the account';
 
 sub shown { return eval { $JSON->decode($platform->storyctl('--json', 'erasures', 'show', $id)->{out}) } // {} }
-my $erasure = wait_for(sub { my $e = shown(); ($e->{state} // '') eq 'closed' && $e }, 30) || shown();
+my $erasure = wait_for(sub { my $e = shown(); ($e->{state} // '') eq 'closed' && $e }, 60) || shown();
 is $erasure->{state}, 'closed', 'the request is closed';
 is_deeply [map { $_->{service} } @{$erasure->{answers}}], \@SERVICES, 'when every service has answered';
 like $platform->storyctl('erasures', 'show', $id)->{out}, qr/^\s+subscription\s+usage_tracking\s+erased\b/m, 'the operator reads what was done';
@@ -68,7 +68,7 @@ for my $service (@SERVICES) {
 my $me = $client->get('/v1/stories', token => $friend->{token})->{json}{items};
 is_deeply [map { $_->{storyId} } @$me], [$theirs], 'what belongs to others is still there';
 is $client->get("/v1/stories/$story", token => $friend->{token})->{status}, 404, 'the stories of the user are gone for all';
-ok wait_for(sub { !$platform->run('find', $platform->var . '/objects', '-path', "*$story*")->{out} }, 20), 'and so are their files';
+ok wait_for(sub { !$platform->run('find', $platform->var . '/objects', '-path', "*$story*")->{out} }, 60), 'and so are their files';
 
 my $overdue = $JSON->decode($platform->storyctl('--json', 'erasures', 'show', $late->{userId})->{out});
 is $overdue->{state}, 'overdue', 'an erasure that is late is shown to be';

@@ -28,7 +28,7 @@ sub post_surely {
         my $answer = $api->call(createStory => story($who, $key, %with));
         die "$answer->{status} $answer->{content}" if $answer->{status} !~ /^(?:201|409|50[0-9]|599)$/;
         return $answer->{status} == 201 && $answer->{json}{storyId};
-    }, 30);
+    }, 60);
 }
 
 sub part_of { my ($who, $id, $part) = @_; return $client->get("/v1/stories/$id/$part", token => $who->{token})->{json} // {} }
@@ -53,7 +53,7 @@ my %pids = map { $_ => $platform->pid($_) } @SERVICES;
 for my $n (1 .. 6) {
     if ($n == 3) {
         $platform->kill('story', 'KILL');
-        my $answer = wait_for(sub { my $a = $api->call(createStory => story($author, "dead-$n")); $a->{status} == 503 && $a }, 5);
+        my $answer = wait_for(sub { my $a = $api->call(createStory => story($author, "dead-$n")); $a->{status} == 503 && $a }, 60);
         ok $answer, 'a service that is away answers 503';
         is_deeply [$answer ? $api->complaints(createStory => $answer) : 'none'], [], 'as the contract says, with Retry-After';
         is $client->get('/v1/me', token => $author->{token})->{status}, 200, 'the others go on';
@@ -72,7 +72,7 @@ is $api->call(createStory => story($author, 'k1'))->{json}{storyId}, $ids[0], 'k
 
 # Their jobs are taken over when the leases have ended; that is waited for below, while other things go on.
 my $long = post_surely($client->register_user, 'long', content => join "\n\n", map { "“Number $_,” said Tom. Mary counted on, and the sea was calm." } 1 .. 50);
-ok wait_for(sub { ($platform->sql('narration', "select count(*) from jobs where state = 'running'"))[0] > 0 }, 20), 'narration is at work';
+ok wait_for(sub { ($platform->sql('narration', "select count(*) from jobs where state = 'running'"))[0] > 0 }, 60), 'narration is at work';
 $platform->kill($_, 'KILL') for qw(narration video notification analytics);
 $platform->up;
 pass 'narration, video, notification and analytics are killed and started again';
@@ -83,24 +83,24 @@ my $second = $platform->set_tier($client->register_user, 'premium');
 my $listed = $client->get('/v1/stories', token => $second->{token});
 is $listed->{status}, 200, 'a second author';
 $platform->kill('redis', 'KILL');
-ok wait_for(sub { !$platform->redis('PING')->{out} || $platform->redis('PING')->{out} !~ /PONG/ }, 5), 'Redis is gone';
+ok wait_for(sub { !$platform->redis('PING')->{out} || $platform->redis('PING')->{out} !~ /PONG/ }, 60), 'Redis is gone';
 my $without = $api->succeeds(201, createStory => story($second, 'no-redis'), 'stories are posted all the same')->{json}{storyId};
 is $client->get('/v1/me', token => $second->{token})->{status}, 200, 'people are known';
 is $client->get('/v1/analytics/daily', token => $second->{token})->{status}, 403, 'and what they may not do';
 is $client->get('/v1/me', token => 'x.y.z')->{status}, 401, 'and who they are not';
 is $client->post('/v1/auth/login', json => {email => $second->{email}, password => $second->{password}})->{status}, 200, 'one can log in';
-ok wait_for(sub { ($client->get('/health')->{json}{status} // '') ne 'healthy' }, 20), '/health says that something is missing';
+ok wait_for(sub { ($client->get('/health')->{json}{status} // '') ne 'healthy' }, 60), '/health says that something is missing';
 isnt $client->get('/health')->{json}{status}, 'unhealthy', 'but not everything';
 ok reached($second, $without, 'analysis', 15), 'what a service does alone is done';
 isnt part_of($second, $without, 'narration')->{status} // '', 'ready', 'what needs others waits';
 $platform->up;
 ok reached($second, $without, 'narration', 60), 'and goes on when Redis is there';
-ok wait_for(sub { $client->get('/health')->{json}{status} eq 'healthy' }, 20), 'all is healthy again';
+ok wait_for(sub { $client->get('/health')->{json}{status} eq 'healthy' }, 60), 'all is healthy again';
 
 # A bus that has lost everything is filled again from the logs.
 my $session = $client->login({%$second});
 is $client->post('/v1/auth/logout', token => $session->{token})->{status}, 204, 'somebody logs out';
-ok wait_for(sub { $client->get('/v1/me', token => $session->{token})->{status} == 401 }, 2), 'and is out';
+ok wait_for(sub { $client->get('/v1/me', token => $session->{token})->{status} == 401 }, 60), 'and is out';
 $platform->redis('FLUSHALL');
 $platform->set_tier($second, 'premium');
 is $client->get('/v1/me', token => $second->{token})->{status}, 200, 'when Redis has lost everything, people are still known';
@@ -113,14 +113,14 @@ is $client->get('/v1/analytics/daily', token => $platform->admin->{token})->{sta
 
 %pids = map { $_ => $platform->pid($_) } @SERVICES;
 $platform->kill('postgres', 'INT');
-my $unavailable = wait_for(sub { my $a = $api->call(createStory => story($second, 'no-database')); $a->{status} == 503 && $a }, 10);
+my $unavailable = wait_for(sub { my $a = $api->call(createStory => story($second, 'no-database')); $a->{status} == 503 && $a }, 60);
 ok $unavailable, 'without its database a service answers 503';
 is_deeply [$unavailable ? $api->complaints(createStory => $unavailable) : 'none'], [], 'as the contract says, with Retry-After';
 $api->fails(503, 'unavailable', $_ => {token => $second->{token}}, "$_: so do the others") for qw(listStories getMe getSubscription listNotifications);
 is $client->get('/v1/me', token => 'x.y.z')->{status}, 401, 'nobody gets in meanwhile';
-ok wait_for(sub { ($client->get('/health')->{json}{dependencies}{database} // '') ne 'healthy' }, 20), '/health names it';
+ok wait_for(sub { ($client->get('/health')->{json}{dependencies}{database} // '') ne 'healthy' }, 60), '/health names it';
 $platform->up;
-my $again = wait_for(sub { $api->call(createStory => story($second, 'no-database'))->{json}{storyId} }, 10);
+my $again = wait_for(sub { $api->call(createStory => story($second, 'no-database'))->{json}{storyId} }, 60);
 ok $again, 'with the database the same request succeeds';
 is_deeply {map { $_ => $platform->pid($_) } @SERVICES}, \%pids, 'and no service had to be started again';
 is $client->get('/v1/me', token => $second->{token})->{status}, 200, 'the others are back, too';
@@ -159,7 +159,7 @@ ok wait_for(sub {
     sleep 0.3;
     ($logged, $counted) = (counts(), figures());
     return ($logged->{NotificationSent} // 0) == ($logged->{NotificationRequested} // -1) && JSON::PP->new->canonical->encode($logged) eq JSON::PP->new->canonical->encode($counted);
-}, 40), 'every message was sent, and every event counted once' or is_deeply $counted, $logged;
+}, 60), 'every message was sent, and every event counted once' or is_deeply $counted, $logged;
 my %sent;
 for my $file (glob $platform->outbox . '/*.eml') {
     open my $in, '<', $file or die;

@@ -53,9 +53,9 @@ for my $host ($author, $gone) {    # of the one who goes, addresses go too
     is $client->post('/v1/invitations/accept', json => {token => $code}, token => $friend->{token})->{status}, 200, 'and another takes part';
 }
 is $client->delete('/v1/me', token => $gone->{token})->{status}, 204, 'an account is closed';
-ok wait_for(sub { ($platform->sql('subscription', "select count(*) from usage_tracking where user_id = '$author->{userId}' and metric = 'stories'"))[0] == 4 }, 20),
+ok wait_for(sub { ($platform->sql('subscription', "select count(*) from usage_tracking where user_id = '$author->{userId}' and metric = 'stories'"))[0] == 4 }, 60),
     'what is used is counted';
-ok wait_for(sub { ($platform->sql('subscription', "select count(*) from user_subscriptions where user_id = '$gone->{userId}'"))[0] == 0 }, 20),
+ok wait_for(sub { ($platform->sql('subscription', "select count(*) from user_subscriptions where user_id = '$gone->{userId}'"))[0] == 0 }, 60),
     'who has gone has no subscription';
 ok wait_for(sub { ($platform->sql('collaboration', "select count(*) from invitations where host_id = '$gone->{userId}' and (email <> '' or token_hash is not null or status in ('pending', 'sending', 'sent'))"))[0] == 0 }, 60),
     'nor has invited anybody';
@@ -122,7 +122,7 @@ my $holder = fork // die "fork: $!\n";
 if (!$holder) {    # it may not exchange the table, so it waits with all it has built
     exec 'psql', '-XqAt', '-d', $platform->environment('identity')->{ST_DATABASE}, '-c', 'begin; lock table users in access share mode; select pg_sleep(120)';
 }
-ok wait_for(sub { ($platform->sql('identity', "select count(*) from pg_locks where relation = 'users'::regclass and mode = 'AccessShareLock' and granted and pid <> pg_backend_pid()"))[0] }, 20),
+ok wait_for(sub { ($platform->sql('identity', "select count(*) from pg_locks where relation = 'users'::regclass and mode = 'AccessShareLock' and granted and pid <> pg_backend_pid()"))[0] }, 60),
     'somebody reads a table for long';
 my $before = dump_of('identity');
 my $builder = fork // die "fork: $!\n";
@@ -131,7 +131,7 @@ if (!$builder) {
     open STDOUT, '>', '/dev/null';
     exec "$BIN/identityd", '--rebuild';
 }
-ok wait_for(sub { ($platform->sql('identity', "select count(*) from pg_stat_activity where application_name = 'identity/rebuild' and query like '%rebuild_lock%'"))[0] }, 20),
+ok wait_for(sub { ($platform->sql('identity', "select count(*) from pg_stat_activity where application_name = 'identity/rebuild' and query like '%rebuild_lock%'"))[0] }, 60),
     'the rebuild waits for it';
 CORE::kill KILL => $builder;
 waitpid $builder, 0;

@@ -78,7 +78,7 @@ my $quiet = '1af7651916cd43dd8448eb211c80319c';
 $client->get('/v1/stories', token => $author->{token}, headers => {traceparent => "00-$quiet-$span-00"});
 my $loud = '2af7651916cd43dd8448eb211c80319c';
 $client->get('/v1/stories', token => $author->{token}, headers => {traceparent => "00-$loud-$span-01"});
-ok wait_for(sub { scalar spans($loud) }, 30), 'a later trace is there';
+ok wait_for(sub { scalar spans($loud) }, 60), 'a later trace is there';
 is scalar(spans($quiet)), 0, 'one that is not sampled before it is not';
 
 # --- figures ------------------------------------------------------------------------------------------------------------
@@ -102,6 +102,6 @@ kill TERM => $collector;
 waitpid $collector, 0;
 undef $collector;
 is $client->get('/v1/stories', token => $author->{token})->{status}, 200, 'without a collector the platform works';
-ok wait_for(sub { (metric('story', 'storytelling_spans_dropped_total{service="story"}') // 0) > 0 }, 30), 'and counts the spans that nobody took';
+ok wait_for(sub { (metric('story', 'storytelling_spans_dropped_total{service="story"}') // 0) > 0 }, 60), 'and counts the spans that nobody took';
 
 done_testing;

@@ -86,7 +86,7 @@ sub delete { my ($self, $path, %option) = @_; return $self->request(DELETE => $p
 
 sub wait_for {
     my ($check, $seconds) = @_;
-    my $deadline = time + ($seconds // 10);
+    my $deadline = time + ($seconds // 60);
     while (1) {
         my $value = $check->();
         return $value if $value;
@@ -161,7 +161,7 @@ sub wait_for_mail {
     return wait_for(sub {
         my @fit = grep { $_->{subject} =~ /$pattern/ || $_->{text} =~ /$pattern/ } $self->mails($email);
         return $fit[-1];
-    }, $seconds // 15);
+    }, $seconds // 60);
 }
 
 # The code in the newest mail that asks to confirm the address.
@@ -169,7 +169,7 @@ sub wait_for_code {
     my ($self, $email, $seconds) = @_;
     my $mail = wait_for(sub {
         (grep { ($_->{headers}{'x-campaign'} // '') eq 'user.email_verification.requested' } $self->mails($email))[-1];
-    }, $seconds // 15) or return;
+    }, $seconds // 60) or return;
     return code_of($mail);
 }
 
