@@ -327,6 +327,10 @@ static void test_hex(void **state)
     (void)state;
     assert_string_equal(st_hex(&arena, "\x00\xff\x1a", 3), "00ff1a");
     assert_string_equal(st_hex(&arena, "", 0), "");
+    assert_memory_equal(st_unhex(&arena, "00fF1A", 6), "\x00\xff\x1a", 4);
+    assert_string_equal(st_unhex(&arena, "", 0), "");
+    assert_null(st_unhex(&arena, "00f", 3));
+    assert_null(st_unhex(&arena, "0g", 2));
     unsigned char all[256];
     char wanted_all[2 * sizeof(all) + 1];
     for (size_t i = 0; i < sizeof(all); i++) {

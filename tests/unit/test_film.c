@@ -23,8 +23,12 @@ static const struct st_option options[] = {{"film_tiers", "premium,family"},
                                            {"luma_url", ""},
                                            {"fal_key_file", ""},
                                            {"fal_url", ""},
+                                           {"fal_keys_url", ""},
                                            {0}};
-static const struct st_job_kind jobs[] = {{.name = "clip", .handler = video_clip}, {.name = "render"}, {0}};
+static const struct st_job_kind jobs[] = {{.name = "clip", .handler = video_clip},
+                                          {.name = "film_keys", .handler = video_fetch_keys},
+                                          {.name = "render"},
+                                          {0}};
 static const struct st_service service = {.name = "video", .jobs = jobs};
 
 static struct st_pg *db;
@@ -81,6 +85,7 @@ static int begin(void **state)
     setenv("ST_RUNWAY_URL", url, 1);
     setenv("ST_LUMA_URL", url, 1);
     setenv("ST_FAL_URL", url, 1);
+    setenv("ST_FAL_KEYS_URL", st_printf(&arena, "%s/.well-known/jwks.json", url), 1);
     write_file("key", "secret-key\n");
     const char *const argv[] = {"ffmpeg",
                                 "-v",
@@ -132,6 +137,7 @@ static int setup(void **state)
 {
     (void)state;
     change(db, "truncate stories cascade");
+    change(db, "truncate film_keys");
     change(db, "truncate jobs, providers, provider_calls, provider_totals cascade");
     change(db, "insert into stories (story_id, author_id) values ('" STORY "', '" STORY "')");
     change(db,
@@ -140,6 +146,7 @@ static int setup(void **state)
     write_file("faults", "");
     write_file("log", "");
     write_file("bodies", "");
+    write_file("callbacks", "");
     return 0;
 }
 
@@ -373,17 +380,59 @@ static void test_who_may(void **state)
     assert_false(video_can_film("prem"));
 }
 
-static int call_back(const char *clip, const char *token)
+/* --- calls back -------------------------------------------------------------------------------------------------- */
+
+/* What a call back consists of; NULL: it is not there. */
+struct caller {
+    const char *token, *body, *request, *user, *time, *signature;
+};
+
+static void add(json_t *params, const char *name, const char *value)
+{
+    if (value)
+        json_object_set_new(params, name, json_string(value));
+}
+
+/* The status that it is answered with. */
+static int call_back(const char *clip, const struct caller *c)
 {
     struct st_call call;
+    const struct st_bytes bytes = {c->body, strlen(c->body), "application/json"};
+    const char *why;
     st_call_init(&call, &worker, "clipProgressed");
-    call.params = st_json_keep(&arena, json_pack("{s:s, s:s}", "clipId", clip, "token", token));
-    call.body = st_json_keep(&arena, json_pack("{s:s, s:s}", "request_id", "r-1", "status", "OK"));
+    call.params = st_json_keep(&arena, json_pack("{s:s, s:s}", "clipId", clip, "token", c->token));
+    add(call.params, "X-Fal-Webhook-Request-Id", c->request);
+    add(call.params, "X-Fal-Webhook-User-Id", c->user);
+    add(call.params, "X-Fal-Webhook-Timestamp", c->time);
+    add(call.params, "X-Fal-Webhook-Signature", c->signature);
+    call.bytes = &bytes;
+    assert_int_equal(st_json_parse(&arena, c->body, bytes.len, ST_JSON_DEPTH, &call.body, &why), 0);
     int r = video_clip_progress(&call);
     if (r == 0)
         assert_int_equal(st_commit(&call), 0);
+    else
+        st_call_reset(&call);
+    int status = r < 0 ? st_err_status(r) : call.p->refused ? st_err_status(call.p->refused) : 200;
     st_arena_reset(&worker.arena);
-    return r;
+    return status;
+}
+
+/* Where the provider was told to call. */
+static const char *token_given(void)
+{
+    const char *at = strstr(text_of("callbacks"), "token="), *next;
+    assert_non_null(at);
+    while ((next = strstr(at + 1, "token=")))
+        at = next;
+    return st_strndup(&arena, at + strlen("token="), 32);
+}
+
+/* Does the clip's job run again because of what was told? Then it has run. */
+static bool is_looked_at(const char *ref)
+{
+    const char *told = ask(db, "select payload->>'ref' from jobs where unique_key like '%/told'");
+    change(db, "delete from jobs where unique_key like '%/told'");
+    return told && st_streq(told, ref);
 }
 
 static void test_call_back(void **state)
@@ -392,14 +441,148 @@ static void test_call_back(void **state)
     use("luma");
     const char *clip = plan(1);
     assert_int_equal(step(clip, NULL), 0);
-    const char *url = strstr(text_of("bodies"), "token=");
-    assert_non_null(url);
-    const char *token = st_strndup(&arena, url + strlen("token="), 32);
-    assert_int_equal(call_back(clip, "0123456789abcdef0123456789abcdef"), ST_E_NOT_FOUND);
-    assert_int_equal(call_back(clip, token), 0);
-    assert_string_equal(ask(db, "select payload->>'ref' from jobs where unique_key like '%/told'"), "r-1");
+    struct caller luma = {.token = "0123456789abcdef0123456789abcdef",
+                          .body = "{\"id\": \"g-1\", \"state\": \"dreaming\"}"};
+    assert_int_equal(call_back(clip, &luma), 404);
+    luma.token = token_given();
+    assert_int_equal(call_back(STORY, &luma), 404);
+    assert_int_equal(call_back(clip, &luma), 200);
+    assert_true(is_looked_at("g-1"));
+    assert_int_equal(call_back(clip, &luma), 200); /* a second delivery */
+    assert_false(is_looked_at("g-1"));
+    luma.body = "{\"id\": \"g-1\", \"state\": \"completed\", \"assets\": {\"video\": \"https://a.example/f.mp4\"}}";
+    assert_int_equal(call_back(clip, &luma), 200);
+    assert_true(is_looked_at("g-1"));
+    luma.body = "{\"id\": \"g-2\", \"state\": \"a new word\"}"; /* makes no more rows than there are states */
+    assert_int_equal(call_back(clip, &luma), 200);
+    luma.body = "{\"id\": \"g-3\", \"state\": \"another\"}";
+    assert_int_equal(call_back(clip, &luma), 200);
+    assert_string_equal(ask(db, "select count(*) from clip_calls"), "3");
     assert_int_equal(step(clip, "forged"), 0); /* the name that we were given counts */
     assert_string_equal(finish(clip), "done luma");
+}
+
+/* A new key of fal's, which its address has from now on. */
+static const struct st_key *fal_key_new(void)
+{
+    static struct st_arena forever;
+    const char *const argv[] = {"openssl", "genpkey", "-algorithm", "ed25519", "-out", in_dir("fal.pem"), NULL};
+    struct st_spawn_result made;
+    struct st_key *key;
+    const char *why;
+    assert_int_equal(st_spawn(&arena, &(struct st_spawn){.argv = argv, .timeout_us = 60 * ST_SECOND}, &made), 0);
+    assert_int_equal(st_key_load(&forever, in_dir("fal.pem"), &key, &why), 0);
+    json_t *jwk = json_loads(st_key_jwk(key), 0, NULL);
+    json_t *bare =
+        json_pack("{s:[{s:s, s:s, s:O}]}", "keys", "kty", "OKP", "crv", "Ed25519", "x", json_object_get(jwk, "x"));
+    write_file("jwks.json", st_json_text(&arena, st_json_keep(&arena, bare)));
+    json_decref(jwk);
+    return key;
+}
+
+static struct caller signed_by(const struct st_key *key, const char *token, const char *body, int64_t seconds_from_now)
+{
+    const char *at = st_i64(&arena, st_now() / ST_SECOND + seconds_from_now);
+    const char *text = st_printf(&arena, "r-1\nu-1\n%s\n%s", at, st_sha256_hex(&arena, body, strlen(body)));
+    const unsigned char *signature;
+    size_t len;
+    assert_int_equal(st_key_sign(key, &arena, text, strlen(text), &signature, &len), 0);
+    return (struct caller){token, body, "r-1", "u-1", at, st_hex(&arena, signature, len)};
+}
+
+static int run_keys(struct st_call *call, void *ctx)
+{
+    (void)ctx;
+    return video_fetch_keys(call);
+}
+
+/* What the job that was asked for does; false: it was not asked for. */
+static bool keys_are_fetched(void)
+{
+    struct st_call call;
+    if (!ask(db, "select 1 from jobs where name = 'film_keys'"))
+        return false;
+    change(db, "delete from jobs where name = 'film_keys'");
+    st_call_init(&call, &worker, "film_keys");
+    call.body = st_json_keep(&arena, json_pack("{s:s}", "provider", "pika"));
+    int r = st_call_transact(&call, run_keys, NULL);
+    if (r < 0)
+        fail_msg("%s", st_call_error(&call, r));
+    st_arena_reset(&worker.arena);
+    return true;
+}
+
+#define OF_FAL "{\"request_id\": \"r-1\", \"status\": \"OK\", \"payload\": {\"video\": {\"url\": \"https://f/x\"}}}"
+
+static void test_signed_call_back(void **state)
+{
+    (void)state;
+    const struct st_key *other = fal_key_new(), *key = fal_key_new();
+    use("pika");
+    const char *clip = plan(1);
+    assert_int_equal(step(clip, NULL), 0);
+    const char *token = token_given();
+    struct caller right = signed_by(key, token, OF_FAL, -200);
+    assert_int_equal(call_back(clip, &right), 503); /* it will call again */
+    assert_true(keys_are_fetched());
+    struct caller forged[] = {
+        {.token = token, .body = OF_FAL},
+        signed_by(other, token, OF_FAL, 0),
+        signed_by(key, token, OF_FAL, -310),
+        signed_by(key, token, OF_FAL, 310),
+        right,
+        right,
+        right,
+        right,
+        right,
+        right,
+    };
+    forged[4].body =
+        "{\"request_id\": \"r-1\", \"status\": \"OK\", \"payload\": {\"video\": {\"url\": \"https://e/x\"}}}";
+    forged[5].user = "u-2";
+    forged[6].request = "r-2";
+    forged[7].time = st_printf(&arena, "%s ", right.time);
+    forged[8].signature = st_strndup(&arena, right.signature, 126);
+    forged[9].signature = "x";
+    for (size_t i = 0; i < ST_COUNT(forged); i++)
+        if (call_back(clip, &forged[i]) != 403)
+            fail_msg("forgery %zu was believed", i);
+    assert_false(is_looked_at("r-1"));
+    assert_false(keys_are_fetched()); /* those that are here have just come */
+    assert_int_equal(call_back(clip, &right), 200);
+    assert_true(is_looked_at("r-1"));
+    assert_int_equal(call_back(clip, &right), 200); /* replayed */
+    struct caller again = signed_by(key, token, OF_FAL, 0);
+    assert_int_equal(call_back(clip, &again), 200); /* delivered again */
+    assert_false(is_looked_at("r-1"));
+    change(db, "update clips set provider = 'luma'"); /* who has turned to somebody else is not disturbed */
+    assert_int_equal(call_back(clip, &again), 404);
+}
+
+static void test_keys_change(void **state)
+{
+    (void)state;
+    fal_key_new();
+    use("pika");
+    const char *clip = plan(1);
+    assert_int_equal(step(clip, NULL), 0);
+    assert_true(keys_are_fetched());
+    struct caller fresh = signed_by(fal_key_new(), token_given(), OF_FAL, 0);
+    assert_int_equal(call_back(clip, &fresh), 403);
+    assert_false(keys_are_fetched());
+    change(db, "update film_keys set fetched_at = now() - interval '2 minutes'");
+    assert_int_equal(call_back(clip, &fresh), 403);
+    assert_true(keys_are_fetched());
+    assert_int_equal(call_back(clip, &fresh), 200);
+    change(db, "truncate clip_calls");
+    change(db, "update film_keys set fetched_at = now() - interval '25 hours'");
+    assert_int_equal(call_back(clip, &fresh), 503); /* they are kept for a day */
+    assert_true(keys_are_fetched());
+    assert_int_equal(call_back(clip, &fresh), 200);
+    change(db, "delete from clips");
+    plan(1);
+    assert_int_equal(step(ask(db, "select clip_id from clips"), NULL), 0);
+    assert_false(keys_are_fetched()); /* half a day old at most */
 }
 
 int main(int argc, char **argv)
@@ -415,6 +598,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_the_film_waits_for_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_may, setup, teardown),
         cmocka_unit_test_setup_teardown(test_call_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_signed_call_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_keys_change, setup, teardown),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -5,6 +5,7 @@
  * it is asked, video_clip.c says. Sources: the providers' own clients of 2026 (@runwayml/sdk 4.20, lumaai 1.19,
  * @fal-ai/client 1.10).
  */
+#include "io/crypto.h"
 #include "svc/provider.h"
 
 struct film_wish {
@@ -25,6 +26,13 @@ struct film_status {
     const char *next;        /* the answer is elsewhere: the path to ask; or NULL */
 };
 
+/* What a provider that calls back signs: some headers ("" when they are absent), and the body as it came. */
+struct film_told {
+    const char *request, *user, *time, *signature;
+    const char *body;
+    size_t len;
+};
+
 struct film_api {
     struct st_provider http; /* its price is that of a second */
     int max_seconds;
@@ -37,6 +45,12 @@ struct film_api {
     /* Path of a list of what was begun, to look for one whose fate is unknown; NULL: there is none. */
     const char *list_path;
     const char *(*find)(struct st_arena *a, const struct st_http_answer *answer, const char *callback); /* its id */
+    /*
+     * How it signs what it tells by calling back: its url_option is the whole address of the keys (JWKS), and one of
+     * them must fit. NULL: it does not sign; then only the address that it was given tells who calls.
+     */
+    const struct st_provider *keys;
+    bool (*genuine)(struct st_arena *a, const struct st_keys *keys, const struct film_told *told);
 };
 
 /* Ends with one that has no name. */

@@ -178,6 +178,28 @@ static void pika_status(struct st_arena *a, const struct st_http_answer *answer,
         done(ret, st_json_str(json_object_get(j, "video"), "url", NULL));
 }
 
+/* Who has failed to tell us its keys is not who films. */
+static const struct st_provider fal_keys = {.name = "fal_keys",
+                                            .url_option = "fal_keys_url",
+                                            .key_option = "fal_key_file",
+                                            .concurrency = 2,
+                                            .timeout_ms = 20000,
+                                            .attempts = 3};
+
+/* Ed25519 over four lines: its name of the request and of its user, the time, the hash of the body. */
+static bool fal_genuine(struct st_arena *a, const struct st_keys *keys, const struct film_told *told)
+{
+    enum { ED25519_LEN = 64 };
+    const char *text =
+        st_printf(a, "%s\n%s\n%s\n%s", told->request, told->user, told->time, st_sha256_hex(a, told->body, told->len));
+    const char *signature = st_unhex(a, told->signature, strlen(told->signature));
+    bool fits = false;
+    if (signature && strlen(told->signature) == 2 * ED25519_LEN)
+        for (int i = 0; i < keys->n && !fits; i++)
+            fits = st_key_verify(keys->list[i], text, strlen(text), signature, ED25519_LEN);
+    return fits;
+}
+
 /* --- the table --------------------------------------------------------------------------------------------------- */
 
 /* Prices of a second in millionths of a dollar, of 2026; what really is charged stands in the provider's own books. */
@@ -213,7 +235,9 @@ const struct film_api film_apis[] = {
      .begin = pika_begin,
      .id = "request_id",
      .status_path = pika_status_path,
-     .status = pika_status},
+     .status = pika_status,
+     .keys = &fal_keys,
+     .genuine = fal_genuine},
     {.http = {.name = "runway",
               .url_option = "runway_url",
               .key_option = "runway_key_file",

@@ -9,6 +9,7 @@ static const struct st_option options[] = {
     {"luma_url", "https://api.lumalabs.ai/dream-machine/v1"},
     {"fal_key_file", ""},
     {"fal_url", "https://queue.fal.run"},
+    {"fal_keys_url", "https://rest.fal.ai/.well-known/jwks.json"},
     {0},
 };
 
@@ -51,6 +52,7 @@ static const struct st_job_kind jobs[] = {
      .timeout_s = 900,
      .attempts = 5,
      .failed = video_clip_failed},
+    {.name = "film_keys", .handler = video_fetch_keys, .concurrency = 1, .timeout_s = 120, .attempts = 5},
     {.name = "remove_files", .handler = video_remove_files, .concurrency = 1, .timeout_s = 60, .attempts = 20},
     {0},
 };

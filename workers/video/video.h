@@ -1,7 +1,8 @@
 #ifndef ST_VIDEO_H
 #define ST_VIDEO_H
 /*
- * Video: what is known of stories (video_story.c), passages that providers film (video_clip.c, by film.h), rendering
+ * Video: what is known of stories (video_story.c), passages that providers film (video_clip.c, by film.h,
+ * video_callback.c), rendering
  * (video_render.c, by render.h), showing (video_api.c).
  */
 #include "svc/service.h"
@@ -40,6 +41,14 @@ ST_MUSTCHECK int video_plan_clips(struct st_call *call, const char *video_id, co
 ST_MUSTCHECK int video_load_clips(struct st_call *call, const char *video_id, struct st_video_job *job);
 int video_clip(struct st_call *call); /* job */
 int video_clip_failed(struct st_call *call);
+
+/* video_callback.c */
+struct film_api;
+/* Where a provider tells that it has done something for a clip. */
+const char *video_callback_url(struct st_call *call, const char *clip_id, const struct film_api *api);
+/* It will call back: its keys should be here by then. */
+ST_MUSTCHECK int video_want_keys(struct st_call *call, const struct film_api *api);
+int video_fetch_keys(struct st_call *call); /* job */
 int video_clip_progress(struct st_call *call);
 
 /* video_render.c */

@@ -28,7 +28,6 @@ enum {
     LONGEST_S = 120, /* of what a provider may have sent */
     PROBE_S = 30,
     CONVERT_S = 300,
-    TOKEN_LEN = 32,
 };
 #define MEMORY_MAX (UINT64_C(4) << 30)
 
@@ -64,31 +63,19 @@ static int choose(struct st_call *call, const json_t *clip, const struct film_ap
     return r;
 }
 
-static const char *token_of(struct st_call *call, const char *clip_id)
-{
-    return st_strndup(call->arena, st_keyed_hash(call, "clip", clip_id), TOKEN_LEN);
-}
-
-static const char *callback_of(struct st_call *call, const char *clip_id)
-{
-    return st_printf(call->arena, "%s/v1/videos/clips/%s/progress?token=%s", st_option("public_url"), clip_id,
-                     token_of(call, clip_id));
-}
-
 static int seconds_of(const json_t *clip)
 {
     int64_t ms = st_json_int(clip, "end_ms", 0) - st_json_int(clip, "start_ms", 0);
     return ms >= SECONDS_MAX * 1000 ? SECONDS_MAX : (int)(ms / 1000) + 1;
 }
 
-static struct film_wish wish_of(struct st_call *call, const json_t *clip)
+static struct film_wish wish_of(const json_t *clip)
 {
     return (struct film_wish){.prompt = st_str(clip, "prompt"),
                               .seconds = seconds_of(clip),
                               .upright = st_streq(st_str(clip, "aspect_ratio"), "9:16"),
                               .large = st_streq(st_str(clip, "resolution"), "1080p"),
-                              .seed = st_json_int(clip, "seed", 0),
-                              .callback = callback_of(call, st_str(clip, "clip_id"))};
+                              .seed = st_json_int(clip, "seed", 0)};
 }
 
 /* --- how a clip moves on ----------------------------------------------------------------------------------------- */
@@ -186,7 +173,7 @@ static int not_sent(struct st_call *call, const json_t *clip, int r, const struc
 static int submit(struct st_call *call, const json_t *clip)
 {
     const struct film_api *api;
-    const struct film_wish wish = wish_of(call, clip);
+    struct film_wish wish = wish_of(clip);
     const char *id = st_str(clip, "clip_id"), *path, *why, *ref = NULL;
     struct st_provider_answer answer = {0};
     json_t *body, *said;
@@ -201,8 +188,9 @@ static int submit(struct st_call *call, const json_t *clip)
     st_exec(call,
             "update clips set state = 'sending', provider = $2, cache_key = $3, sent_at = now() where clip_id = $1", id,
             api->http.name, key);
-    if ((r = st_commit(call)) < 0)
+    if ((r = video_want_keys(call, api)) < 0 || (r = st_commit(call)) < 0)
         return r;
+    wish.callback = video_callback_url(call, id, api);
     body = api->begin(call->arena, &wish, &path);
     r = st_provider_do(&api->http,
                        &(struct st_provider_call){.path = path,
@@ -244,7 +232,7 @@ static int look_for(struct st_call *call, const json_t *clip, const struct film_
     const char *id = st_str(clip, "clip_id"), *ref = told;
     struct st_provider_answer answer;
     if (!ref && api->list_path && ask(call, api, api->list_path, false, &answer) == 0)
-        ref = api->find(call->arena, &answer.http, callback_of(call, id));
+        ref = api->find(call->arena, &answer.http, video_callback_url(call, id, api));
     if (ref)
         st_exec(call, "update clips set state = 'sent', provider_ref = $2, polls = 0 where clip_id = $1", id, ref);
     else if (st_json_int(clip, "polls", 0) >= LOOKS_MAX)
@@ -303,7 +291,7 @@ static bool is_film(struct st_call *call, const char *path)
 static int convert(struct st_call *call, const json_t *clip, const char *from, const char *to)
 {
     struct st_arena *a = call->arena;
-    const struct film_wish w = wish_of(call, clip);
+    const struct film_wish w = wish_of(clip);
     int side = w.large ? 1920 : 1280, other = w.large ? 1080 : 720;
     int64_t ms = st_json_int(clip, "end_ms", 0) - st_json_int(clip, "start_ms", 0);
     const char *size = w.upright ? st_printf(a, "%d:%d", other, side) : st_printf(a, "%d:%d", side, other);
@@ -395,7 +383,7 @@ static int poll_it(struct st_call *call, const json_t *clip, const struct film_a
     return r == 0 && status.state == FILM_DONE ? fetch(call, clip, api, status.url) : wait_for_it(call, clip);
 }
 
-/* --- jobs and the call back -------------------------------------------------------------------------------------- */
+/* --- jobs --------------------------------------------------------------------------------------------------------- */
 
 static int load(struct st_call *call, json_t **ret)
 {
@@ -433,22 +421,6 @@ int video_clip_failed(struct st_call *call)
     if (r < 0)
         return r == ST_E_NOT_FOUND ? 0 : r;
     return end_clip(call, clip, "failed", NULL, "It could not be filmed.");
-}
-
-/*
- * A provider says that something has happened. Who has the token is believed that much; what has happened is asked of
- * the provider, by its own name.
- */
-int video_clip_progress(struct st_call *call)
-{
-    const char *id = st_param(call, "clipId"), *given = st_param(call, "token"), *token = token_of(call, id);
-    const char *ref = st_json_str(call->body, "request_id", st_json_str(call->body, "id", NULL));
-    if (strlen(given) != strlen(token) || !st_equal_secret(given, token, strlen(token)))
-        return st_fail(call, ST_E_NOT_FOUND, "There is no such clip.");
-    st_enqueue(
-        call, "clip", st_printf(call->arena, "%s/told", id), 0,
-        json_pack("{s:s, s:b, s:s*}", "clipId", id, "told", true, "ref", ref && strlen(ref) <= 200 ? ref : NULL));
-    return st_reply(call, 200, json_pack("{s:b}", "ok", true));
 }
 
 static const char *prompt_of(struct st_call *call, const struct st_video_segment *list, size_t n,

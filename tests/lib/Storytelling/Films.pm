@@ -6,7 +6,8 @@ package Storytelling::Films;
 # DIR/film.mp4 is what it has filmed. DIR/faults holds what befalls the next requests, one word a line: an HTTP status,
 # `quota` (an account that is used up), `reset` (it is done, but the connection breaks), `garbage` (no JSON), `content`
 # and `internal` (what was asked for fails, for that reason), `cut` (half of a file), `html` (a page in place of a file),
-# or `ok`. DIR/log gets method and path of each, DIR/bodies what was sent.
+# or `ok`. DIR/jwks.json are the keys that fal signs with. DIR/log gets method and path of each, DIR/bodies what was
+# sent, DIR/callbacks where to call back.
 use strict;
 use warnings;
 use IO::Socket::INET;
@@ -63,6 +64,7 @@ sub luma {
         return [400, {detail => 'Prompt is required'}] if length($b->{prompt} // '') < 3 || $b->{duration} !~ /\A[59]s\z/ || $b->{model} ne 'ray-2';
         my $id = uuid();
         $made{$id} = {fails => $r->{fails}, request => $b};
+        note(callbacks => $b->{callback_url});
         return [201, {id => $id, state => 'queued', request => $b}];
     }
     return [200, {generations => [map { generation($_, 'runs') } grep { $made{$_}{request} } sort keys %made], has_more => JSON::PP::false}] if $r->{path} eq '/generations';
@@ -77,6 +79,7 @@ sub fal {
         return [422, {detail => [{loc => ['body', 'duration'], msg => 'bad', type => 'value_error'}]}] if ($b->{duration} // '') !~ /\A(?:5|10)\z/ || !$b->{prompt};
         my $id = uuid();
         $made{$id} = {fails => $r->{fails}};
+        note(callbacks => Storytelling::S3::decode($r->{query} =~ s/\Afal_webhook=//r));
         return [200, {status => 'IN_QUEUE', request_id => $id, queue_position => 0}];
     }
     my ($id, $status) = $r->{path} =~ m{\A/fal-ai/pika/requests/([^/]+)(/status)?\z};
@@ -93,9 +96,9 @@ sub fal {
 # [status, body as JSON or text, headers...]
 sub answer {
     my ($r, $fault) = @_;
-    if ($r->{path} =~ m{\A/files/}) {
+    if (my ($file) = $r->{path} =~ m{\A/(?:files|\.well-known)/([a-z0-9.]+)\z}) {
         return [403, {error => 'expired'}] if $r->{header}{authorization};    # it was signed, and our key is nobody's business
-        open my $in, '<:raw', "$dir/film.mp4" or die "$dir/film.mp4: $!";
+        open my $in, '<:raw', "$dir/$file" or return [404, {error => 'gone'}];
         local $/;
         return [200, scalar <$in>];
     }

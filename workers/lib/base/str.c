@@ -158,6 +158,23 @@ char *st_hex(struct st_arena *a, const void *data, size_t len)
     return out;
 }
 
+static unsigned digit_of(char c)
+{
+    return st_is_digit(c) ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a') + 10;
+}
+
+char *st_unhex(struct st_arena *a, const char *s, size_t len)
+{
+    char *out = st_alloc(a, len / 2 + 1);
+    for (size_t i = 0; i < len; i++)
+        if (!st_is_hex(s[i]))
+            return NULL;
+    for (size_t i = 0; i + 1 < len; i += 2)
+        out[i / 2] = (char)(digit_of(s[i]) << 4 | digit_of(s[i + 1]));
+    out[len / 2] = '\0';
+    return len % 2 ? NULL : out;
+}
+
 static const char b64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 char *st_b64url(struct st_arena *a, const void *data, size_t len)

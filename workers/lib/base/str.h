@@ -49,6 +49,8 @@ size_t st_utf8_put(uint32_t cp, char *out);
 /* Lower-case hex. st_hex_put writes 2 * len digits and no NUL, and gives the place behind them. */
 char *st_hex(struct st_arena *a, const void *data, size_t len);
 char *st_hex_put(char *out, const void *data, size_t len);
+/* Of len digits of either case: len / 2 bytes, and a NUL behind them. NULL when s is not that. */
+char *st_unhex(struct st_arena *a, const char *s, size_t len);
 
 /* base64url without padding (RFC 4648 section 5), strict: no padding, no white space, no stray bits. */
 char *st_b64url(struct st_arena *a, const void *data, size_t len);

@@ -160,7 +160,7 @@ static int decode(struct gate *g, struct st_call *call)
     call->p->if_match = st_http_header(req, "If-Match");
     const char *type = st_http_header(req, "Content-Type");
     r = st_api_body(g->match.operation, type, req->body, req->body_len, call->arena, &call->body, &call->p->fields);
-    if (r == 0 && !call->body && req->body_len) {
+    if (r == 0 && req->body_len) {
         struct st_bytes *bytes = st_new(call->arena, struct st_bytes);
         *bytes = (struct st_bytes){req->body, req->body_len, type ? type : ""};
         call->bytes = bytes;

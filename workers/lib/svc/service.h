@@ -34,8 +34,8 @@ struct st_call {
     const char *user_id, *session_id, *roles, *tier, *address;
 
     json_t *params;               /* requests: parameters by name, typed, defaults filled in */
-    const struct st_bytes *bytes; /* a request body that is neither JSON nor a form, as it came; else NULL */
-    json_t *body;                 /* request body, event payload or job payload; NULL when there is none */
+    const struct st_bytes *bytes; /* a request's body as it came: what is no JSON, or signed; NULL when there is none */
+    json_t *body;                 /* request body (JSON, form), event payload, job payload; NULL when there is none */
     const struct st_event *event; /* in event handlers */
     bool user_gone;           /* in event handlers: the account is deleted, and body lacks what was sensitive in it */
     const struct st_job *job; /* in job handlers */
