@@ -624,6 +624,55 @@ static void test_film_streams(void **state)
         "h264\n720\n1280\nyuv420p\nund\naac\ndeu\nmov_text\nN/A\nN/A\ndeu\n--help \xf0\x9f\x98\x80 'x':y[z]; =%s\n");
 }
 
+/* The mean colour of the upper half of the film at a time; captions are below. */
+static void colour_at(const char *film, double at, int rgb[3])
+{
+    const char *filter = st_printf(&arena, "trim=start=%g,crop=iw:ih/2:0:0,scale=1:1:flags=area,format=rgb24", at);
+    const char *argv[] = {"ffmpeg",    "-v", "error", "-i",       film, "-vf", filter,
+                          "-frames:v", "1",  "-f",    "rawvideo", "-",  NULL};
+    struct st_spawn_result r = run(argv);
+    assert_int_equal(r.out_len, 3);
+    for (int i = 0; i < 3; i++)
+        rgb[i] = (unsigned char)r.out[i];
+}
+
+static const char *clip_of(const char *name, const char *colour)
+{
+    const char *source = st_printf(&arena, "color=%s:s=1280x720:r=24:d=2", colour);
+    const char *argv[] = {"ffmpeg",  "-v",      "error",     "-f",       "lavfi",   "-i",       source, "-c:v",
+                          "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", path(name), NULL};
+    run(argv);
+    return path(name);
+}
+
+/* Clips stand before the drawn pictures while they last, one behind the other; words stand before the clips. */
+static void test_film_with_clips(void **state)
+{
+    (void)state;
+    const struct st_video_segment segment = {"The first words are spoken here.", NULL, "sadness", 1, 800, 3000};
+    const struct st_video_clip clips[] = {{clip_of("green.mp4", "0x00ff00"), 800, 2000},
+                                          {clip_of("red.mp4", "0xff0000"), 2000, 3600}};
+    struct st_video_job job = job_of(&segment, 1);
+    job.clips = clips;
+    job.clip_count = 2;
+    struct st_video_info info;
+    char *reason;
+    int before[3], first[3], second[3], behind[3];
+    int rc = render(job, &info, &reason);
+    assert_string_equal(reason, "");
+    assert_int_equal(rc, 0);
+    colour_at(job.output_path, 0.6, before);
+    colour_at(job.output_path, 1.4, first);
+    colour_at(job.output_path, 2.8, second);
+    colour_at(job.output_path, 3.8, behind);
+    assert_true(first[1] > 200 && first[0] < 60 && first[2] < 60);
+    assert_true(second[0] > 200 && second[1] < 60 && second[2] < 60);
+    for (int i = 0; i < 3; i++)
+        assert_true(before[i] < 200 && behind[i] < 200);
+    assert_true(white_pixels(job.output_path, 1.4, CAPTION_AREA) > 1000);
+    assert_in_range(info.duration_ms, SOUND_MS + 800, SOUND_MS + 1900); /* as long as without them */
+}
+
 static void test_film_of_many_hostile_segments(void **state)
 {
     (void)state;
@@ -735,6 +784,7 @@ int main(void)
         cmocka_unit_test_teardown(test_vtt, release),
         cmocka_unit_test_teardown(test_film, release),
         cmocka_unit_test_teardown(test_film_streams, release),
+        cmocka_unit_test_teardown(test_film_with_clips, release),
         cmocka_unit_test_teardown(test_film_of_many_hostile_segments, release),
         cmocka_unit_test_teardown(test_cancel, release),
         cmocka_unit_test_teardown(test_bad_sound, release),

@@ -6,13 +6,10 @@
  * could not do goes to the next one that is cheap enough to be asked; what it would not do (content) goes to nobody.
  * A passage that nobody films keeps its drawn picture.
  */
-#include "base/spawn.h"
-#include "io/crypto.h"
 #include "video/film.h"
+#include "video/footage.h"
 #include "video/render_internal.h"
 #include "video/video.h"
-
-#include <unistd.h>
 
 enum {
     CLIPS_MAX = 6, /* of a film: what they cost is known beforehand */
@@ -22,14 +19,8 @@ enum {
     POLL_MAX_MS = 60000,
     POLLS_MAX = 60, /* most of an hour */
     LOOKS_MAX = 10, /* for one whose fate is unknown, a minute apart */
-    DOWNLOAD_MAX = 512 << 20,
     ANSWER_MAX = 4 << 20,
-    FPS = 24,
-    LONGEST_S = 120, /* of what a provider may have sent */
-    PROBE_S = 30,
-    CONVERT_S = 300,
 };
-#define MEMORY_MAX (UINT64_C(4) << 30)
 
 /* --- whom to ask ------------------------------------------------------------------------------------------------- */
 
@@ -63,9 +54,14 @@ static int choose(struct st_call *call, const json_t *clip, const struct film_ap
     return r;
 }
 
+static int64_t length_of(const json_t *clip)
+{
+    return st_json_int(clip, "end_ms", 0) - st_json_int(clip, "start_ms", 0);
+}
+
 static int seconds_of(const json_t *clip)
 {
-    int64_t ms = st_json_int(clip, "end_ms", 0) - st_json_int(clip, "start_ms", 0);
+    int64_t ms = length_of(clip);
     return ms >= SECONDS_MAX * 1000 ? SECONDS_MAX : (int)(ms / 1000) + 1;
 }
 
@@ -245,94 +241,25 @@ static int look_for(struct st_call *call, const json_t *clip, const struct film_
 
 /* --- what came --------------------------------------------------------------------------------------------------- */
 
-static int run(struct st_call *call, const char *const *argv, int seconds, struct st_spawn_result *ret)
+/* What has come, as a clip. */
+static int take(struct st_call *call, const json_t *clip, const char *from, const char *to)
 {
-    return st_spawn(call->arena,
-                    &(struct st_spawn){.argv = argv,
-                                       .timeout_us = seconds * ST_SECOND,
-                                       .max_memory = MEMORY_MAX,
-                                       .max_file = DOWNLOAD_MAX,
-                                       .max_cpu_s = (uint64_t)seconds,
-                                       .cancelled = st_provider_job_stops,
-                                       .arg = call},
-                    ret);
-}
-
-/* Is it one moving picture of a fit length? Only then is it decoded. */
-static bool is_film(struct st_call *call, const char *path)
-{
-    const char *argv[] = {"ffprobe",
-                          "-v",
-                          "error",
-                          "-protocol_whitelist",
-                          "file",
-                          "-f",
-                          "mov",
-                          "-select_streams",
-                          "v",
-                          "-show_entries",
-                          "stream=codec_type:format=duration",
-                          "-of",
-                          "csv=p=0",
-                          st_printf(call->arena, "file:%s", path),
-                          NULL};
-    struct st_spawn_result result;
-    char *state, *kind;
-    double seconds = 0;
-    if (run(call, argv, PROBE_S, &result) != 0)
-        return false;
-    kind = strtok_r(result.out, "\r\n", &state);
-    const char *length = kind ? strtok_r(NULL, "\r\n", &state) : NULL;
-    return st_streq(kind, "video") && length && st_parse_double(length, &seconds) && seconds > 0.5 &&
-           seconds < LONGEST_S;
-}
-
-/* As long and as large as its scene, without sound; what is shorter begins again. */
-static int convert(struct st_call *call, const json_t *clip, const char *from, const char *to)
-{
-    struct st_arena *a = call->arena;
     const struct film_wish w = wish_of(clip);
     int side = w.large ? 1920 : 1280, other = w.large ? 1080 : 720;
-    int64_t ms = st_json_int(clip, "end_ms", 0) - st_json_int(clip, "start_ms", 0);
-    const char *size = w.upright ? st_printf(a, "%d:%d", other, side) : st_printf(a, "%d:%d", side, other);
-    const char *filter = st_printf(
-        a, "scale=%s:force_original_aspect_ratio=increase,crop=%s,setsar=1,fps=%d,format=yuv420p", size, size, FPS);
-    const char *argv[] = {"ffmpeg",
-                          "-v",
-                          "error",
-                          "-nostdin",
-                          "-y",
-                          "-protocol_whitelist",
-                          "file",
-                          "-stream_loop",
-                          "-1",
-                          "-f",
-                          "mov",
-                          "-i",
-                          st_printf(a, "file:%s", from),
-                          "-map",
-                          "0:v:0",
-                          "-map_metadata",
-                          "-1",
-                          "-t",
-                          st_printf(a, "%d.%03d", (int)(ms / 1000), (int)(ms % 1000)),
-                          "-vf",
-                          filter,
-                          "-c:v",
-                          "libx264",
-                          "-preset",
-                          "veryfast",
-                          "-crf",
-                          "20",
-                          "-threads",
-                          "2",
-                          "-f",
-                          "mp4",
-                          st_printf(a, "file:%s", to),
-                          NULL};
-    struct st_spawn_result result;
-    int r = run(call, argv, CONVERT_S, &result);
-    return r == 0 || r == ST_E_CANCELLED ? r : ST_E_UNPROCESSABLE;
+    const char *why;
+    int r = st_footage_take(call->arena,
+                            &(struct st_footage){.path = from,
+                                                 .width = w.upright ? other : side,
+                                                 .height = w.upright ? side : other,
+                                                 .ms = length_of(clip),
+                                                 .clip = to,
+                                                 .cancelled = st_provider_job_stops,
+                                                 .arg = call},
+                            &why);
+    if (r == ST_E_UNPROCESSABLE)
+        st_log(ST_LOG_WARNING, "What a provider has filmed is refused", ST_S("provider", st_str(clip, "provider")),
+               ST_S("reason", why));
+    return r == ST_E_UNAVAILABLE ? st_fail(call, r, "%s.", why) : r;
 }
 
 static int fetch(struct st_call *call, const json_t *clip, const struct film_api *api, const char *url)
@@ -346,7 +273,7 @@ static int fetch(struct st_call *call, const json_t *clip, const struct film_api
                            &(struct st_provider_call){.method = "GET",
                                                       .url = url,
                                                       .save_to = raw,
-                                                      .answer_max = DOWNLOAD_MAX,
+                                                      .answer_max = ST_FOOTAGE_BYTES,
                                                       .look_up = true,
                                                       .cancelled = st_provider_job_stops,
                                                       .ctx = call},
@@ -355,7 +282,7 @@ static int fetch(struct st_call *call, const json_t *clip, const struct film_api
         return r;
     if (r < 0)
         return wait_for_it(call, clip); /* asked again, it may have another address */
-    r = is_film(call, raw) ? convert(call, clip, raw, film) : ST_E_UNPROCESSABLE;
+    r = take(call, clip, raw, film);
     if (r == ST_E_UNPROCESSABLE)
         return next_provider(call, clip);
     if (r == 0)

@@ -17,12 +17,13 @@
 #include "base/err.h"
 
 enum {
-    TICK_MS = 100,  /* how often `cancelled` is asked */
-    BLIND_MS = 10,  /* how often the child is looked after where the kernel gives no pidfd */
-    LINE = 4096,    /* longest line for on_line, NUL included */
-    CHUNK = 16384,  /* one read */
-    DRAIN_MAX = 64, /* chunks read after the end: a pipe's content, not what an escaped grandchild goes on writing */
-    FDS_MAX = 1024, /* descriptors closed one by one where close_range is missing */
+    TICK_MS = 100,   /* how often `cancelled` is asked */
+    BLIND_MS = 10,   /* how often the child is looked after where the kernel gives no pidfd */
+    LINE = 4096,     /* longest line for on_line, NUL included */
+    CHUNK = 16384,   /* one read */
+    DRAIN_MAX = 64,  /* chunks read after the end: a pipe's content, not what an escaped grandchild goes on writing */
+    FDS_MAX = 1024,  /* descriptors closed one by one where close_range is missing */
+    FILES_MAX = 256, /* that a child may have open */
 };
 
 struct limit {
@@ -371,6 +372,7 @@ int st_spawn(struct st_arena *a, const struct st_spawn *s, struct st_spawn_resul
     add_limit(&l, RLIMIT_AS, s->max_memory);
     add_limit(&l, RLIMIT_FSIZE, s->max_file);
     add_limit(&l, RLIMIT_CPU, s->max_cpu_s);
+    add_limit(&l, RLIMIT_NOFILE, FILES_MAX);
     struct watch w = {.spec = s, .pidfd = -1, .out = -1, .err = -1};
     w.out_text = ST_BUF(s->max_out ? s->max_out : ST_SPAWN_OUT);
     w.err_text = ST_BUF(ST_SPAWN_ERR);

@@ -9,10 +9,10 @@
  *   if (rc > 0) ...          it ran and exited with that status; r.err says why
  *
  * The child gets stdin, stdout, stderr and no other descriptor; PATH, LC_ALL=C.UTF-8 and `env`, and no other variable;
- * default signal handling; a process group of its own. It never outlives the call: when the program ends, when its
- * time is over or when `cancelled` says so, the whole group is killed, and when the calling thread dies, the child is
- * killed by the kernel. Thread-safe, also against other threads that fork. A process that ignores SIGCHLD cannot use
- * it.
+ * default signal handling; at most 256 open files; a process group of its own. It never outlives the call: when the
+ * program ends, when its time is over or when `cancelled` says so, the whole group is killed, and when the calling
+ * thread dies, the child is killed by the kernel. Thread-safe, also against other threads that fork. A process that
+ * ignores SIGCHLD cannot use it.
  */
 #include "base/arena.h"
 
