@@ -14,8 +14,11 @@ static const struct st_subscription subscriptions[] = {
     {"UserDeleted", subscription_on_user_deleted},
     {"StoryCreated", subscription_on_story_created},
     {"CollaborationCreated", subscription_on_collaboration_created},
-    {"CollaborationInvited", subscription_reserve},
-    {"InvitationWithdrawn", subscription_release},
+    {"CollaborationInvited", subscription_reserve_invitation},
+    {"InvitationWithdrawn", subscription_release_invitation},
+    {"FilmingRequested", subscription_reserve_filming},
+    {"FilmingWithdrawn", subscription_release_filming},
+    {"FilmingCompleted", subscription_settle_filming},
     {"NarrationGenerated", subscription_on_narration_generated},
     {"VideoGenerated", subscription_on_video_generated},
     {0},
@@ -56,6 +59,7 @@ static const struct st_projection projections[] = {
     {"PaymentFailed", subscription_project_payment},
     {"QuotaReserved", subscription_project_reserved},
     {"QuotaReleased", subscription_project_released},
+    {"QuotaSettled", subscription_project_settled},
     {0},
 };
 static const char *const tables[] = {"user_subscriptions", "usage_tracking", "limits_reached", "payment_history", NULL};

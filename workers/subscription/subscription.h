@@ -19,7 +19,7 @@ void subscription_lock_user(struct st_call *call, const char *user_id);
 st_handler subscription_project_created, subscription_project_usage, subscription_project_limit_reached;
 st_handler subscription_project_upgraded, subscription_project_next_period, subscription_project_scheduled;
 st_handler subscription_project_changed, subscription_project_payment;
-st_handler subscription_project_reserved, subscription_project_released;
+st_handler subscription_project_reserved, subscription_project_released, subscription_project_settled;
 
 /* subscription_billing.c */
 int subscription_change(struct st_call *call);
@@ -29,8 +29,8 @@ int subscription_bill(struct st_call *call);     /* job: a period has ended */
 int subscription_find_due(struct st_call *call); /* schedule */
 
 /* subscription_quota.c */
-int subscription_reserve(struct st_call *call); /* CollaborationInvited */
-int subscription_release(struct st_call *call); /* InvitationWithdrawn */
+st_handler subscription_reserve_invitation, subscription_release_invitation;
+st_handler subscription_reserve_filming, subscription_release_filming, subscription_settle_filming;
 
 /* subscription_usage.c */
 /* Counts what the event that is handled says was used, and announces the limit if that is reached. */

@@ -92,11 +92,17 @@ int subscription_project_payment(struct st_call *call)
 /* What is reserved is used. */
 int subscription_project_reserved(struct st_call *call)
 {
-    return add_usage(call, st_str(call->body, "sagaId"), 1);
+    return add_usage(call, st_str(call->body, "sagaId"), st_json_int(call->body, "amount", 1));
 }
 
 int subscription_project_released(struct st_call *call)
 {
     st_exec(call, "delete from usage_tracking where source_event = $1", st_str(call->body, "sagaId"));
     return 0;
+}
+
+int subscription_project_settled(struct st_call *call)
+{
+    subscription_project_released(call);
+    return subscription_project_reserved(call);
 }

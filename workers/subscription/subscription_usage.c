@@ -79,7 +79,10 @@ int subscription_on_narration_generated(struct st_call *call)
                                     st_json_int(call->body, "narrationCharacters", 0));
 }
 
+/* What a filmed one takes is reserved before, and settled by FilmingCompleted. */
 int subscription_on_video_generated(struct st_call *call)
 {
+    if (st_str(call->body, "pictures"))
+        return 0;
     return subscription_count_usage(call, st_str(call->body, "authorId"), "videos", 1);
 }

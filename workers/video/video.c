@@ -76,6 +76,7 @@ static const struct st_service service = {
     .operations = operations,
     .subscriptions = subscriptions,
     .jobs = jobs,
+    .sagas = video_sagas,
     .erasures = erasures,
     .objects = objects,
 };

@@ -2,7 +2,7 @@
 #define ST_VIDEO_H
 /*
  * Video: what is known of stories (video_story.c), passages that providers film (video_clip.c, by film.h,
- * video_callback.c), rendering
+ * video_callback.c, video_filming.c), rendering
  * (video_render.c, by render.h), showing (video_api.c).
  */
 #include "svc/service.h"
@@ -35,10 +35,11 @@ void video_begin(struct st_call *call, const char *video_id, const char *story_i
 struct st_video_job;
 struct st_video_segment;
 bool video_can_film(const char *tier); /* is there a provider, and may they have it? */
-/* How many passages are to be filmed; the render job comes when they are. */
+/* How many passages are to be filmed. */
 ST_MUSTCHECK int video_plan_clips(struct st_call *call, const char *video_id, const struct st_video_segment *list,
                                   size_t n);
 ST_MUSTCHECK int video_load_clips(struct st_call *call, const char *video_id, struct st_video_job *job);
+void video_enqueue_clip(struct st_call *call, const char *clip_id, int64_t delay_ms);
 int video_clip(struct st_call *call); /* job */
 int video_clip_failed(struct st_call *call);
 
@@ -51,8 +52,17 @@ ST_MUSTCHECK int video_want_keys(struct st_call *call, const struct film_api *ap
 int video_fetch_keys(struct st_call *call); /* job */
 int video_clip_progress(struct st_call *call);
 
+/* video_filming.c */
+extern const struct st_saga video_sagas[];
+/* Reserves; the passages are filmed when it has, and the render job comes when they are. */
+ST_MUSTCHECK int video_begin_filming(struct st_call *call, const char *video_id, const char *author_id, int passages);
+/* The film is there, or (why) given up: 1 when passages of it were to be filmed. */
+ST_MUSTCHECK int video_end_filming(struct st_call *call, const char *video_id, const char *failed);
+
 /* video_render.c */
 int video_render(struct st_call *call); /* job */
+/* It will not be made: the row says so, and an event. */
+ST_MUSTCHECK int video_give_up(struct st_call *call, const char *video_id, const char *reason);
 int video_render_failed(struct st_call *call);
 int video_remove_files(struct st_call *call); /* job */
 

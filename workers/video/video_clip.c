@@ -76,7 +76,7 @@ static struct film_wish wish_of(const json_t *clip)
 
 /* --- how a clip moves on ----------------------------------------------------------------------------------------- */
 
-static void again(struct st_call *call, const char *clip_id, int64_t delay_ms)
+void video_enqueue_clip(struct st_call *call, const char *clip_id, int64_t delay_ms)
 {
     st_enqueue(call, "clip", clip_id, delay_ms, json_pack("{s:s}", "clipId", clip_id));
 }
@@ -106,7 +106,7 @@ static int next_provider(struct st_call *call, const json_t *clip)
             "update clips set state = 'wanted', tried = tried || provider, provider_ref = null, polls = 0 "
             "where clip_id = $1",
             id);
-    again(call, id, 0);
+    video_enqueue_clip(call, id, 0);
     return 0;
 }
 
@@ -118,7 +118,7 @@ static int wait_for_it(struct st_call *call, const json_t *clip)
     for (int64_t i = 0; i < polls && ms < POLL_MAX_MS; i++)
         ms = ms * 13 / 10;
     st_exec(call, "update clips set polls = polls + 1 where clip_id = $1", st_str(clip, "clip_id"));
-    again(call, st_str(clip, "clip_id"), ms < POLL_MAX_MS ? ms : POLL_MAX_MS);
+    video_enqueue_clip(call, st_str(clip, "clip_id"), ms < POLL_MAX_MS ? ms : POLL_MAX_MS);
     return 0;
 }
 
@@ -162,7 +162,7 @@ static int not_sent(struct st_call *call, const json_t *clip, int r, const struc
     if (!unsure)
         return next_provider(call, clip);
     st_exec(call, "update clips set state = 'unknown', polls = 0 where clip_id = $1", st_str(clip, "clip_id"));
-    again(call, st_str(clip, "clip_id"), POLL_FIRST_MS);
+    video_enqueue_clip(call, st_str(clip, "clip_id"), POLL_FIRST_MS);
     return 0;
 }
 
@@ -203,7 +203,7 @@ static int submit(struct st_call *call, const json_t *clip)
     if (!ref)
         return not_sent(call, clip, r < 0 ? r : ST_E_TIMEOUT, &answer);
     st_exec(call, "update clips set state = 'sent', provider_ref = $2, polls = 0 where clip_id = $1", id, ref);
-    again(call, id, POLL_FIRST_MS);
+    video_enqueue_clip(call, id, POLL_FIRST_MS);
     return 0;
 }
 
@@ -235,7 +235,7 @@ static int look_for(struct st_call *call, const json_t *clip, const struct film_
         return end_clip(call, clip, "failed", NULL, "What became of the request is not known.");
     else
         st_exec(call, "update clips set state = 'unknown', polls = polls + 1 where clip_id = $1", id);
-    again(call, id, ref ? 0 : POLL_MAX_MS);
+    video_enqueue_clip(call, id, ref ? 0 : POLL_MAX_MS);
     return 0;
 }
 
@@ -380,13 +380,11 @@ int video_plan_clips(struct st_call *call, const char *video_id, const struct st
     size_t wanted = count < CLIPS_MAX ? count : CLIPS_MAX;
     for (; taken < wanted; taken++) {
         const struct st_scene *s = &scenes[taken * count / wanted];
-        const char *id = st_new_id(call->arena);
         st_exec(call,
                 "insert into clips (clip_id, video_id, start_ms, end_ms, prompt, seed, cache_key) "
                 "values ($1, $2, $3, $4, $5, $6, '')",
-                id, video_id, st_i64(call->arena, s->start_ms), st_i64(call->arena, s->end_ms),
+                st_new_id(call->arena), video_id, st_i64(call->arena, s->start_ms), st_i64(call->arena, s->end_ms),
                 prompt_of(call, list, n, s), st_i64(call->arena, s->variant + 1));
-        again(call, id, 0);
     }
     return (int)taken;
 }

@@ -84,6 +84,18 @@ static int load_voices(struct st_call *call, const char *story_id, const char *c
 
 enum { FILMED_FIRST = 1 }; /* the job comes again when its passages have been filmed */
 
+/* One that was given up has its plan already. */
+static int plan(struct st_call *call, const json_t *v, const char *id, const struct st_video_segment *list, size_t n)
+{
+    int passages = (int)st_json_int(v, "planned", 0);
+    if (passages == 0)
+        passages = video_plan_clips(call, id, list, n);
+    if (passages <= 0)
+        return passages;
+    int r = video_begin_filming(call, id, st_str(v, "author_id"), passages);
+    return r < 0 ? r : FILMED_FIRST;
+}
+
 static int render(struct st_call *call, const json_t *v, const char *id, struct st_video_info *ret)
 {
     const char *key = st_printf(call->arena, "video/%s", id);
@@ -117,8 +129,10 @@ static int render(struct st_call *call, const json_t *v, const char *id, struct 
     job.segment_count = join_timing(call, segments, timing, &list);
     job.segments = list;
     if (st_streq(st_str(v, "pictures"), "filmed")) {
-        if (st_json_int(v, "planned", 0) == 0 && (r = video_plan_clips(call, id, list, job.segment_count)) != 0)
-            return r < 0 ? r : FILMED_FIRST;
+        if (!st_str(v, "filming") && (r = plan(call, v, id, list, job.segment_count)) != 0)
+            return r;
+        if (st_str(v, "filming") && st_json_bool(v, "unfinished", false))
+            return FILMED_FIRST;
         if ((r = video_load_clips(call, id, &job)) < 0)
             return r;
     }
@@ -142,8 +156,9 @@ int video_render(struct st_call *call)
     int r = st_row(
         call, &v,
         "select v.story_id, s.author_id, s.title, s.language, s.segments, s.text_ref, v.audio_ref, v.timing_ref, "
-        "v.aspect_ratio, v.resolution, v.captions, v.pictures, "
-        "(select count(*) from clips c where c.video_id = v.video_id) as planned "
+        "v.aspect_ratio, v.resolution, v.captions, v.pictures, v.filming, "
+        "(select count(*) from clips c where c.video_id = v.video_id) as planned, exists (select from clips c "
+        "where c.video_id = v.video_id and c.state not in ('done', 'failed')) as unfinished "
         "from video_jobs v join stories s using (story_id) where v.video_id = $1 and v.status <> 'ready'",
         id);
     if (r == ST_E_NOT_FOUND)
@@ -158,10 +173,30 @@ int video_render(struct st_call *call)
             "update video_jobs set status = 'ready', duration_ms = $2, object_key = $3, finished_at = now() "
             "where video_id = $1",
             id, st_i64(call->arena, info.duration_ms), key);
-    st_emit(call, "VideoGenerated", id,
-            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "videoId", id, "storyId", st_str(v, "story_id"),
-                      "authorId", st_str(v, "author_id"), "title", st_str(v, "title"), "provider", "ffmpeg", "videoUrl",
-                      st_printf(call->arena, "/v1/videos/%s/file", id), "durationMs", (json_int_t)info.duration_ms));
+    json_t *generated =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "videoId", id, "storyId", st_str(v, "story_id"), "authorId",
+                  st_str(v, "author_id"), "title", st_str(v, "title"), "provider", "ffmpeg", "videoUrl",
+                  st_printf(call->arena, "/v1/videos/%s/file", id), "durationMs", (json_int_t)info.duration_ms);
+    r = video_end_filming(call, id, NULL);
+    if (r > 0)
+        json_object_set_new(generated, "pictures", json_string("filmed"));
+    st_emit(call, "VideoGenerated", id, generated);
+    return r < 0 ? r : 0;
+}
+
+int video_give_up(struct st_call *call, const char *video_id, const char *reason)
+{
+    json_t *v;
+    int r = st_row(call, &v,
+                   "update video_jobs v set status = 'failed', reason = $2, finished_at = now() from stories s "
+                   "where v.video_id = $1 and s.story_id = v.story_id returning s.story_id, s.author_id, s.title",
+                   video_id, reason);
+    if (r < 0)
+        return r == ST_E_NOT_FOUND ? 0 : r;
+    st_emit(call, "VideoGenerationFailed", video_id,
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "videoId", video_id, "storyId", st_str(v, "story_id"),
+                      "authorId", st_str(v, "author_id"), "title", st_str(v, "title"), "provider", "ffmpeg", "reason",
+                      reason));
     return 0;
 }
 
@@ -169,17 +204,8 @@ int video_render(struct st_call *call)
 int video_render_failed(struct st_call *call)
 {
     const char *id = st_str(call->body, "videoId"), *reason = "The video could not be made.";
-    json_t *v;
-    int r = st_row(call, &v,
-                   "update video_jobs v set status = 'failed', reason = $2, finished_at = now() from stories s "
-                   "where v.video_id = $1 and s.story_id = v.story_id returning s.story_id, s.author_id, s.title",
-                   id, reason);
-    if (r < 0)
-        return r == ST_E_NOT_FOUND ? 0 : r;
-    st_emit(call, "VideoGenerationFailed", id,
-            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "videoId", id, "storyId", st_str(v, "story_id"), "authorId",
-                      st_str(v, "author_id"), "title", st_str(v, "title"), "provider", "ffmpeg", "reason", reason));
-    return 0;
+    int r = video_end_filming(call, id, reason);
+    return r < 0 ? r : video_give_up(call, id, reason);
 }
 
 int video_remove_files(struct st_call *call)
