@@ -44,7 +44,8 @@ is $part->{status}, 206, 'a part can be asked for';
 is $part->{headers}{'content-range'}, "bytes 1000-1999/$size", 'and says which';
 is $part->{content}, substr($whole->{content}, 1000, 1000), 'and is that';
 is $client->get($video->{url}, token => $ada->{token}, headers => {Range => "bytes=$size-"})->{status}, 416, 'there is nothing behind the end';
-is $client->get($video->{url})->{status}, 401, 'not without a token';
+is $client->get("/v1/videos/$id/file")->{status}, 401, 'not without a token';
+is $client->get($video->{url}, headers => {Range => 'bytes=0-99'})->{status}, 206, 'but by the link that was given, as a player does';
 
 my $captions = $api->call(getVideoCaptions => part($ada, $id));
 is $captions->{status}, 200, 'captions';

@@ -258,28 +258,37 @@ static void test_what_nothing_refers_to_is_collected(void **state)
     assert_int_equal(access(st_scratch(&call), F_OK), 0);
 }
 
-static bool opens(const char *key, const char *link)
+/* What somebody without a token gets by a link. */
+static int opens(const char *key, const char *link)
 {
     char signature[100];
     long long expires;
-    if (sscanf(link, "expires=%lld&signature=%99s", &expires, signature) != 2)
-        return false;
+    const char *query = strpbrk(link, "?&");
+    if (!query || sscanf(query + 1, "expires=%lld&signature=%99s", &expires, signature) != 2)
+        return ST_E_INVALID;
+    call.user_id = "";
     call.params = st_json_keep(&arena, json_pack("{s:I, s:s}", "expires", (json_int_t)expires, "signature", signature));
-    return st_object_signed(&call, key);
+    return st_object_admit(&call, key);
 }
 
 static void test_links(void **state)
 {
     (void)state;
-    const char *link = st_object_sign(&call, "alpha/a", 60);
-    assert_true(opens("alpha/a", link));
-    assert_false(opens("alpha/b", link));
-    assert_false(opens("alpha/a", st_object_sign(&call, "alpha/a", -1)));
-    char *longer = st_strdup(&arena, link);
-    longer[strlen("expires=")] = '9'; /* a century or two more */
-    assert_false(opens("alpha/a", longer));
+    const char *link = st_object_link(&call, "/v1/a", "alpha/a");
+    assert_true(st_starts(link, "/v1/a?expires="));
+    assert_true(st_starts(st_object_link(&call, "/v1/a?b=c", "alpha/a"), "/v1/a?b=c&expires="));
+    assert_int_equal(opens("alpha/a", link), 1);
+    assert_int_equal(opens("alpha/b", link), ST_E_UNAUTHENTICATED);
+    char *other = st_strdup(&arena, link), *number = strstr(other, "expires=") + strlen("expires=");
+    *number = '9'; /* a century or two more */
+    assert_int_equal(opens("alpha/a", other), ST_E_UNAUTHENTICATED);
+    *number = '1';
+    number[1] = '0'; /* the past */
+    assert_int_equal(opens("alpha/a", other), ST_E_UNAUTHENTICATED);
     call.params = st_json_keep(&arena, json_object());
-    assert_false(st_object_signed(&call, "alpha/a"));
+    assert_int_equal(st_object_admit(&call, "alpha/a"), ST_E_UNAUTHENTICATED);
+    call.user_id = "u-1";
+    assert_int_equal(st_object_admit(&call, "alpha/a"), 0); /* to be judged by the operation */
 }
 
 int main(int argc, char **argv)

@@ -1,26 +1,42 @@
 /* Hearing narrations. */
 #include "narration/narration.h"
 
-/* Those that are there, in their order, each with its addresses. */
-static json_t *parts(const json_t *n)
+/* part 0: the whole. */
+static const char *key_of(struct st_call *call, const char *id, int64_t part, const char *format)
+{
+    return part ? st_printf(call->arena, "narration/%s/part-%lld.%s", id, (long long)part, format)
+                : st_printf(call->arena, "narration/%s/audio.%s", id, format);
+}
+
+/* Its addresses, one for each format. */
+static json_t *audio(struct st_call *call, const char *id, int64_t part)
 {
     static const char *const formats[] = {"opus", "mp3"};
+    json_t *list = json_array();
+    for (size_t f = 0; f < ST_COUNT(formats); f++) {
+        const char *path = st_printf(call->arena, "/v1/narrations/%s/audio?format=%s", id, formats[f]);
+        if (part)
+            path = st_printf(call->arena, "%s&part=%lld", path, (long long)part);
+        json_array_append_new(list, json_pack("{s:s, s:s}", "format", formats[f], "url",
+                                              st_object_link(call, path, key_of(call, id, part, formats[f]))));
+    }
+    return list;
+}
+
+/* Those that are there, in their order, each with its addresses. */
+static json_t *parts(struct st_call *call, const json_t *n)
+{
     json_t *list = json_array(), *one;
     size_t i;
     json_array_foreach (json_object_get(n, "parts"), i, one) {
-        json_t *part = json_copy(one), *audio = json_array();
-        for (size_t f = 0; f < ST_COUNT(formats); f++)
-            json_array_append_new(
-                audio, json_pack("{s:s, s:o}", "format", formats[f], "url",
-                                 json_sprintf("/v1/narrations/%s/audio?format=%s&part=%lld", st_str(n, "narration_id"),
-                                              formats[f], (long long)st_json_int(one, "part", 0))));
-        json_object_set_new(part, "audio", audio);
+        json_t *part = json_copy(one);
+        json_object_set_new(part, "audio", audio(call, st_str(n, "narration_id"), st_json_int(one, "part", 0)));
         json_array_append_new(list, part);
     }
     return list;
 }
 
-static json_t *pending(const json_t *n)
+static json_t *pending(struct st_call *call, const json_t *n)
 {
     json_t *answer = json_pack("{s:s, s:O?, s:n, s:[], s:[]}", "status", "pending", "narrationId",
                                json_object_get(n, "narration_id"), "durationMs", "audio", "segments");
@@ -29,7 +45,7 @@ static json_t *pending(const json_t *n)
                             json_pack("{s:O, s:O}", "done", json_object_get(n, "progress_done"), "total",
                                       json_object_get(n, "progress_total")));
     if (json_array_size(json_object_get(n, "parts")))
-        json_object_set_new(answer, "parts", parts(n));
+        json_object_set_new(answer, "parts", parts(call, n));
     return answer;
 }
 
@@ -52,11 +68,10 @@ static int reply_ready(struct st_call *call, const json_t *n)
     const char *id = st_str(n, "narration_id");
     const char *text =
         st_printf(call->arena,
-                  "{\"status\":\"ready\",\"narrationId\":\"%s\",\"durationMs\":%lld,\"audio\":["
-                  "{\"format\":\"opus\",\"url\":\"/v1/narrations/%s/audio?format=opus\"},"
-                  "{\"format\":\"mp3\",\"url\":\"/v1/narrations/%s/audio?format=mp3\"}],\"voices\":%s,\"chapters\":%s,"
-                  "\"pronunciations\":%s,\"cachedShare\":%.4f,\"segments\":%s}",
-                  id, (long long)st_json_int(n, "duration_ms", 0), id, id,
+                  "{\"status\":\"ready\",\"narrationId\":\"%s\",\"durationMs\":%lld,\"audio\":%s,\"voices\":%s,"
+                  "\"chapters\":%s,\"pronunciations\":%s,\"cachedShare\":%.4f,\"segments\":%s}",
+                  id, (long long)st_json_int(n, "duration_ms", 0),
+                  st_json_text(call->arena, st_json_keep(call->arena, audio(call, id, 0))),
                   st_json_text(call->arena, json_object_get(n, "voices")), json_text_or(call, n, "chapters", "[]"),
                   json_text_or(call, n, "pronunciations", "{}"), st_json_num(n, "cached_share", 0),
                   st_json_str(n, "timing", "[]"));
@@ -82,42 +97,28 @@ int narration_get(struct st_call *call)
     const char *status = st_json_str(n, "status", "pending");
     if (st_streq(status, "ready"))
         return reply_ready(call, n);
-    return st_reply(call, 200, st_streq(status, "failed") ? failed(n) : pending(n));
+    return st_reply(call, 200, st_streq(status, "failed") ? failed(n) : pending(call, n));
 }
 
-/* A part of one that is still made, or was. */
-static int reply_part(struct st_call *call, const char *part, const char *format)
-{
-    const char *id = st_param(call, "narrationId");
-    struct st_rows *rows;
-    int r = st_rows(call, &rows,
-                    "select from narrations n join stories s using (story_id) where n.narration_id = $1 and "
-                    "n.parts @> jsonb_build_array(jsonb_build_object('part', $3::int)) and " NARRATION_READABLE,
-                    id, call->user_id, part);
-    if (r == 0 && st_rows_count(rows) == 0)
-        return st_fail(call, ST_E_NOT_FOUND, "There is no such part, or it is not yours to hear.");
-    return r < 0 ? r
-                 : st_reply_object(call, st_streq(format, "mp3") ? "audio/mpeg" : "audio/ogg",
-                                   st_printf(call->arena, "narration/%s/part-%s.%s", id, part, format));
-}
-
+/* Of the whole, or of a part of one that is still made, or was. */
 int narration_get_audio(struct st_call *call)
 {
-    const char *format = st_param(call, "format");
-    bool mp3 = st_streq(format, "mp3");
+    const char *id = st_param(call, "narrationId"), *format = st_param(call, "format");
+    int64_t part = st_param_int(call, "part");
+    const char *key = key_of(call, id, part, format);
     struct st_rows *rows;
-    if (st_param_int(call, "part"))
-        return reply_part(call, st_i64(call->arena, st_param_int(call, "part")), format);
-    int r = st_rows(call, &rows,
-                    "select n.object_key from narrations n join stories s using (story_id) "
-                    "where n.narration_id = $1 and n.status = 'ready' and " NARRATION_READABLE,
-                    st_param(call, "narrationId"), call->user_id);
-    if (r == 0 && st_rows_count(rows) == 0)
-        return st_fail(call, ST_E_NOT_FOUND, "There is no such narration, or it is not yours to hear.");
+    int r = st_object_admit(call, key);
     if (r < 0)
         return r;
-    return st_reply_object(call, mp3 ? "audio/mpeg" : "audio/ogg",
-                           st_printf(call->arena, "%s/audio.%s", st_cell(rows, 0, 0), mp3 ? "mp3" : "opus"));
+    r = st_rows(call, &rows,
+                "select from narrations n join stories s using (story_id) where n.narration_id = $1 and "
+                "case $3::int when 0 then n.status = 'ready' "
+                "else n.parts @> jsonb_build_array(jsonb_build_object('part', $3::int)) end and "
+                "($2::uuid is null or " NARRATION_READABLE ")",
+                id, r ? NULL : call->user_id, st_i64(call->arena, part));
+    if (r == 0 && st_rows_count(rows) == 0)
+        return st_fail(call, ST_E_NOT_FOUND, "There is no such sound, or it is not yours to hear.");
+    return r < 0 ? r : st_reply_object(call, st_streq(format, "mp3") ? "audio/mpeg" : "audio/ogg", key);
 }
 
 /* Anew, with the voices, rules and takes as they are now. */

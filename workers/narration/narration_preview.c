@@ -26,24 +26,31 @@ int narration_preview(struct st_call *call)
     return st_reply(call, 202, json_pack("{s:s, s:s, s:n}", "previewId", id, "status", "pending", "audioUrl"));
 }
 
-static int find(struct st_call *call, json_t **ret)
+/* user: whose it must be; NULL for anybody's. */
+static int find(struct st_call *call, const char *user, json_t **ret)
 {
-    int r = st_row(call, ret, "select status, reason from previews where preview_id = $1 and user_id = $2",
-                   st_param(call, "previewId"), call->user_id);
+    int r = st_row(call, ret,
+                   "select status, reason from previews where preview_id = $1 and ($2::uuid is null or user_id = $2)",
+                   st_param(call, "previewId"), user);
     return r == ST_E_NOT_FOUND ? st_fail(call, r, "There is no such preview, or it is not yours.") : r;
+}
+
+static const char *key_of(struct st_call *call)
+{
+    return st_printf(call->arena, "narration/%s/audio.opus", st_param(call, "previewId"));
 }
 
 int narration_get_preview(struct st_call *call)
 {
     json_t *preview;
-    int r = find(call, &preview);
+    int r = find(call, call->user_id, &preview);
     if (r < 0)
         return r;
     const char *id = st_param(call, "previewId"), *status = st_str(preview, "status"),
                *reason = st_str(preview, "reason");
-    json_t *answer =
-        json_pack("{s:s, s:s, s:s?}", "previewId", id, "status", status, "audioUrl",
-                  st_streq(status, "ready") ? st_printf(call->arena, "/v1/voice-previews/%s/audio", id) : NULL);
+    const char *url = st_object_link(call, st_printf(call->arena, "/v1/voice-previews/%s/audio", id), key_of(call));
+    json_t *answer = json_pack("{s:s, s:s, s:s?}", "previewId", id, "status", status, "audioUrl",
+                               st_streq(status, "ready") ? url : NULL);
     if (reason)
         json_object_set_new(answer, "reason", json_string(reason));
     return st_reply(call, 200, answer);
@@ -52,13 +59,12 @@ int narration_get_preview(struct st_call *call)
 int narration_get_preview_audio(struct st_call *call)
 {
     json_t *preview;
-    int r = find(call, &preview);
-    if (r < 0)
+    int r = st_object_admit(call, key_of(call));
+    if (r < 0 || (r = find(call, r ? NULL : call->user_id, &preview)) < 0)
         return r;
     if (!st_streq(st_str(preview, "status"), "ready"))
         return st_fail(call, ST_E_NOT_FOUND, "The preview is not ready.");
-    return st_reply_object(call, "audio/ogg",
-                           st_printf(call->arena, "narration/%s/audio.opus", st_param(call, "previewId")));
+    return st_reply_object(call, "audio/ogg", key_of(call));
 }
 
 static bool is_stopped(void *call)

@@ -12,14 +12,23 @@ static json_t *failed(const char *reason)
                      "captionsUrl", "posterUrl", "durationMs");
 }
 
+static const char *key_of(struct st_call *call, const char *id, const char *file)
+{
+    return st_printf(call->arena, "video/%s/%s", id, file);
+}
+
+static const char *link_to(struct st_call *call, const char *id, const char *part, const char *file)
+{
+    return st_object_link(call, st_printf(call->arena, "/v1/videos/%s/%s", id, part), key_of(call, id, file));
+}
+
 static json_t *ready(struct st_call *call, const json_t *v)
 {
     const char *id = st_str(v, "video_id");
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:O}", "status", "ready", "videoId", id, "url",
-                     st_printf(call->arena, "/v1/videos/%s/file", id), "captionsUrl",
-                     st_printf(call->arena, "/v1/videos/%s/captions", id), "posterUrl",
-                     st_printf(call->arena, "/v1/videos/%s/poster", id), "durationMs",
-                     json_object_get(v, "duration_ms"));
+                     link_to(call, id, "file", "video.mp4"), "captionsUrl",
+                     link_to(call, id, "captions", "captions.vtt"), "posterUrl",
+                     link_to(call, id, "poster", "poster.jpg"), "durationMs", json_object_get(v, "duration_ms"));
 }
 
 static json_t *pending(const json_t *v)
@@ -111,14 +120,18 @@ int video_make(struct st_call *call)
 
 static int reply_part(struct st_call *call, const char *file, const char *content_type)
 {
+    const char *id = st_param(call, "videoId"), *key = key_of(call, id, file);
     struct st_rows *rows;
-    int r = st_rows(call, &rows,
-                    "select v.object_key from video_jobs v join stories s using (story_id) "
-                    "where v.video_id = $1 and v.status = 'ready' and " READABLE,
-                    st_param(call, "videoId"), call->user_id);
+    int r = st_object_admit(call, key);
+    if (r < 0)
+        return r;
+    r = st_rows(call, &rows,
+                "select from video_jobs v join stories s using (story_id) "
+                "where v.video_id = $1 and v.status = 'ready' and ($2::uuid is null or " READABLE ")",
+                id, r ? NULL : call->user_id);
     if (r == 0 && st_rows_count(rows) == 0)
         return st_fail(call, ST_E_NOT_FOUND, "There is no such video, or it is not yours to see.");
-    return r < 0 ? r : st_reply_object(call, content_type, st_printf(call->arena, "%s/%s", st_cell(rows, 0, 0), file));
+    return r < 0 ? r : st_reply_object(call, content_type, key);
 }
 
 int video_get_file(struct st_call *call)

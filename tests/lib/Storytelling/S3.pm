@@ -167,7 +167,8 @@ sub main {
     my %objects;
     $| = 1;
     print $listener->sockport, "\n";
-    while (my $socket = $listener->accept) {
+    while (1) {
+        my $socket = $listener->accept or next;    # a signal
         binmode $socket;
         serve_one($dir, \%objects, $socket);
         close $socket;

@@ -75,6 +75,8 @@ static void reply_problem(struct st_call *call, struct st_http_request *req, str
     st_http_add(res, "Content-Type", "application/problem+json");
     if (res->status == 503)
         st_http_add(res, "Retry-After", "2");
+    if (res->status == 401)
+        st_http_add(res, "WWW-Authenticate", "Bearer");
 }
 
 static void reply_success(struct st_call *call, struct st_http_request *req, struct st_http_response *res)

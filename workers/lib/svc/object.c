@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DIR_MODE = 0750, WALK_FDS = 16, COLLECT_PAGE = 500, LINK_S = 300 };
+enum { DIR_MODE = 0750, WALK_FDS = 16, COLLECT_PAGE = 500, LINK_S = 300, STEP_S = 3600, GOOD_S = 12 * 3600 };
 
 #define ABANDONED_US (24 * 3600 * ST_SECOND) /* no work lasts as long, so whoever made it is dead */
 
@@ -148,13 +148,15 @@ static const char *signature(struct st_call *call, const char *key, const char *
     return st_keyed_hash(call, "object", st_printf(call->arena, "%s\n%s", expires, key));
 }
 
-const char *st_object_sign(struct st_call *call, const char *key, int ttl_s)
+/* The same for an hour, so that a page that is loaded again finds in the browser what it had. */
+const char *st_object_link(struct st_call *call, const char *path, const char *key)
 {
-    const char *expires = st_i64(call->arena, st_now() / ST_SECOND + ttl_s);
-    return st_printf(call->arena, "expires=%s&signature=%s", expires, signature(call, key, expires));
+    const char *expires = st_i64(call->arena, (st_now() / ST_SECOND / STEP_S + 1) * STEP_S + GOOD_S);
+    return st_printf(call->arena, "%s%cexpires=%s&signature=%s", path, strchr(path, '?') ? '&' : '?', expires,
+                     signature(call, key, expires));
 }
 
-bool st_object_signed(struct st_call *call, const char *key)
+static bool is_linked(struct st_call *call, const char *key)
 {
     const char *given = st_param(call, "signature");
     int64_t expires = st_param_int(call, "expires");
@@ -162,6 +164,13 @@ bool st_object_signed(struct st_call *call, const char *key)
         return false;
     const char *mac = signature(call, key, st_i64(call->arena, expires));
     return strlen(given) == strlen(mac) && st_equal_secret(given, mac, strlen(mac));
+}
+
+int st_object_admit(struct st_call *call, const char *key)
+{
+    if (*call->user_id)
+        return 0;
+    return is_linked(call, key) ? 1 : st_fail(call, ST_E_UNAUTHENTICATED, "A token is needed, or a link that is good.");
 }
 
 /* --- what nothing refers to --- */

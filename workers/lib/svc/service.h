@@ -227,12 +227,15 @@ ST_MUSTCHECK int st_object_remove(struct st_call *call, const char *key);
 int st_reply_object(struct st_call *call, const char *content_type, const char *key);
 
 /*
- * Links that need no token, for players and for providers that fetch: a query ("expires=…&signature=…") to put behind
- * the path of an operation that has these two parameters and is public; and in that operation, whether the request has
- * such a query for the key.
+ * Links that need no token, for players and downloads: `path` with a query that is good for half a day at least. The
+ * path is that of an operation that has the parameters `expires` and `signature`, and admits anybody.
  */
-const char *st_object_sign(struct st_call *call, const char *key, int ttl_s);
-bool st_object_signed(struct st_call *call, const char *key);
+const char *st_object_link(struct st_call *call, const char *path, const char *key);
+/*
+ * In that operation, first of all. Who has sent a token is judged by it: 0. Who has not needs such a link: 1. Else
+ * ST_E_UNAUTHENTICATED.
+ */
+ST_MUSTCHECK int st_object_admit(struct st_call *call, const char *key);
 
 /* --- the tables ----------------------------------------------------------------------------------------------------
  */

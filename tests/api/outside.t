@@ -1,0 +1,121 @@
+# What is kept and made outside: sounds and films in S3, passages filmed by a provider. Both are stand-ins.
+use strict;
+use warnings;
+use Digest::SHA qw(sha256_hex);
+use JSON::PP ();
+use MIME::Base64 qw(encode_base64url);
+use Test::More;
+use Storytelling::Platform;
+use Storytelling::Client;
+use Storytelling::Contract;
+use Storytelling::StandIn;
+
+my ($s3, $fal) = map { Storytelling::StandIn->start("Storytelling::$_") } qw(S3 Films);
+sub tool { my (@command) = @_; my $said = Storytelling::Platform::capture(@command); die "@command: $said->{out}" if $said->{exit}; return $said->{out} }
+tool(qw(ffmpeg -v error -f lavfi -i color=0x00ff00:d=1:s=320x180:r=10 -c:v libx264 -preset ultrafast -pix_fmt yuv420p), $fal->dir . '/film.mp4');
+tool(qw(openssl genpkey -algorithm ed25519 -out), $fal->dir . '/fal.pem');
+my $public = substr tool(qw(openssl pkey -pubout -outform DER -in), $fal->dir . '/fal.pem'), -32;
+$fal->put('jwks.json', JSON::PP::encode_json({keys => [{kty => 'OKP', crv => 'Ed25519', x => encode_base64url($public)}]}));
+$fal->put(quick => '');
+
+my $platform = Storytelling::Platform->start(env => {
+    ST_STORE => 's3', ST_S3_URL => $s3->url . '/stories', ST_S3_REGION => 'eu-test-1', ST_S3_KEY_ID => 'AKIDTEST',
+    ST_S3_SECRET => 'a secret/of+some kind', ST_OBJECT_GRACE_HOURS => 0,
+    ST_FAL_URL => $fal->url, ST_FAL_KEY_FILE => $fal->put(key => "secret-key\n"), ST_FAL_KEYS_URL => $fal->url . '/.well-known/jwks.json',
+});
+my $client = $platform->client;
+my $api    = Storytelling::Contract->new($platform, $client);
+my $author = $platform->set_tier($client->register_user, 'premium');
+my $story  = $client->post('/v1/stories', json => {title => 'Dawn', content => 'The ship left the harbour at dawn.'}, token => $author->{token})->{json}{storyId};
+
+sub of { my (%more) = @_; return {path => {storyId => $story}, token => $author->{token}, %more} }
+# The story's video, once it has come to an end.
+sub film {
+    return wait_for(sub { my $v = $api->call(getVideo => of())->{json} // {}; ($v->{status} // 'pending') ne 'pending' && $v }, 60) || {status => 'none'};
+}
+sub used { return {map { $_->{metric} => $_->{used} } @{$api->call(getUsage => {token => $author->{token}})->{json}{metrics} // []}}->{videos} }
+
+# --- what is kept in S3 -----------------------------------------------------------------------------------------------
+
+my $drawn = film();
+
+is $drawn->{status}, 'ready', 'a story is filmed' or diag explain $drawn;
+like $s3->get('log'), qr{^PUT /stories/video/$drawn->{videoId}/$_ 200$}m, "$_ is put" for qw(video.mp4 captions.vtt poster.jpg);
+is_deeply [glob $platform->var . '/objects/{video,narration}/*'], [], 'and not on this machine';
+my $narration = $client->get("/v1/stories/$story/narration", token => $author->{token})->{json};
+for (['video', $drawn->{url}, qr/^....ftyp/s], (map { [$_->{format}, $_->{url}, qr/^(?:OggS|ID3|\xff)/] } @{$narration->{audio}}), ['poster', $drawn->{posterUrl}, qr/^\xff\xd8/]) {
+    my ($what, $url, $magic) = @$_;
+    my $whole = $client->get($url);
+    is $whole->{status}, 200, "$what: a link needs no token";
+    like $whole->{content}, $magic, "$what: and leads there";
+    my $part = $client->get($url, headers => {Range => 'bytes=100-299'});
+    is $part->{status}, 206, "$what: parts of it";
+    is $part->{content}, substr($whole->{content}, 100, 200), "$what: are right";
+    is $client->get($url =~ s/[?&]expires=.*//r)->{status}, 401, "$what: without it there is nothing";
+    is $client->get($url =~ s/(expires=\d)(\d)/$1 . ($2 + 1) % 10/er)->{status}, 401, "$what: nor by another";
+}
+is $client->get($drawn->{url} =~ s{/file}{/poster}r)->{status}, 401, 'a link is good for one file';
+my $other = $client->register_user;
+is $client->get($drawn->{url}, token => $other->{token})->{status}, 404, 'who sends a token is judged by it';
+ok wait_for(sub { (used() // 0) == 1 }, 60), 'a drawn film is one of the tier';
+
+# --- passages filmed by a provider ------------------------------------------------------------------------------------
+
+# Calls back as fal does, for what it was asked last; `as`: what is sent, when it is not what is signed.
+sub call_back {
+    my (%how) = @_;
+    my $url  = wait_for(sub { $fal->get('callbacks') =~ /([^\n]+)\n\z/ && $1 }, 60) =~ s{^https?://[^/]+}{}r;
+    my $body = JSON::PP->new->canonical->encode({request_id => 'r-1', status => 'OK', payload => {}});
+    my $at   = time + ($how{late} // 0);
+    my $file = $fal->put(signed => join "\n", 'r-1', 'u-1', $at, sha256_hex($body));
+    my $signature = unpack 'H*', tool(qw(openssl pkeyutl -sign -rawin -inkey), $fal->dir . '/fal.pem', '-in', $file);
+    return $client->post($url, content => $how{as} // $body, content_type => 'application/json', headers => {'X-Fal-Webhook-Request-Id' => 'r-1',
+        'X-Fal-Webhook-User-Id' => 'u-1', 'X-Fal-Webhook-Timestamp' => $at, 'X-Fal-Webhook-Signature' => $signature})->{status};
+}
+sub ask { my (%format) = @_; $fal->put(callbacks => ''); return $api->succeeds(202, makeVideo => of(json => {pictures => 'filmed', %format}), 'a film is asked for')->{json} }
+
+ask();
+ok wait_for(sub { call_back() == 200 }, 60), 'the provider calls back' or diag call_back();
+is call_back(as => '{"request_id":"r-1","status":"OK","payload":{"x":1}}'), 403, 'not with other words than it has signed';
+is call_back(late => -400), 403, 'nor with what it has signed long ago';
+is call_back(), 200, 'twice is once';
+my $filmed = film();
+is $filmed->{status}, 'ready', 'the film is made' or diag explain $filmed;
+is $filmed->{pictures}, 'filmed', 'with a filmed passage';
+isnt $filmed->{videoId}, $drawn->{videoId}, 'beside the drawn one';
+$fal->put('out.mp4', $client->get($filmed->{url})->{content});
+my @rgb = unpack 'C3', tool(qw(ffmpeg -v error -ss 1 -i), $fal->dir . '/out.mp4', qw(-frames:v 1 -vf), 'crop=iw:ih/3:0:0,scale=1:1:flags=area,format=rgb24', qw(-f rawvideo -));
+ok $rgb[1] > 150 && $rgb[0] < 90, 'which is to be seen' or diag "@rgb";
+ok wait_for(sub { used() == 3 }, 60), 'it takes one of the tier, and one for the passage' or diag used();
+
+sub limit { $platform->sql('subscription', "update subscription_tiers set limits = limits || '{\"videos\": $_[0]}' where tier = 'free'") }
+limit(4);
+ask(aspectRatio => '9:16');
+my $refused = film();
+is $refused->{status}, 'failed', 'where there is not enough left, nothing is filmed';
+like $refused->{reason}, qr/used up/, 'and it is said why';
+is $fal->get('callbacks'), '', 'the provider was not asked';
+is used(), 3, 'and nothing is taken';
+limit(50);
+$fal->put(faults => "content\n");
+my $again = ask(aspectRatio => '9:16');
+is_deeply [$platform->sql('video', 'select count(*) from video_jobs')], [3], 'when there is more, it can be asked for again, and begins anew';
+ok wait_for(sub { call_back() == 200 }, 60), 'the provider says that it is done with it';
+is film()->{status}, 'ready', 'what it does not film stays drawn' or diag explain film();
+ok wait_for(sub { used() == 4 }, 60), 'and is given back' or diag used();
+is_deeply [$platform->sql('video', "select name, state, count(*) from sagas group by 1, 2 order by 1, 2")], ["filming\tcompensated\t1", "filming\tdone\t2"], 'all has come to its end';
+
+# --- what nothing refers to -------------------------------------------------------------------------------------------
+
+sub deleted { my ($id) = @_; return $s3->get('log') =~ m{^DELETE /stories/video/$id/video\.mp4 204$}m }
+$platform->sql('video', "delete from video_jobs where video_id = '$filmed->{videoId}'");
+$platform->kill('video', 'TERM');
+ok wait_for(sub { !kill 0, $platform->pid('video') }, 60), 'a daemon ends';
+$platform->up;
+ok wait_for(sub { deleted($filmed->{videoId}) }, 60), 'and when it starts again, what nothing refers to is removed';
+is $client->get($filmed->{url})->{status}, 404, 'its links lead nowhere';
+is $client->get($drawn->{url}, headers => {Range => 'bytes=0-9'})->{status}, 206, 'those of others do';
+is $client->request(DELETE => "/v1/stories/$story", {token => $author->{token}})->{status}, 204, 'the story is deleted';
+ok wait_for(sub { deleted($drawn->{videoId}) && deleted($again->{videoId}) }, 60), 'and its films with it';
+
+done_testing;
