@@ -7,6 +7,11 @@
  *   int port = stand_in_start();
  *   answers(reply("503 Busy", "Retry-After: 0\r\n", ""), HANG_UP, reply("200 OK", "", "sound"));
  *   ... stand_in.requests, stand_in.last: what came
+ *
+ * What tests of providers do before the first of them, and before each:
+ *
+ *   db = stand_in_begin("remote", "openai", "/v1");      a database; ST_OPENAI_URL leads here
+ *   stand_in_setup(db, "remote", options, "openai");     ST_OPENAI_KEY_FILE has STAND_IN_KEY; nothing is on record
  */
 #include <arpa/inet.h>
 #include <sys/socket.h>
@@ -109,6 +114,39 @@ static int stand_in_start(void)
     assert_int_equal(pthread_create(&t, NULL, serve, &stand_in.listener), 0);
     pthread_detach(t);
     return ntohs(at.sin_port);
+}
+
+#define STAND_IN_KEY "key-that-nobody-may-see"
+
+/* Names of providers, with blanks between them, as their options begin; sets ST_<NAME>_<option>. */
+static void stand_in_point(const char *names, const char *option, const char *value)
+{
+    while (*names) {
+        size_t n = strcspn(names, " ");
+        char *variable = st_printf(&arena, "ST_%.*s_%s", (int)n, names, option);
+        for (char *c = variable; *c; c++)
+            *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c;
+        setenv(variable, value, 1);
+        names += n + (names[n] == ' ');
+    }
+}
+
+static struct st_pg *stand_in_begin(const char *database, const char *names, const char *path)
+{
+    struct st_pg *db = database_new(database);
+    stand_in_point(names, "URL", st_printf(&arena, "http://127.0.0.1:%d%s", stand_in_start(), path));
+    return db;
+}
+
+static void stand_in_setup(struct st_pg *db, const char *database, const struct st_option *options, const char *names)
+{
+    const char *why, *path = st_printf(&arena, "%s/%s.key", getenv("ST_TEST_DIR"), database);
+    FILE *f = fopen(path, "we");
+    assert_true(f && fputs(STAND_IN_KEY "\n", f) >= 0 && fclose(f) == 0);
+    stand_in_point(names, "KEY_FILE", path);
+    use_database(database);
+    assert_int_equal(st_options_load(options, &why), 0);
+    change(db, "truncate providers, provider_calls, provider_totals");
 }
 
 static void stand_in_stop(void)

@@ -1,5 +1,6 @@
 /* Passages filmed by providers: sent once, whatever breaks; who is asked; what is taken of what comes. */
 #include "../lib/backbone.h"
+#include "../lib/child.h"
 
 #include "base/spawn.h"
 #include "io/crypto.h"
@@ -7,9 +8,6 @@
 #include "video/film.h"
 #include "video/render.h"
 #include "video/video.h"
-
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
 enum { STEPS_MAX = 40 };
 
@@ -50,28 +48,6 @@ static void write_file(const char *name, const char *text)
     assert_int_equal(fclose(f), 0);
 }
 
-static int start_server(void)
-{
-    const char *const argv[] = {"perl", "-Itests/lib", "-MStorytelling::Films", "-e", "Storytelling::Films::main",
-                                dir,    NULL};
-    int fds[2], port = 0;
-    assert_int_equal(pipe(fds), 0);
-    server = fork();
-    if (server == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* it ends with the test, however that ends */
-        dup2(fds[1], 1);
-        close(fds[0]);
-        close(fds[1]);
-        execvp(argv[0], (char *const *)argv);
-        _exit(127);
-    }
-    close(fds[1]);
-    FILE *f = fdopen(fds[0], "re");
-    assert_int_equal(fscanf(f, "%d", &port), 1);
-    fclose(f);
-    return port;
-}
-
 static int begin(void **state)
 {
     (void)state;
@@ -81,7 +57,7 @@ static int begin(void **state)
     db = database_new("video");
     if (st_migrate(db, &arena, "sql", "video", &applied, &why) < 0)
         fail_msg("%s", why);
-    const char *url = st_printf(&arena, "http://127.0.0.1:%d", start_server());
+    const char *url = st_printf(&arena, "http://127.0.0.1:%d", child_start_stand_in(&server, "Films", dir));
     setenv("ST_RUNWAY_URL", url, 1);
     setenv("ST_LUMA_URL", url, 1);
     setenv("ST_FAL_URL", url, 1);
@@ -113,8 +89,7 @@ static int begin(void **state)
 static int end(void **state)
 {
     (void)state;
-    kill(server, SIGKILL);
-    waitpid(server, NULL, 0);
+    child_stop(&server);
     st_worker_release(&worker);
     daemon_stop(video, 0);
     db = st_pg_free(db);

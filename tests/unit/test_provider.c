@@ -4,8 +4,6 @@
 
 #include "svc/provider.h"
 
-#define KEY "key-that-nobody-may-see"
-
 static struct st_pg *db;
 
 /* --- the provider --- */
@@ -56,23 +54,14 @@ static const char *recorded(void)
 static int begin(void **state)
 {
     (void)state;
-    db = database_new("provider");
-    setenv("ST_TEST_URL", st_printf(&arena, "http://127.0.0.1:%d/v1", stand_in_start()), 1);
+    db = stand_in_begin("provider", "test", "/v1");
     return 0;
 }
 
 static int setup(void **state)
 {
     (void)state;
-    const char *why, *path = st_printf(&arena, "%s/provider.key", getenv("ST_TEST_DIR"));
-    FILE *f = fopen(path, "we");
-    assert_non_null(f);
-    assert_true(fputs(KEY "\n", f) >= 0);
-    assert_int_equal(fclose(f), 0);
-    setenv("ST_TEST_KEY_FILE", path, 1);
-    use_database("provider");
-    assert_int_equal(st_options_load(options, &why), 0);
-    change(db, "truncate providers, provider_calls, provider_totals");
+    stand_in_setup(db, "provider", options, "test");
     return 0;
 }
 
@@ -104,7 +93,7 @@ static void test_a_call(void **state)
     assert_string_equal(st_http_answer_header(&answer.http, "x-request-id"), "r-1");
     assert_null(answer.why);
     assert_non_null(strstr(stand_in.last, "POST /v1/speech HTTP/1.1\r\n"));
-    assert_non_null(strstr(stand_in.last, "Authorization: Bearer " KEY "\r\n"));
+    assert_non_null(strstr(stand_in.last, "Authorization: Bearer " STAND_IN_KEY "\r\n"));
     assert_non_null(strstr(stand_in.last, "Idempotency-Key: k-1\r\n"));
     assert_non_null(strstr(stand_in.last, "{\"input\":\"Hello\"}"));
     assert_string_equal(ask(db, "select concat_ws(' ', provider, reference, outcome, status, units, price_micros) "
@@ -119,7 +108,7 @@ static void test_a_call(void **state)
     assert_null(ask(db,
                     "select 1 from provider_calls c, providers p, provider_totals t "
                     "where concat(c, p, t) like '%' || $1 || '%'",
-                    KEY));
+                    STAND_IN_KEY));
 }
 
 static void test_parts_and_files(void **state)
@@ -133,7 +122,7 @@ static void test_parts_and_files(void **state)
     assert_int_equal(try_with(plain, .parts = parts, .n_parts = 2, .save_to = path), 0);
     assert_non_null(strstr(stand_in.last, "name=\"name\"\r\n\r\nAda\r\n"));
     assert_non_null(
-        strstr(stand_in.last, "name=\"files\"; filename=\"a.mp3\"\r\nContent-Type: audio/mpeg\r\n\r\n" KEY));
+        strstr(stand_in.last, "name=\"files\"; filename=\"a.mp3\"\r\nContent-Type: audio/mpeg\r\n\r\n" STAND_IN_KEY));
     char *text;
     size_t len;
     assert_int_equal(st_file_read(&arena, path, &text, &len, &why), 0);
@@ -143,7 +132,7 @@ static void test_parts_and_files(void **state)
     const char *url = st_printf(&arena, "%s/signed", st_option("test_url"));
     assert_int_equal(try_with(plain, .method = "GET", .url = url, .save_to = path), ST_E_BAD_GATEWAY);
     assert_string_equal(answer.http.body, "no such thing");
-    assert_null(strstr(stand_in.last, KEY));
+    assert_null(strstr(stand_in.last, STAND_IN_KEY));
     assert_int_equal(st_file_read(&arena, path, &text, &len, &why), 0);
     assert_string_equal(text, "");
 }

@@ -23,24 +23,14 @@ static char why[ST_NARRATE_WHY_LEN];
 static int begin(void **state)
 {
     (void)state;
-    db = database_new("remote");
-    const char *url = st_printf(&arena, "http://127.0.0.1:%d", stand_in_start());
-    setenv("ST_OPENAI_URL", url, 1);
-    setenv("ST_ELEVENLABS_URL", url, 1);
+    db = stand_in_begin("remote", "openai elevenlabs", "");
     return 0;
 }
 
 static int setup(void **state)
 {
     (void)state;
-    const char *wrong, *path = st_printf(&arena, "%s/remote.key", getenv("ST_TEST_DIR"));
-    FILE *f = fopen(path, "we");
-    assert_true(f && fputs("sk-secret", f) >= 0 && fclose(f) == 0);
-    setenv("ST_OPENAI_KEY_FILE", path, 1);
-    setenv("ST_ELEVENLABS_KEY_FILE", path, 1);
-    use_database("remote");
-    assert_int_equal(st_options_load(options, &wrong), 0);
-    change(db, "truncate providers, provider_calls, provider_totals");
+    stand_in_setup(db, "remote", options, "openai elevenlabs");
     return 0;
 }
 
@@ -95,7 +85,7 @@ static void test_openai(void **state)
     assert_int_equal(pcm.rate, 24000);
     assert_memory_equal(pcm.samples, SAMPLES, 10);
     assert_non_null(strstr(stand_in.last, "POST /audio/speech HTTP/1.1\r\n"));
-    assert_non_null(strstr(stand_in.last, "Authorization: Bearer sk-secret\r\n"));
+    assert_non_null(strstr(stand_in.last, "Authorization: Bearer " STAND_IN_KEY "\r\n"));
     assert_non_null(strstr(stand_in.last,
                            "{\"model\":\"gpt-4o-mini-tts\",\"input\":\"Grüß \\\"Gott\\\"\",\"voice\":\"nova\","
                            "\"response_format\":\"pcm\",\"speed\":1.09,\"instructions\":\"Speak with "
@@ -116,7 +106,7 @@ static void test_elevenlabs(void **state)
     assert_memory_equal(pcm.samples, SAMPLES, 10);
     assert_non_null(strstr(stand_in.last, "POST /v1/text-to-speech/21m00Tcm4TlvDq8ikWAM/with-timestamps?output_format="
                                           "pcm_24000 HTTP/1.1\r\n"));
-    assert_non_null(strstr(stand_in.last, "xi-api-key: sk-secret\r\n"));
+    assert_non_null(strstr(stand_in.last, "xi-api-key: " STAND_IN_KEY "\r\n"));
     assert_non_null(strstr(stand_in.last, "\"model_id\":\"eleven_multilingual_v2\""));
     assert_string_equal(ask(db, "select concat_ws(' ', units, price_micros) from provider_calls"), "3 540");
     answers(reply("200 OK", "", "{\"audio_base64\": \"YWFiYg==\", \"alignment\": null}"));

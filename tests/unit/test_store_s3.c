@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "../lib/child.h"
+
 #include "base/base.h"
 #include "io/http_client.h"
 #include "io/store_int.h"
@@ -11,10 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
-#include <signal.h>
 #include <sys/stat.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { LARGE = 3 << 20 };
@@ -38,35 +37,10 @@ static void write_file(const char *path, const void *data, size_t len)
     assert_int_equal(fclose(f), 0);
 }
 
-/* Runs a server that tells its port in the first line it prints. */
-static int start(const char *const *argv)
-{
-    int fds[2], port = 0;
-    assert_int_equal(pipe(fds), 0);
-    server = fork();
-    if (server == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* it ends with the test, however that ends */
-        dup2(fds[1], 1);
-        close(fds[0]);
-        close(fds[1]);
-        execvp(argv[0], (char *const *)argv);
-        _exit(127);
-    }
-    close(fds[1]);
-    FILE *f = fdopen(fds[0], "re");
-    assert_int_equal(fscanf(f, "%d", &port), 1);
-    fclose(f);
-    return port;
-}
-
 static int stop(void **state)
 {
     (void)state;
-    if (server > 0) {
-        kill(server, SIGKILL);
-        waitpid(server, NULL, 0);
-    }
-    server = 0;
+    child_stop(&server);
     st_arena_release(&arena);
     return 0;
 }
@@ -74,9 +48,8 @@ static int stop(void **state)
 static int start_stand_in(void **state)
 {
     (void)state;
-    const char *const argv[] = {"perl", "-Itests/lib", "-MStorytelling::S3", "-e", "Storytelling::S3::main", dir, NULL};
     static char url[64];
-    snprintf(url, sizeof(url), "http://127.0.0.1:%d/stories", start(argv));
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/stories", child_start_stand_in(&server, "S3", dir));
     store = (struct st_store){.kind = "s3",
                               .url = url,
                               .region = "eu-test-1",
@@ -265,7 +238,7 @@ static void test_a_real_server(void **state)
         module, in_dir("s3rver"));
     const char *const argv[] = {"node", "-e", program, NULL};
     static char url[64];
-    snprintf(url, sizeof(url), "http://127.0.0.1:%d/stories", start(argv));
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/stories", child_start(&server, argv));
     store = (struct st_store){.kind = "s3", .url = url, .region = "us-east-1", .key_id = "S3RVER", .secret = "S3RVER"};
     check_server();
 }
