@@ -9,6 +9,8 @@
 #   my $posted = Storytelling::Bench::post($client, $user, $story);       {storyId, ..., at => time of the request}
 #   Storytelling::Bench::ready($client, $user, $posted, 'narration')      the answer, with seconds => since the request
 #
+#   Storytelling::Bench::memory($platform->pid($_)) for Storytelling::Bench::daemons($platform);     MB
+#
 #   my $wire = Storytelling::Bench->wire($platform);      one HTTPS connection that is kept
 #   my ($status, $seconds, $body) = $wire->ask(GET => $path, $token, $json);
 package Storytelling::Bench;
@@ -114,6 +116,28 @@ sub ready {
     }
     die "$what is not ready after $PATIENT s\n";
 }
+
+# --- memory ------------------------------------------------------------------------------------------------------
+
+# MB (PSS) of processes and all they have started.
+sub memory {
+    my (@pids) = @_;
+    my (%children, $kb);
+    for my $file (glob '/proc/[0-9]*/stat') {
+        open my $in, '<', $file or next;
+        my ($pid, $parent) = (<$in> // '') =~ /^(\d+) \(.*\) \S (\d+)/s or next;
+        push @{$children{$parent}}, $pid;
+    }
+    while (defined(my $pid = shift @pids)) {
+        push @pids, @{$children{$pid} // []};
+        open my $in, '<', "/proc/$pid/smaps_rollup" or next;
+        while (my $line = <$in>) { $kb += $1 if $line =~ /^Pss:\s+(\d+)/ }
+    }
+    return ($kb // 0) / 1024;
+}
+
+# Names of the services of a platform.
+sub daemons { my ($platform) = @_; return map { m{([^/]+)\.env\z} } glob "$platform->{var}/env/*.env" }
 
 # --- the wire ----------------------------------------------------------------------------------------------------
 

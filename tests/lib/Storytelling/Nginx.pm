@@ -3,7 +3,7 @@
 #   my $nginx = Storytelling::Nginx->new(dir => $dir);
 #   $nginx->configure(main => $text, http => $text, server => $text);   # writes nginx.conf
 #   my ($ok, $output) = $nginx->check;                                  # nginx -t
-#   $nginx->start; $nginx->reload; $nginx->stop;
+#   $nginx->start; $nginx->reload; $nginx->stop;            new(session => 1): in a session of its own, as daemons are
 #   my $r = $nginx->get('/path', 'Header: value', ...);                 # {status, reason, headers, raw_headers, body}
 #
 # In the environment: RELOAD=1 has nginx read its configuration once more before a test meets it. ASAN=1 preloads the
@@ -101,6 +101,7 @@ sub start {
     my ($self) = @_;
     defined(my $pid = fork) or die "fork: $!";
     if (!$pid) {
+        POSIX::setsid() if $self->{session};
         open STDIN,  '<', '/dev/null';
         open STDOUT, '>', "$self->{dir}/log/start.log";
         open STDERR, '>&', \*STDOUT;
