@@ -129,7 +129,7 @@ LDFLAGS := -Wl,--as-needed -Wl,-z,relro,-z,now
 SANITIZERS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 ifdef FUZZ
 CC := clang
-CFLAGS += -Wno-unknown-warning-option -fsanitize=fuzzer-no-link $(SANITIZERS)
+CFLAGS += -Wno-unknown-warning-option -Wno-unknown-attributes -fsanitize=fuzzer-no-link $(SANITIZERS)
 LDFLAGS += $(SANITIZERS)
 else ifdef SANITIZE
 CFLAGS += $(SANITIZERS)

@@ -66,6 +66,7 @@ my %text = (
     'UTF-16 BE'       => [t => encode('UTF-16BE', "\x{feff}Grüße 🦉"), 'Grüße 🦉'],
     'Windows-1252'    => [t => "Gr\xfc\xdfe \x96 \x93hallo\x94", 'Grüße – “hallo”'],
     'lines of DOS'    => [t => "one\r\ntwo\r\n\r\n\r\n\r\nthree  \r\n", "one\ntwo\n\nthree"],
+    'blank lines'     => [t => " \n\t\none\n  \n\t\n \ntwo", "one\n\ntwo"],
     'lines of old'    => [t => "one\rtwo", "one\ntwo"],
     'control'         => [t => "one\x{1b}[2J " . 'word ' x 60 . "\x{7f}\x{c2}\x{85}end", 'one[2J ' . 'word ' x 60 . 'end'],
     'Markdown'        => [m => "# The title\n\nSome *text*.\n\n## Two\n\nMore.\n", "Some *text*.\n\n## Two\n\nMore."],
@@ -113,6 +114,8 @@ for my $what (sort keys %wrong) {
     ok !defined $said->{content}, "$what: and nothing comes of it";
     unlike $said->{out}, qr/root:/, "$what: nor of this machine's files";
 }
+my $long = read_file(e => book(package_of('', ('a.xhtml') x 4900), %chapters));
+is length($long->{content} // ''), 4900 * length("# One\n\nA bold word—\nand more.\n\n") - 2, 'a book of thousands of chapters is read in one go';
 my $entities = '<!DOCTYPE package [<!ENTITY x SYSTEM "file:///etc/passwd">' . join('', map { "<!ENTITY l$_ \"" . ("&l" . ($_ - 1) . ';') x 10 . '">' } 1 .. 9) . '<!ENTITY l0 "lol">]>';
 my $lol = read_file(e => book(package_of('<dc:title>A&x;B&l9;</dc:title>', 'a.xhtml') =~ s/\?>/?>$entities/r, %chapters));
 unlike $lol->{out}, qr/root:|lollol/, 'entities are not expanded, wherever they lead';
@@ -184,6 +187,8 @@ is $epub, file_of('epub')->{content}, 'the same story is the same book';
 my $again = read_file(e => $epub);
 is $again->{title}, 'Glück & "Söhne" / <b>', 'which can be read again';
 is $again->{content} =~ s/^# .*\n\n//r, "Before all <chapters> & more.\n\n# One “first”\n\nThe bell \"rang\". Twice.\n\n# Two\n\nمرحبا \x{10fffd} 🦉 end.", 'to the same words';
+my $damaged = $epub =~ s/Before all/Before ill/r;
+like read_file(e => $damaged)->{error} // '', qr/damaged/, 'one letter of which is not changed unnoticed';
 my $checked = $platform->run('java', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Xshare:auto', '-jar', '/usr/share/java/epubcheck.jar', spit("$dir/book.epub", $epub));
 is $checked->{exit}, 0, 'and is a good book by epubcheck' or diag $checked->{out};
 

@@ -1,5 +1,6 @@
 /* Narrations as files to keep, and the text that goes with them. */
 #include "base/spawn.h"
+#include "io/epub.h"
 #include "narration/captions.h"
 #include "narration/chapters.h"
 #include "narration/narration.h"
@@ -218,27 +219,56 @@ static int make_m4b(struct st_call *call, const json_t *n, const char *mp3, cons
     return r > 0 ? st_fail(call, ST_E_BAD_GATEWAY, "The converter failed: %.200s", result.err) : r;
 }
 
+/* Chapters begin at headings; what stands before the first is one too, named as the story. */
+static size_t find_chapters(struct st_call *call, const struct st_caption_segment *list, size_t n,
+                            struct st_epub_chapter **ret)
+{
+    struct st_epub_span *spans = st_new_n(call->arena, struct st_epub_span, n + 1);
+    struct st_epub_chapter *chapters = st_new_n(call->arena, struct st_epub_chapter, n + 1);
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct st_caption_segment *s = &list[i];
+        const char *text = s->text + (s->heading ? strspn(s->text, "# ") : 0);
+        spans[i] = (struct st_epub_span){.text = text,
+                                         .len = strlen(text),
+                                         .id = s->id,
+                                         .start_ms = s->start_ms,
+                                         .end_ms = s->end_ms,
+                                         .begins = i == 0 || s->paragraph != s[-1].paragraph,
+                                         .heading = s->heading};
+        if (i == 0 || s->heading)
+            chapters[count++] = (struct st_epub_chapter){.title = s->heading ? text : NULL, .spans = &spans[i]};
+        chapters[count - 1].n_spans++;
+    }
+    *ret = chapters;
+    return count;
+}
+
 static int make_epub(struct st_call *call, const json_t *n, const char *mp3, const char *path)
 {
     const json_t *segments = narration_segments(call, n), *timing = json_object_get(n, "timing");
     size_t count = json_array_size(segments), i;
     struct st_narrate_time *times = st_new_n(call->arena, struct st_narrate_time, count + 1);
+    struct st_epub_chapter *chapters;
     json_t *one;
-    if (!segments || json_array_size(timing) != count)
+    if (!segments || !count || json_array_size(timing) != count)
         return st_fail(call, ST_E_UNAVAILABLE, "The text of the narration cannot be read.");
     json_array_foreach (timing, i, one)
         times[i] = (struct st_narrate_time){st_json_int(one, "startMs", 0), st_json_int(one, "endMs", 0), 0};
-    int64_t finished = st_now();
-    (void)st_time_parse(st_json_str(n, "finished_at", ""), &finished);
-    return st_epub_write(&(struct st_epub){.id = st_str(n, "narration_id"),
-                                           .title = st_json_str(n, "title", ""),
-                                           .language = st_json_str(n, "language", "und"),
-                                           .modified = finished,
-                                           .duration_ms = st_json_int(n, "duration_ms", 0),
-                                           .mp3_path = mp3,
-                                           .segments = narration_captions(call, segments, times),
-                                           .n_segments = count},
-                         path);
+    size_t n_chapters = find_chapters(call, narration_captions(call, segments, times), count, &chapters);
+    struct st_epub book = {.id = st_str(n, "narration_id"),
+                           .title = st_json_str(n, "title", ""),
+                           .language = st_json_str(n, "language", "und"),
+                           .modified = st_now(),
+                           .chapters = chapters,
+                           .n_chapters = n_chapters,
+                           .mp3_path = mp3};
+    (void)st_time_parse(st_json_str(n, "finished_at", ""), &book.modified);
+    FILE *out = fopen(path, "we");
+    int r = out ? st_epub_write(&book, out) : ST_E_UNAVAILABLE;
+    if (out && fclose(out) != 0)
+        r = ST_E_UNAVAILABLE;
+    return r;
 }
 
 static void end(struct st_call *call, const char *status, const char *reason)
@@ -254,7 +284,7 @@ int narration_make_export(struct st_call *call)
     json_t *n;
     int r = st_row(call, &n,
                    "select n.narration_id, s.title, n.language, n.segments, n.text_ref, n.timing::jsonb as timing, "
-                   "n.chapters, n.duration_ms, n.finished_at from narrations n join stories s using (story_id) "
+                   "n.chapters, n.finished_at from narrations n join stories s using (story_id) "
                    "where n.narration_id = $1 and n.status = 'ready'",
                    id);
     if (r == ST_E_NOT_FOUND)

@@ -1,5 +1,6 @@
 /* EPUB: the archive by libzip, its documents by libxml2, in the order of the book's spine. */
 #include <libxml/HTMLparser.h>
+#include <libxml/hash.h>
 #include <libxml/parser.h>
 #include <zip.h>
 
@@ -44,11 +45,12 @@ static char *unpack(struct book *b, const char *name, size_t *ret_len)
     if ((st.valid & ZIP_STAT_ENCRYPTION_METHOD) && st.encryption_method != ZIP_EM_NONE)
         return fail(b, "The book is encrypted.");
     zip_file_t *f = zip_fopen_index(b->zip, (zip_uint64_t)at, 0);
-    char *data = st_alloc(&b->to->arena, st.size + 1);
-    zip_int64_t n = f ? zip_fread(f, data, st.size) : -1;
-    if (f && zip_fclose(f) != 0) /* checks the CRC */
-        n = -1;
-    if (n < 0 || (zip_uint64_t)n != st.size)
+    char *data = f ? st_alloc(&b->to->arena, st.size + 1) : NULL, more;
+    bool whole = f && zip_fread(f, data, st.size) == (zip_int64_t)st.size &&
+                 zip_fread(f, &more, 1) == 0; /* at the end, and only there, the checksum is looked at */
+    if (f)
+        zip_fclose(f);
+    if (!whole)
         return fail(b, broken);
     b->total += st.size;
     data[st.size] = '\0';
@@ -65,7 +67,10 @@ static xmlDoc *parse(struct book *b, const char *name)
     /* Entities are not expanded, nothing is fetched, and the library's limits on depth and size hold. */
     xmlDoc *doc = xmlReadMemory(data, (int)len, NULL, NULL,
                                 XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_RECOVER);
-    return doc && xmlDocGetRootElement(doc) ? doc : fail(b, broken);
+    if (doc && xmlDocGetRootElement(doc))
+        return doc;
+    xmlFreeDoc(doc);
+    return fail(b, broken);
 }
 
 static bool is(const xmlNode *n, const char *name)
@@ -216,6 +221,7 @@ static const char *package_path(struct book *b)
     xmlNode *file = child(child(xmlDocGetRootElement(doc), "rootfiles"), "rootfile");
     const char *href = file ? attribute(b, file, "full-path") : NULL;
     const char *path = href ? resolve(b, href) : NULL;
+    xmlFreeDoc(doc);
     const char *slash = path ? strrchr(path, '/') : NULL;
     if (slash && slash - path < PATH_MAX_LEN)
         snprintf(b->folder, sizeof(b->folder), "%.*s", (int)(slash - path + 1), path);
@@ -237,34 +243,30 @@ static const char *line_of(struct book *b, xmlNode *n, size_t max)
     return line;
 }
 
-static const char *href_of(struct book *b, xmlNode *manifest, const char *id)
+/* The readable documents of the manifest: id -> href, of which the first counts. */
+static xmlHashTable *documents_of(struct book *b, const xmlNode *manifest)
 {
+    xmlHashTable *table = xmlHashCreate(0);
     int n = 0;
-    for (xmlNode *item = manifest->children; item && n < ITEMS_MAX; item = item->next) {
-        if (!is(item, "item") || ++n < 0 || !st_streq(attribute(b, item, "id"), id))
+    for (xmlNode *item = manifest->children; item && table && n < ITEMS_MAX; item = item->next) {
+        if (!is(item, "item") || ++n < 0)
             continue;
-        const char *type = attribute(b, item, "media-type"), *href = attribute(b, item, "href");
-        return href && type && (strstr(type, "html") || strstr(type, "dtbook")) ? href : NULL;
+        const char *id = attribute(b, item, "id"), *href = attribute(b, item, "href");
+        const char *type = attribute(b, item, "media-type");
+        if (id && href && type && (strstr(type, "html") || strstr(type, "dtbook")))
+            xmlHashAddEntry(table, (const xmlChar *)id, (void *)href);
     }
-    return NULL;
+    return table;
 }
 
-static void read_package(struct book *b, const char *path)
+static void read_spine(struct book *b, const xmlNode *spine, xmlHashTable *documents)
 {
-    xmlDoc *doc = parse(b, path);
-    xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL, *metadata = child(root, "metadata");
-    xmlNode *manifest = child(root, "manifest"), *spine = child(root, "spine");
-    if (!manifest || !spine) {
-        fail(b, broken);
-        return;
-    }
-    b->to->title = line_of(b, child(metadata, "title"), 800);
-    b->to->language = line_of(b, child(metadata, "language"), 35);
     int n = 0;
     for (xmlNode *item = spine->children; item && n < ITEMS_MAX && !b->to->error; item = item->next) {
         if (!is(item, "itemref") || ++n < 0)
             continue;
-        const char *id = attribute(b, item, "idref"), *href = id ? href_of(b, manifest, id) : NULL;
+        const char *id = attribute(b, item, "idref");
+        const char *href = id ? xmlHashLookup(documents, (const xmlChar *)id) : NULL;
         const char *chapter = href ? resolve(b, href) : NULL;
         if (href && !chapter)
             fail(b, broken);
@@ -273,26 +275,53 @@ static void read_package(struct book *b, const char *path)
     }
 }
 
+static void read_package(struct book *b, const char *path)
+{
+    xmlDoc *doc = parse(b, path);
+    xmlNode *root = doc ? xmlDocGetRootElement(doc) : NULL, *metadata = child(root, "metadata");
+    xmlNode *manifest = child(root, "manifest"), *spine = child(root, "spine");
+    xmlHashTable *documents = manifest && spine ? documents_of(b, manifest) : NULL;
+    if (documents) {
+        b->to->title = line_of(b, child(metadata, "title"), 800);
+        b->to->language = line_of(b, child(metadata, "language"), 35);
+        read_spine(b, spine, documents);
+    } else {
+        fail(b, broken);
+    }
+    xmlHashFree(documents, NULL);
+    xmlFreeDoc(doc);
+}
+
+static void read_book(struct book *b)
+{
+    struct st_buf tidy = ST_BUF(TEXT_LIMIT + (1 << 20));
+    const char *path = package_path(b);
+    if (path)
+        read_package(b, path);
+    if (!b->to->error && b->text.len && !st_utf8_valid(b->text.data, b->text.len))
+        fail(b, broken);
+    if (!b->to->error && !import_tidy(&tidy, b->text.data ? b->text.data : "", b->text.len))
+        fail(b, "The text is longer than a story can be.");
+    if (!b->to->error)
+        b->to->content = st_strndup(&b->to->arena, tidy.data ? tidy.data : "", tidy.len);
+    st_buf_release(&tidy);
+}
+
 void import_epub(struct import *to, const char *data, size_t len)
 {
     struct book b = {.to = to, .text = ST_BUF(TEXT_LIMIT + (1 << 20))};
-    struct st_buf tidy = ST_BUF(TEXT_LIMIT + (1 << 20));
     zip_error_t error;
+    zip_error_init(&error);
     zip_source_t *source = zip_source_buffer_create(data, len, 0, &error);
     b.zip = source ? zip_open_from_source(source, ZIP_RDONLY, &error) : NULL;
-    if (!b.zip || zip_get_num_entries(b.zip, 0) > ENTRIES_MAX) {
-        fail(&b, broken);
-        return;
-    }
-    const char *path = package_path(&b);
-    if (path)
-        read_package(&b, path);
-    if (to->error)
-        return;
-    if (b.text.len && !st_utf8_valid(b.text.data, b.text.len))
-        fail(&b, broken);
-    else if (!import_tidy(&tidy, b.text.data ? b.text.data : "", b.text.len))
-        fail(&b, "The text is longer than a story can be.");
+    if (b.zip && zip_get_num_entries(b.zip, 0) <= ENTRIES_MAX)
+        read_book(&b);
     else
-        to->content = st_strndup(&to->arena, tidy.data ? tidy.data : "", tidy.len);
+        fail(&b, broken);
+    if (b.zip)
+        zip_discard(b.zip);
+    else if (source)
+        zip_source_free(source);
+    zip_error_fini(&error);
+    st_buf_release(&b.text);
 }

@@ -9,29 +9,28 @@ static bool is_dropped(uint32_t c)
            (c >= 0xfdd0 && c <= 0xfdef) || c == 0xfeff;
 }
 
+/* No space before it, none at the beginning, at most one empty line. */
+static void end_line(struct st_buf *out)
+{
+    while (out->len && strchr(" \t", out->data[out->len - 1]))
+        out->len--;
+    bool begins = !out->len;
+    bool divided = out->len >= 2 && out->data[out->len - 1] == '\n' && out->data[out->len - 2] == '\n';
+    if (!begins && !divided)
+        st_buf_char(out, '\n');
+}
+
 bool import_tidy(struct st_buf *out, const char *text, size_t len)
 {
-    int breaks = 2; /* at the end of out: line breaks that stand already */
     for (const char *s = text, *end = text + len; s < end;) {
         const char *from = s;
         uint32_t c = st_utf8_next(&s);
-        if (c == '\r') { /* of every system */
-            if (s < end && *s == '\n')
-                continue;
-            c = '\n';
-        }
-        if (c == 0x2028 || c == 0x2029 || c == '\f')
-            c = '\n';
-        if (is_dropped(c) || (c == '\n' && breaks >= 2))
+        if (c == '\r' && s < end && *s == '\n')
             continue;
-        breaks = c == '\n' ? breaks + 1 : 0;
-        if (c == '\n') {
-            while (out->len && strchr(" \t", out->data[out->len - 1]))
-                out->len--;
-            st_buf_char(out, '\n');
-        } else {
+        if (c == '\r' || c == '\n' || c == '\f' || c == 0x2028 || c == 0x2029) /* of every system */
+            end_line(out);
+        else if (!is_dropped(c))
             st_buf_add(out, from, (size_t)(s - from));
-        }
     }
     while (out->len && strchr(" \t\n", out->data[out->len - 1]))
         out->len--;

@@ -1,6 +1,8 @@
 /* A story to take away: as text, as Markdown, as a book. */
+#include "io/epub.h"
 #include "story/story.h"
-#include "story/story_epub.h"
+
+enum { TEXT_MAX = 16 << 20, CHAPTERS_MAX = 1000 };
 
 /* For old clients a name of plain letters, for others the title as it is (RFC 6266, RFC 8187). */
 static void name_file(struct st_call *call, const char *title, const char *extension)
@@ -26,7 +28,7 @@ static void name_file(struct st_call *call, const char *title, const char *exten
 /* Text alone has no marks for headings. */
 static const char *plain_text(struct st_call *call, const json_t *s)
 {
-    struct st_buf b = ST_BUF(STORY_EPUB_MAX);
+    struct st_buf b = ST_BUF(TEXT_MAX);
     const char *author = st_str(s, "author");
     st_buf_printf(&b, "%s\n%s%s\n", st_str(s, "title"), author, *author ? "\n" : "");
     for (const char *line = st_str(s, "content"); *line;) {
@@ -41,15 +43,97 @@ static const char *plain_text(struct st_call *call, const json_t *s)
     return text;
 }
 
+/* --- as a book: chapters begin at headings; behind CHAPTERS_MAX these are text of the last one ------------------- */
+
+/* Bytes of a line's marks ("## "), 0 when it is no heading. */
+static size_t marks_of(const char *line)
+{
+    size_t n = strspn(line, "#");
+    return n && n <= 6 && (line[n] == ' ' || line[n] == '\t') ? n : 0;
+}
+
+struct chapters {
+    struct st_arena *arena;
+    const char *title; /* the book's */
+    struct st_epub_chapter *list;
+    struct st_epub_span *spans; /* of all of them, one after the other */
+    size_t n, n_spans;
+};
+
+static void add_span(struct chapters *c, const char *text, size_t len, bool heading)
+{
+    c->spans[c->n_spans++] = (struct st_epub_span){.text = text, .len = len, .begins = true, .heading = heading};
+    c->list[c->n - 1].n_spans++;
+}
+
+static void begin_chapter(struct chapters *c, const char *title)
+{
+    c->list[c->n++] = (struct st_epub_chapter){.title = title, .spans = &c->spans[c->n_spans]};
+    add_span(c, title, strlen(title), true);
+}
+
+/* A paragraph goes on over lines that are not blank. What stands before the first heading has the book's. */
+static void find_chapters(struct chapters *c, const char *content)
+{
+    bool open = false;
+    for (const char *line = content; *line;) {
+        size_t n = strcspn(line, "\n"), marks = c->n < CHAPTERS_MAX ? marks_of(line) : 0;
+        bool blank = strspn(line, " \t\r") >= n;
+        if (marks) {
+            const char *words = line + marks + strspn(line + marks, " \t\r");
+            begin_chapter(c, words < line + n ? st_strndup(c->arena, words, (size_t)(line + n - words)) : c->title);
+        } else if (!blank && open) {
+            struct st_epub_span *s = &c->spans[c->n_spans - 1];
+            s->len = (size_t)(line + n - s->text);
+        } else if (!blank) {
+            if (!c->n)
+                begin_chapter(c, c->title);
+            add_span(c, line, n, false);
+        }
+        open = !marks && !blank;
+        line += n + (line[n] == '\n');
+    }
+    if (!c->n)
+        begin_chapter(c, c->title);
+}
+
+static int reply_book(struct st_call *call, const json_t *s)
+{
+    const char *content = st_str(s, "content");
+    size_t lines = 2;
+    for (const char *at = content; (at = strchr(at, '\n')); at++)
+        lines++;
+    struct chapters c = {.arena = call->arena,
+                         .title = st_str(s, "title"),
+                         .list = st_new_n(call->arena, struct st_epub_chapter, CHAPTERS_MAX + 1),
+                         .spans = st_new_n(call->arena, struct st_epub_span, lines + 1)};
+    struct st_epub book = {.id = st_str(s, "story_id"),
+                           .title = c.title,
+                           .author = st_str(s, "author"),
+                           .language = st_str(s, "language"),
+                           .chapters = c.list};
+    char *bytes = NULL;
+    size_t len = 0;
+    find_chapters(&c, content);
+    book.n_chapters = c.n;
+    (void)st_time_parse(st_json_str(s, "updated_at", ""), &book.modified);
+    FILE *out = open_memstream(&bytes, &len);
+    int r = out ? st_epub_write(&book, out) : ST_E_UNAVAILABLE;
+    if (out && fclose(out) != 0)
+        r = ST_E_UNAVAILABLE;
+    if (bytes)
+        st_defer(call->arena, free, bytes);
+    return r < 0 ? st_fail(call, r, "The story is too long for a book.")
+                 : st_reply_bytes(call, 200, "application/epub+zip", bytes, len);
+}
+
 int story_export(struct st_call *call)
 {
-    const char *format = st_param(call, "format"), *bytes;
+    const char *format = st_param(call, "format");
     json_t *s;
-    size_t len;
     int r = st_row(call, &s,
                    "select s.story_id, s.title, s.content, s.language, coalesce(a.display_name, '') as author, "
-                   "to_char(s.updated_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as modified "
-                   "from stories s left join authors a using (author_id) where " STORY_READABLE,
+                   "s.updated_at from stories s left join authors a using (author_id) where " STORY_READABLE,
                    st_param(call, "storyId"), call->user_id);
     if (r < 0)
         return story_not_found(call, r);
@@ -59,15 +143,5 @@ int story_export(struct st_call *call)
     if (st_streq(format, "md"))
         return st_reply_text(call, 200, "text/markdown; charset=utf-8",
                              st_printf(call->arena, "# %s\n\n%s\n", st_str(s, "title"), st_str(s, "content")));
-    const struct story_book book = {
-        .id = st_str(s, "story_id"),
-        .title = st_str(s, "title"),
-        .author = st_str(s, "author"),
-        .content = st_str(s, "content"),
-        .language = st_str(s, "language"),
-        .modified = st_str(s, "modified"),
-    };
-    r = story_epub(call->arena, &book, &bytes, &len);
-    return r < 0 ? st_fail(call, r, "The book would be too large.")
-                 : st_reply_bytes(call, 200, "application/epub+zip", bytes, len);
+    return reply_book(call, s);
 }
