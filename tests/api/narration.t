@@ -137,6 +137,20 @@ $id = $narration->{narrationId};
 cmp_ok $narration->{cachedShare}, '<', 1, 'is another take';
 cmp_ok $narration->{cachedShare}, '>', 0.5, 'of that one alone';
 
+# A chapter alone: its title and what is said in it are other takes, and the other chapter is as it was.
+my $reader = $client->register_user;
+my $chaptered = post($reader, title => 'Two chapters', content => "Chapter 1\n\nThe door was shut. It was late.\n\nChapter 2\n\nNobody came.");
+my $before = narrated($reader, $chaptered, 'two chapters');
+is scalar @{$before->{chapters}}, 2, 'a narration has chapters';
+$api->fails(422, 'unprocessable', narrateStory => {%{of($reader, $chaptered)}, json => {chapters => [2, 3]}}, 'one that is not there', '/chapters/1');
+$api->succeeds(202, narrateStory => {%{of($reader, $chaptered)}, json => {chapters => [2]}}, 'one of them once more');
+narrated($reader, $chaptered, 'a chapter');
+my @second = map { $_->{segmentId} } grep { $_->{startMs} >= $before->{chapters}[1]{startMs} } @{$before->{segments}};
+is_deeply [$platform->sql('narration', "select segment_id from takes where story_id = '$chaptered' order by 1")], [sort @second], 'is another take of its segments';
+$api->succeeds(202, narrateStory => {%{of($reader, $chaptered)}, json => {all => JSON::PP::true}}, 'or all of it');
+is narrated($reader, $chaptered, 'all')->{cachedShare}, 0, 'everything is spoken anew';
+is_deeply [$platform->sql('narration', "select count(*) from events where event_type = 'NarrationRegenerated' and payload->>'storyId' = '$chaptered'")], [2], 'others hear of it';
+
 $api->fails(404, 'not_found', previewVoice => {path => {voiceId => 'nobody'}, token => $ada->{token}, json => {text => 'Hello.'}}, 'nobody cannot be heard');
 $api->fails(422, 'unprocessable', previewVoice => {path => {voiceId => 'girl-1'}, token => $ada->{token}, json => {text => 'Hello.', language => 'xx'}}, 'nor in no language', '/language');
 my $preview = $api->succeeds(202, previewVoice => {path => {voiceId => 'girl-1'}, token => $ada->{token}, json => {text => 'Can you hear me?', emotion => 'joy'}},
@@ -200,6 +214,8 @@ is_deeply [map { $_->{tags}{title} } @{$m4b->{chapters}}], ['Chapter 1', 'Chapte
 is $m4b->{format}{tags}{title}, 'Chapters & <signs>', 'and its title';
 cmp_ok abs($m4b->{format}{duration} * 1000 - $bound->{durationMs}), '<', 150, 'as long as the narration';
 my $epub = exported('epub');
+my $checked = $platform->run('java', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Xshare:auto', '-jar', '/usr/share/java/epubcheck.jar', $epub);
+is $checked->{exit}, 0, 'which is a good book by epubcheck' or diag $checked->{out};
 open my $zip, '<:raw', $epub or die $!;
 my $bytes = do { local $/; <$zip> };
 is substr($bytes, 30, 28), 'mimetypeapplication/epub+zip', 'a book says what it is where readers look';
@@ -245,9 +261,27 @@ for my $what (sort keys %unspoken) {
     is $video->{reason}, $n->{reason}, "$what: so does the video";
     ok $client->wait_for_mail($author->{email}, qr/\Q$n->{reason}\E/), "$what: the author is told";
 }
-for my $emoji ('🦉🌙✨', 'a') {
-    my $n = narrated($author, post($author, content => $emoji), $emoji);
-    like $n->{status}, qr/^(?:ready|failed)$/, "'$emoji' has an end: $n->{status}";
+
+# Whatever is posted comes to an end: it is heard, or it is said why not.
+my %odd = (
+    'emoji'                   => '🦉🌙✨',
+    'one letter'              => 'a',
+    'mixed directions'        => "Mary said \x{202e}\"abc\"\x{202c} and مرحبا then left. שלום, said Tom.",
+    'marks upon marks'        => "Z\x{0308}" . "\x{0301}" x 200 . ' said Tom.',
+    'nothing to be seen'      => "M\x{200b}a\x{200d}r\x{feff}y said hello.",
+    'of private use'          => "\x{e000}\x{f8ff}\x{10fffd}",
+    'markup'                  => '<speak><audio src="file:///etc/passwd"/></speak> {{title}} $1 %s [[h@]] # * _',
+    'every script'            => 'Hello. Привет. مرحبا. שלום. नमस्ते. สวัสดี. こんにちは. 你好. 안녕. Γειά. გამარჯობა. ሰላም. བོད. ᚠᚢᚦ.',
+    'a megabyte, not a space' => 'a' x 1_048_576,
+);
+my ($one, $two) = map { $client->register_user } 1, 2;    # a tier has so many stories
+my %who    = map { $_ => $_ lt 'marl' ? $one : $two } keys %odd;
+my %posted = map { $_ => post($who{$_}, title => $_, content => $odd{$_}) } sort keys %odd;
+for my $what (sort keys %odd) {
+    my $n = narrated($who{$what}, $posted{$what}, $what);
+    like $n->{status}, qr/^(?:ready|failed)$/, "$what: has an end";
+    if ($n->{status} eq 'ready') { cmp_ok $n->{durationMs}, '>', 0, "$what: is heard" }
+    else                         { like $n->{reason}, qr/\w{3} \w{2}/, "$what: is not, and why is said" and note $n->{reason} }
 }
 
 # --- deleted ----------------------------------------------------------------------------------------------------------

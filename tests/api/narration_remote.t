@@ -28,6 +28,8 @@ sub answer {
     put('said', "$request->{voice}: $request->{input}\n", '>>');
     my ($status, $answer) = ('200 OK', join '', map { pack 's<*', map { 8000 * sin $_ / 8 } 1 .. 1440 } 1 .. length($request->{input} // ''));
     ($status, $answer) = ('429 Slow', '{"error":{"message":"no","type":"insufficient_quota","code":"insufficient_quota"}}') if get('mode') eq 'quota';
+    $answer = "\0" x length $answer if get('mode') eq 'silence';
+    if (get('mode') eq 'cut once') { $answer = substr $answer, 0, 2 * int(length($answer) / 12); put('mode', '') }
     print $socket "HTTP/1.1 $status\r\nConnection: close\r\nContent-Length: " . length($answer) . "\r\n\r\n$answer";
 }
 
@@ -95,11 +97,23 @@ is $edited->{status}, 'ready', 'and is narrated';
 is_deeply [said()], ['nova: The sea was grey.'], 'by one call';
 cmp_ok $edited->{cachedShare}, '>', 0.6, 'all else had been spoken before';
 
+# --- sound that is not all of it ------------------------------------------------------------------------------------------
+
+my $segment = $edited->{segments}[0]{segmentId};
+put('mode', 'cut once');
+my $mended = again($edited->{narrationId}, $segment);
+is $mended->{voices}[0]{voiceId}, 'openai:nova', 'a sound that was cut' or diag $mended->{reason};
+is_deeply [said()], ['nova: The sea was grey.', ('nova: The wind rose.') x 2], 'is asked for once more';
+cmp_ok $mended->{segments}[0]{endMs} - $mended->{segments}[0]{startMs}, '>', 600, 'and heard to its end';
+put('mode', 'silence');
+my $mute = again($mended->{narrationId}, $segment);
+is_deeply [@{$mute->{voices}[0]}{qw(voiceId insteadOf)}], ['woman-2', 'openai:nova'], 'who is silent counts as one who is not there';
+is scalar(my @tries = said()), 3, 'after a few tries';
+
 # --- the provider is not to be had ----------------------------------------------------------------------------------------
 
 put('mode', 'quota');
-my $segment = $edited->{segments}[0]{segmentId};
-my $fallen = again($edited->{narrationId}, $segment);
+my $fallen = again($mute->{narrationId}, $segment);
 is $fallen->{status}, 'ready', 'the account is used up: it is narrated all the same' or diag $fallen->{reason};
 is_deeply [@{$fallen->{voices}[0]}{qw(voiceId insteadOf)}], ['woman-2', 'openai:nova'], 'by the voice that the author has mapped, and says so';
 ok scalar(my @asked = said()), 'the provider was asked';

@@ -19,6 +19,7 @@ static const struct st_option options[] = {
 };
 static struct st_pcm pcm;
 static char why[ST_NARRATE_WHY_LEN];
+static const char *before, *after; /* what the voice says around it */
 
 static int begin(void **state)
 {
@@ -62,7 +63,7 @@ static int say_with(const char *voice, enum st_emotion emotion, const char *text
     assert_true(st_voices_find("", voice, &v));
     st_voice_manner(&v, "", NULL, emotion, 1, &m, &db_louder);
     snprintf(m.model, sizeof(m.model), "%s", st_remote_model(NULL, m.name));
-    return st_remote_say(&context, &m, text, strlen(text), &stop, &pcm, why);
+    return st_remote_say(&context, &m, &(struct st_narrate_line){text, strlen(text), before, after}, &stop, &pcm, why);
 }
 
 #define SAMPLES "aabbccddee" /* five of them, none of which is 0 */
@@ -108,10 +109,22 @@ static void test_elevenlabs(void **state)
                                           "pcm_24000 HTTP/1.1\r\n"));
     assert_non_null(strstr(stand_in.last, "xi-api-key: " STAND_IN_KEY "\r\n"));
     assert_non_null(strstr(stand_in.last, "\"model_id\":\"eleven_multilingual_v2\""));
+    assert_null(strstr(stand_in.last, "previous_text"));
     assert_string_equal(ask(db, "select concat_ws(' ', units, price_micros) from provider_calls"), "3 540");
     answers(reply("200 OK", "", "{\"audio_base64\": \"YWFiYg==\", \"alignment\": null}"));
     assert_int_equal(say_with("elevenlabs:21m00Tcm4TlvDq8ikWAM", ST_EMOTION_NEUTRAL, "Hi"), 0);
     assert_int_equal(pcm.count, 2);
+    before = "Well.";
+    assert_int_equal(say_with("elevenlabs:21m00Tcm4TlvDq8ikWAM", ST_EMOTION_NEUTRAL, "Hi"), 0);
+    assert_non_null(strstr(stand_in.last, "\"previous_text\":\"Well.\""));
+    assert_null(strstr(stand_in.last, "next_text"));
+    before = NULL;
+    after = "How are you?";
+    assert_int_equal(say_with("elevenlabs:21m00Tcm4TlvDq8ikWAM", ST_EMOTION_NEUTRAL, "Hi"), 0);
+    assert_non_null(strstr(stand_in.last, "\"next_text\":\"How are you?\""));
+    assert_int_equal(say_with("openai:nova", ST_EMOTION_NEUTRAL, "Hi"), ST_E_BAD_GATEWAY);
+    assert_null(strstr(stand_in.last, "How are you?"));
+    after = NULL;
 }
 
 static void test_what_is_no_sound(void **state)

@@ -25,8 +25,18 @@ struct st_narrate_segment {
     int take; /* 0, or counted up when it is to be spoken anew, for synthesisers that never say a thing twice alike */
 };
 
+/*
+ * What is to be said, and what the same voice says right before and after it (NULL: nothing), for providers that carry
+ * their intonation over. That is no part of the cache key: an edit costs one call, not three.
+ */
+struct st_narrate_line {
+    const char *text;
+    size_t len;
+    const char *before, *after;
+};
+
 struct st_narrate_remote {
-    int (*say)(void *ctx, const struct st_manner *manner, const char *text, size_t len, const atomic_bool *stop,
+    int (*say)(void *ctx, const struct st_manner *manner, const struct st_narrate_line *line, const atomic_bool *stop,
                struct st_pcm *ret_pcm, char ret_why[ST_NARRATE_WHY_LEN]);
     const char *(*model)(void *ctx, const char *voice); /* that speaks with the voice; part of every cache key */
     void *ctx;

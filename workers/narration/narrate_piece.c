@@ -6,7 +6,8 @@
 enum {
     TRIES = 3,        /* of an utterance that does not sound like its text */
     SHORTEST_MS = 12, /* a character, however fast: of English, 33 ms at twice the speed */
-    LONGEST_MS = 900, /* the same, however slow: of Chinese, 350 ms at half the speed */
+    REMOTE_MS = 22,   /* the same at a voice's own speed, from a provider, whose sound may have been cut on its way */
+    LONGEST_MS = 900, /* however slow: of Chinese, 350 ms at half the speed */
     SLACK_MS = 3000,
 };
 
@@ -36,67 +37,97 @@ static void manner_of(const struct making *m, const struct narrate_item *i, stru
 
 /* --- an utterance ------------------------------------------------------------------------------------------------ */
 
-/* Can this be what was to be said? pcm is trimmed: what is silent is empty. */
-static bool is_complete(const struct st_utterance *u, const struct st_pcm *pcm)
+/* Those that take time: marks that stand on others (accents, vowel points) do not. */
+static int64_t sounding(const struct st_utterance *u)
 {
-    int64_t characters = (int64_t)st_utf8_length(u->text, u->len);
-    int64_t ms = pcm->rate ? (int64_t)pcm->count * 1000 / pcm->rate : 0;
-    return ms >= characters * SHORTEST_MS && ms <= characters * LONGEST_MS + SLACK_MS;
+    static const uint32_t marks[][2] = {{0x300, 0x36f}, {0x591, 0x5c7}, {0x610, 0x61a}, {0x64b, 0x65f}, {0x670, 0x670}};
+    int64_t n = 0;
+    for (const char *s = u->text, *end = s + u->len; s < end;) {
+        uint32_t c = st_utf8_next(&s);
+        bool mark = false;
+        for (size_t i = 0; i < ST_COUNT(marks); i++)
+            mark = mark || (c >= marks[i][0] && c <= marks[i][1]);
+        n += !mark;
+    }
+    return n;
 }
 
-static bool is_cached(const char *dir, const struct st_speech_key *key, const struct st_utterance *u,
-                      struct st_pcm *ret_pcm)
+/* Can this be what was to be said? pcm is trimmed: what is silent is empty. */
+static bool is_complete(const struct st_manner *manner, const struct st_utterance *u, const struct st_pcm *pcm)
+{
+    int64_t characters = sounding(u);
+    int64_t ms = pcm->rate ? (int64_t)pcm->count * 1000 / pcm->rate : 0;
+    int64_t least = manner->engine == SPEAK_REMOTE ? REMOTE_MS * 1000 / manner->rate : SHORTEST_MS;
+    return ms > 0 && ms >= characters * least && ms <= characters * LONGEST_MS + SLACK_MS;
+}
+
+static bool is_cached(const char *dir, const struct st_speech_key *key, const struct st_manner *manner,
+                      const struct st_utterance *u, struct st_pcm *ret_pcm)
 {
     if (!dir || !st_speech_cache_get_pcm(dir, key, ret_pcm))
         return false;
-    if (is_complete(u, ret_pcm))
+    if (is_complete(manner, u, ret_pcm))
         return true;
     st_pcm_release(ret_pcm);
     return false;
 }
 
-static int ask(const struct making *m, const struct st_manner *manner, const struct st_utterance *u,
+/* What the same voice says beside an item: step is 1 or -1. */
+static const char *beside(const struct making *m, const struct narrate_item *i, int step)
+{
+    const struct narrate_item *first = m->plan->items, *other = i + step;
+    if (other < first || other >= first + m->plan->n_items || !other->said.len)
+        return NULL;
+    const struct st_narrate_segment *segments = m->job->segments;
+    return segments[other->segment].voice == segments[i->segment].voice ? other->said.text : NULL;
+}
+
+static int ask(const struct making *m, const struct st_manner *manner, const struct narrate_item *i,
                struct st_pcm *ret_pcm)
 {
     const struct st_narrate_remote *remote = m->job->remote;
+    const struct st_utterance *u = &i->said;
     if (manner->engine != SPEAK_REMOTE)
         return st_speech_say(m->job->speech, manner, u->text, u->len, m->stop, ret_pcm);
-    return remote ? remote->say(remote->ctx, manner, u->text, u->len, m->stop, ret_pcm, m->out->why) : ST_E_UNAVAILABLE;
+    const struct st_narrate_line line = {u->text, u->len, beside(m, i, -1), beside(m, i, 1)};
+    return remote ? remote->say(remote->ctx, manner, &line, m->stop, ret_pcm, m->out->why) : ST_E_UNAVAILABLE;
 }
 
-static int synthesise(const struct making *m, const struct st_manner *manner, const struct st_utterance *u,
+static int synthesise(const struct making *m, const struct st_manner *manner, const struct narrate_item *i,
                       struct st_pcm *ret_pcm)
 {
     int r = ST_E_BAD_GATEWAY;
     for (int n = 0; n < TRIES && r == ST_E_BAD_GATEWAY; n++) {
-        r = ask(m, manner, u, ret_pcm);
+        r = ask(m, manner, i, ret_pcm);
         if (r < 0 && manner->engine == SPEAK_REMOTE)
             return r; /* it has been tried as often as makes sense */
         if (r < 0)
             continue;
         st_pcm_trim(ret_pcm);
-        if (!is_complete(u, ret_pcm)) {
+        if (!is_complete(manner, &i->said, ret_pcm)) {
             st_pcm_release(ret_pcm);
             r = ST_E_BAD_GATEWAY;
+            snprintf(m->out->why, sizeof(m->out->why), "Its sound is silent, or not all of the text.");
         }
     }
     return r;
 }
 
 /* As it was spoken. Whoever else wants the same meanwhile waits for it, and finds it in the cache. */
-static int say(struct making *m, const struct st_manner *manner, const struct st_utterance *u, struct st_pcm *ret_pcm)
+static int say(struct making *m, const struct st_manner *manner, const struct narrate_item *i, struct st_pcm *ret_pcm)
 {
     const char *dir = m->job->cache_dir;
+    const struct st_utterance *u = &i->said;
     const struct st_speech_key key = st_speech_key_of(manner, u->text, u->len);
-    if (is_cached(dir, &key, u, ret_pcm)) {
+    if (is_cached(dir, &key, manner, u, ret_pcm)) {
         m->out->from_cache++;
         return 0;
     }
     int claim = dir ? st_speech_cache_claim(dir, &key, m->stop) : -1, r = 0;
-    if (claim >= 0 && is_cached(dir, &key, u, ret_pcm)) {
+    if (claim >= 0 && is_cached(dir, &key, manner, u, ret_pcm)) {
         m->out->from_cache++;
     } else {
-        r = synthesise(m, manner, u, ret_pcm);
+        r = synthesise(m, manner, i, ret_pcm);
         if (r == 0 && dir) /* when this fails, the job goes on as well */
             st_speech_cache_put_pcm(dir, &key, ret_pcm);
     }
@@ -141,7 +172,7 @@ static void add_item(struct making *m, size_t n, struct st_buf *sound, struct na
     *ret_span = (struct narrate_span){(uint32_t)samples_in(sound), (uint32_t)samples_in(sound)};
     if (i->said.len) {
         manner_of(m, i, &manner, &db);
-        r = say(m, &manner, &i->said, &pcm);
+        r = say(m, &manner, i, &pcm);
         if (r == 0 && !st_pcm_resample(&pcm))
             r = ST_E_BAD_GATEWAY;
         m->out->errors[n] = r;

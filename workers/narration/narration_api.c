@@ -121,11 +121,59 @@ int narration_get_audio(struct st_call *call)
     return r < 0 ? r : st_reply_object(call, st_streq(format, "mp3") ? "audio/mpeg" : "audio/ogg", key);
 }
 
+/* --- anew -------------------------------------------------------------------------------------------------------- */
+
+#define HEARD                                                                                                          \
+    "(select timing::jsonb as timing, chapters from narrations where story_id = $1 and status = 'ready' "              \
+    "order by narration_id desc limit 1) n"
+#define ANOTHER_TAKE "on conflict (story_id, segment_id) do update set take = takes.take + 1"
+
+/* The segments that begin in one of the chapters. */
+static int take_chapters(struct st_call *call, const char *story_id, const json_t *chapters)
+{
+    struct st_rows *rows;
+    int r = st_rows(call, &rows, "select coalesce(jsonb_array_length(chapters), 0) from " HEARD, story_id);
+    int64_t n = r == 0 && st_rows_count(rows) ? st_cell_int(rows, 0, 0) : 0;
+    json_t *one;
+    size_t i;
+    json_array_foreach (r < 0 ? NULL : chapters, i, one)
+        if (json_integer_value(one) > n) {
+            st_fail_at(call, st_printf(call->arena, "/chapters/%zu", i), "There is no such chapter.");
+            r = st_fail(call, ST_E_UNPROCESSABLE, "The narration has %lld chapters.", (long long)n);
+        }
+    if (r == 0)
+        st_exec(call,
+                "insert into takes (story_id, segment_id) select distinct $1::uuid, t->>'segmentId' from " HEARD
+                ", jsonb_array_elements(timing) t, jsonb_array_elements(chapters) with ordinality c (chapter, number) "
+                "where $2::jsonb @> to_jsonb(number) and (t->>'startMs')::bigint >= (chapter->>'startMs')::bigint "
+                "and (t->>'startMs')::bigint < (chapter->>'endMs')::bigint " ANOTHER_TAKE,
+                story_id, st_json_text(call->arena, chapters));
+    return r;
+}
+
+/* What is to be another take: everything, or what is named. */
+static int take_again(struct st_call *call, const char *story_id)
+{
+    const json_t *again = json_object_get(call->body, "again"), *chapters = json_object_get(call->body, "chapters");
+    if (st_json_bool(call->body, "all", false)) {
+        st_exec(call,
+                "insert into takes (story_id, segment_id) select distinct $1::uuid, t->>'segmentId' from " HEARD
+                ", jsonb_array_elements(timing) t " ANOTHER_TAKE,
+                story_id);
+        return 0;
+    }
+    if (again)
+        st_exec(call,
+                "insert into takes (story_id, segment_id) select distinct $1::uuid, value "
+                "from jsonb_array_elements_text($2) " ANOTHER_TAKE,
+                story_id, st_json_text(call->arena, again));
+    return json_array_size(chapters) ? take_chapters(call, story_id, chapters) : 0;
+}
+
 /* Anew, with the voices, rules and takes as they are now. */
 int narration_again(struct st_call *call)
 {
     const char *id = st_new_id(call->arena), *story_id = st_param(call, "storyId");
-    json_t *again = json_object_get(call->body, "again");
     struct st_rows *rows;
     int r =
         st_rows(call, &rows,
@@ -142,13 +190,9 @@ int narration_again(struct st_call *call)
             return st_fail(call, ST_E_CONFLICT, "The story is not analysed yet; it is narrated when it is.");
         return r < 0 ? r : st_absent(call, story_id, "There is no such story, or it is not yours.");
     }
+    if ((r = take_again(call, story_id)) < 0)
+        return r;
     narration_stop_speaking(call, story_id);
-    if (again)
-        st_exec(
-            call,
-            "insert into takes (story_id, segment_id) select distinct $1::uuid, value "
-            "from jsonb_array_elements_text($2) on conflict (story_id, segment_id) do update set take = takes.take + 1",
-            story_id, st_json_text(call->arena, again));
     st_enqueue(call, "speak", id, 0, json_pack("{s:s}", "narrationId", id));
     return st_reply(call, 202, json_pack("{s:s, s:s}", "narrationId", id, "status", "pending"));
 }

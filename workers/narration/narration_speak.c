@@ -167,6 +167,11 @@ static int finish(struct st_call *call, const json_t *n, const struct narration_
             "narration_id = $1",
             id, voices_json(call, s), timing, st_i64(call->arena, result->duration_ms), key,
             chapters_json(call, s, result), s->pronunciations, st_printf(call->arena, "%.6f", cached));
+    if (st_json_bool(n, "regenerated", false))
+        st_emit(call, "NarrationRegenerated", id,
+                json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:f}", "narrationId", id, "storyId", st_str(n, "story_id"),
+                          "authorId", st_str(n, "author_id"), "title", st_str(n, "title"), "durationMs",
+                          (json_int_t)result->duration_ms, "provider", providers(call, s), "cachedShare", cached));
     st_emit(call, "NarrationGenerated", id,
             json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:f}", "narrationId", id, "storyId",
                       st_str(n, "story_id"), "authorId", st_str(n, "author_id"), "title", st_str(n, "title"),
@@ -219,7 +224,9 @@ static int load(struct st_call *call, json_t **ret)
     return st_row(
         call, ret,
         "select n.narration_id, n.story_id, s.author_id, s.title, n.language, n.characters, n.segments, "
-        "n.text_ref, coalesce(t.tier, 'free') as tier from narrations n join stories s using (story_id) "
+        "n.text_ref, coalesce(t.tier, 'free') as tier, exists (select from narrations o where o.story_id = n.story_id "
+        "and o.narration_id < n.narration_id and o.status = 'ready') as regenerated from narrations n join stories s "
+        "using (story_id) "
         "left join author_tiers t on t.user_id = s.author_id where n.narration_id = $1 and n.status <> 'ready'",
         st_str(call->body, "narrationId"));
 }

@@ -101,18 +101,19 @@ static bool is_stopped(void *stop)
     return atomic_load((const atomic_bool *)stop);
 }
 
-int st_remote_say(void *ctx, const struct st_manner *manner, const char *text, size_t len, const atomic_bool *stop,
-                  struct st_pcm *ret_pcm, char ret_why[ST_NARRATE_WHY_LEN])
+int st_remote_say(void *ctx, const struct st_manner *manner, const struct st_narrate_line *line,
+                  const atomic_bool *stop, struct st_pcm *ret_pcm, char ret_why[ST_NARRATE_WHY_LEN])
 {
     const struct st_remote_context *context = ctx;
-    struct st_remote_request request = {.manner = manner, .text = text, .len = len};
+    struct st_remote_request request = {
+        .manner = manner, .text = line->text, .len = line->len, .before = line->before, .after = line->after};
     const struct st_remote_adapter *adapter = adapter_of(manner->name, &request.voice);
     struct st_arena a = {0};
     struct st_provider_answer answer = {.why = "Nobody knows the provider of this voice."};
     int r = ST_E_UNAVAILABLE;
     if (adapter) {
         struct st_provider_call call = {.reference = context->reference,
-                                        .units = (int64_t)st_utf8_length(text, len),
+                                        .units = (int64_t)st_utf8_length(line->text, line->len),
                                         .cancelled = is_stopped,
                                         .ctx = (void *)stop};
         adapter->prepare(&a, &request, &call);

@@ -12,8 +12,8 @@
 struct st_remote_context {
     const char *reference; /* the narration's id */
 };
-int st_remote_say(void *ctx, const struct st_manner *manner, const char *text, size_t len, const atomic_bool *stop,
-                  struct st_pcm *ret_pcm, char ret_why[ST_NARRATE_WHY_LEN]);
+int st_remote_say(void *ctx, const struct st_manner *manner, const struct st_narrate_line *line,
+                  const atomic_bool *stop, struct st_pcm *ret_pcm, char ret_why[ST_NARRATE_WHY_LEN]);
 const char *st_remote_model(void *ctx, const char *voice);
 
 /* Is the voice embedded, or of a provider that has a key and that speech_tiers gives to the tier? */
@@ -32,6 +32,7 @@ struct st_remote_request {
     const struct st_manner *manner;
     const char *text;
     size_t len;
+    const char *before, *after; /* as of st_narrate_line */
 };
 struct st_remote_adapter {
     const struct st_provider *provider;

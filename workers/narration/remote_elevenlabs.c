@@ -71,10 +71,12 @@ static void prepare(struct st_arena *a, const struct st_remote_request *r, struc
     const struct st_manner *m = r->manner;
     double stability = 0.6 - 0.04 * m->strength, style = 0.05 * m->strength; /* stronger feelings move more */
     double speed = m->rate < 700 ? 0.7 : m->rate > 1200 ? 1.2 : m->rate / 1000.0;
+    bool around = !st_starts(m->model, "eleven_v3"); /* which refuses to be told */
     ret->path = st_printf(a, "/v1/text-to-speech/%s/with-timestamps?output_format=pcm_24000", r->voice);
-    ret->json = st_json_keep(a, json_pack("{s:s%, s:s, s:{s:f, s:f, s:f, s:f}}", "text", r->text, r->len, "model_id",
-                                          m->model, "voice_settings", "stability", stability, "similarity_boost", 0.75,
-                                          "style", style, "speed", speed));
+    ret->json = st_json_keep(a, json_pack("{s:s%, s:s, s:s*, s:s*, s:{s:f, s:f, s:f, s:f}}", "text", r->text, r->len,
+                                          "model_id", m->model, "previous_text", around ? r->before : NULL, "next_text",
+                                          around ? r->after : NULL, "voice_settings", "stability", stability,
+                                          "similarity_boost", 0.75, "style", style, "speed", speed));
     ret->answer_max = ANSWER_MAX;
 }
 
