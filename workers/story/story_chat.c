@@ -51,7 +51,7 @@ static struct st_provider provider(void)
         .key_header = "Authorization: Bearer %s",
         .concurrency = 4,
         .timeout_ms = (int)st_option_int("chat_timeout_ms"),
-        .attempts = 3,
+        .attempts = 3,     /* also after a lost answer: a passage that is judged twice costs a second time, no more */
         .price_micros = 1, /* a token: a dollar a million */
         .classify = classify,
         .meter = meter,
@@ -104,7 +104,6 @@ static int ask(struct st_call *call, const char *story_id, const struct story_pa
         .path = "/chat/completions",
         .json = story_chat_request(call->arena, st_option("chat_model"), p),
         .answer_max = ANSWER_MAX,
-        .once = true, /* who does not answer in time has had its chance: there is another analyser */
         .units = (int64_t)p->len / 4,
         .reference = story_id,
         .cancelled = st_provider_job_stops,

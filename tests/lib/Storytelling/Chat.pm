@@ -133,6 +133,9 @@ sub _answer {
     return (429, {}, _error('insufficient_quota', 'insufficient_quota')) if $how eq 'broke';
     return (400, {}, _error('invalid_request_error', 'context_length_exceeded')) if $how eq 'long';
     return (500, {'retry-after-ms' => 20}, _error('server_error', undef)) if $how eq 'down';
+    return (503, {'Retry-After' => 0}, _error('server_error', undef)) if $how eq 'shaky' && _times($log, $passage) < 1;
+    return _cut($c) if $how eq 'shaky' && _times($log, $passage) < 2;
+    return (200, {}, _completion($good)) if $how eq 'shaky';
     return if $how eq 'gone';    # hangs up
     return if $how eq 'slow' && !sysread $c, my $byte, 1;    # until the other side has had enough
     # What is whole and yet nothing to go by.
@@ -152,6 +155,14 @@ sub _answer {
     return (200, {}, _completion({characters => [], lines => []}) . 'x' x 2_000_000) if $how eq 'endless';
     return (200, {}, _completion(qq({"characters":[],"lines":[],"lines":[]}))) if $how eq 'twice';
     return (500, {}, _error('server_error', undef));
+}
+
+# Hangs up in the middle of an answer.
+sub _cut {
+    my ($c) = @_;
+    print {$c} "HTTP/1.1 200 X\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"choices\": [{";
+    $c->flush;
+    return;
 }
 
 # How often this passage was asked about before.
