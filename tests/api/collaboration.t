@@ -166,14 +166,22 @@ $api->fails(404, 'not_found', $_ => room($ada, $place), "a guest does not end it
 is $api->succeeds(200, completeCollaboration => room($leader, $place), 'the host completes it')->{json}{status}, 'completed', 'then it is';
 is invited()->{status}, 'cancelled', 'the open invitation goes with it';
 ok $client->wait_for_mail($ada->{email}, qr/is completed/, 60), 'who took part is told';
+ok wait_for(sub { join(',', map { $_->{displayName} } @{$client->get("/v1/stories/$other", token => $leader->{token})->{json}{contributors}}) eq 'Ada' }, 60), 'and named with the story';
+ok wait_for(sub { ($platform->sql('video', "select count(*) from video_jobs where story_id = '$other' and collaboration_id = '$place'"))[0] == 1 }, 60), 'a film is made of it';
 is_deeply [grep { $_->{subject} =~ /is completed|Ada has finished/ } map { $client->mails($_->{email}) } $leader], [grep { $_->{subject} =~ /Ada has finished/ } $client->mails($leader->{email})], 'and nobody of what they have done';
 $api->fails(404, 'not_found', acceptInvitation => acceptance($eve, $open), 'nobody comes in any more');
 $api->fails(409, 'conflict', $_->[0] => $_->[1], "nor does anything else: $_->[0]")
     for [createInvitation => invite($leader, $place)], [completeSubmission => room($ada, $place)], [completeCollaboration => room($leader, $place)], [cancelCollaboration => room($leader, $place)];
 $api->succeeds(204, removeParticipant => member($leader, $ada), 'the host removes somebody');
-ok wait_for(sub { $client->get("/v1/stories/$other", token => $ada->{token})->{status} == 404 }, 60), 'who does not read the story any more';
+ok wait_for(sub { 3 == grep { $client->get("/v1/stories/$other$_", token => $ada->{token})->{status} == 404 } '', '/narration', '/video' }, 60), 'who does not read, hear or see the story any more';
 my $short = $api->succeeds(201, createCollaboration => open_room($leader, $other), 'a third room')->{json}{collaborationId};
+my $cal = $client->register_user(displayName => 'Cal');
+sub reads { my ($who, $status) = @_; return 3 == grep { $client->get("/v1/stories/$other$_", token => $who->{token})->{status} == $status } '', '/narration', '/video' }
+$api->succeeds(201, createInvitation => invite($leader, $short, email => $cal->{email}), 'somebody is invited');
+$api->succeeds(200, acceptInvitation => acceptance($cal, code_for($cal->{email})), 'and takes part');
+ok wait_for(sub { reads($cal, 200) }, 60), 'reads, hears and sees the story';
 is $api->succeeds(200, cancelCollaboration => room($leader, $short), 'is cancelled')->{json}{status}, 'cancelled', 'then it is';
+ok wait_for(sub { reads($cal, 404) }, 60), 'and nobody has a part in the story by it any more';
 my %told = map { $_ => 1 } $platform->sql('collaboration', "select event_type from events where aggregate_id in ('$place', '$short')");
 ok $told{$_}, "$_ is in the log" for qw(InvitationDeclined InvitationCancelled SubmissionCompleted ParticipantLeft CollaborationCompleted CollaborationCancelled);
 

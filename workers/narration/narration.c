@@ -47,6 +47,8 @@ static const struct st_subscription subscriptions[] = {
     {"StoryDeleted", narration_on_story_deleted},
     {"StoryRestored", narration_on_story_restored},
     {"ParticipantJoined", narration_on_participant_joined},
+    {"ParticipantLeft", narration_on_participant_left},
+    {"CollaborationCancelled", narration_on_collaboration_cancelled},
     {"SubscriptionChanged", narration_on_subscription_changed},
     {"UserDeleted", narration_on_user_deleted},
     {0},

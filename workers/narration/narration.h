@@ -61,6 +61,8 @@ int narration_on_story_restored(struct st_call *call);
 int narration_on_story_deleted(struct st_call *call);
 int narration_on_user_deleted(struct st_call *call);
 int narration_on_participant_joined(struct st_call *call);
+int narration_on_participant_left(struct st_call *call);
+int narration_on_collaboration_cancelled(struct st_call *call);
 int narration_on_subscription_changed(struct st_call *call);
 
 /* narration_speak.c */

@@ -106,12 +106,31 @@ int narration_on_participant_joined(struct st_call *call)
 {
     int r = know_story(call);
     if (r == 1)
-        st_exec(
-            call,
-            "insert into story_readers select $1, $2 where not exists (select from erased_users where user_id = $2) "
-            "on conflict do nothing",
-            st_str(call->body, "storyId"), st_str(call->body, "userId"));
+        st_exec(call,
+                "insert into story_readers select $1, $2, $3 where not exists (select from erased_users where user_id "
+                "= $2) "
+                "on conflict do nothing",
+                st_str(call->body, "storyId"), st_str(call->body, "userId"), call->event->aggregate_id);
     return r < 0 ? r : 0;
+}
+
+int narration_on_participant_left(struct st_call *call)
+{
+    st_exec(call,
+            "delete from story_readers where story_id = $1 and user_id = $2 and coalesce(collaboration_id, $3) = $3",
+            st_str(call->body, "storyId"), st_str(call->body, "userId"), call->event->aggregate_id);
+    return 0;
+}
+
+/* As if all had left. */
+int narration_on_collaboration_cancelled(struct st_call *call)
+{
+    st_exec(call,
+            "delete from story_readers where story_id = $1 and (collaboration_id = $2 or (collaboration_id is null "
+            "and user_id in (select value::uuid from jsonb_array_elements_text($3::jsonb))))",
+            st_str(call->body, "storyId"), call->event->aggregate_id,
+            st_json_text(call->arena, json_object_get(call->body, "participants")));
+    return 0;
 }
 
 static int forget_story(struct st_call *call, const char *story_id)

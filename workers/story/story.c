@@ -51,6 +51,8 @@ static const struct st_subscription subscriptions[] = {
     {"UserDeleted", story_on_user_deleted},
     {"ParticipantJoined", story_on_participant_joined},
     {"ParticipantLeft", story_on_participant_left},
+    {"CollaborationCompleted", story_on_collaboration_completed},
+    {"CollaborationCancelled", story_on_collaboration_cancelled},
     {"UsageLimitReached", story_on_limit_reached},
     {"UsageLimitLifted", story_on_limit_lifted},
     {"SubscriptionChanged", story_on_subscription_changed},
@@ -93,6 +95,7 @@ static const struct st_schedule schedules[] = {
 static const struct st_erasure erasures[] = {
     {"stories", ST_ERASED},             /* by the handler, which says so to those who made something of them */
     {"story_collaborators", ST_ERASED}, /* by the handler, which says how many are left */
+    {"story_contributors", ST_ERASED, "delete from story_contributors where user_id = $1"},
     {"story_participations", ST_ERASED, "delete from story_participations where user_id = $1"},
     {"story_list_view", ST_ERASED, "delete from story_list_view where author_id = $1"},
     {"authors", ST_ERASED, "delete from authors where author_id = $1"},

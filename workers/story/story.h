@@ -14,6 +14,13 @@
     "s.story_id as \"storyId\", s.author_id as \"authorId\", s.title, s.language, s.visibility, s.state, s.version, "  \
     "s.revision, s.created_at as \"createdAt\", s.updated_at as \"updatedAt\", s.published_at as \"publishedAt\""
 
+/* With it, where the story is shown alone: who has helped to make it, as far as their names are known. */
+#define STORY_CONTRIBUTORS                                                                                             \
+    "(select coalesce(json_agg(json_build_object('userId', n.author_id, 'displayName', n.display_name) "               \
+    "order by n.display_name, n.author_id), '[]') from story_contributors c join authors n on n.author_id = "          \
+    "c.user_id "                                                                                                       \
+    "where c.story_id = s.story_id and n.display_name <> '') as contributors"
+
 /* And as an item of a list: of the list view l, which events make (story_project.c), with the author a. */
 #define STORY_LIST_COLUMNS                                                                                             \
     "s.story_id as \"storyId\", l.title, coalesce(a.display_name, '') as \"authorName\", "                             \
@@ -142,6 +149,8 @@ int story_on_user_named(struct st_call *call);
 int story_on_user_deleted(struct st_call *call);
 int story_on_participant_joined(struct st_call *call);
 int story_on_participant_left(struct st_call *call);
+int story_on_collaboration_completed(struct st_call *call);
+int story_on_collaboration_cancelled(struct st_call *call);
 int story_on_limit_reached(struct st_call *call);
 int story_on_limit_lifted(struct st_call *call);
 int story_on_subscription_changed(struct st_call *call);

@@ -22,11 +22,11 @@ static void tell_number(struct st_call *call, const char *story_id, int64_t n)
             json_pack("{s:s, s:I}", "storyId", story_id, "collaborators", (json_int_t)n));
 }
 
-/* change: of the story ($1) by the user ($2); nothing is said when it changes nothing. */
-static int tell_collaborators(struct st_call *call, const char *story_id, const char *change, const char *user_id)
+/* change: of the story ($1) by the user, or users ($2); nothing is said when it changes nothing. */
+static int tell_collaborators(struct st_call *call, const char *story_id, const char *change, const char *who)
 {
     struct st_rows *rows;
-    int r = st_rows(call, &rows, change, story_id, user_id);
+    int r = st_rows(call, &rows, change, story_id, who);
     if (r < 0 || st_rows_affected(rows) == 0)
         return r;
     if ((r = st_rows(call, &rows, "select count(*) from story_collaborators where story_id = $1", story_id)) == 0)
@@ -99,6 +99,36 @@ int story_on_participant_left(struct st_call *call)
                               "delete from story_collaborators where story_id = $1 and user_id = $2 and not exists "
                               "(select from story_participations where story_id = $1 and user_id = $2)",
                               user_id);
+}
+
+/* Those who have helped are named with the story from now on. */
+int story_on_collaboration_completed(struct st_call *call)
+{
+    const char *story_id = st_str(call->body, "storyId");
+    json_t *story;
+    st_exec(call,
+            "insert into story_contributors select s.story_id, p.value::uuid from stories s, "
+            "jsonb_array_elements_text($2::jsonb) p where s.story_id = $1 "
+            "and not exists (select from erased_users e where e.user_id = p.value::uuid) on conflict do nothing",
+            story_id, st_json_text(call->arena, json_object_get(call->body, "participants")));
+    int r = st_row(call, &story,
+                   "select author_id from stories where story_id = $1 and published_at is not null and deleted_at is "
+                   "null",
+                   story_id);
+    if (r == 0)
+        story_forget_answers(call, story_id, st_str(story, "author_id"));
+    return r == ST_E_NOT_FOUND ? 0 : r;
+}
+
+/* Nobody collaborates by it any more, as if they all had left. */
+int story_on_collaboration_cancelled(struct st_call *call)
+{
+    st_exec(call, "delete from story_participations where collaboration_id = $1", call->event->aggregate_id);
+    return tell_collaborators(call, st_str(call->body, "storyId"),
+                              "delete from story_collaborators c where story_id = $1 and user_id in "
+                              "(select value::uuid from jsonb_array_elements_text($2::jsonb)) and not exists "
+                              "(select from story_participations p where p.story_id = $1 and p.user_id = c.user_id)",
+                              st_json_text(call->arena, json_object_get(call->body, "participants")));
 }
 
 int story_on_limit_reached(struct st_call *call)

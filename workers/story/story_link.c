@@ -100,7 +100,8 @@ int story_open_link(struct st_call *call)
     int r = st_row(call, &story,
                    "with opened as (update story_links set opened = opened + 1, last_opened_at = now() "
                    "where token_hash = $1 and (expires_at is null or expires_at > now()) returning story_id) "
-                   "select " STORY_COLUMNS ", s.content, coalesce(a.display_name, '') as \"authorName\" "
+                   "select " STORY_COLUMNS ", s.content, " STORY_CONTRIBUTORS
+                   ", coalesce(a.display_name, '') as \"authorName\" "
                    "from opened join stories s using (story_id) left join authors a using (author_id) "
                    "where s.deleted_at is null",
                    st_sha256_hex(call->arena, token, strlen(token)));

@@ -13,7 +13,8 @@ int story_get_public(struct st_call *call)
 {
     json_t *story;
     int r = st_row(call, &story,
-                   "select " STORY_COLUMNS ", s.content, coalesce(a.display_name, '') as \"authorName\" "
+                   "select " STORY_COLUMNS ", s.content, " STORY_CONTRIBUTORS
+                   ", coalesce(a.display_name, '') as \"authorName\" "
                    "from stories s left join authors a using (author_id) where s.story_id = $1 "
                    "and s.published_at is not null and s.visibility in ('link', 'public') and s.deleted_at is null",
                    st_param(call, "storyId"));

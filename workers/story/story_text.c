@@ -106,7 +106,8 @@ int story_list(struct st_call *call)
 int story_get(struct st_call *call)
 {
     json_t *story;
-    int r = st_row(call, &story, "select " STORY_COLUMNS ", s.content from stories s where " STORY_READABLE,
+    int r = st_row(call, &story,
+                   "select " STORY_COLUMNS ", s.content, " STORY_CONTRIBUTORS " from stories s where " STORY_READABLE,
                    st_param(call, "storyId"), call->user_id);
     return r < 0 ? story_not_found(call, r) : story_reply(call, 200, story);
 }

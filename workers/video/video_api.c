@@ -88,7 +88,8 @@ int video_make(struct st_call *call)
     const char *story_id = st_param(call, "storyId"), *pictures = st_json_str(call->body, "pictures", "drawn");
     json_t *s, *v;
     int r = st_row(call, &s,
-                   "select s.author_id, v.narration_id, v.audio_ref, v.timing_ref from stories s left join lateral "
+                   "select s.author_id, s.collaboration_id, v.narration_id, v.audio_ref, v.timing_ref from stories s "
+                   "left join lateral "
                    "(select * from video_jobs where story_id = s.story_id order by video_id desc limit 1) v on true "
                    "where s.story_id = $1 and s.author_id = $2",
                    story_id, call->user_id);
@@ -100,16 +101,18 @@ int video_make(struct st_call *call)
         return st_fail(call, ST_E_CONFLICT, "The story has no narration yet.");
     if (st_streq(pictures, "filmed") && !video_can_film(call->tier))
         return st_fail(call, ST_E_FORBIDDEN, "Your tier has no filmed pictures, or no provider of them is set up.");
-    r = st_row(
-        call, &v,
-        "insert into video_jobs as old (video_id, story_id, narration_id, audio_ref, timing_ref, aspect_ratio, "
-        "resolution, captions, pictures) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
-        "on conflict (narration_id, aspect_ratio, resolution, captions, pictures) do update set asked_at = now(), "
-        "status = case old.status when 'failed' then 'pending' else old.status end, reason = null "
-        "returning video_id, status, duration_ms, aspect_ratio, resolution, captions, pictures",
-        st_new_id(call->arena), story_id, st_str(s, "narration_id"), st_str(s, "audio_ref"), st_str(s, "timing_ref"),
-        st_json_str(call->body, "aspectRatio", "16:9"), st_json_str(call->body, "resolution", "720p"),
-        st_json_str(call->body, "captions", "burned"), pictures);
+    r = st_row(call, &v,
+               "insert into video_jobs as old (video_id, story_id, narration_id, audio_ref, timing_ref, aspect_ratio, "
+               "resolution, captions, pictures, collaboration_id) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on "
+               "conflict "
+               "(narration_id, aspect_ratio, resolution, captions, pictures, collaboration_id) do update set asked_at "
+               "= now(), "
+               "status = case old.status when 'failed' then 'pending' else old.status end, reason = null "
+               "returning video_id, status, duration_ms, aspect_ratio, resolution, captions, pictures",
+               st_new_id(call->arena), story_id, st_str(s, "narration_id"), st_str(s, "audio_ref"),
+               st_str(s, "timing_ref"), st_json_str(call->body, "aspectRatio", "16:9"),
+               st_json_str(call->body, "resolution", "720p"), st_json_str(call->body, "captions", "burned"), pictures,
+               st_str(s, "collaboration_id"));
     if (r < 0)
         return r;
     if (st_streq(st_str(v, "status"), "ready"))

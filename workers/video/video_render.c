@@ -69,8 +69,9 @@ static int load_voices(struct st_call *call, const char *story_id, const char *c
 {
     struct st_rows *rows;
     int r = st_rows(call, &rows,
-                    "select p.display_name || coalesce(' – ' || r.\"character\", '') from story_readers r "
-                    "join people p using (user_id) where r.story_id = $1 and p.display_name <> '' order by 1 limit 50",
+                    "select p.display_name || coalesce(' – ' || string_agg(distinct r.\"character\", ', '), '') "
+                    "from story_readers r join people p using (user_id) where r.story_id = $1 "
+                    "and p.display_name <> '' group by p.user_id, p.display_name order by 1 limit 50",
                     story_id);
     if (r < 0)
         return r;

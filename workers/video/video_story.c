@@ -91,13 +91,32 @@ int video_on_participant_joined(struct st_call *call)
 {
     int r = know_story(call);
     if (r == 1)
-        st_exec(
-            call,
-            "insert into story_readers select $1, $2, $3 where not exists (select from erased_users where user_id = "
-            "$2) "
-            "on conflict (story_id, user_id) do update set \"character\" = coalesce($3, story_readers.\"character\")",
-            st_str(call->body, "storyId"), st_str(call->body, "userId"), st_str(call->body, "character"));
+        st_exec(call,
+                "insert into story_readers (story_id, user_id, \"character\", collaboration_id) select $1, $2, $3, $4 "
+                "where not exists (select from erased_users where user_id = $2) on conflict (story_id, user_id, "
+                "collaboration_id) do update set \"character\" = coalesce($3, story_readers.\"character\")",
+                st_str(call->body, "storyId"), st_str(call->body, "userId"), st_str(call->body, "character"),
+                call->event->aggregate_id);
     return r < 0 ? r : 0;
+}
+
+int video_on_participant_left(struct st_call *call)
+{
+    st_exec(call,
+            "delete from story_readers where story_id = $1 and user_id = $2 and coalesce(collaboration_id, $3) = $3",
+            st_str(call->body, "storyId"), st_str(call->body, "userId"), call->event->aggregate_id);
+    return 0;
+}
+
+/* As if all had left. */
+int video_on_collaboration_cancelled(struct st_call *call)
+{
+    st_exec(call,
+            "delete from story_readers where story_id = $1 and (collaboration_id = $2 or (collaboration_id is null "
+            "and user_id in (select value::uuid from jsonb_array_elements_text($3::jsonb))))",
+            st_str(call->body, "storyId"), call->event->aggregate_id,
+            st_json_text(call->arena, json_object_get(call->body, "participants")));
+    return 0;
 }
 
 int video_on_author_named(struct st_call *call)
@@ -154,6 +173,33 @@ void video_begin(struct st_call *call, const char *video_id, const char *story_i
                       "provider", "ffmpeg", "progress", 0.0));
 }
 
+/*
+ * The collaborative film: that of the newest narration, in the format that was asked for last, with those named who
+ * took part. A story without a narration gets it with that; one whose collaborators have all left needs none.
+ */
+int video_on_collaboration_completed(struct st_call *call)
+{
+    const char *id = st_new_id(call->arena), *story_id = st_str(call->body, "storyId");
+    json_t *v;
+    int r = know_story(call);
+    if (r <= 0 || json_array_size(json_object_get(call->body, "participants")) == 0)
+        return r;
+    st_exec(call, "update stories set collaboration_id = $2 where story_id = $1", story_id, call->event->aggregate_id);
+    r = st_row(call, &v,
+               "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, aspect_ratio, "
+               "resolution, captions, pictures, collaboration_id) select $2, v.story_id, v.narration_id, v.audio_ref, "
+               "v.timing_ref, v.aspect_ratio, v.resolution, v.captions, v.pictures, $3 from video_jobs v "
+               "where v.story_id = $1 order by asked_at desc, video_id desc limit 1 on conflict do nothing "
+               "returning (select author_id from stories where story_id = $1)",
+               story_id, id, call->event->aggregate_id);
+    if (r < 0)
+        return r == ST_E_NOT_FOUND ? 0 : r;
+    if ((r = stop_rendering(call, story_id)) < 0)
+        return r;
+    video_begin(call, id, story_id, st_str(v, "author_id"));
+    return 0;
+}
+
 int video_on_narration_generated(struct st_call *call)
 {
     const json_t *b = call->body;
@@ -163,8 +209,9 @@ int video_on_narration_generated(struct st_call *call)
     if (r <= 0)
         return r;
     r = st_rows(call, &rows,
-                "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref) "
-                "values ($1, $2, $3, $4, $5) on conflict do nothing",
+                "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, collaboration_id) "
+                "select $1, story_id, $3, $4, $5, collaboration_id from stories where story_id = $2 "
+                "on conflict do nothing",
                 id, story_id, st_str(b, "narrationId"), st_str(b, "audioRef"), st_str(b, "timingRef"));
     if (r < 0 || st_rows_affected(rows) == 0)
         return r;
