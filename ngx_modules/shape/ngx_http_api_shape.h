@@ -3,13 +3,14 @@
 /* Parts of the shape module. */
 #include "../core/ngx_http_api.h"
 
-enum { NGX_HTTP_API_SHAPE_MAX = 1024 * 1024 }; /* bytes of an answer that is held in memory */
+enum { NGX_HTTP_API_SHAPE_MAX = 1024 * 1024 }; /* bytes of an answer that is held to be changed */
 
 typedef struct {
     ngx_array_t *origins; /* const char *: api_cors_origin; NULL: none */
     bool any_origin;      /* it is * */
     ngx_flag_t credentials;
-    ngx_str_t fallback; /* api_fallback: the legacy upstream; empty: none */
+    ngx_str_t fallback;                             /* api_fallback: the legacy upstream; empty: none */
+    size_t cache_answer, cache_memory, cache_redis; /* api_cache_*, bytes: of an answer, of a worker, a minute */
 } ngx_http_api_shape_loc_conf_t;
 
 /* Each adds a filter of answers. */
@@ -32,14 +33,14 @@ bool ngx_http_api_shadows(ngx_conf_t *cf); /* is anything in shadow? */
 
 char *ngx_http_api_cors_origin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
-/* Answers held in memory: a buffer in the request's pool that grows up to NGX_HTTP_API_SHAPE_MAX. */
+/* Answers held in memory: a buffer in the request's pool that grows as far as it is let. */
 typedef struct {
     u_char *data;
     size_t len, cap;
 } ngx_http_api_held_t;
 
-/* Adds the buffers' bytes. NGX_DECLINED: too many; NGX_ERROR: no memory, or a buffer that lies in a file. */
-ngx_int_t ngx_http_api_hold(ngx_http_request_t *r, ngx_http_api_held_t *held, const ngx_chain_t *in);
+/* Adds the buffers' bytes. NGX_DECLINED: more than max; NGX_ERROR: no memory, or a buffer that lies in a file. */
+ngx_int_t ngx_http_api_hold(ngx_http_request_t *r, ngx_http_api_held_t *held, const ngx_chain_t *in, size_t max);
 
 /* Is the answer JSON? */
 bool ngx_http_api_is_json(const ngx_http_request_t *r);

@@ -2,19 +2,21 @@
  * Answers to public GETs, kept in Redis for all nodes (x-cache): hash st:cache:<tag>, one field for each request,
  * dropped as a whole by whoever knows that the thing has changed (UNLINK), else after its time.
  *
- * An answer is kept when it is a 200 of at most ANSWER_MAX bytes whose length is known, not encoded, and neither
+ * An answer is kept when it is a 200 of at most api_cache_answer bytes whose length is known, not encoded, and neither
  * private nor with a cookie. Of requests of one worker for one thing that is not there, the first asks the service; the
  * others wait for its answer. With Redis away all go to the service.
+ *
+ * Memory is bounded at both ends: what a worker's requests hold of such answers, all together, by api_cache_memory, and
+ * what all nodes write into Redis by api_cache_redis a minute. Beyond either, answers pass as if there were no cache.
  */
 #include "../core/ngx_http_api_redis.h"
 #include "../route/ngx_http_api_route.h"
 #include "ngx_http_api_shape.h"
 
 enum {
-    ASK_MS = 200,            /* for Redis; then the service is asked */
-    ANSWER_MAX = 128 * 1024, /* bytes of a body */
-    FIELDS_MAX = 64,         /* of one tag */
-    ENTRY_LINE_MAX = 256,    /* bytes of a header of an entry */
+    ASK_MS = 200,         /* for Redis; then the service is asked */
+    FIELDS_MAX = 64,      /* of one tag */
+    ENTRY_LINE_MAX = 256, /* bytes of a header of an entry */
     SHA_LEN = 64,
 };
 
@@ -35,7 +37,8 @@ struct ngx_http_api_cache_s {
     ngx_queue_t waiters;
     ngx_event_t wake;
     ngx_http_api_held_t held;
-    bool settled; /* the service is asked */
+    size_t counted; /* of `in_memory` */
+    bool settled;   /* the service is asked */
 };
 typedef ngx_http_api_cache_t cache_t;
 
@@ -47,6 +50,23 @@ typedef struct {
 static ngx_http_output_header_filter_pt next_header_filter;
 static ngx_http_output_body_filter_pt next_body_filter;
 static ngx_queue_t flights = {&flights, &flights}; /* leaders of this worker */
+static size_t in_memory;                           /* bytes that its requests hold of answers */
+
+static const ngx_http_api_shape_loc_conf_t *conf_of(const cache_t *cache)
+{
+    return ngx_http_get_module_loc_conf(cache->request, ngx_http_api_shape_module);
+}
+
+/* Room for so many bytes until the request ends; false: there is none. */
+static bool count_in(cache_t *cache, size_t bytes)
+{
+    size_t most = conf_of(cache)->cache_memory;
+    if (bytes > most || in_memory > most - bytes)
+        return false;
+    in_memory += bytes;
+    cache->counted += bytes;
+    return true;
+}
 
 /* --- entries --- */
 
@@ -81,9 +101,15 @@ static bool parse_entry(const ngx_str_t *text, entry_t *ret)
     return parse_time(&ret->lines[STORED], &ret->stored) && parse_time(&ret->lines[EXPIRES], &ret->expires);
 }
 
-/* Drops the tag's other answers before there are too many: an answer for each query is anybody's to ask for. */
+/*
+ * Drops the tag's other answers before there are too many: an answer for each query is anybody's to ask for. Nothing is
+ * stored when this minute's bytes are spent.
+ */
 static ngx_http_api_script_t store_script = {
-    .text = "if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) then redis.call('UNLINK', KEYS[1]) end "
+    .text = "local spent = redis.call('INCRBY', KEYS[2], #ARGV[2]) "
+            "if spent == #ARGV[2] then redis.call('PEXPIRE', KEYS[2], 60000) end "
+            "if spent > tonumber(ARGV[5]) then return 0 end "
+            "if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) then redis.call('UNLINK', KEYS[1]) end "
             "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) "
             "return redis.call('PEXPIRE', KEYS[1], ARGV[3])",
 };
@@ -95,13 +121,22 @@ static void ignore(void *data, const struct redisReply *reply)
 static void store(const cache_t *cache)
 {
     struct st_arena *a = ngx_http_api_scratch();
-    const char *argv[] = {"1",
+    const char *argv[] = {"2",
                           cache->key,
+                          "st:cache:spent",
                           cache->field,
                           (const char *)cache->entry.data,
                           st_printf(a, "%lld", (long long)cache->rule->for_s * 1000),
-                          st_i64(a, FIELDS_MAX)};
-    const size_t lens[] = {1, strlen(argv[1]), SHA_LEN, cache->entry.len, strlen(argv[4]), strlen(argv[5])};
+                          st_i64(a, FIELDS_MAX),
+                          st_i64(a, (int64_t)conf_of(cache)->cache_redis)};
+    const size_t lens[] = {1,
+                           strlen(argv[1]),
+                           strlen(argv[2]),
+                           SHA_LEN,
+                           cache->entry.len,
+                           strlen(argv[5]),
+                           strlen(argv[6]),
+                           strlen(argv[7])};
     (void)ngx_http_api_redis_eval(ASK_MS, ignore, NULL, &store_script, ST_COUNT(argv), argv, lens);
 }
 
@@ -124,7 +159,7 @@ static void land(cache_t *leader)
         cache_t *waiter = ngx_queue_data(q, cache_t, flights);
         ngx_queue_remove(q);
         waiter->state = ALONE;
-        if (leader->entry.len)
+        if (leader->entry.len && count_in(waiter, leader->entry.len))
             waiter->entry.data = ngx_pstrdup(waiter->request->pool, &leader->entry);
         waiter->entry.len = waiter->entry.data ? leader->entry.len : 0;
         ngx_post_event(&waiter->wake, &ngx_posted_events);
@@ -137,6 +172,8 @@ static void on_cleanup(void *data)
     cache_t *cache = data;
     ngx_http_api_redis_forget(cache);
     land(cache);
+    in_memory -= cache->counted;
+    cache->counted = 0;
     if (cache->state == WAITING) { /* nginx's macros are several statements */
         ngx_queue_remove(&cache->flights);
     }
@@ -169,9 +206,12 @@ static void on_answer(void *data, const struct redisReply *reply)
     ngx_str_t found;
     cache->state = NEW;
     cache->verdict = reply ? "MISS" : "BYPASS";
-    if (ngx_http_api_redis_string(reply, &found) == NGX_OK &&
-        (cache->entry.data = ngx_pstrdup(cache->request->pool, &found)) != NULL)
-        cache->entry.len = found.len;
+    if (ngx_http_api_redis_string(reply, &found) == NGX_OK) {
+        if (!count_in(cache, found.len))
+            cache->verdict = "BYPASS";
+        else if ((cache->entry.data = ngx_pstrdup(cache->request->pool, &found)) != NULL)
+            cache->entry.len = found.len;
+    }
     ngx_http_api_resume(cache->request);
 }
 
@@ -397,7 +437,7 @@ static bool may_be_kept(const ngx_http_request_t *r, const cache_t *cache)
     static const char *const telling[] = {"set-cookie", "content-encoding", "content-disposition",
                                           "content-security-policy"};
     if (r->headers_out.status != NGX_HTTP_OK || r->internal || !r->upstream || r->headers_out.content_length_n < 0 ||
-        r->headers_out.content_length_n > ANSWER_MAX)
+        r->headers_out.content_length_n > (off_t)conf_of(cache)->cache_answer)
         return false;
     for (size_t i = 0; i < ST_COUNT(telling); i++)
         if (find_out(r, telling[i]))
@@ -411,13 +451,23 @@ static bool may_be_kept(const ngx_http_request_t *r, const cache_t *cache)
     return true;
 }
 
+/* For the answer as it comes, and as an entry. */
+static bool make_room(ngx_http_request_t *r, cache_t *cache)
+{
+    size_t len = (size_t)r->headers_out.content_length_n;
+    if (!count_in(cache, 2 * len))
+        return false;
+    cache->held.cap = len;
+    return !len || (cache->held.data = ngx_pnalloc(r->pool, len)) != NULL;
+}
+
 static ngx_int_t header_filter(ngx_http_request_t *r)
 {
     ngx_http_api_ctx_t *ctx = r == r->main ? ngx_http_api_get_ctx(r) : NULL;
     cache_t *cache = ctx ? ctx->cache : NULL;
     if (!cache || cache->state != LEADING)
         return next_header_filter(r);
-    if (!may_be_kept(r, cache)) {
+    if (!may_be_kept(r, cache) || !make_room(r, cache)) {
         land(cache);
         return next_header_filter(r);
     }
@@ -498,7 +548,7 @@ static ngx_int_t body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     bool last = false;
     if (!cache || cache->state != HOLDING)
         return next_body_filter(r, in);
-    if (ngx_http_api_hold(r, &cache->held, in) != NGX_OK)
+    if (ngx_http_api_hold(r, &cache->held, in, cache->held.cap) != NGX_OK)
         return NGX_ERROR;
     for (ngx_chain_t *cl = in; cl; cl = cl->next) {
         last = last || cl->buf->last_buf;

@@ -188,7 +188,7 @@ static ngx_int_t header_filter(ngx_http_request_t *r)
 static ngx_int_t body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
     answer_t *answer = answer_of(r);
-    if (answer && !answer->broken && ngx_http_api_hold(r, &answer->held, in) != NGX_OK)
+    if (answer && !answer->broken && ngx_http_api_hold(r, &answer->held, in, NGX_HTTP_API_SHAPE_MAX) != NGX_OK)
         answer->broken = true;
     if (!answer || r == r->main)
         return next_body_filter(r, in);

@@ -15,6 +15,12 @@ static ngx_command_t commands[] = {
      NULL},
     {ngx_string("api_cors_credentials"), ANYWHERE | NGX_CONF_FLAG, ngx_conf_set_flag_slot, NGX_HTTP_LOC_CONF_OFFSET,
      offsetof(ngx_http_api_shape_loc_conf_t, credentials), NULL},
+    {ngx_string("api_cache_answer"), ANYWHERE | NGX_CONF_TAKE1, ngx_conf_set_size_slot, NGX_HTTP_LOC_CONF_OFFSET,
+     offsetof(ngx_http_api_shape_loc_conf_t, cache_answer), NULL},
+    {ngx_string("api_cache_memory"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_size_slot,
+     NGX_HTTP_LOC_CONF_OFFSET, offsetof(ngx_http_api_shape_loc_conf_t, cache_memory), NULL},
+    {ngx_string("api_cache_redis"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1, ngx_conf_set_size_slot,
+     NGX_HTTP_LOC_CONF_OFFSET, offsetof(ngx_http_api_shape_loc_conf_t, cache_redis), NULL},
     {ngx_string("api_fallback"), ANYWHERE | NGX_CONF_TAKE1, ngx_http_api_set_fallback, NGX_HTTP_LOC_CONF_OFFSET, 0,
      NULL},
     {ngx_string("api_migrate"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE2, ngx_http_api_set_migrate,
@@ -32,14 +38,14 @@ ngx_module_t ngx_http_api_shape_module = {
     NULL,          NULL,        NULL,     NGX_MODULE_V1_PADDING,
 };
 
-ngx_int_t ngx_http_api_hold(ngx_http_request_t *r, ngx_http_api_held_t *held, const ngx_chain_t *in)
+ngx_int_t ngx_http_api_hold(ngx_http_request_t *r, ngx_http_api_held_t *held, const ngx_chain_t *in, size_t max)
 {
     for (const ngx_chain_t *cl = in; cl; cl = cl->next) {
         const ngx_buf_t *b = cl->buf;
         size_t n = ngx_buf_in_memory(b) ? (size_t)(b->last - b->pos) : 0;
         if (!ngx_buf_in_memory(b) && b->in_file)
             return NGX_ERROR;
-        if (held->len + n > NGX_HTTP_API_SHAPE_MAX)
+        if (held->len + n > max)
             return NGX_DECLINED;
         if (held->len + n > held->cap) {
             size_t cap = ngx_max(2 * held->cap, ngx_max(held->len + n, 4096));
@@ -72,8 +78,10 @@ bool ngx_http_api_is_json(const ngx_http_request_t *r)
 static void *create_loc_conf(ngx_conf_t *cf)
 {
     ngx_http_api_shape_loc_conf_t *conf = ngx_pcalloc(cf->pool, sizeof(*conf));
-    if (conf)
-        conf->credentials = NGX_CONF_UNSET;
+    if (!conf)
+        return NULL;
+    conf->credentials = NGX_CONF_UNSET;
+    conf->cache_answer = conf->cache_memory = conf->cache_redis = NGX_CONF_UNSET_SIZE;
     return conf;
 }
 
@@ -82,6 +90,9 @@ static char *merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     const ngx_http_api_shape_loc_conf_t *prev = parent;
     ngx_http_api_shape_loc_conf_t *conf = child;
     ngx_conf_merge_value(conf->credentials, prev->credentials, 0);
+    ngx_conf_merge_size_value(conf->cache_answer, prev->cache_answer, 2 * 1024 * 1024);
+    ngx_conf_merge_size_value(conf->cache_memory, prev->cache_memory, 32 * 1024 * 1024);
+    ngx_conf_merge_size_value(conf->cache_redis, prev->cache_redis, 128 * 1024 * 1024);
     if (!conf->fallback.data)
         conf->fallback = prev->fallback;
     if (!conf->origins) {

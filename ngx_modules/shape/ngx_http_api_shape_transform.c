@@ -358,7 +358,7 @@ static ngx_int_t body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         return next_body_filter(r, in);
     const ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
     bool last = false;
-    ngx_int_t rc = sc->state == BODY ? ngx_http_api_hold(r, &sc->held, in) : NGX_OK;
+    ngx_int_t rc = sc->state == BODY ? ngx_http_api_hold(r, &sc->held, in, NGX_HTTP_API_SHAPE_MAX) : NGX_OK;
     for (ngx_chain_t *cl = in; cl; cl = cl->next) {
         last = last || cl->buf->last_buf;
         cl->buf->pos = cl->buf->last;

@@ -10,8 +10,8 @@ my $dir      = Storytelling::Edge::dir();
 my $contract = Storytelling::Edge->root . '/tests/edge/cache.yaml';
 Storytelling::Edge::echo('echo');
 my $redis = Storytelling::Edge::start_redis();
-my $canned = <<"CONF";
-    upstream canned { server unix:$dir/run/canned.sock; }
+my $upstream = "upstream canned { server unix:$dir/run/canned.sock; } api_cache_answer 512k;";
+my $canned   = $upstream . <<"CONF";
     gzip on; gzip_types application/json; gzip_min_length 100; gzip_proxied any; gzip_vary on;
     server {
         listen unix:$dir/run/canned.sock;
@@ -24,10 +24,13 @@ my $canned = <<"CONF";
         location = /v1/answers/attached { add_header Content-Disposition attachment; return 200 '{"id":"\$request_id"}'; }
         location = /v1/answers/gone { return 404 '{"id":"\$request_id"}'; }
         location = /v1/answers/large { alias $dir/large; }
+        location = /v1/answers/long { alias $dir/long; }
         location = /v1/answers/tagged { add_header ETag '"v7"'; add_header Last-Modified 'Thu, 01 Jan 2026 00:00:00 GMT'; add_header Cache-Control 'max-age=1'; return 200 '{"id":"\$request_id"}'; }
     }
 CONF
-Storytelling::Edge::write_file("$dir/large", 'x' x (128 * 1024 + 1));
+Storytelling::Edge::write_file("$dir/large", 'x' x (512 * 1024 + 1));
+Storytelling::Edge::write_file("$dir/long", join '', map { "line $_ of a long story\n" } 1 .. 12_000);
+my @bare = (redis => Storytelling::Edge::redis_socket(), contract => $contract, more => 'add_header X-Verdict $api_cache always;');
 my @with = (redis => Storytelling::Edge::redis_socket(), contract => $contract, http => $canned);
 my $edge = $E->nginx(@with, more => 'add_header X-Verdict $api_cache always;');
 $edge->start or die $edge->error_log;
@@ -120,6 +123,25 @@ is $again->{headers}{etag}, '"v7"', 'with it';
 is $again->{headers}{'last-modified'}, 'Thu, 01 Jan 2026 00:00:00 GMT', 'and with its time';
 is get('/v1/answers/tagged', 'If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT')->{status}, 304, 'which is compared';
 unlike $again->{headers}{'cache-control'}, qr/max-age=1$/, 'what the service says of caching is replaced';
+
+# --- what is long, and what bounds it ---
+my ($long, $kept) = map { get('/v1/answers/long') } 1, 2;
+is verdict(), 'HIT', 'a long answer is kept';
+ok $kept->{body} eq $long->{body} && length $kept->{body} > 256 * 1024, 'all of it';
+is get('/v1/answers/long', "If-None-Match: $long->{headers}{etag}")->{status}, 304, 'whoever has it is told so';
+for (['api_cache_memory 256k;', 'BYPASS', 'no room for it'], ['api_cache_redis 256k;', 'HIT', 'none in Redis']) {
+    my ($limit, $verdict, $why) = @$_;
+    my $bounded = $E->nginx(@bare, http => "$upstream $limit");
+    $bounded->start or die $bounded->error_log;
+    my $ask = sub { my $answer = $bounded->get('/v1/answers/long'); return $answer->{body} eq $long->{body} && $answer->{headers}{'x-verdict'} };
+    ok wait_for(sub { $ask->() eq $verdict }), "$why: whether what is there is served";
+    Storytelling::Edge::redis('DEL', 'st:cache:answers');
+    Storytelling::Edge::redis('DEL', 'st:cache:spent');
+    is $ask->(), 'MISS', "$why: it passes" for 1, 2;
+    is Storytelling::Edge::redis('HLEN', 'st:cache:answers'), 0, "$why: and is not kept";
+    $bounded->stop;
+    get('/v1/answers/long');
+}
 
 # --- many ask for what is not there ---
 my @sockets = map { $edge->connect } 1 .. 6;
