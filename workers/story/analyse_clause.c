@@ -202,7 +202,8 @@ static bool heard_subject(struct an *an, uint32_t w, uint32_t limit, struct an_s
             if (word_is(an, p, AN_C(POSS)) && word_is(an, p, AN_C(HIM) | AN_C(HER)))
                 return false;
         }
-        if ((!text_is(an, w, "heard") && !text_is(an, w, "hear")) || w + 2 >= limit)
+        bool made = text_is(an, w, "made") || text_is(an, w, "make");
+        if (!(made || text_is(an, w, "heard") || text_is(an, w, "hear")) || w + 2 >= limit)
             continue;
         bool found = subject_at(an, w + 1, limit, false, said, &n);
         if (!found && word_is(an, w + 1, AN_C(HIM) | AN_C(HER))) {
@@ -219,29 +220,112 @@ static bool heard_subject(struct an *an, uint32_t w, uint32_t limit, struct an_s
     return false;
 }
 
+/* "It was Marilla who spoke": she. */
+static bool singled_out(struct an *an, uint32_t w, uint32_t limit, struct an_said *said)
+{
+    uint32_t n, at = w + 2;
+    if (at >= limit)
+        return false;
+    bool it = text_is(an, w, "it") && text_is(an, w + 1, "was");
+    if (!it || !subject_at(an, at, limit, false, said, &n) || at + n + 1 >= limit || !text_is(an, at + n, "who") ||
+        !is_say(an, at + n + 1))
+        return false;
+    take_verb(an, at + n + 1, said);
+    return true;
+}
+
+/* "was her only reply", "came Tom's answer": whose it is. */
+static bool own_saying(struct an *an, uint32_t w, uint32_t limit, struct an_said *said)
+{
+    enum { WORDS = 4 };
+    uint32_t n, v = w;
+    if (w + 2 >= limit || an->words[w].upper || !word_is(an, w, AN_C(AUX) | AN_C(VERB)))
+        return false;
+    for (uint32_t p = w + 2; p < limit && p <= w + WORDS && v == w; p++)
+        v = word_is(an, p, AN_C(SAYING)) ? p : w;
+    if (v == w)
+        return false;
+    said->word = w + 1;
+    if (word_is(an, w + 1, AN_C(POSS)))
+        said->who = word_is(an, w + 1, AN_C(HIM))   ? AN_WHO_HE
+                    : word_is(an, w + 1, AN_C(HER)) ? AN_WHO_SHE
+                    : text_is(an, w + 1, "my")      ? AN_WHO_ME
+                                                    : AN_WHO_NONE;
+    else if (!subject_at(an, w + 1, v, false, said, &n) || !an->words[w + n].owner)
+        return false;
+    said->verb = said->who != AN_WHO_NONE;
+    said->verb_word = v;
+    return said->verb;
+}
+
+/* "everybody", "a small voice" */
+static bool is_nobody(const struct an *an, uint32_t w, uint32_t limit)
+{
+    enum { WORDS = 4 };
+    bool article = word_is(an, w, AN_C(DET));
+    for (uint32_t at = w; at < limit && at - w < (article ? WORDS : 1); at++) {
+        if (word_is(an, at, AN_C(MUTE)) || (at == w && word_is(an, at, AN_C(THEY))))
+            return true;
+        if (an->words[at].after & AN_BREAK)
+            break;
+    }
+    return false;
+}
+
+/* "cried the voice of Tom": Tom. */
+static uint32_t skip_voice(const struct an *an, uint32_t w, uint32_t limit)
+{
+    return w + 3 < limit && word_is(an, w, AN_C(DET)) && text_is(an, w + 1, "voice") && text_is(an, w + 2, "of") ? w + 3
+                                                                                                                 : w;
+}
+
+/* "said unhappy Matthew": adjectives that lead to a name. */
+static uint32_t skip_praise(const struct an *an, uint32_t w, uint32_t limit)
+{
+    enum { ADJECTIVES = 2 };
+    for (uint32_t at = w; at + 1 < limit && at - w < ADJECTIVES; at++) {
+        if (an->words[at].upper || an->words[at].after & AN_BREAK ||
+            word_is(an, at, AN_C(STOP) | AN_C(DET) | AN_C(POSS)))
+            return w;
+        if (an->words[at + 1].upper)
+            return at + 1;
+    }
+    return w;
+}
+
+/* "interpreted Helen", behind a quote: whatever the verb, it is one of speech. */
+static bool must_say(const struct an *an, uint32_t w, uint32_t limit)
+{
+    const struct an_term *t = &an->terms[an->words[w].term];
+    bool past = t->len > 4 && memcmp(t->text + t->len - 2, "ed", 2) == 0;
+    return past && st_streq(an->language, "en") && !an->words[w].upper && !(an->words[w].after & AN_BREAK) &&
+           w + 1 < limit && an->words[w + 1].upper && !word_is(an, w + 1, AN_C(STOP)) &&
+           !word_is(an, w, AN_C(PREP) | AN_C(STOP) | AN_C(ADJ));
+}
+
 /* "said Mira", "whispered the old king"; "s'écria Jean", "le dijo Juan": a verb, then its subject. */
 static bool inverted(struct an *an, uint32_t w, uint32_t limit, struct an_said *said)
 {
     bool led = w + 1 < limit && !is_say(an, w) && is_say(an, w + 1) && word_is(an, w, AN_C(STOP)) &&
                (pronoun(an, w) == AN_WHO_NONE || !st_streq(an->language, "en")) && !(an->words[w].after & AN_BREAK);
     w += led;
-    if (w >= limit || !is_say(an, w))
+    if (w >= limit || !(is_say(an, w) || must_say(an, w, limit)))
         return false;
     uint32_t n, at = skip_fillers(an, w + 1, limit, 2);
     if (an->words[w].after & (AN_STOP | AN_END | AN_COMMA | AN_SEMI) || at >= limit)
         return false;
     take_verb(an, w, said);
     hint_name(an, at);
-    if (subject_at(an, at, limit, true, said, &n)) {
+    at = skip_voice(an, at, limit);
+    if (subject_at(an, at, limit, true, said, &n) ||
+        subject_at(an, skip_praise(an, at, limit), limit, true, said, &n)) {
         if (said->who == AN_WHO_ENTITY && an_is_group(an, said->entity))
             said->who = AN_WHO_NOBODY;
         return true;
     }
-    said->verb = !led;
-    if (led)
-        return false;
-    said->who = AN_WHO_NOBODY; /* said a voice */
-    return true;
+    said->verb = !led && (is_nobody(an, at, limit) || !st_streq(an->language, "en"));
+    said->who = said->verb ? AN_WHO_NOBODY : AN_WHO_NONE; /* said a voice */
+    return said->verb;
 }
 
 /* "Mira said", "she quietly asked": the subject, then a verb within a few words. */
@@ -298,7 +382,7 @@ struct an_said an_clause_after(struct an *an, uint32_t s)
         said.apart = false;
         return said;
     }
-    if (upright(an, w, limit, full_stop, &said))
+    if (own_saying(an, w, limit, &said) || singled_out(an, w, limit, &said) || upright(an, w, limit, full_stop, &said))
         return said;
     said = (struct an_said){.who = AN_WHO_NONE, .entity = AN_NONE, .apart = said.apart};
     if (an->words[w].upper && !is_about_sound(an, w, limit))
@@ -306,15 +390,56 @@ struct an_said an_clause_after(struct an *an, uint32_t s)
     return said;
 }
 
+/* Does the word at w belong with the one before it? */
+static bool goes_on(const struct an *an, uint32_t w, uint32_t first)
+{
+    return w > first && !(an->words[w - 1].after & AN_BREAK);
+}
+
+/* "as Mira laughed", "which she thought": the clause whose subject stands at w is no main one. */
+static bool is_subordinate(const struct an *an, uint32_t w, uint32_t first)
+{
+    return goes_on(an, w, first) && word_is(an, w - 1, AN_C(SUBORD) | AN_C(RELATIVE));
+}
+
+/* "snubbing George", "saw his anxiety", "vexed with the old man": the phrase at w is an object. */
+static bool is_object(const struct an *an, uint32_t w, uint32_t first)
+{
+    if (!goes_on(an, w, first))
+        return false;
+    const struct an_term *t = &an->terms[an->words[w - 1].term];
+    bool verb = word_is(an, w - 1, AN_C(SPEECH) | AN_C(THINK)) ||
+                (word_is(an, w - 1, AN_C(VERB)) && !word_is(an, w - 1, AN_C(AUX))) ||
+                (st_streq(an->language, "en") && t->len > 5 && memcmp(t->text + t->len - 3, "ing", 3) == 0);
+    if (word_is(an, w - 1, AN_C(DET) | AN_C(POSS)) && goes_on(an, w - 1, first))
+        return is_object(an, w - 1, first);
+    return verb || word_is(an, w - 1, AN_C(PREP));
+}
+
+/* "to Ben, who said": Ben. */
+static bool antecedent(struct an *an, uint32_t who, uint32_t first, struct an_said *said)
+{
+    enum { BACK = 5 };
+    uint32_t n;
+    for (uint32_t w = who; w > first && who - w < BACK;)
+        if (subject_at(an, --w, who, false, said, &n) && w + n == who)
+            return said->who == AN_WHO_ENTITY;
+    return false;
+}
+
 /* The noun phrase that ends right before v, as its subject. */
 static bool subject_before(struct an *an, uint32_t v, uint32_t first, struct an_said *said)
 {
     enum { BACK = 7 };
     uint32_t at = v, n;
-    for (int i = 0; i < 3 && at > first && is_filler(an, at - 1) && !(an->words[at - 1].after & AN_BREAK); i++)
+    for (int i = 0; i < 3 && at > first && is_filler(an, at - 1) && !text_is(an, at - 1, "who") &&
+                    !(an->words[at - 1].after & AN_BREAK);
+         i++)
         at--;
     if (at == first)
         return false;
+    if (text_is(an, at - 1, "who") && at - 1 > first)
+        return antecedent(an, at - 1, first, said);
     hint_name(an, at - 1);
     uint32_t from = at - first > BACK ? at - BACK : first;
     for (uint32_t w = from; w < at; w++)
@@ -325,8 +450,8 @@ static bool subject_before(struct an *an, uint32_t v, uint32_t first, struct an_
 }
 
 /*
- * The subject of the verb at v: the last noun phrase before it that has a verb or a comma behind it ("said Mary, and
- * Katharine, having thought, said"; but "Tom kissed Ann and said").
+ * The subject of the verb at v: the last noun phrase before it that has a verb or a comma behind it, is no object and
+ * in no subordinate clause ("said Mary, and Katharine, having thought, said"; but "Tom kissed Ann and said").
  */
 static bool nearest_subject(struct an *an, uint32_t w, uint32_t v, struct an_said *said)
 {
@@ -335,10 +460,8 @@ static bool nearest_subject(struct an *an, uint32_t w, uint32_t v, struct an_sai
     uint32_t n;
     for (uint32_t p = w; p < v; p += n ? n : 1) {
         one = *said;
-        bool governed = p > 0 && word_is(an, p - 1, AN_C(PREP)) && !(an->words[p - 1].after & AN_BREAK);
-        bool object = p > w && is_say(an, p - 1); /* said Mary */
-        if (!subject_at(an, p, v, false, &one, &n) || governed || object || one.who == AN_WHO_IT ||
-            one.who == AN_WHO_NOBODY)
+        if (!subject_at(an, p, v, false, &one, &n) || is_object(an, p, w) || is_subordinate(an, p, w) ||
+            one.who == AN_WHO_IT || one.who == AN_WHO_NOBODY)
             continue;
         const struct an_word *last = &an->words[p + n - 1];
         bool entity = one.who == AN_WHO_ENTITY;
@@ -352,31 +475,34 @@ static bool nearest_subject(struct an *an, uint32_t w, uint32_t v, struct an_sai
     return found;
 }
 
-/* The sentence from w to limit leads into a quote with a verb of speech. */
-static bool leading_verb(struct an *an, uint32_t w, uint32_t limit, struct an_said *said)
+/* The subject of the verb of speech at v in the sentence that begins at w. */
+static bool subject_of(struct an *an, uint32_t w, uint32_t v, uint32_t limit, struct an_said *said)
 {
-    uint32_t from = limit - w > VERB_WINDOW ? limit - VERB_WINDOW : w, v = limit, n;
-    for (uint32_t p = limit; p-- > from;) {
-        if (is_say(an, p) || (p == w && word_is(an, p, AN_C(SPEECH)))) {
-            v = p;
-            break;
-        }
-    }
-    if (v == limit)
-        return false;
+    uint32_t n;
     take_verb(an, v, said);
-    if (subject_before(an, v, w, said))
+    if (subject_before(an, v, w, said) || nearest_subject(an, w, v, said) || main_subject(an, w, v, said))
         return true;
     /* "To this the king replied", "Then said the wolf" */
-    uint32_t at = skip_fillers(an, v + 1, limit, 2);
-    if (nearest_subject(an, w, v, said))
-        return true;
-    if (main_subject(an, w, v, said))
-        return true;
-    if (subject_at(an, at, limit, true, said, &n))
-        return true;
-    said->who = AN_WHO_NONE;
-    return false;
+    return subject_at(an, skip_fillers(an, v + 1, limit, 2), limit, true, said, &n);
+}
+
+/* The sentence from w to limit leads into a quote with a verb of speech: the last that is in no subordinate clause. */
+static bool leading_verb(struct an *an, uint32_t w, uint32_t limit, struct an_said *said)
+{
+    uint32_t from = limit - w > VERB_WINDOW ? limit - VERB_WINDOW : w;
+    struct an_said last = {.who = AN_WHO_NONE};
+    for (uint32_t p = limit; p-- > from;) {
+        struct an_said one = *said;
+        if (!(is_say(an, p) || (p == w && word_is(an, p, AN_C(SPEECH)))) || !subject_of(an, w, p, limit, &one))
+            continue;
+        if (!is_subordinate(an, one.word, w)) {
+            *said = one;
+            return true;
+        }
+        last = last.who == AN_WHO_NONE ? one : last;
+    }
+    *said = last.who == AN_WHO_NONE ? (struct an_said){.who = AN_WHO_NONE} : last;
+    return last.who != AN_WHO_NONE;
 }
 
 /* The narration before quote span s: in its paragraph, or at the end of the one before if it leads over. */

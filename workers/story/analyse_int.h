@@ -15,6 +15,7 @@
  *   analyse_turn.c       quotes -> turns; what stands beside them, whom they call
  *   analyse_focus.c      whom pronouns and vague descriptions mean at a point
  *   analyse_alter.c      unnamed speakers -> those whom the others call by name
+ *   analyse_choice.c     who may be speaking a turn, by all that hints at it
  *   analyse_exchange.c   how people take turns
  *   analyse_speaker.c    speakers of all spans, by these
  *   analyse_character.c  persons -> characters
@@ -52,12 +53,13 @@
     X(FEMALENAME)                                                                                                      \
     X(NOTNAME) /* capitalised, yet no name of a character: Monday, English */                                          \
     X(PLACE)                                                                                                           \
-    X(STOP)   /* function words; they end a noun phrase */                                                             \
-    X(PREP)   /* a noun phrase behind one is no subject */                                                             \
-    X(WHERE)  /* prepositions that stand before places */                                                              \
-    X(SUBORD) /* when, while: the subject comes after the comma */                                                     \
-    X(AUX)    /* had, was: may stand between subject and verb */                                                       \
-    X(VERB)   /* common verbs of action beside -ed */                                                                  \
+    X(STOP)     /* function words; they end a noun phrase */                                                           \
+    X(PREP)     /* a noun phrase behind one is no subject */                                                           \
+    X(WHERE)    /* prepositions that stand before places */                                                            \
+    X(SUBORD)   /* when, while: the subject comes after the comma */                                                   \
+    X(RELATIVE) /* which, that: a clause follows that is no main one */                                                \
+    X(AUX)      /* had, was: may stand between subject and verb */                                                     \
+    X(VERB)     /* common verbs of action beside -ed */                                                                \
     X(NEG)                                                                                                             \
     X(MORE)     /* very */                                                                                             \
     X(LESS)     /* slightly */                                                                                         \
@@ -70,6 +72,8 @@
     X(NAMING)   /* called, named: what follows in quotation marks is a name */                                         \
     X(VAGUE)    /* the girl: of many persons the one that was last mentioned */                                        \
     X(KIN)      /* her father, his host: the same, but not she and he */                                               \
+    X(ANSWER)   /* yes, no: they begin what answers another */                                                         \
+    X(SAYING)   /* was her reply */                                                                                    \
     X(ADJ)      /* adjectives that look like adverbs or participles: ugly, smiling */
 
 enum an_class_number {
@@ -384,23 +388,24 @@ struct an_turn {
     int speaker;   /* person or -1 */
     int called;    /* person addressed by name (the last one), or -1 */
     bool calls_many;
+    char calls_gender; /* of whom it calls sir, mother, my dear girl: 'm', 'f' or 0 */
     int told[AN_TOLD]; /* persons spoken of, by name: hardly those who speak */
     int n_told;
     int self; /* who the speaker says to be, or -1 */
     enum an_evidence evidence;
     float confidence;
-    struct an_said said; /* the clause that decides */
-    bool broken;         /* narration stands between this turn and the one before */
-    bool corrected;      /* the caller knows the speaker */
-    bool fixed;          /* the text names the speaker */
-    bool vague;          /* the text has a vague description of the speaker */
+    struct an_said said;                                              /* the clause that decides */
+    enum { AN_GAP_NONE, AN_GAP_LEAD, AN_GAP_PARAGRAPH, AN_GAPS } gap; /* narration between the one before and it */
+    bool asks, answers;                                               /* ends in a question; begins with yes or no */
+    bool corrected;                                                   /* the caller knows the speaker */
+    bool fixed;                                                       /* the text names the speaker */
+    bool vague; /* the text has a vague description of the speaker */
     struct an_choice {
-        int person; /* -1: somebody else */
-        float score;
+        int person;        /* -1: somebody else */
+        float score;       /* logarithm of how likely, as the turn alone tells; in the end the probability */
     } choices[AN_CHOICES]; /* who may be speaking */
-    int n_choices, chosen;
+    int n_choices;
     int actor, here, ahead; /* who acts beside the quote, in the narration before it, in the paragraph before; or -1 */
-    float margin;           /* by which the chosen one wins */
 };
 
 struct an_talk {
@@ -420,6 +425,12 @@ char an_gender_wanted(enum an_who who);
 void an_merge_persons(struct an *an, int from, int into); /* they turn out to be one */
 bool an_is_unnamed(const struct an *an, int person);
 void an_find_alters(struct an_talk *t);
+
+/* analyse_choice.c */
+void an_focus_turn(struct an_focus *f,
+                   const struct an_turn *turn); /* who speaks and is called is in focus from now on */
+void an_find_choices(struct an_talk *t);
+void an_take_choices(struct an_talk *t); /* once they are decided */
 
 /* analyse_exchange.c */
 void an_decide_turns(struct an_talk *t);

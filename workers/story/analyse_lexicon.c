@@ -44,6 +44,12 @@ const struct an_lex an_lexicon[] = {
     {"en", C(SPEECH) | C(REPLY),
      "answered answer answers answering replied reply replies replying responded respond responds retorted retorts "
      "returned rejoined"},
+    {"en", C(SAYING),
+     "reply answer response retort rejoinder remark comment observation exclamation inquiry enquiry question cry"},
+    {"en", C(ANSWER), "yes no aye nay oh ah well why indeed certainly nonsense nothing because not never"},
+    {"de", C(ANSWER), "ja nein doch nichts nie weil"},
+    {"fr", C(ANSWER), "oui non si rien jamais"},
+    {"es", C(ANSWER), "sí no nada nunca porque"},
     {"en", C(THINK),
      "thought thinks think thinking wondered wonders wondering mused reflected reasoned pondered considered decided "
      "realized realised remembered"},
@@ -219,6 +225,7 @@ const struct an_lex an_lexicon[] = {
      "although whatever whoever whichever above below forward backward upward downward aloud aside abroad upstairs "
      "downstairs indoors outdoors outside inside one two three four five six seven eight nine ten hundred thousand "
      "both half several which dear my chapter part book prologue epilogue preface volume act scene the end"},
+    {"en", C(RELATIVE), "who whom whose which that what how whether"},
     {"en", C(AUX) | C(STOP),
      "had was were has have is did would could should must might will can may does been being be hadn't wasn't "
      "didn't wouldn't couldn't weren't isn't just also only then still now never always at_last even both all once "
@@ -254,7 +261,7 @@ const struct an_lex an_lexicon[] = {
      "sleeping startled puzzled astonished surprised wounded terrified hunted bewitched enchanted drowned married "
      "unmarried spotted striped horned winged stooped bewildered excited delighted disappointed hooded masked "
      "cloaked veiled crippled freckled wizened shrivelled barefooted long-legged giggling grinning scowling "
-     "growling"},
+     "growling first second third fourth fifth elder"},
     {"en", C(MOD), "old little young poor dear good big great sweet honest brave wee tiny wise aged elderly small fat"},
     {"de", C(MOD),
      "alte alter altes kleine kleiner kleines junge junger arme armer liebe lieber gute guter große großer"},
@@ -398,17 +405,17 @@ const struct an_lex an_lexicon[] = {
     {"en", C(VAGUE),
      "man woman girl boy lady gentleman lad lass fellow child youth youngster creature person maiden chap other "
      "speaker"},
-    {"de", C(VAGUE), "mann frau mÃ¤dchen junge knabe kind dame herr alte"},
-    {"fr", C(VAGUE), "homme femme fille garÃ§on dame monsieur enfant vieillard"},
-    {"es", C(VAGUE), "hombre mujer muchacha muchacho chica chico niÃ±a niÃ±o seÃ±or seÃ±ora viejo vieja"},
+    {"de", C(VAGUE), "mann frau mädchen junge knabe kind dame herr alte"},
+    {"fr", C(VAGUE), "homme femme fille garçon dame monsieur enfant vieillard"},
+    {"es", C(VAGUE), "hombre mujer muchacha muchacho chica chico niña niño señor señora viejo vieja"},
     {"en", C(KIN),
      "father mother brother sister son daughter husband wife uncle aunt cousin nephew niece companion friend host "
-     "hostess guest partner master mistress lover fiancÃ© fiancÃ©e papa mamma grandfather grandmother guardian "
+     "hostess guest partner master mistress lover fiancé fiancée papa mamma grandfather grandmother guardian "
      "employer "
      "neighbour neighbor visitor hearer mentor"},
     {"de", C(KIN), "vater mutter bruder schwester sohn tochter freund freundin begleiter gastgeber"},
-    {"fr", C(KIN), "pÃ¨re mÃ¨re frÃ¨re sÅur fils mari Ã©pouse ami amie oncle tante compagnon"},
-    {"es", C(KIN), "padre madre hermano hermana hijo hija marido esposa amigo amiga tÃ­o tÃ­a compaÃ±ero"},
+    {"fr", C(KIN), "père mère frère sœur fils mari épouse ami amie oncle tante compagnon"},
+    {"es", C(KIN), "padre madre hermano hermana hijo hija marido esposa amigo amiga tío tía compañero"},
     {"de", C(MALE) | C(PERSON),
      "mann könig prinz vater sohn bruder jäger wolf fuchs junge knabe großvater müller bauer schneider soldat hans "
      "bär frosch zwerg riese teufel räuber wirt"},

@@ -28,7 +28,7 @@ bool an_is_adverb(const struct an *an, uint32_t w)
     return ends_with(t, "ly") && !(t->classes & (AN_C(ADJ) | AN_C(FEMALENAME) | AN_C(PERSON))) && in_language(an, "en");
 }
 
-/* Lucie s'arrÃªta, Juan le dijo: pronouns between subject and verb. */
+/* Lucie s'arrêta, Juan le dijo: pronouns between subject and verb. */
 static bool is_clitic(const struct an *an, uint32_t w)
 {
     static const char clitics[] = " s' n' m' t' l' se ne me te lui leur y en le la les no lo os nos si mi ti ci ";
@@ -334,8 +334,8 @@ static bool extends_description(const struct an *an, uint32_t w, uint32_t at, ui
     uint32_t after = at > w ? an->words[at].after & AN_BREAK : 0;
     if (after && (after != AN_COMMA || word_is(an, at, AN_C(PERSON)) || an->words[next].upper))
         return false;
-    if (an->words[next].upper && !an->words[at].upper && looks_like_verb(an, at))
-        return false; /* a clockmaker named Silas */
+    if (an->words[next].upper && !an->words[at].upper && looks_like_verb(an, at) && at > w + 1)
+        return false; /* a clockmaker named Silas; but the horrified Rachel */
     if (!fits_description(an, next))
         return false;
     *commas = *commas || after;
@@ -387,8 +387,25 @@ static bool is_called(const struct an *an, uint32_t head, uint32_t limit)
            (st_streq(term_of(an, head + 1)->text, "named") || st_streq(term_of(an, head + 1)->text, "called"));
 }
 
+/* "the horrified Mrs. Lynde", the word behind the adjectives, or w: none. */
+static uint32_t praised_title(const struct an *an, uint32_t w, uint32_t limit)
+{
+    enum { ADJECTIVES = 2 };
+    uint32_t at = w + 1;
+    while (at + 1 < limit && at - w <= ADJECTIVES && !an->words[at].upper && joins(an, at, limit) &&
+           !word_is(an, at, AN_C(PERSON) | AN_C(PREP) | AN_C(AUX) | AN_C(SPEECH)))
+        at++;
+    return at > w + 1 && is_titled(an, at, limit) ? at : w;
+}
+
 static uint32_t description_phrase(struct an *an, uint32_t w, uint32_t limit, bool make, uint32_t *ret_n)
 {
+    uint32_t titled = praised_title(an, w, limit);
+    if (titled > w) {
+        uint32_t n, entity = name_phrase(an, titled, limit, &n);
+        *ret_n = entity == AN_NONE ? 0 : titled - w + n;
+        return entity;
+    }
     uint32_t head = find_head(an, w, limit);
     if (head == w)
         return AN_NONE;

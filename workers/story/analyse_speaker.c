@@ -4,8 +4,6 @@
 
 /* ---- Pronouns ---- */
 
-/* What speaking, and being called by name, add to a person's weight in the focus. */
-static const double spoke = 0.62, was_called = 0.8;
 /* By how much less likely a pronoun means one whose gender is not known. */
 static const double unknown_gender = 0.2;
 
@@ -16,7 +14,7 @@ static double by_turn(const struct an_talk *t, const struct an_turn *turn, int p
     if (turn == t->turns || last->talk != turn->talk || last->para == turn->para)
         return 1;
     if (last->speaker == person)
-        return turn->broken ? 0.8 : 0.5;
+        return turn->gap ? 0.8 : 0.5;
     return last > t->turns && last[-1].talk == turn->talk && last[-1].speaker == person ? 1.4 : 1;
 }
 
@@ -178,160 +176,6 @@ static void introduce(struct an *an, struct an_turn *turn)
         set_speaker(turn, turn->self, AN_E_SELF, 0.85), turn->fixed = true;
 }
 
-/* ---- Choices ---- */
-
-/*
- * Logarithms of likelihoods of the choices: somebody else; who spoke, was called, will speak nearby; who acts beside
- * the quote; the subject of the narration that leads to it, or that stands in the paragraph before it. A weight in the
- * focus counts to the power of by_pronoun, by_weight.
- */
-static const double spoken_of = -2.5; /* by the turn itself */
-static const double somebody = -6.1, recent = -3.6, addressed = -1.7, soon = -2.7, acts = 4.1, leads = 1.8,
-                    led_to = 0.9;
-static const double by_pronoun = 1.7, by_weight = 0.7, own = -0.2, own_least = -3.1;
-
-/* Adds a choice, or makes it more likely; the least likely gives way. */
-static void offer(struct an_turn *turn, int person, double score)
-{
-    int at = 0, least = 0;
-    for (; at < turn->n_choices && turn->choices[at].person != person; at++)
-        if (turn->choices[at].score < turn->choices[least].score)
-            least = at;
-    if (at < turn->n_choices) {
-        turn->choices[at].score = (float)score > turn->choices[at].score ? (float)score : turn->choices[at].score;
-        return;
-    }
-    if (at == AN_CHOICES && (double)turn->choices[least].score >= score)
-        return;
-    at = at == AN_CHOICES ? least : turn->n_choices++;
-    turn->choices[at] = (struct an_choice){person, (float)score};
-}
-
-static bool may_choose(const struct an *an, const struct an_turn *turn, int person, char wanted)
-{
-    char gender = an_gender(&an->persons[person].votes);
-    if (person == turn->called || !an_may_speak(an, person) || (wanted && gender && gender != wanted))
-        return false;
-    return !(wanted && person == an->narrator);
-}
-
-static void offer_person(const struct an_talk *t, struct an_turn *turn, int person, char wanted, double score)
-{
-    if (person < 0)
-        return;
-    person = an_person(t->an, person);
-    if (!may_choose(t->an, turn, person, wanted) || (turn->vague && !an_is_known(t->an, person)))
-        return;
-    if (wanted && !an_gender(&t->an->persons[person].votes))
-        score += log(unknown_gender);
-    if (turn->vague)
-        score += log(an_age_fits(t->an, turn->said.entity, person));
-    for (int i = 0; i < turn->n_told; i++)
-        if (an_person(t->an, turn->told[i]) == person) {
-            score += spoken_of;
-            break;
-        }
-    offer(turn, person, score);
-}
-
-static void gather_turn(struct an_talk *t, uint32_t i)
-{
-    struct an_turn *turn = &t->turns[i];
-    const struct an_said *said = &turn->said;
-    turn->n_choices = 0;
-    if (turn->fixed || (said->verb && said->who == AN_WHO_NOBODY)) {
-        offer(turn, turn->fixed ? turn->speaker : -1, 0);
-        return;
-    }
-    bool vague = said->verb && said->who == AN_WHO_ENTITY;
-    turn->vague = vague;
-    char wanted = !said->verb ? 0 : vague ? an_description_gender(t->an, said->entity) : an_gender_wanted(said->who);
-    double scale = said->verb ? by_pronoun : by_weight;
-    for (int k = 0; k < t->focus.n; k++)
-        offer_person(t, turn, t->focus.in[k].person, wanted, scale * log((double)t->focus.in[k].weight));
-    for (uint32_t back = 1; back <= 4 && back <= i && turn[-(int)back].talk == turn->talk; back++) {
-        offer_person(t, turn, turn[-(int)back].speaker, wanted, recent);
-        offer_person(t, turn, turn[-(int)back].called, wanted, addressed);
-    }
-    for (uint32_t on = 1; !vague && on <= 4 && i + on < t->n_turns && turn[on].talk == turn->talk; on++)
-        offer_person(t, turn, turn[on].speaker, wanted, soon);
-    if (!said->verb && turn->actor >= 0)
-        offer_person(t, turn, turn->actor, 0, acts);
-    if (turn->here >= 0 && said->verb)
-        offer_person(t, turn, turn->here, wanted, leads);
-    if (turn->ahead >= 0)
-        offer_person(t, turn, turn->ahead, wanted, led_to);
-    if (vague) {
-        int stranger = an_person(t->an, (int)(an_person_of(t->an, said->entity) - t->an->persons));
-        double known = scale * log(an_focus_weight(&t->focus, stranger) + 0.01) + own;
-        if (an_may_speak(t->an, stranger))
-            offer(turn, stranger, known > own_least ? known : own_least);
-    }
-    offer(turn, -1, somebody);
-}
-
-/* The last subject of these spans, or -1, also when one of them is a quote. */
-static int last_subject(const struct an *an, uint32_t s, uint32_t end)
-{
-    int here = -1;
-    for (; s < end; s++) {
-        if (an->spans[s].quoted)
-            return -1;
-        for (uint32_t w = an->spans[s].w0; w < an->spans[s].w1; w++) {
-            const struct an_mention *m = an->words[w].mention >= 0 ? &an->mentions[an->words[w].mention] : NULL;
-            if (m && m->subject && an_is_being(an, &an->entities[m->entity]))
-                here = m->means >= 0 ? m->means : an->entities[m->entity].person;
-        }
-    }
-    return here;
-}
-
-static void gather_choices(struct an_talk *t)
-{
-    t->focus = (struct an_focus){.an = t->an};
-    for (uint32_t i = 0; i < t->n_turns; i++) {
-        struct an_turn *turn = &t->turns[i];
-        an_focus_read(&t->focus, turn->said.who == AN_WHO_NONE ? t->an->spans[turn->s0].w0 : turn->said.word);
-        const struct an_para *para = &t->an->paras[turn->para];
-        turn->here = last_subject(t->an, para->s0, turn->s0);
-        turn->ahead =
-            turn->s0 == para->s0 && turn->para > 0 && !para->scene ? last_subject(t->an, para[-1].s0, para[-1].s1) : -1;
-        gather_turn(t, i);
-        an_focus_note(&t->focus, turn->called, was_called);
-        an_focus_note(&t->focus, turn->speaker, spoke);
-    }
-}
-
-/* How often one who wins by the margin is right, as counted on half of the annotated novels. */
-static double likely(enum an_evidence evidence, double margin)
-{
-    double slope = 0.5, least = -0.8;
-    switch (evidence) {
-    case AN_E_PRONOUN: slope = 0.4, least = -0.7; break;
-    case AN_E_ACTION: slope = 0.45, least = -1.1; break;
-    case AN_E_ATTRIBUTION: slope = 0.3, least = -1.2; break; /* a description */
-    default: break;
-    }
-    return 1 / (1 + exp(-(slope * margin + least)));
-}
-
-static void take_choices(struct an_talk *t)
-{
-    for (uint32_t i = 0; i < t->n_turns; i++) {
-        struct an_turn *turn = &t->turns[i];
-        if (turn->fixed)
-            continue;
-        int person = turn->choices[turn->chosen].person;
-        turn->speaker = person;
-        bool called = i > 0 && turn[-1].talk == turn->talk && turn[-1].called == person;
-        turn->evidence = turn->said.verb         ? turn->said.who == AN_WHO_ENTITY ? AN_E_ATTRIBUTION : AN_E_PRONOUN
-                         : turn->actor == person ? AN_E_ACTION
-                         : called                ? AN_E_CALLED
-                                                 : AN_E_TURN;
-        turn->confidence = (float)likely((enum an_evidence)turn->evidence, (double)turn->margin);
-    }
-}
-
 /* ---- Why ---- */
 
 /* The words from w0 to w1 as the text has them, shortened. */
@@ -341,7 +185,7 @@ static const char *words_text(struct an *an, uint32_t w0, uint32_t w1)
     const char *s = an->text + an->words[w0].start, *end = an->text + an->words[w1].end, *p = s;
     for (int n = 0; p < end && n < CHARS; n++)
         st_utf8_next(&p);
-    return st_printf(an->arena, "%.*s%s", (int)(p - s), s, p < end ? "â¦" : "");
+    return st_printf(an->arena, "%.*s%s", (int)(p - s), s, p < end ? "…" : "");
 }
 
 /* The clause with its subject and verb, or of an action the words that it begins with. */
@@ -459,13 +303,14 @@ void an_find_speakers(struct an *an)
         an_focus_read(&t.focus, turn->said.who == AN_WHO_NONE ? an->spans[turn->s0].w0 : turn->said.word);
         if (!turn->corrected)
             resolve_clause(&t, turn);
-        an_focus_note(&t.focus, turn->called, was_called);
-        an_focus_note(&t.focus, turn->speaker, spoke);
+        an_focus_turn(&t.focus, turn);
         bool vague =
             turn->said.who == AN_WHO_ENTITY && an_is_vague(an, turn->said.entity, an->words[turn->said.word].term);
         turn->actor = turn->said.verb ? -1 : turn->speaker;
         turn->fixed = turn->corrected || (turn->speaker >= 0 && turn->said.verb &&
                                           ((turn->said.who == AN_WHO_ENTITY && !vague) || turn->said.who == AN_WHO_ME));
+        if (turn->fixed && turn->said.who == AN_WHO_ME)
+            an->persons[turn->speaker].quoted++;
         if (turn->self >= 0)
             introduce(an, turn);
         else if (i > 0)
@@ -477,9 +322,9 @@ void an_find_speakers(struct an *an)
         an->persons[i].turns = 0;
     an_find_alters(&t);
     for (int round = 0; round < 2; round++) {
-        gather_choices(&t);
+        an_find_choices(&t);
         an_decide_turns(&t);
-        take_choices(&t);
+        an_take_choices(&t);
     }
     speak_turns(&t);
     struct an_focus focus = {.an = an};

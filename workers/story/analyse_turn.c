@@ -97,6 +97,25 @@ void an_read_clauses(struct an *an)
 
 /* ---- Who is named inside a quote ---- */
 
+/* "No, sir," "my dear girl": the gender of whom the quote speaks to, or 0. */
+static char gender_called(const struct an *an, const struct an_span *span)
+{
+    for (uint32_t w = span->w0; w < span->w1; w++) {
+        uint64_t gender = an_is(an, an->words[w].term, AN_C(MALE) | AN_C(FEMALE));
+        uint64_t kind = an_is(an, an->words[w].term, AN_C(TITLE) | AN_C(PERSON));
+        if (!gender || gender == (AN_C(MALE) | AN_C(FEMALE)) || !kind || !(an->words[w].after & AN_BREAK))
+            continue;
+        uint32_t first = w;
+        while (first > span->w0 && w - first < 3 && !(an->words[first - 1].after & AN_BREAK) &&
+               an_is(an, an->words[first - 1].term, AN_C(MOD) | AN_C(POSS)))
+            first--;
+        bool starts = first == span->w0 ? w + 1 < span->w1 : an->words[first - 1].after & AN_BREAK;
+        if (starts && !an_is(an, an->words[first].term, AN_C(HIM) | AN_C(HER)))
+            return gender & AN_C(MALE) ? 'm' : 'f';
+    }
+    return 0;
+}
+
 /* "..., Tom." speaks to Tom; "I am Tom" is said by him. */
 static void read_names(struct an *an, const struct an_span *span, struct an_turn *turn, int *ret_self)
 {
@@ -195,8 +214,9 @@ static struct an_turn *new_turn(struct an_talk *t, uint32_t s)
         bool ends = scene_between(an, last->para, turn->para) || gap_bytes(an, last->s1, s) > TALK_GAP_BYTES;
         turn->talk = last->talk + ends;
         uint32_t lead = an->paras[turn->para].s0;
-        turn->broken =
-            turn->para > an->spans[last->s1].para + 1 || (lead < s && an->spans[s].w0 > an->spans[lead].w0 + LEAD);
+        turn->gap = turn->para > an->spans[last->s1].para + 1                 ? AN_GAP_PARAGRAPH
+                    : lead < s && an->spans[s].w0 > an->spans[lead].w0 + LEAD ? AN_GAP_LEAD
+                                                                              : AN_GAP_NONE;
     }
     t->n_turns++;
     return turn;
@@ -227,11 +247,15 @@ void an_find_turns(struct an_talk *t)
         if (begins)
             turn = new_turn(t, s);
         turn->s1 = s;
+        turn->asks = an_asks(an, span);
+        turn->answers =
+            turn->answers || (begins && span->w1 > span->w0 && an_is(an, an->words[span->w0].term, AN_C(ANSWER)));
         if (span->corrected)
             an_correct(turn, span->speaker);
         if (said.who != AN_WHO_NONE && (turn->said.who == AN_WHO_NONE || (said.verb && !turn->said.verb)))
             turn->said = said;
         int self = -1;
+        turn->calls_gender = turn->calls_gender ? turn->calls_gender : gender_called(an, span);
         read_names(an, span, turn, &self);
         if (self >= 0)
             turn->self = self;
