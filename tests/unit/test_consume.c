@@ -6,6 +6,7 @@ static struct daemon *publisher, *consumer;
 static _Atomic(const char *) failing; /* the aggregate whose events fail */
 static atomic_bool hold;              /* the handler waits while this is set */
 static atomic_int holding;
+static atomic_bool asks;   /* the handler needs an answer of the database first */
 static atomic_int slow_ms; /* each handler takes so long */
 
 /* What handlers do not survive. */
@@ -17,6 +18,10 @@ static int thing_happened(struct st_call *call)
     assert_string_equal(call->correlation_id, "c-1");
     assert_string_equal(call->causation_id, call->event->id);
     assert_string_equal(call->user_id, "");
+    struct st_rows *rows;
+    int r = atomic_load(&asks) ? st_rows(call, &rows, "select 1") : 0;
+    if (r < 0)
+        return r;
     st_exec(call, "insert into effects (aggregate, n) values ($1, $2)", aggregate, n);
     st_emit(call, "BetaDone", aggregate, json_pack("{s:i}", "n", 1));
     atomic_fetch_add(&holding, 1);
@@ -50,6 +55,7 @@ static int setup(void **state)
     redis_do("FLUSHALL");
     atomic_store(&failing, NULL);
     atomic_store(&hold, false);
+    atomic_store(&asks, false);
     atomic_store(&slow_ms, 0);
     atomic_store(&holding, 0);
     db = database_new("alpha");
@@ -563,9 +569,8 @@ static void test_takeover_after_a_stop(void **state)
 }
 
 /* A consumer is paused in the middle of a handler; its lease ends and another takes the partition over. */
-static void test_a_stale_consumer_is_fenced(void **state)
+static struct daemon *taken_over(void)
 {
-    (void)state;
     publish("a", 1);
     assert_true(wait_for(effects() == 1));
     atomic_store(&holding, 0);
@@ -575,10 +580,11 @@ static void test_a_stale_consumer_is_fenced(void **state)
     assert_true(wait_for(atomic_load(&holding) == 1));
     for (int p = 0; p < ST_BUS_PARTITIONS; p++)
         redis_do("DEL", st_printf(&arena, "st:lease:beta:alpha:%d", p));
-    struct daemon *second = start_consumer();
-    /* The second raises the fence: it has to wait for the transaction that is open, which is then the last. */
-    assert_true(wait_for(number("select count(*) from pg_stat_activity where application_name = 'beta/events' and "
-                                "wait_event_type = 'Lock'") == 1));
+    return start_consumer();
+}
+
+static void goes_on(struct daemon *second)
+{
     atomic_store(&hold, false);
     assert_true(wait_for(effects() == 3));
     check_effects("a", "1 2 3");
@@ -587,6 +593,26 @@ static void test_a_stale_consumer_is_fenced(void **state)
     check_effects("a", "1 2 3 4");
     assert_true(wait_for(all_acknowledged()));
     daemon_stop(second, 0);
+}
+
+/* Its claim has not been sent yet: the second does not wait for it, and both have begun with the same event. */
+static void test_a_stale_consumer_is_fenced(void **state)
+{
+    (void)state;
+    struct daemon *second = taken_over();
+    assert_true(wait_for(atomic_load(&holding) == 2));
+    goes_on(second);
+}
+
+/* It has its claim: the second, which raises the fence, has to wait for that transaction, which is then the last. */
+static void test_a_claim_holds_off_the_next(void **state)
+{
+    (void)state;
+    atomic_store(&asks, true);
+    struct daemon *second = taken_over();
+    assert_true(wait_for(number("select count(*) from pg_stat_activity where application_name = 'beta/events' and "
+                                "wait_event_type = 'Lock'") == 1));
+    goes_on(second);
 }
 
 static void test_a_raised_fence_keeps_the_old_holder_out(void **state)
@@ -691,6 +717,7 @@ int main(int argc, char **argv)
         TEST(test_the_same_event_under_another_id),
         TEST(test_takeover_after_a_stop),
         TEST(test_a_stale_consumer_is_fenced),
+        TEST(test_a_claim_holds_off_the_next),
         TEST(test_a_raised_fence_keeps_the_old_holder_out),
         TEST(test_servers_that_go_away),
         TEST(test_a_database_that_stays_away),

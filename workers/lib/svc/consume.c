@@ -10,6 +10,10 @@
  * after the other, one commit. So an event that comes alone is handled alone, at once, and a backlog in large batches.
  * When a batch fails it is rolled back and halved, until the event that fails is alone and is set aside.
  *
+ * Events are taken for new, as all but few are, and the claim is sent with their work: one trip, unless a handler asks
+ * something. When one is not, nothing remains of that, and the claim's answer is waited for before the work begins. So
+ * a handler may begin with an event that was handled before; what it does outside of its transaction must not care.
+ *
  * Parked events that have not failed yet, of a replay or behind one that was tried again, go by the batch as well; one
  * that has failed is tried alone.
  *
@@ -60,6 +64,7 @@ struct consumer {
     size_t n_parts;
     int deliveries;                 /* of each partition at once */
     int batch, most;                /* in a transaction: now, and at most */
+    bool careful;                   /* what was delivered at once with these was not all new */
     bool busy;                      /* the last poll gave something */
     bool undurable;                 /* something was committed that a crash of the database may still forget */
     int64_t next_lease, next_retry; /* monotonic */
@@ -168,15 +173,17 @@ struct batch {
     size_t part;
     struct incoming *const *list;
     size_t n;
-    bool last;   /* of what was delivered: the database has all on its disk when it says committed */
-    bool fenced; /* what the claim said */
+    bool last;    /* of what was delivered: the database has all on its disk when it says committed */
+    bool careful; /* not all of them may be new: what the claim says is waited for */
+    bool fenced;  /* what it said */
     size_t duplicates, handled;
     const char *error; /* why it failed (arena of the worker) */
 };
 
-static int claim_page(struct st_call *call, const struct batch *b, struct st_rows **ret)
+enum { CLAIM_PARAMS = 7 };
+
+static void claim_params(struct st_arena *a, const struct batch *b, const char *params[static CLAIM_PARAMS])
 {
-    struct st_arena *a = call->arena;
     const char **ms = st_new_n(a, const char *, b->n), **ns = st_new_n(a, const char *, b->n);
     const char **ids = st_new_n(a, const char *, b->n), **aggregates = st_new_n(a, const char *, b->n);
     for (size_t i = 0; i < b->n; i++) {
@@ -185,9 +192,13 @@ static int claim_page(struct st_call *call, const struct batch *b, struct st_row
         ids[i] = b->list[i]->event.id;
         aggregates[i] = b->list[i]->event.aggregate_id;
     }
-    return st_rows(call, ret, "select events_claim($1, $2, $3, $4, $5, $6, $7)", b->c->streams[b->part],
-                   b->c->fences[b->part], st_pg_array(a, ms, b->n), st_pg_array(a, ns, b->n), st_pg_array(a, ids, b->n),
-                   st_pg_array(a, aggregates, b->n), b->last ? "f" : "t");
+    params[0] = b->c->streams[b->part];
+    params[1] = b->c->fences[b->part];
+    params[2] = st_pg_array(a, ms, b->n);
+    params[3] = st_pg_array(a, ns, b->n);
+    params[4] = st_pg_array(a, ids, b->n);
+    params[5] = st_pg_array(a, aggregates, b->n);
+    params[6] = b->last ? "f" : "t";
 }
 
 static const char *positions_of(struct st_arena *a, struct incoming *const *list, size_t n)
@@ -201,10 +212,16 @@ static const char *positions_of(struct st_arena *a, struct incoming *const *list
 /* A letter for each event, as events_claim and parked_claim give them; NULL: fenced. */
 static int claim(struct st_call *call, const struct batch *b, const char **ret_verdicts)
 {
+    const char *params[CLAIM_PARAMS];
     struct st_rows *rows;
-    int r = b->list[0]->position ? st_rows(call, &rows, "select parked_claim($1, $2, $3)", b->c->streams[b->part],
-                                           b->c->fences[b->part], positions_of(call->arena, b->list, b->n))
-                                 : claim_page(call, b, &rows);
+    int r;
+    if (b->list[0]->position) {
+        r = st_rows(call, &rows, "select parked_claim($1, $2, $3)", b->c->streams[b->part], b->c->fences[b->part],
+                    positions_of(call->arena, b->list, b->n));
+    } else {
+        claim_params(call->arena, b, params);
+        r = st_rows_(call, &rows, "select events_claim($1, $2, $3, $4, $5, $6, $7)", CLAIM_PARAMS, params);
+    }
     if (r < 0)
         return r;
     const char *said = st_cell(rows, 0, 0);
@@ -212,6 +229,14 @@ static int claim(struct st_call *call, const struct batch *b, const char **ret_v
         return ST_E_INTERNAL;
     *ret_verdicts = said;
     return 0;
+}
+
+/* The claim goes with the first answer that a handler needs, or with the commit. */
+static void claim_new(struct st_call *call, const struct batch *b)
+{
+    const char *params[CLAIM_PARAMS];
+    claim_params(call->arena, b, params);
+    st_exec_(call, "select events_claim_new($1, $2, $3, $4, $5, $6, $7)", CLAIM_PARAMS, params);
 }
 
 static int handle_one(struct st_call *leader, struct batch *b, const struct incoming *in)
@@ -230,7 +255,7 @@ static int handle_one(struct st_call *leader, struct batch *b, const struct inco
     int r = st_secret_open(&call, in->subscription);
     if (r == 0)
         r = st_call_end_within(&call, in->subscription->handler(&call));
-    st_work_end(&call, r);
+    st_work_end(&call, r == ST_E_FENCED ? 0 : r); /* that is no failure: it was not to begin */
     if (r < 0)
         b->error = st_call_error(&call, r);
     return r;
@@ -252,24 +277,32 @@ static void wait_behind(struct st_call *leader, const struct batch *b, const str
 static int batch_body(struct st_call *leader, void *ctx)
 {
     struct batch *b = ctx;
-    const char *verdicts;
+    const char *verdicts = NULL;
     int r;
     b->duplicates = b->handled = 0;
     b->error = NULL;
-    if ((r = claim(leader, b, &verdicts)) < 0)
-        return r;
-    if ((b->fenced = !verdicts))
-        return ST_E_FENCED;
+    if (b->careful) {
+        if ((r = claim(leader, b, &verdicts)) < 0)
+            return r;
+        if ((b->fenced = !verdicts))
+            return ST_E_FENCED;
+    } else {
+        claim_new(leader, b);
+        r = 0;
+    }
     for (size_t i = 0; r == 0 && i < b->n; i++) {
+        char verdict = verdicts ? verdicts[i] : 'n';
         if (i > 0 && atomic_load(&b->c->run->stopping)) /* a stop does not wait for what has not begun */
             r = ST_E_CANCELLED;
-        else if (verdicts[i] == 'n')
+        else if (verdict == 'n')
             r = handle_one(leader, b, b->list[i]);
-        else if (verdicts[i] == 'b')
+        else if (verdict == 'b')
             wait_behind(leader, b, b->list[i]);
-        else if (verdicts[i] == 'd')
+        else if (verdict == 'd')
             b->duplicates++;
     }
+    if (r < 0 && !b->careful && st_pg_flush(b->c->w.pg) == ST_E_FENCED) /* it failed at what it should not have begun */
+        r = ST_E_FENCED;
     if (r == 0 && !b->last && (st_call_top(leader)->emitted || st_call_top(leader)->enqueued))
         st_exec(leader, "set local synchronous_commit = default");
     return r;
@@ -467,7 +500,12 @@ static int handle_batch(struct consumer *c, size_t part, struct incoming *const 
     struct batch b = {.c = c, .part = part, .list = list, .n = n, .last = last};
     if (!c->parts[part].attached || atomic_load(&c->run->stopping))
         return 0;
+    b.careful = c->careful || list[0]->position;
     int r = batch_run(&b);
+    if (r == ST_E_FENCED && !b.careful) {
+        b.careful = c->careful = true;
+        r = batch_run(&b);
+    }
     if (r < 0 && !b.fenced && n == 1)
         r = list[0]->position ? parked_failed(c, part, list[0], list[0]->attempts + 1 >= ATTEMPTS, b.error)
                               : park(c, part, list[0], false, b.error);
@@ -636,6 +674,7 @@ static int handle_part(struct consumer *c, const struct st_bus_delivery *list, s
         c->suspects[part] = 0;
     struct incoming *all = st_new_n(&c->page, struct incoming, n), **events = st_new_n(&c->page, struct incoming *, n);
     int r = 0;
+    c->careful = false;
     for (size_t i = 0; i < n; i++) {
         read_envelope(c, list[i].text, list[i].len, &all[i]);
         all[i].from = &list[i];
