@@ -7,7 +7,7 @@
  *   consume   COUNT events from the streams, one row of effect each, in batches
  *   consume1  the same with a transaction for each event
  *   latency   from the commit of an event to the start of its handler, at RATE events a second for COUNT events
- *   write     a handler with its event beside the same handler without one, in turn
+ *   write     a handler with its event, with the least of an outbox, and without either, in turn
  *   backlog   COUNT events from the log to their effects, relay and consumer at once; memory beside it
  *
  * One process holds a publisher ("story") and a consumer ("subscription"), each with its database, as the daemons do.
@@ -326,9 +326,13 @@ static void consume(const char *mode)
     stop(&consumer);
 }
 
+/* What a handler writes: a row; beside it, in the same trip, what any outbox has at the least (a row of one index that
+ * holds the event as text); or the event. */
+enum subject { ROW, OUTBOX, EVENT, SUBJECTS };
+
 struct written {
     int64_t n;
-    bool event;
+    enum subject what;
 };
 
 static int write_story(struct st_call *call, void *ctx)
@@ -336,10 +340,18 @@ static int write_story(struct st_call *call, void *ctx)
     const struct written *w = ctx;
     const char *id = st_new_id(call->arena);
     st_exec(call, "insert into effects (story_id, author_id) values ($1, $2)", id, author);
-    if (w->event)
-        st_emit(call, type, id,
-                json_pack("{s:s, s:s, s:s, s:s, s:s}", "storyId", id, "authorId", author, "title",
-                          st_i64(call->arena, w->n), "contentHash", hash, "visibility", "private"));
+    if (w->what == ROW)
+        return 0;
+    json_t *payload = json_pack("{s:s, s:s, s:s, s:s, s:s}", "storyId", id, "authorId", author, "title",
+                                st_i64(call->arena, w->n), "contentHash", hash, "visibility", "private");
+    if (w->what == EVENT) {
+        st_emit(call, type, id, payload);
+        return 0;
+    }
+    json_t *event = json_pack("{s:s, s:s, s:s, s:o, s:o}", "eventId", st_new_id(call->arena), "eventType", type,
+                              "aggregateId", id, "metadata", json_incref(st_call_metadata(call)), "payload", payload);
+    st_exec(call, "insert into outbox (event) values ($1)",
+            st_json_text(call->arena, st_json_keep(call->arena, event)));
     return 0;
 }
 
@@ -374,7 +386,7 @@ static void latency(void)
         int64_t left = from + n * 1000000 / RATE - st_mono();
         if (left > 0)
             nanosleep(&(struct timespec){left / 1000000, left % 1000000 * 1000}, NULL);
-        write_one(&w, &(struct written){.n = n, .event = true});
+        write_one(&w, &(struct written){.n = n, .what = EVENT});
         committed_at[n] = st_mono();
     }
     wait_handled();
@@ -391,20 +403,20 @@ static void latency(void)
 }
 
 /* CPU of the session that writes and of this thread, us a write: the last round's. */
-static double write_cpu[2][2];
+static double write_cpu[SUBJECTS][2];
 
-static double writes_per_second(struct st_worker *w, bool event)
+static double writes_per_second(struct st_worker *w, enum subject what)
 {
     struct timespec t0, t1;
     int64_t pid = number(w->pg, "select pg_backend_pid()"), cpu = process_cpu(pid);
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t0);
     int64_t n = 0, from = st_mono();
     while (st_mono() - from < WRITE_MS * 1000)
-        write_one(w, &(struct written){.n = n++, .event = event});
+        write_one(w, &(struct written){.n = n++, .what = what});
     double s = seconds(from);
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t1);
-    write_cpu[event][0] = (double)(process_cpu(pid) - cpu) / (double)n;
-    write_cpu[event][1] = ((double)(t1.tv_sec - t0.tv_sec) * 1e6 + (double)(t1.tv_nsec - t0.tv_nsec) / 1e3) / (double)n;
+    write_cpu[what][0] = (double)(process_cpu(pid) - cpu) / (double)n;
+    write_cpu[what][1] = ((double)(t1.tv_sec - t0.tv_sec) * 1e6 + (double)(t1.tv_nsec - t0.tv_nsec) / 1e3) / (double)n;
     return (double)n / s;
 }
 
@@ -416,27 +428,33 @@ static int by_double(const void *x, const void *y)
 
 static void write_cost(void)
 {
+    static const char *const names[SUBJECTS] = {"row", "outbox", "event"};
     struct st_worker w;
-    double with[WRITE_ROUNDS], without[WRITE_ROUNDS], ratio[WRITE_ROUNDS];
+    double speed[SUBJECTS][WRITE_ROUNDS], ratio[SUBJECTS][WRITE_ROUNDS];
     use(&publisher);
+    must(publisher.pg, st_pg_script(publisher.pg, "create table outbox (seq bigint generated always as identity "
+                                                  "primary key, event text not null)"));
     st_worker_init(&w, &publisher.run, "bench");
-    (void)writes_per_second(&w, true);
+    for (int k = 0; k < SUBJECTS; k++)
+        (void)writes_per_second(&w, (enum subject)k);
     for (int i = 0; i < WRITE_ROUNDS; i++) {
-        if (i % 2)
-            with[i] = writes_per_second(&w, true);
-        without[i] = writes_per_second(&w, false);
-        if (i % 2 == 0)
-            with[i] = writes_per_second(&w, true);
-        ratio[i] = with[i] / without[i];
+        for (int k = 0; k < SUBJECTS; k++) { /* forwards, then backwards */
+            int what = i % 2 ? SUBJECTS - 1 - k : k;
+            speed[what][i] = writes_per_second(&w, (enum subject)what);
+        }
+        for (int k = 0; k < SUBJECTS; k++)
+            ratio[k][i] = speed[k][i] / speed[ROW][i];
     }
-    qsort(with, WRITE_ROUNDS, sizeof(*with), by_double);
-    qsort(without, WRITE_ROUNDS, sizeof(*without), by_double);
-    qsort(ratio, WRITE_ROUNDS, sizeof(*ratio), by_double);
-    printf("{\"mode\":\"write\",\"rounds\":%d,\"withEvent\":%.0f,\"without\":%.0f,\"ratio\":%.3f,"
-           "\"ratioLeast\":%.3f,\"ratioMost\":%.3f,\"cpuUsPerWrite\":{\"database\":%.1f,\"databaseWithout\":%.1f,"
-           "\"thread\":%.1f,\"threadWithout\":%.1f}}\n",
-           WRITE_ROUNDS, with[WRITE_ROUNDS / 2], without[WRITE_ROUNDS / 2], ratio[WRITE_ROUNDS / 2], ratio[0],
-           ratio[WRITE_ROUNDS - 1], write_cpu[1][0], write_cpu[0][0], write_cpu[1][1], write_cpu[0][1]);
+    printf("{\"mode\":\"write\",\"rounds\":%d", WRITE_ROUNDS);
+    for (int k = 0; k < SUBJECTS; k++) {
+        qsort(speed[k], WRITE_ROUNDS, sizeof(*speed[k]), by_double);
+        qsort(ratio[k], WRITE_ROUNDS, sizeof(*ratio[k]), by_double);
+        printf(",\"%s\":{\"perSecond\":%.0f,\"ratio\":%.3f,\"ratioLeast\":%.3f,\"ratioMost\":%.3f,"
+               "\"databaseUs\":%.1f,\"threadUs\":%.1f}",
+               names[k], speed[k][WRITE_ROUNDS / 2], ratio[k][WRITE_ROUNDS / 2], ratio[k][0],
+               ratio[k][WRITE_ROUNDS - 1], write_cpu[k][0], write_cpu[k][1]);
+    }
+    printf("}\n");
     st_worker_release(&w);
 }
 
