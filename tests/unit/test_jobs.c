@@ -309,6 +309,42 @@ static void test_keys(void **state)
     assert_true(wait_for(states("done done done")));
 }
 
+/* A handler that adds many in a row, some of them under a key that one before has, and then reads them. */
+enum { MANY = 250 };
+static int add_many_body(struct st_call *call, void *ctx)
+{
+    struct st_rows *rows;
+    int64_t *seen = ctx;
+    for (int i = 0; i < MANY; i++) {
+        const char *key = i % 5 ? NULL : st_printf(call->arena, "key \"%d\", \\", i % 10);
+        st_enqueue(call, "work", key, i == 7 ? 3600000 : 0, json_pack("{s:s, s:i}", "what", "\"{\\'é", "i", i));
+    }
+    int r = st_rows(call, &rows, "select count(*) from jobs");
+    *seen = r == 0 ? st_cell_int(rows, 0, 0) : r;
+    return r;
+}
+static void test_many_in_a_row(void **state)
+{
+    (void)state;
+    struct st_worker w;
+    struct st_call call;
+    int64_t seen = 0;
+    atomic_store(&hold, true);
+    st_worker_init(&w, &pool->run, "test");
+    st_call_init(&call, &w, "test");
+    assert_int_equal(st_call_transact(&call, add_many_body, &seen), 0);
+    st_worker_release(&w);
+    assert_int_equal(seen, MANY - MANY / 5 + 2);
+    assert_int_equal(number("select count(*) from jobs where delayed"), 1);
+    assert_string_equal(ask(db, "select string_agg(distinct unique_key, ' ' order by unique_key) from jobs"),
+                        "key \"0\", \\ key \"5\", \\");
+    assert_string_equal(ask(db, "select bool_and(i > last)::text from (select (payload->>'i')::int as i, "
+                                "lag((payload->>'i')::int, 1, -1) over (order by job_id) as last from jobs) t"),
+                        "true");
+    atomic_store(&hold, false);
+    assert_true(wait_for(effects() == seen - 1));
+}
+
 static void test_failures_end_in_a_dead_letter(void **state)
 {
     (void)state;
@@ -803,6 +839,7 @@ int main(int argc, char **argv)
         TEST(test_concurrency_and_threads_at_need),
         TEST(test_delay),
         TEST(test_keys),
+        TEST(test_many_in_a_row),
         TEST(test_failures_end_in_a_dead_letter),
         TEST(test_a_burial_that_fails_is_tried_again),
         TEST(test_steps_stay_committed),

@@ -80,6 +80,7 @@ void st_call_reset(struct st_call *call)
     if (p->open)
         st_pg_rollback(pg_of(call));
     p->open = p->emitted = p->enqueued = false;
+    p->added = NULL;
     p->error = p->refused = 0;
     p->detail = NULL;
     p->fields.count = 0;
@@ -94,6 +95,7 @@ static int commit(struct st_call *call)
 {
     struct st_call_private *p = call->p;
     int r = 0;
+    st_jobs_add(call);
     if (p->open)
         r = p->error ? p->error : st_pg_commit(pg_of(call));
     else
@@ -135,6 +137,7 @@ int st_call_transact(struct st_call *call, int (*body)(struct st_call *call, voi
         if (r < 0 && p->open)
             st_pg_rollback(pg_of(call));
         p->open = false;
+        p->added = NULL;
     } while (try_again(call, r, ++attempt));
     if (p->await_until)
         atomic_fetch_sub(&awaiting, 1);
@@ -163,8 +166,7 @@ const char *st_call_error(struct st_call *call, int err)
     return st_err_title(err);
 }
 
-/* Opens the transaction with the first statement, so that work without the database costs none. */
-static struct st_pg *open_pg(struct st_call *call)
+struct st_pg *st_call_open(struct st_call *call)
 {
     struct st_call_private *p = st_call_top(call);
     if (!p->open && !p->autocommit) {
@@ -176,14 +178,16 @@ static struct st_pg *open_pg(struct st_call *call)
 
 void st_exec_(struct st_call *call, const char *sql, int n, const char *const *params)
 {
-    st_pg_exec(open_pg(call), sql, n, params);
+    st_jobs_add(call);
+    st_pg_exec(st_call_open(call), sql, n, params);
 }
 
 int st_rows_(struct st_call *call, struct st_rows **ret, const char *sql, int n, const char *const *params)
 {
     if (st_call_top(call)->error)
         return st_call_top(call)->error;
-    return st_pg_query(open_pg(call), call->arena, sql, n, params, ret);
+    st_jobs_add(call);
+    return st_pg_query(st_call_open(call), call->arena, sql, n, params, ret);
 }
 
 int st_exec_one_(struct st_call *call, int err, const char *sql, int n, const char *const *params)

@@ -11,12 +11,13 @@ struct st_call_private {
     bool autocommit;        /* read-only calls: each statement stands alone */
     bool open;              /* a transaction was begun */
     bool emitted, enqueued;
-    int64_t await_until; /* st_absent: when to believe that a thing is not there; 0 before the first time */
-    bool awaits;         /* ST_E_RETRY was st_absent's */
-    bool away;           /* ST_E_UNAVAILABLE was because the database is not there */
-    bool projects;       /* a projection runs: it may emit and enqueue nothing */
-    int error;           /* a failure that queued work has met: commit gives it */
-    int refused;         /* by st_refuse: the problem to answer after the commit, or 0 */
+    struct st_added *added; /* job_add.c: jobs that go with the next statement, or NULL */
+    int64_t await_until;    /* st_absent: when to believe that a thing is not there; 0 before the first time */
+    bool awaits;            /* ST_E_RETRY was st_absent's */
+    bool away;              /* ST_E_UNAVAILABLE was because the database is not there */
+    bool projects;          /* a projection runs: it may emit and enqueue nothing */
+    int error;              /* a failure that queued work has met: commit gives it */
+    int refused;            /* by st_refuse: the problem to answer after the commit, or 0 */
     const char *detail;
     struct st_schema_errors fields;
 
@@ -44,6 +45,12 @@ static inline struct st_call_private *st_call_top(const struct st_call *call)
 {
     return call->p->leader ? call->p->leader->p : call->p;
 }
+
+/* Opens the transaction with the first statement, so that work without the database costs none. */
+struct st_pg *st_call_open(struct st_call *call);
+
+/* Writes the jobs that were added since the last statement. */
+void st_jobs_add(struct st_call *call);
 
 /* Queued work of this call has failed: the transaction cannot be committed any more. */
 void st_call_doom(struct st_call *call, int err);

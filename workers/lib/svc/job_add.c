@@ -1,7 +1,7 @@
 /* Adding and cancelling jobs, as handlers do it. */
 #include "svc/call.h"
 
-enum { ID_BLOCK = 100, AFTER_MAX = 10000 }; /* ID_BLOCK: the increment of jobs.job_id */
+enum { ID_BLOCK = 100, AFTER_MAX = 10000, ADD_MAX = 100 }; /* ID_BLOCK: the increment of jobs.job_id */
 
 static bool is_job(const struct st_service *service, const char *name)
 {
@@ -27,6 +27,12 @@ static const char sql_add[] =
     "insert into jobs (name, unique_key, payload, metadata, run_at, delayed) "
     "values ($1, $2, $3, $4, clock_timestamp() + $5::bigint * interval '1 millisecond', $5::bigint > 0) " CONFLICT;
 
+static const char sql_add_many[] =
+    "insert into jobs (name, unique_key, payload, metadata, run_at, delayed) "
+    "select name, key, payload, metadata, clock_timestamp() + delay * interval '1 millisecond', delay > 0 "
+    "from unnest($1::text[], $2::text[], $3::jsonb[], $4::jsonb[], $5::bigint[]) as j(name, key, payload, metadata, "
+    "delay) " CONFLICT;
+
 static const char sql_add_with[] =
     "insert into jobs (job_id, name, unique_key, payload, metadata, run_at, delayed, priority) "
     "values ($6, $1, $2, $3, $4, clock_timestamp() + $5::bigint * interval '1 millisecond', $5::bigint > 0, "
@@ -49,14 +55,45 @@ static const char sql_add_after[] =
     "failed) " CONFLICT "returning job_id) "
     "insert into job_waits (job_id, waiter_id) select m.job_id, a.job_id from marked m, added a";
 
+enum { NAME, KEY, PAYLOAD, METADATA, DELAY, COLUMNS };
+
+/* One statement for all jobs that a handler adds in a row. In the arena of its call. */
+struct st_added {
+    const char *columns[COLUMNS][ADD_MAX];
+    size_t n;
+};
+
+void st_jobs_add(struct st_call *call)
+{
+    struct st_call_private *top = st_call_top(call);
+    const struct st_added *added = top->added;
+    const char *params[COLUMNS];
+    if (!added)
+        return;
+    top->added = NULL;
+    for (int k = 0; k < COLUMNS; k++)
+        params[k] = added->n > 1 ? st_pg_array(call->arena, added->columns[k], added->n) : added->columns[k][0];
+    st_pg_exec(st_call_open(call), added->n > 1 ? sql_add_many : sql_add, COLUMNS, params);
+}
+
 void st_enqueue(struct st_call *call, const char *job, const char *key, int64_t delay_ms, json_t *payload)
 {
+    struct st_call_private *top = st_call_top(call);
     st_json_keep(call->arena, payload);
     if (!check_name(call, job))
         return;
-    st_exec(call, sql_add, job, key, st_json_text(call->arena, payload),
-            st_json_text(call->arena, st_call_metadata(call)), st_i64(call->arena, delay_ms));
-    st_call_top(call)->enqueued = true;
+    (void)st_call_open(call);
+    if (!top->added)
+        top->added = st_new(call->arena, struct st_added);
+    struct st_added *added = top->added;
+    added->columns[NAME][added->n] = job;
+    added->columns[KEY][added->n] = key ? st_strdup(call->arena, key) : NULL;
+    added->columns[PAYLOAD][added->n] = st_json_text(call->arena, payload);
+    added->columns[METADATA][added->n] = st_json_text(call->arena, st_call_metadata(call));
+    added->columns[DELAY][added->n] = st_i64(call->arena, delay_ms);
+    if (++added->n == ADD_MAX)
+        st_jobs_add(call);
+    top->enqueued = true;
 }
 
 /* Ids come in blocks, so that most cost no round trip. */

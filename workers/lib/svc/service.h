@@ -245,6 +245,10 @@ struct st_operation {
 };
 struct st_subscription {
     const char *type; /* event type, or "*" for all */
+    /*
+     * May begin with an event that was handled before, for whether it is new is asked together with what the handler
+     * writes; then nothing of that remains. What it does outside of its transaction must not care.
+     */
     st_handler *handler;
     /*
      * The handler needs the event's sensitive members (x-sensitive of the registry): body has them in clear, or without
