@@ -359,7 +359,7 @@ static void test_a_later_one_takes_over(void **state)
     (void)state;
     for (int i = 0; i < 300; i++)
         assert_null(done(st_printf(&arena, "t-%d", i), i));
-    slow_ms = 3;
+    slow_ms = 10;
     pid_t pid = fork();
     if (pid == 0)
         _exit(rebuild_in_thread(NULL) == (void *)(intptr_t)ST_E_FENCED ? 0 : 1);
