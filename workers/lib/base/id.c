@@ -60,31 +60,23 @@ void st_random_id(void *out, size_t len)
  */
 char *st_uuid(char out[ST_UUID_LEN])
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static int64_t last_ms;
-    static unsigned counter;
+    enum { COUNTER_BITS = 12, COUNTER_START = 0x7ff };
+    static uint64_t last; /* time and counter of the newest one */
     unsigned char r[10];
     st_random_id(r, sizeof(r));
-    pthread_mutex_lock(&lock);
-    int64_t ms = st_now() / 1000;
-    if (ms > last_ms) {
-        last_ms = ms;
-        counter = (unsigned)(r[8] << 8 | r[9]) & 0x7ff;
-    } else if (++counter > 0xfff) {
-        last_ms++;
-        counter = 0;
-    }
-    ms = last_ms;
-    unsigned c = counter;
-    pthread_mutex_unlock(&lock);
-    const unsigned char id[16] = {(unsigned char)(ms >> 40),
-                                  (unsigned char)(ms >> 32),
-                                  (unsigned char)(ms >> 24),
-                                  (unsigned char)(ms >> 16),
-                                  (unsigned char)(ms >> 8),
-                                  (unsigned char)ms,
-                                  (unsigned char)(0x70 | c >> 8),
-                                  (unsigned char)c,
+    uint64_t ms = (uint64_t)st_now() / 1000, seen = __atomic_load_n(&last, __ATOMIC_RELAXED), mine;
+    do
+        mine =
+            ms > seen >> COUNTER_BITS ? ms << COUNTER_BITS | ((unsigned)(r[8] << 8 | r[9]) & COUNTER_START) : seen + 1;
+    while (!__atomic_compare_exchange_n(&last, &seen, mine, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    const unsigned char id[16] = {(unsigned char)(mine >> 52),
+                                  (unsigned char)(mine >> 44),
+                                  (unsigned char)(mine >> 36),
+                                  (unsigned char)(mine >> 28),
+                                  (unsigned char)(mine >> 20),
+                                  (unsigned char)(mine >> 12),
+                                  (unsigned char)(0x70 | (mine >> 8 & 0xf)),
+                                  (unsigned char)mine,
                                   (r[0] & 0x3f) | 0x80,
                                   r[1],
                                   r[2],
