@@ -122,17 +122,17 @@ static bool add_debt(uint64_t *word, const ngx_http_api_rule_t *rule, int64_t un
 
 static int64_t take_debt(struct st_gcra *table, uint64_t hash, const ngx_http_api_rule_t *rule, int64_t now_ms)
 {
-    uint64_t *word = st_gcra_word(table, hash, DEBT_WORD);
-    return word ? to_debt(__atomic_exchange_n(word, 0, __ATOMIC_ACQ_REL), rule, now_ms) : 0;
+    uint64_t *words = st_gcra_words(table, hash);
+    return words ? to_debt(__atomic_exchange_n(&words[DEBT_WORD], 0, __ATOMIC_ACQ_REL), rule, now_ms) : 0;
 }
 
 /* Gives what the debt is then; below 0 it is a credit: Redis counts units that were given back here. */
 static int64_t owe(const ngx_http_api_limit_conf_t *conf, const ngx_http_api_debit_t *d, int64_t units, int64_t now)
 {
-    uint64_t *word = st_gcra_word(conf->table, d->hash, DEBT_WORD);
+    uint64_t *words = st_gcra_words(conf->table, d->hash);
     int64_t debt = 0;
-    if (word && units)
-        (void)add_debt(word, d->rule, units, DEBT_MAX, now / 1000, &debt);
+    if (words && units)
+        (void)add_debt(&words[DEBT_WORD], d->rule, units, DEBT_MAX, now / 1000, &debt);
     return debt;
 }
 
@@ -140,7 +140,7 @@ static int64_t owe(const ngx_http_api_limit_conf_t *conf, const ngx_http_api_deb
 static void settle(struct st_gcra *table, uint64_t hash, const ngx_http_api_rule_t *rule, int64_t granted, bool denied,
                    int64_t ahead, int64_t asked, bool was_asked)
 {
-    uint64_t *word = st_gcra_word(table, hash, LEASE_WORD);
+    uint64_t *words = st_gcra_words(table, hash), *word = words ? &words[LEASE_WORD] : NULL;
     if (!word)
         return;
     int64_t now_ms = st_mono() / 1000;
@@ -251,15 +251,15 @@ static void on_report(void *data, const struct redisReply *reply)
 static void send_report(report_t *report)
 {
     question_t q = {.n_keys = 0};
-    uint64_t *word = st_gcra_word(report->table, report->hash, DEBT_WORD);
+    uint64_t *words = st_gcra_words(report->table, report->hash);
     report->asked = st_mono();
     int64_t now_ms = report->asked / 1000, debt = take_debt(report->table, report->hash, &report->rule, now_ms);
     add_key(&q, report->name);
     add_args(&q, &report->rule, debt, 0, report->rule.chunk);
     if ((debt || report->rule.chunk) && ask(&q, ASKED_MS, on_report, report) == NGX_OK)
         return;
-    if (word && debt)
-        (void)add_debt(word, &report->rule, debt, DEBT_MAX, now_ms, &debt);
+    if (words && debt)
+        (void)add_debt(&words[DEBT_WORD], &report->rule, debt, DEBT_MAX, now_ms, &debt);
     on_report(report, NULL);
 }
 
@@ -334,12 +334,12 @@ static bool may_ask(uint64_t *word, int64_t now)
 ngx_int_t ngx_http_api_share_pay(const ngx_http_api_limit_conf_t *conf, ngx_http_api_debit_t *d, int64_t now)
 {
     const ngx_http_api_rule_t *rule = d->rule;
-    uint64_t *lease = st_gcra_word(conf->table, d->hash, LEASE_WORD);
-    uint64_t *owed = st_gcra_word(conf->table, d->hash, DEBT_WORD);
+    uint64_t *words = st_gcra_words(conf->table, d->hash);
     int64_t debt, cost = d->limit->limit->cost;
     d->paid = NGX_HTTP_API_PAID_HERE;
-    if (!lease || !owed)
+    if (!words)
         return NGX_OK;
+    uint64_t *lease = &words[LEASE_WORD], *owed = &words[DEBT_WORD];
     ngx_int_t rc = rule->chunk ? pay_lease(conf, d, lease, now) : NGX_DECLINED;
     if (rc != NGX_DECLINED)
         return rc;
@@ -373,7 +373,7 @@ static void return_lease(uint64_t *word, int64_t units, int64_t now)
 
 void ngx_http_api_share_refund(const ngx_http_api_limit_conf_t *conf, ngx_http_api_debit_t *d, int64_t now)
 {
-    uint64_t *word = st_gcra_word(conf->table, d->hash, LEASE_WORD);
+    uint64_t *words = st_gcra_words(conf->table, d->hash), *word = words ? &words[LEASE_WORD] : NULL;
     int64_t cost = d->limit->limit->cost;
     enum ngx_http_api_paid_e paid = d->paid;
     if (paid == NGX_HTTP_API_UNPAID)

@@ -54,7 +54,7 @@ static void test_units_refunds_and_raises(void **state)
     struct st_gcra_verdict v;
     uint64_t hash = st_gcra_hash(g, 1, "", 0);
     st_gcra_refund(g, hash, &TEN_AN_HOUR, 1); /* nobody knows the key: nothing happens */
-    assert_null(st_gcra_word(g, hash, 0));
+    assert_null(st_gcra_words(g, hash));
     assert_int_equal(charge(g, hash, 10, NOW), 0);
     assert_true(charge(g, hash, 1, NOW) > 0);
     st_gcra_refund(g, hash, &TEN_AN_HOUR, 4);
@@ -80,11 +80,11 @@ static void test_words_belong_to_the_key(void **state)
     uint64_t ann = st_gcra_hash(g, 1, "ann", 3), bob = st_gcra_hash(g, 1, "bob", 3);
     charge(g, ann, 1, NOW);
     charge(g, bob, 1, NOW);
-    *st_gcra_word(g, ann, 0) = 7;
-    *st_gcra_word(g, ann, 1) = 8;
-    assert_int_equal(*st_gcra_word(g, bob, 0), 0);
-    assert_int_equal(*st_gcra_word(g, ann, 0), 7);
-    assert_int_equal(*st_gcra_word(g, ann, 1), 8);
+    st_gcra_words(g, ann)[0] = 7;
+    st_gcra_words(g, ann)[1] = 8;
+    assert_int_equal(st_gcra_words(g, bob)[0], 0);
+    assert_int_equal(st_gcra_words(g, ann)[0], 7);
+    assert_int_equal(st_gcra_words(g, ann)[1], 8);
 }
 
 /* The smallest table has one bucket: what has run out goes first, then the one that owes least. */
@@ -105,7 +105,7 @@ static void test_a_full_bucket_forgets_the_least(void **state)
     assert_int_equal(st_gcra_used(g, NOW), 7);
     assert_int_equal(charge(g, hashes[7], 10, NOW), 0);
     assert_int_equal(st_gcra_evicted(g), 1);
-    assert_null(st_gcra_word(g, hashes[3], 0));
+    assert_null(st_gcra_words(g, hashes[3]));
     for (int i = 0; i < 8; i++)
         assert_true(i == 3 || charge(g, hashes[i], 1, NOW) > 0);
     int64_t later = NOW + 4000 * ST_SECOND;

@@ -1,10 +1,10 @@
 /*
  * Rate limits for very many keys in shared memory.
  *
- * A bucket is four cache lines: the hashes and the lock, the TATs, and two lines of words for the owner. What a place
- * holds belongs to the hash beside it. Who gives a place to another key clears the hash first and sets it last, so a
- * reader that finds its hash before and after it has read the TAT has read its own; and a TAT that was changed
- * meanwhile makes its compare-and-swap fail.
+ * A bucket is four cache lines: the hashes and the lock, then the places, each with the TAT and the owner's words, so
+ * that a key mostly takes two lines. What a place holds belongs to its hash. Who gives a place to another key clears
+ * the hash first and sets it last, so a reader that finds its hash before and after it has read the TAT has read its
+ * own; and a TAT that was changed meanwhile makes its compare-and-swap fail.
  */
 #include "base/gcra.h"
 
@@ -24,8 +24,10 @@ enum {
 struct bucket {
     uint64_t lock; /* when it was taken; 0: free */
     uint64_t hashes[WAYS];
-    int64_t tats[WAYS + 1];
-    uint64_t words[ST_GCRA_WORDS][WAYS + 1];
+    struct place {
+        int64_t tat;
+        uint64_t words[ST_GCRA_WORDS];
+    } places[WAYS];
 } __attribute__((aligned(LINE)));
 
 struct st_gcra {
@@ -136,16 +138,20 @@ static struct bucket *bucket_of(struct st_gcra *g, uint64_t hash)
     return &g->buckets[(unsigned __int128)hash * g->n_buckets >> 64];
 }
 
+/* Its lines are asked for together. */
+static void fetch(const struct bucket *b)
+{
+    for (size_t at = 0; at < sizeof(*b); at += LINE)
+        __builtin_prefetch((const char *)b + at, 1);
+}
+
 void st_gcra_expect(const struct st_gcra *g, uint64_t hash)
 {
-    const char *lines = (const char *)&g->buckets[(unsigned __int128)hash * g->n_buckets >> 64];
-    for (size_t at = 0; at < sizeof(struct bucket); at += LINE)
-        __builtin_prefetch(lines + at, 1);
+    fetch(&g->buckets[(unsigned __int128)hash * g->n_buckets >> 64]);
 }
 
 static int find(const struct bucket *b, uint64_t hash)
 {
-    __builtin_prefetch(b->tats, 1); /* both lines on the way at once */
     for (int i = 0; i < WAYS; i++)
         if (LOAD(&b->hashes[i]) == hash)
             return i;
@@ -179,7 +185,7 @@ static int victim(const struct bucket *b)
     for (int i = 0; i < WAYS; i++) {
         if (!LOAD(&b->hashes[i]))
             return i;
-        if (LOAD(&b->tats[i]) < LOAD(&b->tats[least]))
+        if (LOAD(&b->places[i].tat) < LOAD(&b->places[least].tat))
             least = i;
     }
     return least;
@@ -192,13 +198,13 @@ static bool insert(struct st_gcra *g, struct bucket *b, uint64_t hash, int64_t t
     bool is_new = find(b, hash) < 0;
     if (is_new) {
         int i = victim(b);
-        if (LOAD(&b->hashes[i]) && LOAD(&b->tats[i]) > now)
+        if (LOAD(&b->hashes[i]) && LOAD(&b->places[i].tat) > now)
             __atomic_fetch_add(&g->evicted, 1, __ATOMIC_RELAXED);
         STORE(&b->hashes[i], 0);
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
-        STORE(&b->tats[i], tat);
+        STORE(&b->places[i].tat, tat);
         for (int w = 0; w < ST_GCRA_WORDS; w++)
-            STORE(&b->words[w][i], 0);
+            STORE(&b->places[i].words[w], 0);
         STORE(&b->hashes[i], hash);
     }
     STORE(&b->lock, 0);
@@ -216,16 +222,17 @@ void st_gcra_charge(struct st_gcra *g, uint64_t hash, const struct st_gcra_rate 
                     struct st_gcra_verdict *ret)
 {
     struct bucket *b = bucket_of(g, hash);
+    fetch(b);
     for (;;) {
         int i = find(b, hash);
-        int64_t seen = i < 0 ? now : LOAD(&b->tats[i]);
+        int64_t seen = i < 0 ? now : LOAD(&b->places[i].tat);
         if (i >= 0 && LOAD(&b->hashes[i]) != hash)
             continue;
         int64_t from = clamp(seen, now, now + rate->tolerance), to = from + units * rate->interval;
         *ret = (struct st_gcra_verdict){.tat = from, .wait = to - rate->tolerance - now};
         if (ret->wait > 0)
             return;
-        if (i < 0 ? insert(g, b, hash, to, now) : SWAP(&b->tats[i], &seen, to)) {
+        if (i < 0 ? insert(g, b, hash, to, now) : SWAP(&b->places[i].tat, &seen, to)) {
             *ret = (struct st_gcra_verdict){.tat = to};
             return;
         }
@@ -239,12 +246,12 @@ static void change(struct st_gcra *g, uint64_t hash, int64_t by, int64_t least)
     int i = find(b, hash);
     if (i < 0)
         return;
-    int64_t seen = LOAD(&b->tats[i]), to;
+    int64_t seen = LOAD(&b->places[i].tat), to;
     do {
         if (LOAD(&b->hashes[i]) != hash)
             return;
         to = seen + by < least ? least : seen + by;
-    } while (to != seen && !SWAP(&b->tats[i], &seen, to));
+    } while (to != seen && !SWAP(&b->places[i].tat, &seen, to));
 }
 
 void st_gcra_refund(struct st_gcra *g, uint64_t hash, const struct st_gcra_rate *rate, int64_t units)
@@ -257,11 +264,11 @@ void st_gcra_raise(struct st_gcra *g, uint64_t hash, int64_t tat)
     change(g, hash, 0, tat);
 }
 
-uint64_t *st_gcra_word(struct st_gcra *g, uint64_t hash, int which)
+uint64_t *st_gcra_words(struct st_gcra *g, uint64_t hash)
 {
     struct bucket *b = bucket_of(g, hash);
     int i = find(b, hash);
-    return i < 0 ? NULL : &b->words[which][i];
+    return i < 0 ? NULL : b->places[i].words;
 }
 
 /* --- metrics --- */
@@ -276,7 +283,7 @@ uint64_t st_gcra_used(const struct st_gcra *g, int64_t now)
     uint64_t step = g->n_buckets / SAMPLE + 1, looked = 0, used = 0;
     for (uint64_t n = 0; n < g->n_buckets; n += step, looked++)
         for (int i = 0; i < WAYS; i++)
-            used += LOAD(&g->buckets[n].hashes[i]) && LOAD(&g->buckets[n].tats[i]) > now;
+            used += LOAD(&g->buckets[n].hashes[i]) && LOAD(&g->buckets[n].places[i].tat) > now;
     return used * g->n_buckets / looked;
 }
 

@@ -48,9 +48,9 @@ void st_gcra_refund(struct st_gcra *g, uint64_t hash, const struct st_gcra_rate 
 /* The TAT becomes at least this. */
 void st_gcra_raise(struct st_gcra *g, uint64_t hash, int64_t tat);
 
-/* Two words of a known key, 0 at first, for whoever charges; NULL when it has been forgotten. Use atomic operations. */
+/* The words of a known key, 0 at first, for whoever charges; NULL when it has been forgotten. Use atomic operations. */
 enum { ST_GCRA_WORDS = 2 };
-uint64_t *st_gcra_word(struct st_gcra *g, uint64_t hash, int which);
+uint64_t *st_gcra_words(struct st_gcra *g, uint64_t hash);
 
 /* For metrics: keys there is room for, keys in use now (an estimate in large tables), keys forgotten too early. */
 uint64_t st_gcra_room(const struct st_gcra *g);
