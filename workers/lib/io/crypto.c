@@ -6,11 +6,15 @@
 #include <openssl/ecdsa.h>
 #include <openssl/err.h>
 #include <openssl/hmac.h>
+#include <openssl/rsa.h>
 #include <pthread.h>
+
+enum { VERIFIERS = 4, DER_MAX = 2 * (3 + ST_COORDINATE_MAX) + 3 };
 
 /*
  * What each thread keeps: fetching a digest and making a context for it cost several times what the digest of a
- * request's few hundred bytes does. The MAC's context remembers its key, which is nearly always the same one.
+ * request's few hundred bytes does. The MAC's context remembers its key, which is nearly always the same one; those
+ * that verify belong to the keys seen last, and hold on to them.
  */
 struct tools {
     EVP_MD_CTX *digest;
@@ -18,6 +22,11 @@ struct tools {
     EVP_MAC_CTX *mac;
     unsigned char key[128];
     size_t key_len; /* 0: none yet */
+    struct verifier {
+        EVP_PKEY_CTX *ctx;
+        enum st_alg alg;
+    } verifiers[VERIFIERS];
+    unsigned next; /* to be replaced */
 };
 
 static pthread_key_t tools_key;
@@ -28,6 +37,8 @@ static void tools_free(void *data)
     EVP_MD_CTX_free(t->digest);
     EVP_MD_free(t->sha256);
     EVP_MAC_CTX_free(t->mac);
+    for (int i = 0; i < VERIFIERS; i++)
+        EVP_PKEY_CTX_free(t->verifiers[i].ctx);
     OPENSSL_cleanse(t, sizeof(*t));
     free(t);
 }
@@ -119,15 +130,31 @@ char *st_secret(struct st_arena *a, size_t n)
     return st_b64url(a, bytes, n);
 }
 
+/* --- signatures --- */
+
 /* JOSE carries ECDSA signatures as r || s; OpenSSL wants DER. OpenSSL itself refuses r, s outside 1 … n-1. */
-static int ecdsa_to_der(const unsigned char *sig, int coordinate, unsigned char **ret)
+static size_t ecdsa_to_der(const unsigned char *sig, size_t coordinate, unsigned char out[DER_MAX])
 {
-    ECDSA_SIG *s = ECDSA_SIG_new();
-    int len = -1;
-    if (s && ECDSA_SIG_set0(s, BN_bin2bn(sig, coordinate, NULL), BN_bin2bn(sig + coordinate, coordinate, NULL)))
-        len = i2d_ECDSA_SIG(s, ret);
-    ECDSA_SIG_free(s);
-    return len;
+    enum { SEQUENCE = 0x30, INTEGER = 2, LONG_FORM = 0x81, SHORT_MAX = 127, SIGN = 0x80 };
+    unsigned char integers[DER_MAX], *p = integers;
+    for (int i = 0; i < 2; i++, sig += coordinate) {
+        size_t zeros = 0;
+        while (zeros + 1 < coordinate && !sig[zeros])
+            zeros++;
+        bool negative = sig[zeros] & SIGN;
+        *p++ = INTEGER;
+        *p++ = (unsigned char)(coordinate - zeros + negative);
+        if (negative)
+            *p++ = 0;
+        p = mempcpy(p, sig + zeros, coordinate - zeros);
+    }
+    size_t len = (size_t)(p - integers);
+    p = out;
+    *p++ = SEQUENCE;
+    if (len > SHORT_MAX)
+        *p++ = LONG_FORM;
+    *p++ = (unsigned char)len;
+    return (size_t)((unsigned char *)mempcpy(p, integers, len) - out);
 }
 
 static bool mac(const struct st_key *k, const void *data, size_t len, unsigned char out[EVP_MAX_MD_SIZE],
@@ -143,23 +170,63 @@ static bool verify_mac(const struct st_key *k, const void *data, size_t len, con
     return mac(k, data, len, expected, &n) && sig_len == n && st_equal_secret(expected, sig, n);
 }
 
-bool st_key_verify(const struct st_key *k, const void *data, size_t len, const void *sig, size_t sig_len)
+EVP_PKEY_CTX *st_key_verifier(const struct st_key *k)
 {
-    int coordinate = st_alg_parts[k->alg].coordinate;
-    unsigned char *der = NULL;
-    if (k->secret)
-        return verify_mac(k, data, len, sig, sig_len);
-    if (coordinate) {
-        int n = sig_len == 2 * (size_t)coordinate ? ecdsa_to_der(sig, coordinate, &der) : -1;
-        if (n < 0)
-            return false;
-        sig = der;
-        sig_len = (size_t)n;
+    const struct st_alg_parts *alg = &st_alg_parts[k->alg];
+    struct tools *t = tools_here();
+    for (int i = 0; i < VERIFIERS; i++)
+        if (t->verifiers[i].ctx && t->verifiers[i].alg == k->alg &&
+            EVP_PKEY_CTX_get0_pkey(t->verifiers[i].ctx) == k->pkey)
+            return t->verifiers[i].ctx;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, k->pkey, NULL);
+    bool ok = ctx && EVP_PKEY_verify_init(ctx) == 1 && EVP_PKEY_CTX_set_signature_md(ctx, alg->hash()) == 1 &&
+              (!alg->pss || (EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+                             EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) == 1));
+    if (!ok) {
+        EVP_PKEY_CTX_free(ctx);
+        return NULL;
     }
+    struct verifier *v = &t->verifiers[t->next++ % VERIFIERS];
+    EVP_PKEY_CTX_free(v->ctx);
+    *v = (struct verifier){ctx, k->alg};
+    return ctx;
+}
+
+/* Of an algorithm that has a hash of its own. */
+static bool verify_whole(const struct st_key *k, const void *data, size_t len, const void *sig, size_t sig_len)
+{
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     bool ok = ctx && EVP_MD_CTX_copy_ex(ctx, k->ready) == 1 && EVP_DigestVerify(ctx, sig, sig_len, data, len) == 1;
     EVP_MD_CTX_free(ctx);
-    OPENSSL_free(der);
+    return ok;
+}
+
+static bool verify_hash(const struct st_key *k, const void *data, size_t len, const void *sig, size_t sig_len)
+{
+    const EVP_MD *md = st_alg_parts[k->alg].hash();
+    EVP_PKEY_CTX *ctx = st_key_verifier(k);
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    unsigned hash_len = ST_SHA256_LEN;
+    if (EVP_MD_get_type(md) == NID_sha256)
+        st_sha256(data, len, hash);
+    else if (!EVP_Digest(data, len, hash, &hash_len, md, NULL))
+        return false;
+    return ctx && EVP_PKEY_verify(ctx, sig, sig_len, hash, hash_len) == 1;
+}
+
+bool st_key_verify(const struct st_key *k, const void *data, size_t len, const void *sig, size_t sig_len)
+{
+    const struct st_alg_parts *alg = &st_alg_parts[k->alg];
+    unsigned char der[DER_MAX];
+    if (k->secret)
+        return verify_mac(k, data, len, sig, sig_len);
+    if (alg->coordinate) {
+        if (sig_len != 2 * (size_t)alg->coordinate)
+            return false;
+        sig_len = ecdsa_to_der(sig, (size_t)alg->coordinate, der);
+        sig = der;
+    }
+    bool ok = (alg->hash ? verify_hash : verify_whole)(k, data, len, sig, sig_len);
     if (!ok)
         ERR_clear_error();
     return ok;

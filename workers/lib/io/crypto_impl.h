@@ -13,16 +13,20 @@ struct st_alg_parts {
     bool pss;                    /* RSASSA-PSS, its salt as long as the hash */
 };
 extern const struct st_alg_parts st_alg_parts[ST_ALGS];
+enum { ST_COORDINATE_MAX = 66 };
 
 struct st_key {
     EVP_PKEY *pkey;    /* NULL for a secret */
-    EVP_MD_CTX *ready; /* to verify with: prepared once, copied for each signature */
+    EVP_MD_CTX *ready; /* where the algorithm has a hash of its own: prepared once, copied for each signature */
     const unsigned char *secret;
     size_t secret_len;
     enum st_alg alg;
     bool is_private;
     const char *id, *jwk;
 };
+
+/* This thread's context to verify with, of a key whose algorithm says what to hash with; NULL: OpenSSL cannot. */
+EVP_PKEY_CTX *st_key_verifier(const struct st_key *k);
 
 /*
  * Takes pkey into a key of the arena: decides the algorithm (alg: -1 for the usual one), refuses weak keys, fills id

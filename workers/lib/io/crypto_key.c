@@ -157,13 +157,10 @@ static void describe(struct st_arena *a, struct st_key *k, const char *thumb)
 
 static bool prepare(struct st_key *k)
 {
-    const struct st_alg_parts *alg = &st_alg_parts[k->alg];
-    EVP_PKEY_CTX *pctx = NULL; /* belongs to k->ready */
+    if (st_alg_parts[k->alg].hash)
+        return st_key_verifier(k) != NULL;
     k->ready = EVP_MD_CTX_new();
-    if (!k->ready || EVP_DigestVerifyInit(k->ready, &pctx, alg->hash ? alg->hash() : NULL, NULL, k->pkey) != 1)
-        return false;
-    return !alg->pss || (EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) == 1 &&
-                         EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_DIGEST) == 1);
+    return k->ready && EVP_DigestVerifyInit(k->ready, NULL, NULL, NULL, k->pkey) == 1;
 }
 
 struct st_key *st_key_adopt(struct st_arena *a, EVP_PKEY *pkey, int alg, bool is_private, const char **ret_why)
