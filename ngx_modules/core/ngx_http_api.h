@@ -69,7 +69,7 @@ typedef struct {
 typedef struct {
     ngx_flag_t enable;
     ngx_flag_t pass; /* api_pass */
-    void ***passes;  /* with it: the configurations of the location where each service is passed to */
+    void ***passes;  /* with it: the configurations of the location where each operation is passed on */
     enum { NGX_HTTP_API_WHOLE, NGX_HTTP_API_LIVE, NGX_HTTP_API_READY } health; /* what api_health tells there */
 } ngx_http_api_loc_conf_t;
 
@@ -281,7 +281,12 @@ char *ngx_http_api_set_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 ngx_int_t ngx_http_api_note_pass(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf, ngx_http_api_loc_conf_t *alcf);
 ngx_int_t ngx_http_api_make_passes(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf);
 
-/* limit: it is known who asks. */
+/*
+ * What will be looked at soon is asked for early, because memory that is not in the processor's caches costs more than
+ * anything else here. auth: the caches' places of a token in Authorization, once headers are there; limit: of a key,
+ * when it is known who asks.
+ */
+void ngx_http_api_auth_expect(ngx_http_request_t *r);
 void ngx_http_api_limit_expect(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx);
 
 /* The counters of all limits, for /metrics. */

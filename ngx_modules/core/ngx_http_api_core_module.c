@@ -96,7 +96,6 @@ static ngx_int_t run(ngx_http_api_step_pt *const *list, size_t n, ngx_http_reque
 static ngx_int_t access_handler(ngx_http_request_t *r)
 {
     const ngx_http_api_loc_conf_t *alcf = ngx_http_get_module_loc_conf(r, ngx_http_api_core_module);
-    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
     if (r != r->main || !alcf->enable)
         return NGX_DECLINED;
     ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
@@ -124,7 +123,7 @@ static ngx_int_t access_handler(ngx_http_request_t *r)
         return rc;
     ctx->admitted = 1;
     if (alcf->passes && !ctx->upstream.len)
-        r->loc_conf = alcf->passes[ctx->operation->service - amcf->services];
+        r->loc_conf = alcf->passes[ctx->match.operation->index];
     return NGX_DECLINED;
 }
 

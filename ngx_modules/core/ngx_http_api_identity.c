@@ -9,11 +9,11 @@ enum header_e { OPERATION, USER, SESSION, ROLES, TIER, CORRELATION_ID, ADDRESS, 
 
 #define HEADER(name)                                                                                                   \
     {                                                                                                                  \
-        .key = ngx_string(name), .lowcase = name                                                                       \
+        .key = ngx_string(name), .line = ngx_string(CRLF name ": "), .lowcase = name                                   \
     }
 
 static struct {
-    ngx_str_t key;
+    ngx_str_t key, line; /* line: how it stands in a request of HTTP/1, behind another one */
     u_char lowcase[24];
     ngx_uint_t hash;
 } names[HEADERS] = {
@@ -98,7 +98,7 @@ static ngx_int_t put_together(ngx_http_request_t *r, ngx_table_elt_t *h, const n
 {
     size_t len = 0;
     for (int i = 0; i < HEADERS; i++)
-        len += names[i].key.len + values[i].len + 4;
+        len += names[i].line.len + values[i].len;
     u_char *text = ngx_pnalloc(r->pool, len), *p = text;
     if (!text)
         return NGX_ERROR;
@@ -106,9 +106,7 @@ static ngx_int_t put_together(ngx_http_request_t *r, ngx_table_elt_t *h, const n
     for (int i = OPERATION + 1; i < HEADERS; i++) {
         if (!values[i].len)
             continue;
-        p = ngx_cpymem(p, CRLF, 2);
-        p = ngx_cpymem(p, names[i].key.data, names[i].key.len);
-        p = ngx_cpymem(p, ": ", 2);
+        p = ngx_cpymem(p, names[i].line.data, names[i].line.len);
         p = ngx_cpymem(p, values[i].data, values[i].len);
     }
     *h = (ngx_table_elt_t){.hash = names[OPERATION].hash,

@@ -1,13 +1,16 @@
 /* Ties the contracts to nginx's upstreams: every x-service has one, and every operation its own timeout. */
 #include "ngx_http_api.h"
 
-/* Runs around the upstream's own function. The configuration is shared by all requests, so this one gets a copy. */
+/*
+ * Runs around the upstream's own function. A configuration that has another timeout (that of proxy_pass: api_pass knows
+ * better) is shared by other requests, so this one gets a copy.
+ */
 static ngx_int_t init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
 {
     ngx_http_api_srv_conf_t *ascf = ngx_http_conf_upstream_srv_conf(us, ngx_http_api_core_module);
     ngx_http_api_ctx_t *ctx = ngx_http_api_get_ctx(r);
     ngx_http_upstream_conf_t *copy;
-    if (ctx && ctx->admitted) {
+    if (ctx && ctx->admitted && r->upstream->conf->read_timeout != (ngx_msec_t)ctx->match.operation->timeout_ms) {
         if (!(copy = ngx_palloc(r->pool, sizeof(*copy))))
             return NGX_ERROR;
         *copy = *r->upstream->conf;
