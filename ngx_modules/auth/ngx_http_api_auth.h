@@ -106,17 +106,22 @@ void ngx_http_api_auth_fetch_stop(void);
 void ngx_http_api_auth_digest(const ngx_http_api_auth_conf_t *conf, const ngx_str_t *token,
                               unsigned char out[ST_SHA256_LEN]);
 
-/* This worker's cache. An entry is good until the next put. put gives NULL when memory is out. */
+/*
+ * This worker's cache. An entry is good until the next put. put gives NULL when memory is out. expect asks for the
+ * memory of an entry that will be looked for; false: there is none.
+ */
+bool ngx_http_api_auth_l1_expect(const ngx_str_t *token);
 ngx_http_api_cached_t *ngx_http_api_auth_l1_find(const ngx_str_t *token);
 ngx_http_api_cached_t *ngx_http_api_auth_l1_put(const ngx_str_t *token, const ngx_http_api_claims_t *claims);
 void ngx_http_api_auth_l1_clear(void);
 
 /*
- * The cache that all workers share, made in a zone that is all its own. expect: the token will be looked for; gives its
- * place there, and asks for the memory, which comes while the digest is made.
+ * The cache that all workers share, made in a zone that is all its own. place: that of a token; asks for the memory
+ * that tells where it is in there. expect: asks for the token's own, which comes while the digest is made.
  */
-uint64_t ngx_http_api_auth_l2_expect(const ngx_http_api_zone_t *z, const ngx_http_api_auth_conf_t *conf,
-                                     const ngx_str_t *token);
+uint64_t ngx_http_api_auth_l2_place(const ngx_http_api_zone_t *z, const ngx_http_api_auth_conf_t *conf,
+                                    const ngx_str_t *token);
+void ngx_http_api_auth_l2_expect(const ngx_http_api_zone_t *z, uint64_t place);
 /*
  * *ret_marks are the marks under which the claims were found to hold as they are, with nothing in the state that
  * overrides them until *ret_join_again; 0 when that has not been looked at, or was otherwise. Claims too long for a

@@ -48,15 +48,26 @@ static struct set *l1_set(const ngx_str_t *token, uint32_t *ret_tag)
     return &l1_sets[*ret_tag % L1_SETS];
 }
 
-/* Its lines of memory are asked for together: one after the other they would take ten times as long to come. */
 static bool holds(const struct set *set, size_t way, uint32_t tag, const ngx_str_t *token)
 {
     const ngx_http_api_cached_t *c = set->entries[way];
-    if (!c || set->tags[way] != tag)
-        return false;
-    for (size_t at = 0; at < sizeof(*c) + token->len; at += 64)
-        __builtin_prefetch((const u_char *)c + at);
-    return c->token.len == token->len && memcmp(c->token.data, token->data, token->len) == 0;
+    return c && set->tags[way] == tag && c->token.len == token->len &&
+           memcmp(c->token.data, token->data, token->len) == 0;
+}
+
+/* Lines of memory are asked for together: one after the other they would take ten times as long to come. */
+bool ngx_http_api_auth_l1_expect(const ngx_str_t *token)
+{
+    uint32_t tag;
+    const struct set *set = l1_set(token, &tag);
+    bool likely = false;
+    for (size_t way = 0; way < L1_WAYS; way++) {
+        const ngx_http_api_cached_t *c = set->tags[way] == tag ? set->entries[way] : NULL;
+        for (size_t at = 0; c && at < sizeof(*c) + token->len; at += NGX_HTTP_API_LINE)
+            __builtin_prefetch((const u_char *)c + at);
+        likely = likely || c;
+    }
+    return likely;
 }
 
 ngx_http_api_cached_t *ngx_http_api_auth_l1_find(const ngx_str_t *token)

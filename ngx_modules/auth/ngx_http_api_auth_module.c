@@ -173,7 +173,8 @@ static ngx_int_t find(ngx_http_api_main_conf_t *amcf, const ngx_http_api_auth_co
         return NGX_DECLINED;
     }
     struct st_arena *a = ngx_http_api_scratch();
-    uint64_t place = ngx_http_api_auth_l2_expect(shared, conf, token);
+    uint64_t place = ngx_http_api_auth_l2_place(shared, conf, token);
+    ngx_http_api_auth_l2_expect(shared, place);
     ngx_http_api_auth_digest(conf, token, digest);
     if ((*ret_why = ngx_http_api_auth_refused(digest)) != NULL) {
         ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_REFUSED);
@@ -329,6 +330,15 @@ static ngx_int_t by_cookie(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
         return refuse(r, ctx, ST_E_CSRF, "invalid_request", "the request does not come from a page of this site");
     }
     return by_token(r, ctx, &ctx->cookie.value);
+}
+
+void ngx_http_api_auth_expect(ngx_http_request_t *r)
+{
+    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
+    const ngx_http_api_auth_conf_t *conf = ngx_http_get_module_main_conf(r, ngx_http_api_auth_module);
+    ngx_str_t token;
+    if (ngx_http_api_auth_bearer(r, &token) && !ngx_http_api_auth_l1_expect(&token))
+        (void)ngx_http_api_auth_l2_place(&amcf->zones[NGX_HTTP_API_ZONE_TOKENS], conf, &token);
 }
 
 /* One credential after the other: all that the alternative asks for must be good. */

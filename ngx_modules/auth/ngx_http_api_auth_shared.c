@@ -11,7 +11,8 @@
 
 enum {
     WAYS = 16,
-    SLOT_SIZE = 256,
+    SET_SIZE = 4096, /* a page: one translation of its address finds tags and slots, and one fault makes both */
+    SLOT_SIZE = 248,
     PLACED_BY = 32, /* characters at the token's end, a part of the signature: they tell tokens apart best */
 };
 
@@ -25,13 +26,15 @@ typedef struct {
     u_char text[];
 } slot_t;
 
-enum { TEXT_MAX = SLOT_SIZE - sizeof(slot_t) };
+enum { TEXT_MAX = SLOT_SIZE - offsetof(slot_t, text) };
 _Static_assert(TEXT_MAX <= UINT8_MAX, "lens");
+_Static_assert(SLOT_SIZE % _Alignof(slot_t) == 0, "slots follow each other");
 
 typedef struct {
     uint32_t tags[WAYS]; /* half of each slot's place: one cache line tells which slot to look at */
     u_char slots[WAYS][SLOT_SIZE];
-} set_t;
+} __attribute__((aligned(SET_SIZE))) set_t;
+_Static_assert(sizeof(set_t) == SET_SIZE, "a page");
 
 typedef struct {
     ngx_uint_t n_sets;
@@ -69,29 +72,40 @@ static set_t *set_of(const ngx_http_api_zone_t *z, uint64_t place, uint32_t *ret
  * A place is a keyed hash of the signature's end. It says nothing of whether the token is the one that was verified:
  * that is told by the digest of all of it.
  */
-uint64_t ngx_http_api_auth_l2_expect(const ngx_http_api_zone_t *z, const ngx_http_api_auth_conf_t *conf,
-                                     const ngx_str_t *token)
+uint64_t ngx_http_api_auth_l2_place(const ngx_http_api_zone_t *z, const ngx_http_api_auth_conf_t *conf,
+                                    const ngx_str_t *token)
 {
     size_t n = ngx_min(token->len, PLACED_BY);
     uint64_t place = st_siphash(conf->rule_digest, token->data + token->len - n, n);
+    uint32_t tag;
+    __builtin_prefetch(set_of(z, place, &tag));
+    return place;
+}
+
+void ngx_http_api_auth_l2_expect(const ngx_http_api_zone_t *z, uint64_t place)
+{
     uint32_t tag;
     set_t *set = set_of(z, place, &tag);
     for (ngx_uint_t way = 0; way < WAYS; way++)
         for (size_t at = 0; set->tags[way] == tag && at < SLOT_SIZE; at += NGX_HTTP_API_LINE)
             __builtin_prefetch(set->slots[way] + at);
-    return place;
 }
 
-/* A copy of the slot, false when it holds another token, or changed meanwhile. */
-static bool read_slot(const slot_t *s, const unsigned char digest[ST_SHA256_LEN], u_char out[SLOT_SIZE])
+/* A copy of the slot as far as it is used, false when it holds another token, or changed meanwhile. */
+static bool read_slot(const slot_t *s, const unsigned char digest[ST_SHA256_LEN], slot_t *out)
 {
     ngx_atomic_uint_t version = __atomic_load_n(&s->version, __ATOMIC_ACQUIRE);
-    if (version & 1)
+    size_t len = 0;
+    if (version & 1 || memcmp(s->digest, digest, ST_SHA256_LEN) != 0)
         return false;
-    ngx_memcpy(out, s, SLOT_SIZE);
+    *out = *s;
+    for (ngx_uint_t i = 0; i < NGX_HTTP_API_CLAIM_TEXTS; i++)
+        len += out->lens[i];
+    if (len > TEXT_MAX)
+        return false;
+    ngx_memcpy(out->text, s->text, len);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return __atomic_load_n(&s->version, __ATOMIC_RELAXED) == version &&
-           memcmp(((slot_t *)out)->digest, digest, ST_SHA256_LEN) == 0;
+    return __atomic_load_n(&s->version, __ATOMIC_RELAXED) == version;
 }
 
 bool ngx_http_api_auth_l2_find(const ngx_http_api_zone_t *z, uint64_t place, const unsigned char digest[ST_SHA256_LEN],
@@ -102,7 +116,7 @@ bool ngx_http_api_auth_l2_find(const ngx_http_api_zone_t *z, uint64_t place, con
     set_t *set = set_of(z, place, &tag);
     slot_t *copy = st_alloc(a, SLOT_SIZE);
     for (ngx_uint_t way = 0; way < WAYS; way++) {
-        if (set->tags[way] != tag || !read_slot(slot_of(set, way), digest, (u_char *)copy))
+        if (set->tags[way] != tag || !read_slot(slot_of(set, way), digest, copy))
             continue;
         if (copy->expires <= ngx_time())
             return false;

@@ -53,6 +53,7 @@ static ngx_int_t server_rewrite_handler(ngx_http_request_t *r)
     ctx->method = r->method_name;
     ctx->path = raw_path(r);
     ngx_http_api_headers_t headers;
+    ngx_http_api_auth_expect(r);
     ngx_http_api_read_headers(r, &headers);
     if (ngx_http_api_trace(r, ctx, &headers) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
