@@ -437,6 +437,39 @@ static void test_call_back(void **state)
     assert_string_equal(finish(clip), "done luma");
 }
 
+/* As step, but for the test's arena, which belongs to its thread. */
+static void *told_step(void *body)
+{
+    struct st_call call;
+    st_call_init(&call, &worker, "clip");
+    call.body = body;
+    return (void *)(intptr_t)st_call_transact(&call, run_clip, NULL);
+}
+
+/* Both of its jobs look at it, and the one that comes second has seen what is true no more. */
+static void test_looked_at_twice_at_a_time(void **state)
+{
+    (void)state;
+    use("pika runway");
+    const char *clip = plan(1);
+    write_file("faults", "internal\n");
+    assert_int_equal(step(clip, NULL), 0);
+    assert_int_equal(step(clip, NULL), 0);
+    assert_string_equal(state_of(clip), "sent pika");
+    write_file("log", "");
+    st_pg_begin(db);
+    change(db, "update clips set provider = 'runway', provider_ref = 'r', tried = '{pika}'");
+    pthread_t other;
+    void *r, *body = st_json_keep(&arena, json_pack("{s:s, s:b}", "clipId", clip, "told", true));
+    assert_int_equal(pthread_create(&other, NULL, told_step, body), 0);
+    assert_true(wait_for(strstr(text_of("log"), "GET ") != NULL)); /* it has read the row */
+    must(db, st_pg_commit(db));
+    assert_int_equal(pthread_join(other, &r), 0);
+    assert_null(r);
+    assert_string_equal(state_of(clip), "sent runway");
+    assert_string_equal(ask(db, "select tried from clips"), "{pika}");
+}
+
 /* A new key of fal's, which its address has from now on. */
 static const struct st_key *fal_key_new(void)
 {
@@ -573,6 +606,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_the_film_waits_for_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_may, setup, teardown),
         cmocka_unit_test_setup_teardown(test_call_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_looked_at_twice_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signed_call_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keys_change, setup, teardown),
     };

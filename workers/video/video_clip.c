@@ -81,15 +81,30 @@ void video_enqueue_clip(struct st_call *call, const char *clip_id, int64_t delay
     st_enqueue(call, "clip", clip_id, delay_ms, json_pack("{s:s}", "clipId", clip_id));
 }
 
+/* Its own job and one that the provider has called for may be at it at a time: who comes second leaves it alone. */
+static int has_moved(struct st_call *call, const json_t *clip)
+{
+    struct st_rows *rows;
+    int r =
+        st_rows(call, &rows,
+                "select from clips where clip_id = $1 and state = $2 and provider is not distinct from $3 "
+                "and provider_ref is not distinct from $4 for update",
+                st_str(clip, "clip_id"), st_str(clip, "state"), st_str(clip, "provider"), st_str(clip, "provider_ref"));
+    return r < 0 ? r : st_rows_count(rows) == 0;
+}
+
 /* When it was the last one, the film is put together. */
 static int end_clip(struct st_call *call, const json_t *clip, const char *state, const char *key, const char *reason)
 {
     const char *id = st_str(clip, "clip_id"), *video_id = st_str(clip, "video_id");
     struct st_rows *rows;
+    int r = has_moved(call, clip);
+    if (r != 0)
+        return r < 0 ? r : 0;
     st_exec(call, "update clips set state = $2, object_key = $3, reason = $4 where clip_id = $1", id, state, key,
             reason);
     /* Two that end at the same time must not both think that the other is still at work. */
-    int r = st_rows(call, &rows, "select from video_jobs where video_id = $1 for update", video_id);
+    r = st_rows(call, &rows, "select from video_jobs where video_id = $1 for update", video_id);
     if (r == 0)
         r = st_rows(call, &rows, "select from clips where video_id = $1 and state not in ('done', 'failed') limit 1",
                     video_id);
@@ -102,6 +117,9 @@ static int end_clip(struct st_call *call, const json_t *clip, const char *state,
 static int next_provider(struct st_call *call, const json_t *clip)
 {
     const char *id = st_str(clip, "clip_id");
+    int r = has_moved(call, clip);
+    if (r != 0)
+        return r < 0 ? r : 0;
     st_exec(call,
             "update clips set state = 'wanted', tried = tried || provider, provider_ref = null, polls = 0 "
             "where clip_id = $1",
@@ -115,6 +133,9 @@ static int wait_for_it(struct st_call *call, const json_t *clip)
     int64_t polls = st_json_int(clip, "polls", 0), ms = POLL_FIRST_MS;
     if (polls >= POLLS_MAX)
         return next_provider(call, clip);
+    int r = has_moved(call, clip);
+    if (r != 0)
+        return r < 0 ? r : 0;
     for (int64_t i = 0; i < polls && ms < POLL_MAX_MS; i++)
         ms = ms * 13 / 10;
     st_exec(call, "update clips set polls = polls + 1 where clip_id = $1", st_str(clip, "clip_id"));
@@ -166,7 +187,7 @@ static int not_sent(struct st_call *call, const json_t *clip, int r, const struc
     return 0;
 }
 
-static int submit(struct st_call *call, const json_t *clip)
+static int submit(struct st_call *call, json_t *clip)
 {
     const struct film_api *api;
     struct film_wish wish = wish_of(clip);
@@ -186,6 +207,8 @@ static int submit(struct st_call *call, const json_t *clip)
             api->http.name, key);
     if ((r = video_want_keys(call, api)) < 0 || (r = st_commit(call)) < 0)
         return r;
+    json_object_set_new(clip, "state", json_string("sending"));
+    json_object_set_new(clip, "provider", json_string(api->http.name));
     wish.callback = video_callback_url(call, id, api);
     body = api->begin(call->arena, &wish, &path);
     r = st_provider_do(&api->http,
