@@ -35,6 +35,10 @@ struct st_http_server {
 struct incoming {
     struct st_arena arena;
     struct st_buf body;
+    size_t piece;                /* bytes; 0: the body is handed over whole */
+    struct st_http_response res; /* of the last piece, or of the one that was refused */
+    struct st_arena piece_arena; /* of the answer to it */
+    bool ended;                  /* nothing more is handed over */
     struct st_http_request req;
 };
 
@@ -62,14 +66,43 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *connectio
     return in;
 }
 
+static int thread_index(struct st_http_server *s)
+{
+    static __thread int index;
+    static __thread unsigned generation;
+    if (generation != s->generation) {
+        generation = s->generation;
+        index = atomic_fetch_add(&s->next_thread, 1);
+    }
+    return index;
+}
+
+/* Hands over what has come since the piece before. */
+static void hand_over(struct st_http_server *s, struct incoming *in)
+{
+    in->req.body = in->body.len ? in->body.data : "";
+    in->req.body_len = in->body.len;
+    in->res = (struct st_http_response){.status = 500};
+    st_arena_reset(&in->piece_arena);
+    s->options.handler(s->options.ctx, thread_index(s), &in->req, &in->res);
+    in->ended = !in->req.more || in->res.status >= 400;
+    in->req.body_at += in->body.len;
+    st_buf_clear(&in->body);
+}
+
 static void on_done(void *cls, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode why)
 {
-    (void)cls;
     (void)connection;
     (void)why;
     struct incoming *in = *state;
     if (in) {
+        if (in->piece && !in->ended && in->body.len) {
+            in->req.more = false;
+            in->req.cut = true;
+            hand_over(cls, in);
+        }
         st_buf_release(&in->body);
+        st_arena_release(&in->piece_arena);
         st_arena_release(&in->arena);
         free(in);
     }
@@ -92,15 +125,37 @@ static enum MHD_Result answer(struct st_http_server *s, struct MHD_Connection *c
     return ok;
 }
 
-static int thread_index(struct st_http_server *s)
+/* The first call brings the headers. */
+static void begin(struct st_http_server *s, struct incoming *in, struct MHD_Connection *connection, const char *method)
 {
-    static __thread int index;
-    static __thread unsigned generation;
-    if (generation != s->generation) {
-        generation = s->generation;
-        index = atomic_fetch_add(&s->next_thread, 1);
+    const char *uri = in->req.uri, *query = strchr(uri, '?');
+    in->req.arena = &in->arena;
+    in->req.connection = connection;
+    in->req.method = st_strdup(&in->arena, method);
+    in->req.path = st_strndup(&in->arena, uri, query ? (size_t)(query - uri) : strlen(uri));
+    in->req.query = query ? query + 1 : "";
+    in->req.came_at = st_now();
+    in->piece = s->options.piece ? s->options.piece(s->options.ctx, &in->req) : 0;
+    in->req.more = in->piece > 0;
+    in->req.arena = in->piece ? &in->piece_arena : &in->arena;
+    in->body = ST_BUF(in->piece ? in->piece : s->options.body_max);
+}
+
+/* What has come of the body: into the buffer, and each time that makes a piece, on. */
+static void take(struct st_http_server *s, struct incoming *in, const char *data, size_t len)
+{
+    if (!in->piece) { /* too large a body is drained, not cut off: the client must be able to read the answer */
+        st_buf_add(&in->body, data, len);
+        return;
     }
-    return index;
+    while (len && !in->ended) {
+        size_t room = in->piece - in->body.len, n = len < room ? len : room;
+        st_buf_add(&in->body, data, n);
+        data += n;
+        len -= n;
+        if (in->body.len == in->piece)
+            hand_over(s, in);
+    }
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
@@ -110,30 +165,22 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     (void)version;
     struct st_http_server *s = cls;
     struct incoming *in = *state;
-    struct st_http_response res = {.status = 500};
-    if (!in->req.arena) { /* the first call brings the headers */
-        in->req.arena = &in->arena;
-        in->req.connection = connection;
-        in->req.method = st_strdup(&in->arena, method);
-        in->body = ST_BUF(s->options.body_max);
+    if (!in->req.arena) {
+        begin(s, in, connection, method);
         return MHD_YES;
     }
-    if (*data_len) { /* too large a body is drained, not cut off: the client must be able to read the answer */
-        st_buf_add(&in->body, data, *data_len);
+    if (*data_len) {
+        take(s, in, data, *data_len);
         *data_len = 0;
         return MHD_YES;
     }
     if (in->body.failed) {
-        res.status = 413;
-        return answer(s, connection, &res);
+        in->res.status = 413;
+    } else if (!in->ended) {
+        in->req.more = false;
+        hand_over(s, in);
     }
-    const char *query = strchr(in->req.uri, '?');
-    in->req.path = st_strndup(&in->arena, in->req.uri, query ? (size_t)(query - in->req.uri) : strlen(in->req.uri));
-    in->req.query = query ? query + 1 : "";
-    in->req.body = in->body.len ? in->body.data : "";
-    in->req.body_len = in->body.len;
-    s->options.handler(s->options.ctx, thread_index(s), &in->req, &res);
-    return answer(s, connection, &res);
+    return answer(s, connection, &in->res);
 }
 
 /*
@@ -200,7 +247,7 @@ int st_http_server_start(const struct st_http_options *options, struct st_http_s
         MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, s->fd,
         MHD_OPTION_THREAD_POOL_SIZE, (unsigned)options->threads, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK,
-        MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_done, NULL, MHD_OPTION_END);
+        MHD_OPTION_URI_LOG_CALLBACK, on_uri, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_done, s, MHD_OPTION_END);
     if (!s->daemon) {
         close(s->fd);
         free(s);

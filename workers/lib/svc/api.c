@@ -126,7 +126,8 @@ static int authenticate(struct gate *g, struct st_call *call)
     int64_t at;
     st_edge_sign(run->edge_key, run->edge_key_len, &id, expected);
     if (strlen(given) != ST_EDGE_SIGNATURE_LEN - 1 || !st_equal_secret(given, expected, ST_EDGE_SIGNATURE_LEN - 1) ||
-        !st_parse_i64(id.time, 0, INT64_MAX / ST_SECOND, &at) || llabs(st_now() / ST_SECOND - at) > ST_EDGE_TOLERANCE_S)
+        !st_parse_i64(id.time, 0, INT64_MAX / ST_SECOND, &at) ||
+        llabs(g->req->came_at / ST_SECOND - at) > ST_EDGE_TOLERANCE_S) /* the body may take its time */
         return st_fail(call, ST_E_UNAUTHENTICATED, "Only the edge may call a service.");
     st_work_begin(call, ST_WORK_REQUEST, header(g, "traceparent"));
     return 0;
@@ -162,9 +163,17 @@ static int decode(struct gate *g, struct st_call *call)
     call->p->if_match = st_http_header(req, "If-Match");
     const char *type = st_http_header(req, "Content-Type");
     r = st_api_body(g->match.operation, type, req->body, req->body_len, call->arena, &call->body, &call->p->fields);
-    if (r == 0 && req->body_len) {
+    if (r == 0 && (req->body_len || g->handler->piece)) {
         struct st_bytes *bytes = st_new(call->arena, struct st_bytes);
-        *bytes = (struct st_bytes){req->body, req->body_len, type ? type : ""};
+        int64_t announced;
+        *bytes = (struct st_bytes){
+            .data = req->body,
+            .len = req->body_len,
+            .type = type ? type : "",
+            .at = req->body_at,
+            .more = req->more,
+            .cut = req->cut,
+            .announced = st_parse_i64(header(g, "Content-Length"), 0, INT64_MAX, &announced) ? announced : -1};
         call->bytes = bytes;
     }
     return r;
@@ -313,11 +322,21 @@ static void on_http(void *ctx, int thread, struct st_http_request *req, struct s
     else
         reply_success(&call, req, res);
     st_work_end(&call, res->status >= 500 ? r : 0);
-    st_count(ST_N_REQUESTS, 1);
+    st_count(ST_N_REQUESTS, !req->more);
     st_count(ST_N_REQUEST_ERRORS, res->status >= 500);
     log_request(&call, req, r, res->status, st_mono() - from);
     st_log_context(NULL, NULL);
     st_arena_reset(&w->arena);
+}
+
+/* How the operation wants its body. */
+static size_t piece_of(void *ctx, const struct st_http_request *req)
+{
+    struct st_api_server *s = ctx;
+    struct st_api_match match;
+    st_api_find(s->run->api, st_api_method(req->method, strlen(req->method)), req->path, strlen(req->path), &match);
+    const struct st_operation *handler = match.operation ? s->handlers[match.operation->index] : NULL;
+    return handler ? handler->piece : 0;
 }
 
 int st_api_start(struct st_run *run, int threads, struct st_api_server **ret)
@@ -337,6 +356,7 @@ int st_api_start(struct st_run *run, int threads, struct st_api_server **ret)
         .socket_path = st_printf(&run->arena, "%s/%s.sock", st_option("run_dir"), run->service->name),
         .threads = threads,
         .body_max = BODY_MAX,
+        .piece = piece_of,
         .handler = on_http,
         .ctx = s,
     };

@@ -56,6 +56,11 @@ struct st_bytes {
     const char *data; /* len bytes, and a NUL */
     size_t len;
     const char *type; /* Content-Type as sent */
+    /* Of a body that comes in pieces (st_operation): where in it this one begins; that more follows it; that the client
+     * went away behind it, and nobody reads the answer. */
+    size_t at;
+    bool more, cut;
+    int64_t announced; /* bytes of the whole of it, as its sender says; -1: they do not */
 };
 struct st_event {
     const char *id, *type, *topic, *aggregate_type, *aggregate_id, *timestamp, *version, *user_id;
@@ -242,6 +247,13 @@ ST_MUSTCHECK int st_object_admit(struct st_call *call, const char *key);
 struct st_operation {
     const char *id; /* operationId of the contract; a missing or extra one stops the start */
     st_handler *handler;
+    /*
+     * 0: the handler runs once the whole body is there (at most 10 MiB). N: it runs with every N bytes of it while it
+     * comes, each time in a transaction of its own, and once more at the end, with what is left, which may be nothing
+     * (call->bytes has where that is). What it answers at the end is sent, or its first error, behind which it is not
+     * run again. For a body that is neither JSON nor a form.
+     */
+    size_t piece;
 };
 struct st_subscription {
     const char *type; /* event type, or "*" for all */
