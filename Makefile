@@ -175,7 +175,7 @@ NPM_PEERS := $(if $(filter edge,$(or $(SUITE),$(BENCHES))),fastify) $(if $(filte
 .PHONY: all programs tests fuzzers tools
 all: programs $(MODULE) $(DOCS) $(CATALOGUE)
 programs: $(PROGRAMS)
-tests: $(TESTS) $(FAULT_DAEMONS) $(BUILD)/tests/s3rver/npm.stamp
+tests: $(TESTS) $(FAULT_DAEMONS) $(BUILD)/tests/s3rver/npm.stamp $(BUILD)/tests/tus/npm.stamp
 fuzzers: $(FUZZERS)
 tools: $(BENCH_TOOLS) $(NPM_PEERS:%=$(BUILD)/bench/%/npm.stamp)
 
@@ -253,7 +253,7 @@ $(CATALOGUE): $(DOCS) $(PROGRAMS) $(wildcard config/events/*.json ui/events/*)
 	@$(BUILD)/bin/storyctl --json events catalog --bin $(BUILD)/bin >$(BUILD)/ui/docs/events/asyncapi.json
 	@touch $@
 
-# A server for a test, exactly as the lock names it; without npm's registry the stand-in serves alone.
+# A server or client for a test, exactly as the lock names it; without npm's registry the stand-in serves alone.
 $(BUILD)/tests/%/npm.stamp: tests/lib/%/package.json tests/lib/%/package-lock.json
 	@echo '  NPM   tests/lib/$*'
 	@rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D)

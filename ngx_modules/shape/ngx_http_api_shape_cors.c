@@ -13,7 +13,8 @@ static const char allowed_headers[] = "Authorization, Content-Type, Idempotency-
                                       "X-Correlation-Id";
 static const char exposed_headers[] =
     "Accept-Ranges, Age, Content-Range, Deprecation, ETag, Idempotent-Replayed, Link, Location, RateLimit, "
-    "RateLimit-Policy, Retry-After, Sunset, WWW-Authenticate, X-Correlation-Id";
+    "RateLimit-Policy, Retry-After, Sunset, Tus-Resumable, Upload-Expires, Upload-Length, Upload-Offset, "
+    "WWW-Authenticate, X-Correlation-Id";
 
 typedef struct {
     const char *const *origins;

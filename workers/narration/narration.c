@@ -34,6 +34,12 @@ static const struct st_operation operations[] = {
     {"replaceStoryPronunciations", narration_put_story_rules},
     {"getMyPronunciations", narration_get_user_rules},
     {"replaceMyPronunciations", narration_put_user_rules},
+    {"createVoiceSample", narration_create_sample},
+    {"listVoiceSamples", narration_list_samples},
+    {"getVoiceSample", narration_get_sample},
+    {"appendVoiceSample", narration_append_sample, .piece = 1 << 20},
+    {"deleteVoiceSample", narration_delete_sample},
+    {"getVoiceSampleAudio", narration_get_sample_audio},
     {0},
 };
 
@@ -73,6 +79,12 @@ static const struct st_job_kind jobs[] = {
      .timeout_s = 3600,
      .attempts = 3,
      .failed = narration_export_failed},
+    {.name = "check_sample",
+     .handler = narration_check_sample,
+     .concurrency = 1,
+     .timeout_s = 600,
+     .attempts = 3,
+     .failed = narration_check_sample_failed},
     {.name = "remove_files", .handler = narration_remove_files, .concurrency = 1, .timeout_s = 60, .attempts = 20},
     {.name = "trim_cache", .handler = narration_trim_cache, .concurrency = 1, .timeout_s = 600, .attempts = 1},
     {0},
@@ -80,12 +92,14 @@ static const struct st_job_kind jobs[] = {
 
 static const struct st_schedule schedules[] = {
     {.name = "trim_cache", .every_s = 3600, .handler = narration_schedule_trim},
+    {.name = "expire_samples", .every_s = 600, .handler = narration_expire_samples},
     {0},
 };
 
 static const struct st_erasure erasures[] = {
-    {"stories", ST_ERASED},  /* by the handler, with the files that were made of them */
-    {"previews", ST_ERASED}, /* the same */
+    {"stories", ST_ERASED},       /* by the handler, with the files that were made of them */
+    {"previews", ST_ERASED},      /* the same */
+    {"voice_samples", ST_ERASED}, /* the same */
     {"author_tiers", ST_ERASED, "delete from author_tiers where user_id = $1"},
     {"user_pronunciations", ST_ERASED, "delete from user_pronunciations where user_id = $1"},
     {"story_readers", ST_ERASED, "delete from story_readers where user_id = $1"},
@@ -95,7 +109,8 @@ static const struct st_erasure erasures[] = {
 static const struct st_objects objects[] = {
     {"narration/", "select k from jsonb_array_elements_text($1::jsonb) k "
                    "where split_part(k, '/', 2) in (select narration_id::text from narrations union all "
-                   "select preview_id::text from previews)"},
+                   "select preview_id::text from previews union all "
+                   "select sample_id::text from voice_samples)"},
     {0},
 };
 

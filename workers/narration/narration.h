@@ -42,6 +42,19 @@ int narration_get_captions(struct st_call *call);
 int narration_make_export(struct st_call *call); /* job */
 int narration_export_failed(struct st_call *call);
 
+/* narration_sample.c: people's voices */
+int narration_create_sample(struct st_call *call);
+int narration_append_sample(struct st_call *call);
+int narration_list_samples(struct st_call *call);
+int narration_get_sample(struct st_call *call);
+int narration_get_sample_audio(struct st_call *call);
+int narration_delete_sample(struct st_call *call);
+int narration_check_sample(struct st_call *call); /* job */
+int narration_check_sample_failed(struct st_call *call);
+int narration_expire_samples(struct st_call *call);                        /* schedule */
+void narration_remove_sample(struct st_call *call, const char *sample_id); /* with its file */
+int narration_drop_samples(struct st_call *call, const char *user_id);
+
 /* narration_rules.c: how words are said */
 int narration_get_story_rules(struct st_call *call);
 int narration_put_story_rules(struct st_call *call);

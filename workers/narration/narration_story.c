@@ -164,5 +164,7 @@ int narration_on_user_deleted(struct st_call *call)
     json_array_foreach (stories, i, one)
         if ((r = forget_story(call, st_str(one, "story_id"))) < 0)
             return r;
+    if ((r = narration_drop_samples(call, st_str(call->body, "userId"))) < 0)
+        return r;
     return narration_drop_previews(call, st_str(call->body, "userId"));
 }
