@@ -134,18 +134,25 @@ static int teardown(void **state)
 }
 
 /* Plans the film of one passage, or two; gives the first clip's id. */
-static const char *plan(size_t passages)
+static const char *plan_film(size_t passages, bool animated)
 {
     const struct st_video_segment list[] = {
         {"The ship left the harbour at dawn.", NULL, "joy", 1, 0, passages > 1 ? 5500 : 1200},
         {"In the forest it was dark.", NULL, "fear", 1, 5500, 10600}};
     struct st_call call;
     st_call_init(&call, &worker, "render");
-    assert_int_equal(video_plan_clips(&call, VIDEO, list, passages), (int)passages);
+    const struct st_video_job job = {
+        .title = "The ship", .segments = list, .segment_count = passages, .width = 1280, .height = 720};
+    assert_int_equal(video_plan_clips(&call, VIDEO, &job, animated), (int)passages);
     int r = st_commit(&call);
     if (r < 0)
         fail_msg("%s", st_call_error(&call, r));
     return ask(db, "select clip_id from clips order by start_ms limit 1");
+}
+
+static const char *plan(size_t passages)
+{
+    return plan_film(passages, false);
 }
 
 static int run_clip(struct st_call *call, void *ctx)
@@ -227,6 +234,39 @@ static void test_each_provider(void **state)
         assert_non_null(strstr(text_of("bodies"), "The ship left the harbour"));
         assert_string_equal(ask(db, "select count(*) from jobs where name = 'render'"), "1");
         assert_string_equal(ask(db, "select outcome from provider_calls"), "ok");
+    }
+}
+
+/* Each is given the address of the drawn picture, in its own way. */
+static void test_animated(void **state)
+{
+    (void)state;
+    static const char *const names[][2] = {{"runway", "\"promptImage\":\""},
+                                           {"luma", "\"frame0\":{\"type\":\"image\",\"url\":\""},
+                                           {"pika", "\"image_url\":\""}};
+    for (size_t i = 0; i < ST_COUNT(names); i++) {
+        setup(NULL);
+        use(names[i][0]);
+        const char *clip = plan_film(1, true), *path;
+        assert_string_equal(finish(clip), st_printf(&arena, "done %s", names[i][0]));
+        const char *at = strstr(text_of("bodies"), names[i][1]);
+        assert_non_null(at);
+        const char *start = st_printf(&arena, "https://localhost:8443/v1/videos/clips/%s/picture?expires=", clip);
+        assert_true(st_starts(at + strlen(names[i][1]), start));
+        assert_non_null(strstr(text_of("log"), st_streq(names[i][0], "luma") ? "/generations" : "image"));
+        struct st_call call;
+        st_call_init(&call, &worker, "look");
+        assert_int_equal(st_object_get(&call, ask(db, "select picture from clips"), &path), 0);
+        const char *const argv[] = {"ffprobe", "-v", "error", "-show_entries", "stream=codec_name,width,height", "-of",
+                                    "csv=p=0", path, NULL};
+        struct st_spawn_result r;
+        assert_int_equal(st_spawn(&arena, &(struct st_spawn){.argv = argv, .timeout_us = 60 * ST_SECOND}, &r), 0);
+        assert_string_equal(r.out, "mjpeg,1280,720\n");
+        const char *drawn = ask(db, "select cache_key from clips");
+        change(db, "delete from clips");
+        assert_string_equal(finish(plan(1)), st_printf(&arena, "done %s", names[i][0]));
+        assert_string_not_equal(ask(db, "select cache_key from clips"), drawn); /* another film */
+        st_arena_reset(&worker.arena);
     }
 }
 
@@ -599,6 +639,7 @@ int main(int argc, char **argv)
     world_start(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_provider, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_animated, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_cheapest_that_can, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filmed_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_not_known_is_not_sent_again, setup, teardown),

@@ -13,6 +13,7 @@ struct film_wish {
     int seconds; /* the provider makes the next longer one that it can */
     bool upright, large;
     int64_t seed;
+    const char *picture;  /* address of a JPEG that it begins with; "" for none */
     const char *callback; /* where to tell that it is done; "" for nowhere */
 };
 

@@ -65,14 +65,14 @@ static const char *const runway_headers[] = {"X-Runway-Version: 2024-11-06", NUL
 
 static json_t *runway_begin(struct st_arena *a, const struct film_wish *w, const char **ret_path)
 {
-    *ret_path = "/v1/text_to_video";
-    return st_json_keep(a, json_pack("{s:s, s:s, s:s, s:i, s:I}", "model", "gen4.5", "promptText",
-                                     cut(a, w->prompt, PROMPT_RUNWAY), "ratio", w->upright ? "720:1280" : "1280:720",
-                                     "duration",
-                                     w->seconds < 2    ? 2
-                                     : w->seconds > 10 ? 10
-                                                       : w->seconds,
-                                     "seed", (json_int_t)(w->seed & 0xffffffff)));
+    *ret_path = *w->picture ? "/v1/image_to_video" : "/v1/text_to_video";
+    int seconds = w->seconds < 2 ? 2 : w->seconds > 10 ? 10 : w->seconds;
+    json_t *body = json_pack("{s:s, s:s, s:s, s:i, s:I}", "model", "gen4.5", "promptText",
+                             cut(a, w->prompt, PROMPT_RUNWAY), "ratio", w->upright ? "720:1280" : "1280:720",
+                             "duration", seconds, "seed", (json_int_t)(w->seed & 0xffffffff));
+    if (*w->picture)
+        json_object_set_new(body, "promptImage", json_string(w->picture));
+    return st_json_keep(a, body);
 }
 
 static const char *runway_status_path(struct st_arena *a, const char *id)
@@ -107,6 +107,9 @@ static json_t *luma_begin(struct st_arena *a, const struct film_wish *w, const c
     json_t *body = json_pack("{s:s, s:s, s:s, s:s, s:s}", "model", "ray-2", "prompt", cut(a, w->prompt, PROMPT_LUMA),
                              "aspect_ratio", w->upright ? "9:16" : "16:9", "resolution", w->large ? "1080p" : "720p",
                              "duration", w->seconds > 5 ? "9s" : "5s");
+    if (*w->picture)
+        json_object_set_new(body, "keyframes",
+                            json_pack("{s:{s:s, s:s}}", "frame0", "type", "image", "url", w->picture));
     if (*w->callback)
         json_object_set_new(body, "callback_url", json_string(w->callback));
     return st_json_keep(a, body);
@@ -150,12 +153,16 @@ static const char *luma_find(struct st_arena *a, const struct st_http_answer *an
 
 static json_t *pika_begin(struct st_arena *a, const struct film_wish *w, const char **ret_path)
 {
-    *ret_path = "/fal-ai/pika/v2.2/text-to-video";
+    *ret_path = *w->picture ? "/fal-ai/pika/v2.2/image-to-video" : "/fal-ai/pika/v2.2/text-to-video";
     if (*w->callback)
         *ret_path = st_printf(a, "%s?fal_webhook=%s", *ret_path, st_url_encode(a, w->callback));
-    return st_json_keep(a, json_pack("{s:s, s:s, s:s, s:s, s:I}", "prompt", w->prompt, "aspect_ratio",
-                                     w->upright ? "9:16" : "16:9", "resolution", w->large ? "1080p" : "720p",
-                                     "duration", w->seconds > 5 ? "10" : "5", "seed", (json_int_t)w->seed));
+    json_t *body = json_pack("{s:s, s:s, s:s, s:I}", "prompt", w->prompt, "resolution", w->large ? "1080p" : "720p",
+                             "duration", w->seconds > 5 ? "10" : "5", "seed", (json_int_t)w->seed);
+    if (*w->picture) /* which has its shape */
+        json_object_set_new(body, "image_url", json_string(w->picture));
+    else
+        json_object_set_new(body, "aspect_ratio", json_string(w->upright ? "9:16" : "16:9"));
+    return st_json_keep(a, body);
 }
 
 /* Behind the model's name its version is left out. */

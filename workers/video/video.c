@@ -18,6 +18,7 @@ static const struct st_operation operations[] = {
     {"getVideoFile", video_get_file},
     {"getVideoCaptions", video_get_captions},
     {"getVideoPoster", video_get_poster},
+    {"getClipPicture", video_get_clip_picture},
     {"makeVideo", video_make},
     {"clipProgressed", video_clip_progress},
     {0},

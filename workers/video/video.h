@@ -1,7 +1,7 @@
 #ifndef ST_VIDEO_H
 #define ST_VIDEO_H
 /*
- * Video: what is known of stories (video_story.c), passages that providers film (video_clip.c, by film.h,
+ * Video: what is known of stories (video_story.c), passages that providers film (video_plan.c, video_clip.c, by film.h,
  * video_callback.c, video_filming.c), rendering
  * (video_render.c, by render.h), showing (video_api.c).
  */
@@ -12,6 +12,7 @@ int video_get(struct st_call *call);
 int video_get_file(struct st_call *call);
 int video_get_captions(struct st_call *call);
 int video_get_poster(struct st_call *call);
+int video_get_clip_picture(struct st_call *call);
 int video_make(struct st_call *call);
 
 /* video_story.c */
@@ -34,13 +35,14 @@ int video_on_narration_failed(struct st_call *call);
 /* The row of the video is there: its making begins. */
 void video_begin(struct st_call *call, const char *video_id, const char *story_id, const char *author_id);
 
-/* video_clip.c */
+/* video_plan.c */
 struct st_video_job;
-struct st_video_segment;
+/* How many passages are to be filmed, of which it makes rows; animated: the provider is shown what we have drawn. */
+ST_MUSTCHECK int video_plan_clips(struct st_call *call, const char *video_id, const struct st_video_job *job,
+                                  bool animated);
+
+/* video_clip.c */
 bool video_can_film(const char *tier); /* is there a provider, and may they have it? */
-/* How many passages are to be filmed. */
-ST_MUSTCHECK int video_plan_clips(struct st_call *call, const char *video_id, const struct st_video_segment *list,
-                                  size_t n);
 ST_MUSTCHECK int video_load_clips(struct st_call *call, const char *video_id, struct st_video_job *job);
 void video_enqueue_clip(struct st_call *call, const char *clip_id, int64_t delay_ms);
 int video_clip(struct st_call *call); /* job */

@@ -99,7 +99,7 @@ int video_make(struct st_call *call)
         return r;
     if (!st_str(s, "narration_id"))
         return st_fail(call, ST_E_CONFLICT, "The story has no narration yet.");
-    if (st_streq(pictures, "filmed") && !video_can_film(call->tier))
+    if (!st_streq(pictures, "drawn") && !video_can_film(call->tier))
         return st_fail(call, ST_E_FORBIDDEN, "Your tier has no filmed pictures, or no provider of them is set up.");
     r = st_row(call, &v,
                "insert into video_jobs as old (video_id, story_id, narration_id, audio_ref, timing_ref, aspect_ratio, "
@@ -150,4 +150,16 @@ int video_get_captions(struct st_call *call)
 int video_get_poster(struct st_call *call)
 {
     return reply_part(call, "poster.jpg", "image/jpeg");
+}
+
+/* For the provider that is to begin with it; it has a link. */
+int video_get_clip_picture(struct st_call *call)
+{
+    struct st_rows *rows;
+    int r = st_rows(call, &rows, "select picture from clips where clip_id = $1", st_param(call, "clipId"));
+    if (r < 0)
+        return r;
+    const char *key = st_rows_count(rows) && st_cell(rows, 0, 0) ? st_cell(rows, 0, 0) : "";
+    r = st_object_admit(call, key);
+    return r < 0 ? r : st_reply_object(call, "image/jpeg", key);
 }

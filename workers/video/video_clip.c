@@ -8,13 +8,11 @@
  */
 #include "video/film.h"
 #include "video/footage.h"
-#include "video/render_internal.h"
+#include "video/render.h"
 #include "video/video.h"
 
 enum {
-    CLIPS_MAX = 6, /* of a film: what they cost is known beforehand */
     SECONDS_MAX = 9,
-    PROMPT_CHARS = 600,
     POLL_FIRST_MS = 6000,
     POLL_MAX_MS = 60000,
     POLLS_MAX = 60, /* most of an hour */
@@ -71,7 +69,8 @@ static struct film_wish wish_of(const json_t *clip)
                               .seconds = seconds_of(clip),
                               .upright = st_streq(st_str(clip, "aspect_ratio"), "9:16"),
                               .large = st_streq(st_str(clip, "resolution"), "1080p"),
-                              .seed = st_json_int(clip, "seed", 0)};
+                              .seed = st_json_int(clip, "seed", 0),
+                              .picture = ""};
 }
 
 /* --- how a clip moves on ----------------------------------------------------------------------------------------- */
@@ -145,10 +144,17 @@ static int wait_for_it(struct st_call *call, const json_t *clip)
 
 /* --- sent once --------------------------------------------------------------------------------------------------- */
 
-static const char *cache_key(struct st_call *call, const char *provider, const struct film_wish *w)
+/* What tells the picture that it begins with from others. */
+static const char *picture_of(const json_t *clip)
 {
-    const char *all = st_printf(call->arena, "%s\n%d %d %d %lld\n%s", provider, w->seconds, w->upright, w->large,
-                                (long long)w->seed, w->prompt);
+    const char *key = st_str(clip, "picture"), *name = key ? strrchr(key, '/') : NULL;
+    return name ? name : "";
+}
+
+static const char *cache_key(struct st_call *call, const json_t *clip, const char *provider, const struct film_wish *w)
+{
+    const char *all = st_printf(call->arena, "%s\n%d %d %d %lld %s\n%s", provider, w->seconds, w->upright, w->large,
+                                (long long)w->seed, picture_of(clip), w->prompt);
     return st_sha256_hex(call->arena, all, strlen(all));
 }
 
@@ -199,7 +205,7 @@ static int submit(struct st_call *call, json_t *clip)
         return r;
     if (!api)
         return end_clip(call, clip, "failed", NULL, "No provider can film it now.");
-    const char *key = cache_key(call, api->http.name, &wish);
+    const char *key = cache_key(call, clip, api->http.name, &wish);
     if ((r = take_cached(call, clip, key)) != 0)
         return r < 0 ? r : 0;
     st_exec(call,
@@ -210,6 +216,10 @@ static int submit(struct st_call *call, json_t *clip)
     json_object_set_new(clip, "state", json_string("sending"));
     json_object_set_new(clip, "provider", json_string(api->http.name));
     wish.callback = video_callback_url(call, id, api);
+    if (st_str(clip, "picture"))
+        wish.picture = st_printf(
+            call->arena, "%s%s", st_option("public_url"),
+            st_object_link(call, st_printf(call->arena, "/v1/videos/clips/%s/picture", id), st_str(clip, "picture")));
     body = api->begin(call->arena, &wish, &path);
     r = st_provider_do(&api->http,
                        &(struct st_provider_call){.path = path,
@@ -371,45 +381,6 @@ int video_clip_failed(struct st_call *call)
     if (r < 0)
         return r == ST_E_NOT_FOUND ? 0 : r;
     return end_clip(call, clip, "failed", NULL, "It could not be filmed.");
-}
-
-static const char *prompt_of(struct st_call *call, const struct st_video_segment *list, size_t n,
-                             const struct st_scene *scene)
-{
-    struct st_buf text = ST_BUF(1 << 20);
-    const char *mood = "neutral";
-    for (size_t i = 0; i < n && text.len < PROMPT_CHARS * 4; i++) {
-        if (list[i].start_ms < scene->start_ms || list[i].start_ms >= scene->end_ms)
-            continue;
-        st_buf_printf(&text, "%s ", list[i].text);
-        if (st_mood_find(list[i].emotion) == scene->mood)
-            mood = list[i].emotion;
-    }
-    const char *passage = st_text_clean(call->arena, text.len ? text.data : "", PROMPT_CHARS);
-    st_buf_release(&text);
-    return st_printf(call->arena, "A cinematic shot for a story, without any writing in the picture. Mood: %s. %s",
-                     mood, passage);
-}
-
-/* Which passages are filmed: scenes spread evenly over the film. */
-int video_plan_clips(struct st_call *call, const char *video_id, const struct st_video_segment *list, size_t n)
-{
-    const struct st_video_job job = {.segments = list, .segment_count = n};
-    int64_t end = n ? list[n - 1].end_ms : 0;
-    size_t count, taken = 0;
-    if (end < 1 || end > ST_VIDEO_MAX_MS)
-        return 0;
-    const struct st_scene *scenes = st_scenes_plan(call->arena, &job, end, &count);
-    size_t wanted = count < CLIPS_MAX ? count : CLIPS_MAX;
-    for (; taken < wanted; taken++) {
-        const struct st_scene *s = &scenes[taken * count / wanted];
-        st_exec(call,
-                "insert into clips (clip_id, video_id, start_ms, end_ms, prompt, seed, cache_key) "
-                "values ($1, $2, $3, $4, $5, $6, '')",
-                st_new_id(call->arena), video_id, st_i64(call->arena, s->start_ms), st_i64(call->arena, s->end_ms),
-                prompt_of(call, list, n, s), st_i64(call->arena, s->variant + 1));
-    }
-    return (int)taken;
 }
 
 /* Those that there are, for the renderer. */

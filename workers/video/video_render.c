@@ -86,11 +86,11 @@ static int load_voices(struct st_call *call, const char *story_id, const char *c
 enum { FILMED_FIRST = 1 }; /* the job comes again when its passages have been filmed */
 
 /* One that was given up has its plan already. */
-static int plan(struct st_call *call, const json_t *v, const char *id, const struct st_video_segment *list, size_t n)
+static int plan(struct st_call *call, const json_t *v, const char *id, const struct st_video_job *job)
 {
     int passages = (int)st_json_int(v, "planned", 0);
     if (passages == 0)
-        passages = video_plan_clips(call, id, list, n);
+        passages = video_plan_clips(call, id, job, st_streq(st_str(v, "pictures"), "animated"));
     if (passages <= 0)
         return passages;
     int r = video_begin_filming(call, id, st_str(v, "author_id"), passages);
@@ -129,8 +129,8 @@ static int render(struct st_call *call, const json_t *v, const char *id, struct 
     struct st_video_segment *list;
     job.segment_count = join_timing(call, segments, timing, &list);
     job.segments = list;
-    if (st_streq(st_str(v, "pictures"), "filmed")) {
-        if (!st_str(v, "filming") && (r = plan(call, v, id, list, job.segment_count)) != 0)
+    if (!st_streq(st_str(v, "pictures"), "drawn")) {
+        if (!st_str(v, "filming") && (r = plan(call, v, id, &job)) != 0)
             return r;
         if (st_str(v, "filming") && st_json_bool(v, "unfinished", false))
             return FILMED_FIRST;

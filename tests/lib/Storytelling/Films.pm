@@ -36,7 +36,7 @@ sub runway {
     if ($r->{method} eq 'POST') {
         my $b = $r->{json};
         return [400, {error => 'Validation', issues => []}]
-            if $b->{ratio} !~ /\A(?:1280:720|720:1280)\z/ || $b->{duration} !~ /\A(?:[2-9]|10)\z/ || length $b->{promptText} > 1000 || $b->{model} ne 'gen4.5';
+            if ($r->{path} eq '/v1/image_to_video' xor $b->{promptImage}) || $b->{ratio} !~ /\A(?:1280:720|720:1280)\z/ || $b->{duration} !~ /\A(?:[2-9]|10)\z/ || length $b->{promptText} > 1000 || $b->{model} ne 'gen4.5';
         my $id = uuid();
         $made{$id} = {fails => $r->{fails}};
         return [200, {id => $id, estimatedCost => {credits => 25}}];
@@ -62,6 +62,7 @@ sub luma {
     my ($r) = @_;
     if ($r->{method} eq 'POST') {
         my $b = $r->{json};
+        return [400, {detail => 'Keyframe'}] if $b->{keyframes} && $b->{keyframes}{frame0}{type} ne 'image';
         return [400, {detail => 'Prompt is required'}] if length($b->{prompt} // '') < 3 || $b->{duration} !~ /\A[59]s\z/ || $b->{model} ne 'ray-2';
         my $id = uuid();
         $made{$id} = {fails => $r->{fails}, request => $b};
@@ -77,6 +78,8 @@ sub fal {
     my ($r) = @_;
     if ($r->{method} eq 'POST') {
         my $b = $r->{json};
+        return [422, {detail => [{loc => ['body', 'image_url'], msg => 'bad', type => 'value_error.missing'}]}]
+            if $r->{path} =~ m{/image-to-video\z} xor $b->{image_url};
         return [422, {detail => [{loc => ['body', 'duration'], msg => 'bad', type => 'value_error'}]}] if ($b->{duration} // '') !~ /\A(?:5|10)\z/ || !$b->{prompt};
         my $id = uuid();
         $made{$id} = {fails => $r->{fails}};
