@@ -284,10 +284,20 @@ for my $what (sort keys %odd) {
     else                         { like $n->{reason}, qr/\w{3} \w{2}/, "$what: is not, and why is said" and note $n->{reason} }
 }
 
+ok scalar(grep { $_->{incomplete} } @{narrated($who{'every script'}, $posted{'every script'}, 'scripts')->{segments}}), 'what nobody reads is told';
+ok !(grep { $_->{incomplete} } @{$newer->{segments}}), 'unlike what is whole';
+
+# --- what another has taken the place of ------------------------------------------------------------------------------
+
+$platform->sql('narration', "update narrations set finished_at = now() - interval '2 days' where narration_id = '$newer->{narrationId}'");
+$platform->sql('narration', "update schedules set last_run = '-infinity' where name = 'trim_cache'");
+ok wait_for(sub { !-e $platform->var . "/objects/narration/$id/audio.opus" && $api->call(getNarrationAudio => {%{audio($ada, $id)}, raw => 0})->{status} == 404 }, 60), 'an old narration goes';
+is narrated($ada, $story, 'the new one')->{narrationId}, $newer->{narrationId}, 'the new one stays';
+
 # --- deleted ----------------------------------------------------------------------------------------------------------
 
 is $client->request(DELETE => "/v1/stories/$story", {token => $ada->{token}})->{status}, 204, 'the story is deleted';
-ok wait_for(sub { $api->call(getNarrationAudio => {%{audio($ada, $id)}, raw => 0})->{status} == 404 }, 60), 'its sound is gone';
+ok wait_for(sub { $api->call(getNarrationAudio => {%{audio($ada, $newer->{narrationId})}, raw => 0})->{status} == 404 }, 60), 'its sound is gone';
 ok wait_for(sub { !-e $platform->var . "/objects/narration/$newer->{narrationId}/audio.opus" }, 60), 'also on the disk';
 
 # A deleted story is not spoken to its end: that would take minutes.

@@ -105,9 +105,10 @@ static const char *timing_json(struct st_call *call, const struct narration_scri
     struct st_buf b = ST_BUF(TIMING_LIMIT);
     st_buf_char(&b, '[');
     for (size_t i = 0; i < s->job.n_segments; i++)
-        st_buf_printf(&b, "%s{\"segmentId\":\"%s\",\"startMs\":%lld,\"endMs\":%lld}", i ? "," : "",
+        st_buf_printf(&b, "%s{\"segmentId\":\"%s\",\"startMs\":%lld,\"endMs\":%lld%s}", i ? "," : "",
                       st_json_str(json_array_get(s->segments, i), "segmentId", ""),
-                      (long long)result->times[i].start_ms, (long long)result->times[i].end_ms);
+                      (long long)result->times[i].start_ms, (long long)result->times[i].end_ms,
+                      result->times[i].error < 0 ? ",\"incomplete\":true" : "");
     st_buf_char(&b, ']');
     const char *text = st_strndup(call->arena, b.data, b.len);
     st_buf_release(&b);
@@ -320,5 +321,6 @@ int narration_trim_cache(struct st_call *call)
 int narration_schedule_trim(struct st_call *call)
 {
     st_enqueue(call, "trim_cache", "cache", 0, json_object());
-    return narration_drop_previews(call, NULL);
+    int r = narration_drop_previews(call, NULL);
+    return r < 0 ? r : narration_drop_superseded(call);
 }

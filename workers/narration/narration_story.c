@@ -133,17 +133,37 @@ int narration_on_collaboration_cancelled(struct st_call *call)
     return 0;
 }
 
+static void remove_files(struct st_call *call, const json_t *narrations)
+{
+    json_t *one;
+    size_t i;
+    json_array_foreach (narrations, i, one)
+        st_enqueue(call, "remove_files", st_str(one, "narration_id"), 0,
+                   json_pack("{s:s}", "narrationId", st_str(one, "narration_id")));
+}
+
+/* A day is for those who are still listening, and for the film that is made of it. */
+int narration_drop_superseded(struct st_call *call)
+{
+    json_t *gone;
+    int r = st_list(call, &gone,
+                    "delete from narrations where narration_id in (select n.narration_id from narrations n "
+                    "join narrations later on later.story_id = n.story_id and later.narration_id > n.narration_id "
+                    "where n.status <> 'pending' and later.status = 'ready' "
+                    "and later.finished_at < now() - interval '1 day' limit 1000) returning narration_id");
+    if (r == 0)
+        remove_files(call, gone);
+    return r;
+}
+
 static int forget_story(struct st_call *call, const char *story_id)
 {
-    json_t *narrations, *one;
-    size_t i;
+    json_t *narrations;
     narration_stop_speaking(call, story_id);
     int r = st_list(call, &narrations, "select narration_id from narrations where story_id = $1", story_id);
     if (r < 0)
         return r;
-    json_array_foreach (narrations, i, one)
-        st_enqueue(call, "remove_files", st_str(one, "narration_id"), 0,
-                   json_pack("{s:s}", "narrationId", st_str(one, "narration_id")));
+    remove_files(call, narrations);
     st_exec(call, "delete from stories where story_id = $1", story_id);
     st_exec(call, "insert into deleted_stories values ($1) on conflict do nothing", story_id);
     return 0;
