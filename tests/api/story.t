@@ -184,6 +184,12 @@ for (['ASCII', join(' ', map { qq("Page $_," said Tom. Mary smiled at page $_.\n
     cmp_ok $segments, '>', 10000, "$what: and analysed";
     my $files = $platform->var . "/objects/story/$story->{storyId}";
     ok -d $files, "$what: its segments go to narration as a file";
+    if ($what eq 'ASCII') {
+        my ($first) = $found =~ /"analysisId":"([^"]+)"/;
+        $api->succeeds(200, updateStory => of($who, $story->{storyId}, json => {content => substr $text, 0, 500_000}, headers => {'If-Match' => '*'}), 'it is changed');
+        ok wait_for(sub { ($platform->sql('story', "select count(*) from jobs where name = 'remove_files' and unique_key = '$first' and run_at > now() + interval '6 days'"))[0] == 1 }, 60),
+            'the segments of before will go, when nobody can be at them';
+    }
     $api->succeeds(204, deleteStory => of($who, $story->{storyId}), "$what: deleted before it is narrated");
     ok wait_for(sub { !-e $files }, 60), "$what: and the file with it";
 }

@@ -5,6 +5,7 @@
 
 enum {
     EVENT_TEXT_MAX = 256 * 1024, /* segments larger than this travel as an object, not in the event */
+    OBJECT_DAYS = 7,             /* that it is kept when there is a newer one: a narration may still be made of it */
 };
 
 static void store_emotions(struct st_call *call, const char *analysis_id, const struct st_analysis *a)
@@ -22,6 +23,11 @@ static void store_emotions(struct st_call *call, const char *analysis_id, const 
                     st_printf(call->arena, "%.3f", sums[e] / counts[e]));
 }
 
+static const char *object_key(struct st_call *call, const char *story_id, const char *analysis_id)
+{
+    return st_printf(call->arena, "story/%s/%s.json", story_id, analysis_id);
+}
+
 /* Puts the segments into the event, or beside it when they are many. */
 static int attach_segments(struct st_call *call, json_t *event, const char *story_id, const char *analysis_id,
                            const struct story_found *found)
@@ -33,7 +39,7 @@ static int attach_segments(struct st_call *call, json_t *event, const char *stor
         json_object_set_new(event, "segments", json_loads(text, 0, NULL));
         return 0;
     }
-    const char *key = st_printf(call->arena, "story/%s/%s.json", story_id, analysis_id);
+    const char *key = object_key(call, story_id, analysis_id);
     json_object_set_new(event, "textRef", json_string(key));
     return st_object_put(call, key, text, strlen(text));
 }
@@ -63,9 +69,14 @@ static int changes_since(struct st_call *call, const char *story_id, const struc
     struct st_rows *rows;
     int r = st_rows(call, &rows, "delete from story_analyses where story_id = $1 returning analysis_id, segments",
                     story_id);
-    if (r == 0)
-        *ret = st_rows_count(rows) ? story_changes(call->arena, a, st_cell(rows, 0, 0), st_cell(rows, 0, 1)) : NULL;
-    return r;
+    if (r < 0)
+        return r;
+    const char *before = st_rows_count(rows) ? st_cell(rows, 0, 1) : NULL;
+    *ret = before ? story_changes(call->arena, a, st_cell(rows, 0, 0), before) : NULL;
+    if (before && strlen(before) > EVENT_TEXT_MAX)
+        st_enqueue(call, "remove_files", st_cell(rows, 0, 0), OBJECT_DAYS * INT64_C(86400000),
+                   json_pack("{s:s}", "key", object_key(call, story_id, st_cell(rows, 0, 0))));
+    return 0;
 }
 
 static int store(struct st_call *call, const json_t *story, const struct story_found *found)
@@ -167,7 +178,8 @@ void story_forget_files(struct st_call *call, const char *story_id)
 
 int story_remove_files(struct st_call *call)
 {
-    return st_object_remove(call, st_printf(call->arena, "story/%s/", st_str(call->body, "storyId")));
+    const char *key = st_str(call->body, "key");
+    return st_object_remove(call, key ? key : st_printf(call->arena, "story/%s/", st_str(call->body, "storyId")));
 }
 
 static int without(struct st_call *call, const char *why)
