@@ -46,6 +46,7 @@ struct st_api_param {
     struct st_api_type type;
     const json_t *fallback;         /* the schema's default, or NULL */
     const struct st_schema *schema; /* checked after conversion to the type; NULL for the members of a form */
+    int64_t length_min, length_max; /* characters, of a string of which the schema wants nothing else; max 0: it does */
 };
 
 /* One media type of a request body. JSON and forms are read into memory; what is streamed is checked as it passes. */
@@ -223,7 +224,7 @@ struct st_api_match {
     const struct st_api_operation *operation; /* NULL: no such path, or not with this method */
     unsigned allow; /* methods that the path has, as bits 1 << enum st_api_method; 0: no such path */
     struct {
-        const char *at; /* into the path that was matched, still percent-encoded */
+        const char *at; /* into the path that was matched, still percent-encoded; those that the path has */
         size_t len;
     } params[ST_API_PATH_PARAMS];
 };

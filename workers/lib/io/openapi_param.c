@@ -199,6 +199,22 @@ static void refuse_members(struct st_contract *c, const json_t *json, const char
         st_contract_mistake(c, at, "allowEmptyValue is not supported: say in the schema that \"\" is allowed");
 }
 
+/* Of a string whose length alone matters. */
+static void read_length(const json_t *schema, struct st_api_param *p)
+{
+    static const char *const others[] = {"type",    "minLength", "title",     "description",
+                                         "example", "examples",  "deprecated"};
+    const json_t *least = json_object_get(schema, "minLength"), *most = json_object_get(schema, "maxLength");
+    size_t known = json_is_integer(most);
+    for (size_t i = 0; i < ST_COUNT(others); i++)
+        known += json_object_get(schema, others[i]) != NULL;
+    if (p->type.of != 's' || !json_is_integer(most) || (least && !json_is_integer(least)) ||
+        known != json_object_size(schema))
+        return;
+    p->length_min = json_integer_value(least);
+    p->length_max = json_integer_value(most);
+}
+
 static struct st_api_param read_param(struct st_contract *c, const json_t *json, const char *at,
                                       const struct st_template *t)
 {
@@ -216,6 +232,7 @@ static struct st_api_param read_param(struct st_contract *c, const json_t *json,
                                 "the type of a parameter must be string, integer, number or boolean, or array or "
                                 "object of these; or it is JSON and has content instead of a schema");
         p.schema = st_contract_compile(c, pointer);
+        read_length(schema, &p);
         read_fallback(c, schema, pointer, &p);
     }
     st_contract_read_style(c, content ? NULL : json, at, &p);

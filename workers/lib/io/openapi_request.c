@@ -3,6 +3,17 @@
 
 #include <strings.h>
 
+/* Characters that stand for themselves, a byte each, of the right number. */
+static bool has_length(const struct st_api_param *p, const char *s, size_t len)
+{
+    if ((int64_t)len < p->length_min || (int64_t)len > p->length_max)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (s[i] == '%' || (unsigned char)s[i] >= 0x80)
+            return false;
+    return true;
+}
+
 /*
  * Most requests bring strings in their path and nothing else. When they are right nobody asks for more; whatever else
  * it is goes the long way, which also finds the words for what is wrong.
@@ -14,6 +25,8 @@ static bool right_at_a_glance(const struct st_api_match *m, struct st_arena *a)
         const struct st_api_param *p = &op->params[i];
         if (p->in != ST_IN_PATH || p->type.of != 's' || p->style != ST_SIMPLE)
             return false;
+        if (has_length(p, m->params[p->path_index].at, m->params[p->path_index].len))
+            continue;
         const char *text = st_url_decode(a, m->params[p->path_index].at, m->params[p->path_index].len, false);
         struct st_value value = {.type = JSON_STRING, .text = text, .len = text ? strlen(text) : 0};
         struct st_schema_errors errors;

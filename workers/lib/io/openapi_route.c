@@ -1,5 +1,6 @@
 /* The tree of path segments that finds the operation of a request. */
 #include "io/openapi_impl.h"
+#include "io/value.h"
 
 struct st_api_node {
     const char *segment; /* literal; NULL for the root and for a template */
@@ -12,19 +13,10 @@ struct st_api_node {
     unsigned allow;   /* not 0: a path ends here */
 };
 
-/* FNV-1a. Contracts are ours, so nobody can choose segments that collide. */
-static size_t hash(const char *s, size_t len)
-{
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ (unsigned char)s[i]) * UINT64_C(0x100000001b3);
-    return (size_t)(h ^ h >> 32);
-}
-
-/* The slot of a segment: its node, or NULL where it would stand. */
+/* The slot of a segment: its node, or NULL where it would stand. Contracts are ours: nobody chooses what collides. */
 static struct st_api_node **slot(struct st_api_node **literals, size_t cap, const char *s, size_t len)
 {
-    for (size_t i = hash(s, len);; i++) {
+    for (size_t i = st_names_hash(s, len);; i++) {
         struct st_api_node **at = &literals[i & (cap - 1)];
         if (!*at || ((*at)->len == len && memcmp((*at)->segment, s, len) == 0))
             return at;
@@ -129,7 +121,8 @@ static const struct st_api_node *walk(const struct st_api_node *node, const char
 
 void st_api_find(const struct st_api *api, int method, const char *path, size_t len, struct st_api_match *ret)
 {
-    *ret = (struct st_api_match){.operation = NULL};
+    ret->operation = NULL;
+    ret->allow = 0;
     if (!len || *path != '/')
         return;
     const struct st_api_node *node = walk(api->root, path, len == 1 ? path : path + len, 0, ret);
