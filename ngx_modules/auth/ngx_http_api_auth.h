@@ -39,20 +39,21 @@ typedef struct {
 
 /*
  * An entry of this worker's cache: the claims, and their join with the shared state. The join holds while the state's
- * marks for this user and session stand where they stood, and until join_again.
+ * marks for this user and session stand where they stood, and until join_again. What a request looks at comes first,
+ * and in as few cache lines as may be: a thousand of these are more than a processor's cache holds.
  */
 typedef struct {
-    ngx_str_t token; /* len 0: free */
-    ngx_http_api_claims_t claims;
+    ngx_str_t token;
+    ngx_http_api_claims_t now; /* as they hold: the token's, or with what overrides roles and tier; laid out */
+    ngx_atomic_uint_t marks;   /* 0: not joined yet */
+    int64_t join_again;        /* unix seconds */
     uint16_t user_mark, session_mark;
-    ngx_atomic_uint_t marks; /* 0: not joined yet */
-    int64_t join_again;      /* unix seconds */
-    ngx_str_t roles, tier;   /* as they hold now: the claims', or what overrides them */
-    u_char *override;        /* memory of the latter, or NULL */
-    uint64_t permissions[NGX_HTTP_API_WORDS];
     unsigned revoked : 1;
-    unsigned permitted : 1; /* permissions are those of roles */
-    size_t room;            /* for the texts behind this structure */
+    unsigned permitted : 1;                   /* permissions are those of roles */
+    uint64_t permissions[NGX_HTTP_API_WORDS]; /* amcf->words of them */
+    ngx_http_api_claims_t own;                /* the token's */
+    u_char *override; /* memory of those that hold, when they are not the token's own; or NULL */
+    size_t room;      /* for the texts behind this structure: the token's own, and the token */
 } ngx_http_api_cached_t;
 
 /* --- keys: ngx_http_api_auth_keys.c --- */
@@ -79,13 +80,11 @@ ngx_str_t ngx_http_api_auth_claim_values(const ngx_http_api_auth_conf_t *conf, c
 
 /* --- credentials: ngx_http_api_auth_scheme.c --- */
 
-/* The token of "Authorization: Bearer <token>"; false when there is none, or another scheme. */
-bool ngx_http_api_auth_bearer(const ngx_http_request_t *r, ngx_str_t *ret);
 /*
  * The alternative that decides, noted in the record: the first whose schemes were all sent; that for anybody only when
  * there is no such one. NULL: none.
  */
-const struct st_api_alternative *ngx_http_api_auth_choose(const ngx_http_request_t *r, ngx_http_api_ctx_t *ctx);
+const struct st_api_alternative *ngx_http_api_auth_choose(ngx_http_api_ctx_t *ctx);
 /* Could another site have made the browser send this, with its cookies? */
 bool ngx_http_api_auth_forged(const ngx_http_request_t *r);
 /* Identifies by the API key that was sent. NGX_DECLINED: refused, and why; without a reason no roles are known. */
@@ -136,6 +135,11 @@ void ngx_http_api_auth_l2_put(const ngx_http_api_zone_t *z, uint64_t place, cons
 /* The texts of claims that the caches keep, in the order in which they lie in memory. */
 enum { NGX_HTTP_API_CLAIM_TEXTS = 5 };
 ngx_str_t *ngx_http_api_claim_text(ngx_http_api_claims_t *claims, ngx_uint_t i);
+
+/* Texts that are laid out follow each other, with a NUL behind each; how many bytes that makes. */
+size_t ngx_http_api_claims_size(const ngx_http_api_claims_t *claims);
+/* Lays `from` out at p; gives the place behind. */
+u_char *ngx_http_api_claims_lay(u_char *p, const ngx_http_api_claims_t *from, ngx_http_api_claims_t *ret);
 
 /* Why this worker refused the token lately; NULL when it did not. `why` is static text. */
 const char *ngx_http_api_auth_refused(const unsigned char digest[ST_SHA256_LEN]);

@@ -5,6 +5,7 @@ enum {
     L1_SETS = 4096,
     L1_WAYS = 2, /* of about 1 KiB each */
     L1_HASHED = 32,
+    L1_TEXTS = 128, /* as long as the texts of claims mostly are */
     L1_LONG = 2048, /* longer tokens are not kept: memory stays below SETS * WAYS * LONG */
     REFUSED_SIZE = 256,
     REFUSED_S = 2, /* so long a refusal stands: a token may become valid yet */
@@ -24,6 +25,24 @@ ngx_str_t *ngx_http_api_claim_text(ngx_http_api_claims_t *claims, ngx_uint_t i)
     ngx_str_t *const texts[NGX_HTTP_API_CLAIM_TEXTS] = {&claims->user, &claims->session, &claims->roles, &claims->tier,
                                                         &claims->values};
     return texts[i];
+}
+
+size_t ngx_http_api_claims_size(const ngx_http_api_claims_t *c)
+{
+    return c->user.len + c->session.len + c->roles.len + c->tier.len + c->values.len + NGX_HTTP_API_CLAIM_TEXTS;
+}
+
+u_char *ngx_http_api_claims_lay(u_char *p, const ngx_http_api_claims_t *from, ngx_http_api_claims_t *ret)
+{
+    ngx_http_api_claims_t texts = *from;
+    *ret = texts;
+    for (ngx_uint_t i = 0; i < NGX_HTTP_API_CLAIM_TEXTS; i++) {
+        const ngx_str_t *text = ngx_http_api_claim_text(&texts, i);
+        ngx_http_api_claim_text(ret, i)->data = p;
+        p = ngx_cpymem(p, text->data, text->len);
+        *p++ = '\0';
+    }
+    return p;
 }
 
 /* --- this worker's --- */
@@ -63,8 +82,10 @@ bool ngx_http_api_auth_l1_expect(const ngx_str_t *token)
     bool likely = false;
     for (size_t way = 0; way < L1_WAYS; way++) {
         const ngx_http_api_cached_t *c = set->tags[way] == tag ? set->entries[way] : NULL;
-        for (size_t at = 0; c && at < sizeof(*c) + token->len; at += NGX_HTTP_API_LINE)
+        for (size_t at = 0; c && at <= offsetof(ngx_http_api_cached_t, permissions); at += NGX_HTTP_API_LINE)
             __builtin_prefetch((const u_char *)c + at);
+        for (size_t at = 0; c && at < L1_TEXTS + token->len; at += NGX_HTTP_API_LINE)
+            __builtin_prefetch((const u_char *)(c + 1) + at);
         likely = likely || c;
     }
     return likely;
@@ -97,13 +118,6 @@ void ngx_http_api_auth_l1_clear(void)
     drop(&l1_visitor);
 }
 
-static ngx_str_t place(u_char **p, const ngx_str_t *s)
-{
-    ngx_str_t out = {s->len, *p};
-    *p = ngx_cpymem(*p, s->data, s->len);
-    return out;
-}
-
 /* The token's own entry of before, a free one, the set's older one, or the visitor's. The newest stands first. */
 static ngx_http_api_cached_t **l1_place(const ngx_str_t *token)
 {
@@ -131,10 +145,7 @@ static ngx_http_api_cached_t **l1_place(const ngx_str_t *token)
 ngx_http_api_cached_t *ngx_http_api_auth_l1_put(const ngx_str_t *token, const ngx_http_api_claims_t *claims)
 {
     ngx_http_api_cached_t **slot = l1_place(token), *c = *slot;
-    ngx_http_api_claims_t from = *claims;
-    size_t need = token->len;
-    for (ngx_uint_t i = 0; i < NGX_HTTP_API_CLAIM_TEXTS; i++)
-        need += ngx_http_api_claim_text(&from, i)->len;
+    size_t need = ngx_http_api_claims_size(claims) + token->len;
     if (c)
         free(c->override);
     if (!c || c->room < need || c->room > need + L1_LONG) {
@@ -143,16 +154,16 @@ ngx_http_api_cached_t *ngx_http_api_auth_l1_put(const ngx_str_t *token, const ng
             return NULL;
         c->room = need;
     }
-    size_t room = c->room;
-    u_char *p = (u_char *)(c + 1);
-    ngx_memzero(c, sizeof(*c));
-    c->room = room;
-    c->token = place(&p, token);
-    c->claims.expires = claims->expires;
-    for (ngx_uint_t i = 0; i < NGX_HTTP_API_CLAIM_TEXTS; i++)
-        *ngx_http_api_claim_text(&c->claims, i) = place(&p, ngx_http_api_claim_text(&from, i));
-    c->user_mark = ngx_http_api_mark(&c->claims.user);
-    c->session_mark = ngx_http_api_mark(&c->claims.session);
+    u_char *p = ngx_http_api_claims_lay((u_char *)(c + 1), claims, &c->own);
+    ngx_memcpy(p, token->data, token->len);
+    c->token = (ngx_str_t){token->len, p};
+    c->now = c->own;
+    c->marks = 0;
+    c->join_again = 0;
+    c->revoked = c->permitted = 0;
+    c->override = NULL;
+    c->user_mark = ngx_http_api_mark(&c->own.user);
+    c->session_mark = ngx_http_api_mark(&c->own.session);
     return c;
 }
 

@@ -97,24 +97,23 @@ static ngx_int_t verify(const ngx_http_api_auth_conf_t *conf, const ngx_str_t *t
     return NGX_OK;
 }
 
-/* Joins the claims with what the state says now. Gives whether they hold as they are. */
+/* Joins the claims with what the state says now. */
 static ngx_int_t join(ngx_http_api_main_conf_t *amcf, ngx_http_api_cached_t *c)
 {
     ngx_http_api_override_t o;
-    ngx_http_api_state_lookup(&amcf->zones[NGX_HTTP_API_ZONE_STATE], &c->claims.session, &c->claims.user, ngx_time(),
-                              &o);
-    c->revoked = o.revoked;
-    c->roles = o.has_roles ? o.roles : c->claims.roles;
-    c->tier = o.has_tier ? o.tier : c->claims.tier;
+    ngx_http_api_state_lookup(&amcf->zones[NGX_HTTP_API_ZONE_STATE], &c->own.session, &c->own.user, ngx_time(), &o);
     free(c->override);
     c->override = NULL;
+    c->now = c->own;
     if (o.has_roles || o.has_tier) {
-        u_char *p = c->override = malloc(c->roles.len + c->tier.len + 1);
-        if (!p)
+        ngx_http_api_claims_t other = c->own;
+        other.roles = o.has_roles ? o.roles : other.roles;
+        other.tier = o.has_tier ? o.tier : other.tier;
+        if (!(c->override = malloc(ngx_http_api_claims_size(&other))))
             return NGX_ERROR;
-        c->roles.data = ngx_cpymem(p, c->roles.data, c->roles.len) - c->roles.len;
-        c->tier.data = ngx_cpymem(p + c->roles.len, c->tier.data, c->tier.len) - c->tier.len;
+        (void)ngx_http_api_claims_lay(c->override, &other, &c->now);
     }
+    c->revoked = o.revoked;
     c->marks = o.marks;
     c->join_again = o.until;
     return NGX_OK;
@@ -137,12 +136,12 @@ static ngx_int_t refresh(ngx_http_api_main_conf_t *amcf, ngx_http_api_cached_t *
         if (join(amcf, c) != NGX_OK)
             return NGX_ERROR;
         if (digest)
-            ngx_http_api_auth_l2_put(&amcf->zones[NGX_HTTP_API_ZONE_TOKENS], place, digest, &c->claims,
+            ngx_http_api_auth_l2_put(&amcf->zones[NGX_HTTP_API_ZONE_TOKENS], place, digest, &c->own,
                                      c->revoked || c->override ? 0 : c->marks, c->join_again);
     } else if (c->permitted) {
         return NGX_OK;
     }
-    c->permitted = ngx_http_api_permissions(amcf, &c->roles, c->permissions) == NGX_OK;
+    c->permitted = ngx_http_api_permissions(amcf, &c->now.roles, c->permissions) == NGX_OK;
     if (!c->permitted)
         c->marks = 0;
     return c->permitted ? NGX_OK : NGX_DECLINED;
@@ -163,7 +162,7 @@ static ngx_int_t find(ngx_http_api_main_conf_t *amcf, const ngx_http_api_auth_co
     int64_t join_again = 0;
     ngx_http_api_cached_t *c = ngx_http_api_auth_l1_find(token);
     *ret_why = NULL;
-    if (c && c->claims.expires > ngx_time()) {
+    if (c && c->now.expires > ngx_time()) {
         ngx_http_api_count(counters, NGX_HTTP_API_N_TOKEN_L1);
         *ret = c;
         return refresh(amcf, c, 0, NULL);
@@ -193,8 +192,6 @@ static ngx_int_t find(ngx_http_api_main_conf_t *amcf, const ngx_http_api_auth_co
     }
     if (!(*ret = c = ngx_http_api_auth_l1_put(token, &claims)))
         return NGX_ERROR;
-    c->roles = c->claims.roles;
-    c->tier = c->claims.tier;
     c->marks = marks;
     c->join_again = join_again;
     return refresh(amcf, c, place, digest);
@@ -202,26 +199,24 @@ static ngx_int_t find(ngx_http_api_main_conf_t *amcf, const ngx_http_api_auth_co
 
 /* --- the identity --- */
 
-/* The cache may be overwritten while the request waits for its body, so the request keeps a copy. */
-static ngx_int_t remember(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_http_api_cached_t *c)
+/* The cache may be overwritten while the request waits for its body, so the request keeps a copy: in one piece. */
+static ngx_int_t remember(ngx_http_request_t *r, const ngx_http_api_main_conf_t *amcf, ngx_http_api_ctx_t *ctx,
+                          const ngx_http_api_cached_t *c)
 {
-    const ngx_str_t *from[] = {&c->claims.user, &c->claims.session, &c->roles, &c->tier, &c->claims.values};
-    ngx_http_api_identity_t *id = &ctx->identity;
-    ngx_str_t *to[] = {&id->user, &id->session, &id->roles, &id->tier, &id->values};
-    size_t total = 0;
-    for (size_t i = 0; i < ST_COUNT(from); i++)
-        total += from[i]->len + 1;
-    u_char *p = ngx_pnalloc(r->pool, total);
-    if (!p)
+    const u_char *from = c->now.user.data;
+    size_t size = ngx_http_api_claims_size(&c->now);
+    u_char *to = ngx_pnalloc(r->pool, size);
+    if (!to)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    for (size_t i = 0; i < ST_COUNT(from); i++) {
-        to[i]->data = p;
-        to[i]->len = from[i]->len;
-        p = ngx_cpymem(p, from[i]->data, from[i]->len);
-        *p++ = '\0';
-    }
-    ngx_memcpy(id->permissions, c->permissions, sizeof(c->permissions));
-    id->expires = c->claims.expires;
+    ngx_memcpy(to, from, size);
+    ngx_http_api_identity_t *id = &ctx->identity;
+    id->user = (ngx_str_t){c->now.user.len, to};
+    id->session = (ngx_str_t){c->now.session.len, to + (c->now.session.data - from)};
+    id->roles = (ngx_str_t){c->now.roles.len, to + (c->now.roles.data - from)};
+    id->tier = (ngx_str_t){c->now.tier.len, to + (c->now.tier.data - from)};
+    id->values = (ngx_str_t){c->now.values.len, to + (c->now.values.data - from)};
+    id->expires = c->now.expires;
+    ngx_memcpy(id->permissions, c->permissions, amcf->words * sizeof(uint64_t));
     return NGX_OK;
 }
 
@@ -263,6 +258,7 @@ static ngx_int_t wait_for_keys(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, c
         cln->data = ctx;
         waiting++;
         ctx->keys_until = ngx_current_msec + WAIT_MS;
+        ngx_memzero(&ctx->keys_timer, sizeof(ctx->keys_timer));
         ctx->keys_timer.handler = look_again;
         ctx->keys_timer.data = r;
         ctx->keys_timer.log = r->connection->log;
@@ -276,6 +272,21 @@ static ngx_int_t wait_for_keys(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, c
 }
 
 /* --- the step --- */
+
+/* The token of "Authorization: Bearer <token>"; len 0 when there is none, or another scheme. */
+static ngx_str_t bearer(const ngx_http_request_t *r)
+{
+    static const char scheme[] = "Bearer ";
+    static const size_t len = sizeof(scheme) - 1;
+    const ngx_table_elt_t *h = r->headers_in.authorization;
+    if (!h || h->value.len < len ||
+        (memcmp(h->value.data, scheme, len) != 0 && ngx_strncasecmp(h->value.data, (u_char *)scheme, len) != 0))
+        return (ngx_str_t)ngx_null_string;
+    ngx_str_t token = {h->value.len - len, h->value.data + len};
+    for (; token.len && token.data[0] == ' '; token.len--)
+        token.data++;
+    return token;
+}
 
 static ngx_int_t by_token(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_str_t *token)
 {
@@ -299,7 +310,7 @@ static ngx_int_t by_token(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const 
         ctx->cause = NGX_HTTP_API_BY_REVOKED;
         return refuse(r, ctx, ST_E_UNAUTHENTICATED, "invalid_token", "the session has ended");
     }
-    return remember(r, ctx, c);
+    return remember(r, amcf, ctx, c);
 }
 
 static ngx_int_t by_key(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
@@ -332,23 +343,22 @@ static ngx_int_t by_cookie(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
     return by_token(r, ctx, &ctx->cookie.value);
 }
 
-void ngx_http_api_auth_expect(ngx_http_request_t *r)
+void ngx_http_api_auth_expect(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
     const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
     const ngx_http_api_auth_conf_t *conf = ngx_http_get_module_main_conf(r, ngx_http_api_auth_module);
-    ngx_str_t token;
-    if (ngx_http_api_auth_bearer(r, &token) && !ngx_http_api_auth_l1_expect(&token))
-        (void)ngx_http_api_auth_l2_place(&amcf->zones[NGX_HTTP_API_ZONE_TOKENS], conf, &token);
+    ctx->bearer = bearer(r);
+    if (ctx->bearer.len && !ngx_http_api_auth_l1_expect(&ctx->bearer))
+        (void)ngx_http_api_auth_l2_place(&amcf->zones[NGX_HTTP_API_ZONE_TOKENS], conf, &ctx->bearer);
 }
 
 /* One credential after the other: all that the alternative asks for must be good. */
 ngx_int_t ngx_http_api_auth_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
     ngx_int_t rc = NGX_OK;
-    ngx_str_t token;
     if (!ctx->match.operation->n_alternatives || ctx->identified)
         return NGX_OK;
-    const struct st_api_alternative *alt = ngx_http_api_auth_choose(r, ctx);
+    const struct st_api_alternative *alt = ngx_http_api_auth_choose(ctx);
     if (!alt) {
         ctx->cause = NGX_HTTP_API_BY_CREDENTIALS;
         return refuse(r, ctx, ST_E_UNAUTHENTICATED, NULL, "Send what this operation asks for: see WWW-Authenticate.");
@@ -357,8 +367,8 @@ ngx_int_t ngx_http_api_auth_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
         for (int i = 0; rc == NGX_OK && i < alt->n_schemes; i++) {
             if ((int)alt->schemes[i]->kind != kind)
                 continue;
-            if (kind == ST_SCHEME_BEARER && ngx_http_api_auth_bearer(r, &token))
-                rc = by_token(r, ctx, &token);
+            if (kind == ST_SCHEME_BEARER)
+                rc = by_token(r, ctx, &ctx->bearer);
             else if (kind == ST_SCHEME_COOKIE)
                 rc = by_cookie(r, ctx);
             else

@@ -17,14 +17,6 @@ static bool uses(const struct st_api_operation *op, const struct st_api_scheme *
     return false;
 }
 
-static bool has_schemes(const struct st_api *api)
-{
-    for (const struct st_api_scheme *s = api->schemes; s; s = s->next)
-        if (s->kind != ST_SCHEME_BEARER)
-            return true;
-    return false;
-}
-
 /* Underscore and dash are the same to servers that make environment variables of headers. */
 static bool is_header(const ngx_table_elt_t *h, const char *name)
 {
@@ -95,8 +87,6 @@ static void take_scheme(ngx_http_request_t *r, const struct st_api_scheme *s, ng
 void ngx_http_api_take_credentials(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
     const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
-    if (!has_schemes(amcf->api))
-        return;
     for (const struct st_api_scheme *s = amcf->api->schemes; s; s = s->next) {
         ngx_http_api_credential_t unused = {.n = 0};
         ngx_http_api_credential_t *mine = s->kind == ST_SCHEME_COOKIE ? &ctx->cookie : &ctx->key;
@@ -107,41 +97,23 @@ void ngx_http_api_take_credentials(ngx_http_request_t *r, ngx_http_api_ctx_t *ct
 
 /* --- which alternative holds --- */
 
-bool ngx_http_api_auth_bearer(const ngx_http_request_t *r, ngx_str_t *ret)
+static bool presented(const ngx_http_api_ctx_t *ctx, const struct st_api_scheme *s)
 {
-    const ngx_table_elt_t *h = r->headers_in.authorization;
-    static const size_t scheme = sizeof("Bearer ") - 1;
-    if (!h || h->value.len < scheme ||
-        (memcmp(h->value.data, "Bearer ", scheme) != 0 &&
-         ngx_strncasecmp(h->value.data, (u_char *)"Bearer ", scheme) != 0))
-        return false;
-    ret->data = h->value.data + scheme;
-    ret->len = h->value.len - scheme;
-    while (ret->len && ret->data[0] == ' ') {
-        ret->data++;
-        ret->len--;
-    }
-    return ret->len > 0;
-}
-
-static bool presented(const ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx, const struct st_api_scheme *s)
-{
-    ngx_str_t token;
     switch (s->kind) {
-    case ST_SCHEME_BEARER: return ngx_http_api_auth_bearer(r, &token);
+    case ST_SCHEME_BEARER: return ctx->bearer.len > 0;
     case ST_SCHEME_COOKIE: return ctx->cookie.n > 0;
     default: return ctx->key.n > 0;
     }
 }
 
-const struct st_api_alternative *ngx_http_api_auth_choose(const ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
+const struct st_api_alternative *ngx_http_api_auth_choose(ngx_http_api_ctx_t *ctx)
 {
     const struct st_api_operation *op = ctx->match.operation;
     const struct st_api_alternative *anonymous = NULL;
     for (int i = 0; i < op->n_alternatives; i++) {
         const struct st_api_alternative *alt = &op->alternatives[i];
         int k = 0;
-        while (k < alt->n_schemes && presented(r, ctx, alt->schemes[k]))
+        while (k < alt->n_schemes && presented(ctx, alt->schemes[k]))
             k++;
         if (k < alt->n_schemes || (!alt->n_schemes && anonymous))
             continue;
@@ -242,10 +214,11 @@ static ngx_int_t keep(ngx_http_request_t *r, ngx_str_t *to, const ngx_str_t *fro
 /* With a token besides, the token says who; both must permit. */
 static ngx_int_t identify(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const known_key_t *k)
 {
+    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
     ngx_http_api_identity_t *id = &ctx->identity;
     ngx_str_t none = ngx_string("");
     bool alone = !id->user.len;
-    for (int w = 0; w < NGX_HTTP_API_WORDS; w++)
+    for (ngx_uint_t w = 0; w < amcf->words; w++)
         id->permissions[w] = alone ? k->permissions[w] : id->permissions[w] & k->permissions[w];
     id->expires = alone ? k->until : ngx_min(id->expires, k->until);
     if (keep(r, &id->key, &k->id) != NGX_OK)

@@ -45,6 +45,7 @@ typedef struct {
     ngx_array_t files;  /* const char *: the contracts */
     ngx_array_t passes; /* ngx_http_api_pass_t: the locations with api_pass */
     struct st_api *api; /* NULL without api_contracts: the modules do nothing then */
+    ngx_uint_t words;   /* of permissions that the contracts name, 64 in each */
     ngx_http_api_operation_t *operations;
     ngx_http_api_service_t *services; /* as api->services */
     ngx_http_api_slot_t *unmatched;   /* counters of what is no operation */
@@ -81,11 +82,11 @@ typedef struct {
 
 /* Who asks. Strings are "" when there is none; they live in the request's pool, with a NUL behind them. */
 typedef struct {
-    ngx_str_t user, session, roles, tier; /* roles: comma separated */
-    ngx_str_t key;                        /* id of the API key */
-    ngx_str_t values;                     /* of api_jwt_claim's variables, each ended by NUL */
-    uint64_t permissions[NGX_HTTP_API_WORDS];
-    int64_t expires; /* unix seconds; 0: nobody was identified */
+    ngx_str_t user, session, roles, tier;     /* roles: comma separated */
+    ngx_str_t key;                            /* id of the API key */
+    ngx_str_t values;                         /* of api_jwt_claim's variables, each ended by NUL */
+    int64_t expires;                          /* unix seconds; 0: nobody was identified */
+    uint64_t permissions[NGX_HTTP_API_WORDS]; /* amcf->words of them are set */
 } ngx_http_api_identity_t;
 
 /* A credential that was taken out of the request's headers: the first of its kind, and how many came. */
@@ -94,12 +95,6 @@ typedef struct {
     ngx_uint_t n;
 } ngx_http_api_credential_t;
 
-/* One limit that was charged, for the RateLimit headers; name and policy as they stand there. */
-typedef struct {
-    const ngx_str_t *name, *policy;
-    int64_t remaining, reset_s;
-} ngx_http_api_charge_t;
-
 typedef struct ngx_http_api_stream_s ngx_http_api_stream_t;
 typedef struct ngx_http_api_cache_s ngx_http_api_cache_t;
 typedef struct ngx_http_api_shadow_s ngx_http_api_shadow_t;
@@ -107,16 +102,13 @@ typedef struct ngx_http_api_shadow_s ngx_http_api_shadow_t;
 /* What a request has been charged: of the limit module. */
 typedef struct ngx_http_api_bill_s ngx_http_api_bill_t;
 
-/* The record that goes with a request; it outlives internal redirects. */
+/* The record that goes with a request; it outlives internal redirects. What is used seldom stands last. */
 typedef struct {
-    struct st_api_match match; /* operation NULL: none */
     const ngx_http_api_operation_t *operation;
     ngx_str_t method, path;                /* as the client sent them; path without the query */
     ngx_str_t correlation_id, traceparent; /* the former with a NUL behind it */
-    ngx_http_api_identity_t identity;
-    ngx_http_api_charge_t charges[NGX_HTTP_API_LIMITS];
-    ngx_uint_t n_charges;
-    ngx_http_api_bill_t *bill; /* NULL: no limit has been looked at */
+    ngx_str_t bearer;                      /* the token in Authorization; len 0: none */
+    ngx_http_api_bill_t *bill;             /* NULL: no limit has been looked at */
     ngx_str_t limit_status;
     enum ngx_http_api_cause_e cause; /* why it was refused */
     const char *decision;            /* of rbac: allow, deny, deny_dry_run; NULL: not asked */
@@ -125,26 +117,30 @@ typedef struct {
     ngx_http_api_shadow_t *shadow;   /* of an operation in shadow, else NULL */
     ngx_http_api_cache_t *cache;     /* of an operation with x-cache, once it has been looked for */
     ngx_str_t served_path;           /* of an x-operation-of: the path that the service is asked for */
-    ngx_event_t body_timer;
-    int64_t body_max;              /* of its media type */
-    ngx_http_api_stream_t *stream; /* of a body that is checked while it passes, else NULL */
+    int64_t body_max;                /* of its media type */
+    ngx_http_api_stream_t *stream;   /* of a body that is checked while it passes, else NULL */
     ngx_http_request_t *request;
     ngx_http_api_credential_t cookie, key; /* as the operation's schemes name them */
     ngx_uint_t alternative;                /* of the operation's security, that holds */
     ngx_atomic_uint_t keys_ticket; /* it waits, or has waited, for keys that were asked for with this; 0: it has not */
-    ngx_msec_t keys_until;
-    ngx_event_t keys_timer;
     unsigned identified : 1;
     unsigned address_charged : 1;
     unsigned identity_charged : 1;
     unsigned passed : 1; /* every step before the body */
     unsigned body_asked : 1;
     unsigned body_read : 1;
-    unsigned unusable : 1; /* what the service sent */
-    unsigned probing : 1;  /* lets the breaker see whether the service is well again */
-    unsigned fallback : 1; /* no contract names it, and the legacy upstream answers */
-    unsigned placed : 1;   /* it is decided whether it goes to the legacy upstream */
-    unsigned admitted : 1; /* may go to the service; $api_service is empty before */
+    unsigned body_timed : 1; /* body_timer is in use */
+    unsigned unusable : 1;   /* what the service sent */
+    unsigned probing : 1;    /* lets the breaker see whether the service is well again */
+    unsigned fallback : 1;   /* no contract names it, and the legacy upstream answers */
+    unsigned placed : 1;     /* it is decided whether it goes to the legacy upstream */
+    unsigned admitted : 1;   /* may go to the service; $api_service is empty before */
+
+    struct st_api_match match; /* operation NULL: none */
+    ngx_http_api_identity_t identity;
+    ngx_event_t body_timer; /* from here on nothing is zero at first */
+    ngx_event_t keys_timer;
+    ngx_msec_t keys_until;
 } ngx_http_api_ctx_t;
 
 extern ngx_module_t ngx_http_api_core_module, ngx_http_api_route_module, ngx_http_api_auth_module,
@@ -286,8 +282,11 @@ ngx_int_t ngx_http_api_make_passes(ngx_conf_t *cf, ngx_http_api_main_conf_t *amc
  * anything else here. auth: the caches' places of a token in Authorization, once headers are there; limit: of a key,
  * when it is known who asks.
  */
-void ngx_http_api_auth_expect(ngx_http_request_t *r);
+void ngx_http_api_auth_expect(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx);
 void ngx_http_api_limit_expect(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx);
+
+/* RateLimit and RateLimit-Policy, when something was charged. */
+ngx_int_t ngx_http_api_limit_headers(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx);
 
 /* The counters of all limits, for /metrics. */
 void ngx_http_api_limit_metrics(const ngx_http_api_main_conf_t *amcf, struct st_buf *b);

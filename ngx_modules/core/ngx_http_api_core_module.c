@@ -365,6 +365,7 @@ static char *load_contracts(ngx_conf_t *cf, ngx_http_api_main_conf_t *amcf)
                            NGX_HTTP_API_PERMISSIONS, NGX_HTTP_API_SERVICES);
         return NGX_CONF_ERROR;
     }
+    amcf->words = ((ngx_uint_t)amcf->api->n_permissions + 63) / 64;
     init_operations(amcf);
     if (amcf->title.len && !st_utf8_valid((char *)amcf->title.data, amcf->title.len)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"api_title\" is not UTF-8");

@@ -9,7 +9,7 @@ static ngx_http_output_header_filter_pt next_header_filter;
 static void ctx_cleanup(void *data)
 {
     ngx_http_api_ctx_t *ctx = data;
-    if (ctx->body_timer.timer_set)
+    if (ctx->body_timed && ctx->body_timer.timer_set)
         ngx_del_timer(&ctx->body_timer);
 }
 
@@ -29,11 +29,16 @@ ngx_http_api_ctx_t *ngx_http_api_get_ctx(ngx_http_request_t *r)
 
 ngx_http_api_ctx_t *ngx_http_api_new_ctx(ngx_http_request_t *r)
 {
+    const ngx_http_api_main_conf_t *amcf = ngx_http_get_module_main_conf(r, ngx_http_api_core_module);
     ngx_pool_cleanup_t *cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_api_ctx_t));
     if (!cln)
         return NULL;
     ngx_http_api_ctx_t *ctx = cln->data;
-    ngx_memzero(ctx, sizeof(*ctx));
+    ngx_memzero(ctx, offsetof(ngx_http_api_ctx_t, match));
+    ctx->match.operation = NULL;
+    ctx->match.allow = 0;
+    ngx_memzero(&ctx->identity, offsetof(ngx_http_api_identity_t, permissions));
+    ngx_memzero(ctx->identity.permissions, amcf->words * sizeof(uint64_t));
     cln->handler = ctx_cleanup;
     ctx->request = r;
     ngx_http_set_ctx(r, ctx, ngx_http_api_core_module);
@@ -201,42 +206,6 @@ ngx_int_t ngx_http_api_add_variables(ngx_conf_t *cf)
 
 /* --- headers that every answer carries --- */
 
-static u_char *parameter(u_char *p, u_char name, int64_t value)
-{
-    *p++ = ';';
-    *p++ = name;
-    *p++ = '=';
-    return ngx_http_api_decimal(p, value);
-}
-
-/* RateLimit and RateLimit-Policy (IETF httpapi draft): one list member for each limit that was charged. */
-static ngx_int_t limit_headers(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx)
-{
-    enum { COMMA = 2, ROOM = COMMA + 2 * (3 + NGX_INT64_LEN) }; /* two parameters */
-    size_t policies = 0, states = 0;
-    for (ngx_uint_t i = 0; i < ctx->n_charges; i++) {
-        policies += COMMA + ctx->charges[i].policy->len;
-        states += ROOM + ctx->charges[i].name->len;
-    }
-    u_char *policy = ngx_pnalloc(r->pool, policies + states), *state = policy + policies, *p = policy, *s = state;
-    if (!policy)
-        return NGX_ERROR;
-    for (ngx_uint_t i = 0; i < ctx->n_charges; i++) {
-        const ngx_http_api_charge_t *c = &ctx->charges[i];
-        if (i) {
-            p = ngx_cpymem(p, ", ", COMMA);
-            s = ngx_cpymem(s, ", ", COMMA);
-        }
-        p = ngx_cpymem(p, c->policy->data, c->policy->len);
-        s = ngx_cpymem(s, c->name->data, c->name->len);
-        s = parameter(parameter(s, 'r', c->remaining), 't', c->reset_s);
-    }
-    ngx_str_t values[] = {{(size_t)(p - policy), policy}, {(size_t)(s - state), state}};
-    if (ngx_http_api_add_header(r, "RateLimit-Policy", &values[0]) != NGX_OK)
-        return NGX_ERROR;
-    return ngx_http_api_add_header(r, "RateLimit", &values[1]);
-}
-
 /* What a service says of these is not for the client: the id is ours to give. */
 static void drop_inner_headers(ngx_http_request_t *r)
 {
@@ -263,7 +232,7 @@ static ngx_int_t header_filter(ngx_http_request_t *r)
     drop_inner_headers(r);
     if (ctx->correlation_id.len && ngx_http_api_add_header(r, "X-Correlation-Id", &ctx->correlation_id) != NGX_OK)
         return NGX_ERROR;
-    if (ctx->n_charges && limit_headers(r, ctx) != NGX_OK)
+    if (ngx_http_api_limit_headers(r, ctx) != NGX_OK)
         return NGX_ERROR;
     const ngx_http_api_operation_t *o = ctx->operation;
     if (o && o->deprecation.len && ngx_http_api_add_header(r, "Deprecation", &o->deprecation) != NGX_OK)

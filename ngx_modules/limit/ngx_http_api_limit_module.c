@@ -111,32 +111,6 @@ static ngx_http_api_bill_t *bill_of(ngx_http_request_t *r, ngx_http_api_ctx_t *c
     return ctx->bill = bill;
 }
 
-/* The time left, and what could be asked for at this moment, as the headers tell it. */
-static ngx_http_api_charge_t charge_of(const ngx_http_api_debit_t *d, int64_t now)
-{
-    const ngx_http_api_rule_t *rule = d->rule;
-    int64_t left = rule->gcra.tolerance - (d->tat - now);
-    return (ngx_http_api_charge_t){
-        .name = &d->limit->quoted,
-        .policy = &rule->policy,
-        .remaining = ngx_max(left, 0) / rule->gcra.interval,
-        .reset_s = (ngx_max(d->tat - now, 0) + ST_SECOND - 1) / ST_SECOND,
-    };
-}
-
-/* For the RateLimit headers, the tightest first; those before `from` have been noted. */
-static void note(ngx_http_api_ctx_t *ctx, const ngx_http_api_bill_t *bill, ngx_uint_t from, int64_t now)
-{
-    ctx->n_charges = from;
-    for (ngx_uint_t i = from; i < bill->n; i++) {
-        ngx_http_api_charge_t c = charge_of(&bill->debits[i], now);
-        ngx_uint_t at = ctx->n_charges++;
-        for (; at > 0 && ctx->charges[at - 1].remaining > c.remaining; at--)
-            ctx->charges[at] = ctx->charges[at - 1];
-        ctx->charges[at] = c;
-    }
-}
-
 static ngx_int_t refuse(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_http_api_debit_t *d)
 {
     const loc_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_api_limit_module);
@@ -160,7 +134,6 @@ static ngx_int_t conclude(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, ngx_ht
     ngx_http_api_debit_t *over = bill->over;
     for (ngx_uint_t i = 0; over && i < bill->n; i++)
         ngx_http_api_share_refund(bill->conf, &bill->debits[i], now);
-    note(ctx, bill, over ? 0 : bill->n_before, now);
     bill->over = NULL;
     if (over)
         return refuse(r, ctx, over);
@@ -279,6 +252,69 @@ ngx_int_t ngx_http_api_limit_step(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx
     if (rc == NGX_AGAIN)
         ctx->identity_charged = 0;
     return rc;
+}
+
+/* --- headers --- */
+
+/* What could be asked for at the time of the bill, and seconds until all of it has come back. */
+typedef struct {
+    const ngx_http_api_debit_t *debit;
+    int64_t remaining, reset_s;
+} charge_t;
+
+static charge_t charge_of(const ngx_http_api_debit_t *d, int64_t now)
+{
+    int64_t ahead = ngx_max(d->tat - now, 0);
+    return (charge_t){
+        .debit = d,
+        .remaining = ngx_max(d->rule->gcra.tolerance - ahead, 0) / d->rule->gcra.interval,
+        .reset_s = (ahead + ST_SECOND - 1) / ST_SECOND,
+    };
+}
+
+static u_char *parameter(u_char *p, u_char name, int64_t value)
+{
+    *p++ = ';';
+    *p++ = name;
+    *p++ = '=';
+    return ngx_http_api_decimal(p, value);
+}
+
+/* IETF httpapi draft: one list member for each limit that was charged, the tightest first. */
+ngx_int_t ngx_http_api_limit_headers(ngx_http_request_t *r, const ngx_http_api_ctx_t *ctx)
+{
+    enum { COMMA = 2, ROOM = COMMA + 2 * (3 + NGX_INT64_LEN) }; /* two parameters */
+    const ngx_http_api_bill_t *bill = ctx->bill;
+    charge_t charges[NGX_HTTP_API_LIMITS];
+    size_t policies = 0, states = 0;
+    if (!bill || !bill->n)
+        return NGX_OK;
+    for (ngx_uint_t i = 0, at; i < bill->n; i++) {
+        const ngx_http_api_debit_t *d = &bill->debits[i];
+        charge_t c = charge_of(d, bill->now);
+        policies += COMMA + d->rule->policy.len;
+        states += ROOM + d->limit->quoted.len;
+        for (at = i; at > 0 && charges[at - 1].remaining > c.remaining; at--)
+            charges[at] = charges[at - 1];
+        charges[at] = c;
+    }
+    u_char *policy = ngx_pnalloc(r->pool, policies + states), *state = policy + policies, *p = policy, *s = state;
+    if (!policy)
+        return NGX_ERROR;
+    for (ngx_uint_t i = 0; i < bill->n; i++) {
+        const charge_t *c = &charges[i];
+        if (i) {
+            p = ngx_cpymem(p, ", ", COMMA);
+            s = ngx_cpymem(s, ", ", COMMA);
+        }
+        p = ngx_cpymem(p, c->debit->rule->policy.data, c->debit->rule->policy.len);
+        s = ngx_cpymem(s, c->debit->limit->quoted.data, c->debit->limit->quoted.len);
+        s = parameter(parameter(s, 'r', c->remaining), 't', c->reset_s);
+    }
+    ngx_str_t values[] = {{(size_t)(p - policy), policy}, {(size_t)(s - state), state}};
+    if (ngx_http_api_add_header(r, "RateLimit-Policy", &values[0]) != NGX_OK)
+        return NGX_ERROR;
+    return ngx_http_api_add_header(r, "RateLimit", &values[1]);
 }
 
 /* --- the zone, and what is counted --- */

@@ -28,6 +28,9 @@ static void on_deadline(ngx_event_t *ev)
 void ngx_http_api_body_deadline(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 {
     const ngx_http_api_route_conf_t *conf = ngx_http_get_module_loc_conf(r, ngx_http_api_route_module);
+    if (!ctx->body_timed)
+        ngx_memzero(&ctx->body_timer, sizeof(ctx->body_timer));
+    ctx->body_timed = 1;
     ctx->body_timer.handler = on_deadline;
     ctx->body_timer.data = r;
     ctx->body_timer.log = r->connection->log;
@@ -36,7 +39,7 @@ void ngx_http_api_body_deadline(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx)
 
 void ngx_http_api_body_in_time(ngx_http_api_ctx_t *ctx)
 {
-    if (ctx->body_timer.timer_set) {
+    if (ctx->body_timed && ctx->body_timer.timer_set) {
         ngx_del_timer(&ctx->body_timer);
     }
 }

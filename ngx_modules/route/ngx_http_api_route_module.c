@@ -26,7 +26,7 @@ ngx_module_t ngx_http_api_route_module = {
 static ngx_str_t raw_path(const ngx_http_request_t *r)
 {
     ngx_str_t path = r->unparsed_uri;
-    const u_char *query = ngx_strlchr(path.data, path.data + path.len, '?');
+    const u_char *query = memchr(path.data, '?', path.len);
     if (query)
         path.len = (size_t)(query - path.data);
     return path;
@@ -53,7 +53,7 @@ static ngx_int_t server_rewrite_handler(ngx_http_request_t *r)
     ctx->method = r->method_name;
     ctx->path = raw_path(r);
     ngx_http_api_headers_t headers;
-    ngx_http_api_auth_expect(r);
+    ngx_http_api_auth_expect(r, ctx);
     ngx_http_api_read_headers(r, &headers);
     if (ngx_http_api_trace(r, ctx, &headers) != NGX_OK)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

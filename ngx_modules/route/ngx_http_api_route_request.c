@@ -238,36 +238,55 @@ static bool usable_traceparent(const ngx_str_t *t)
            hex_run(s + 36, 16) && s[52] == '-' && is_hex(s[53]) && is_hex(s[54]);
 }
 
-static ngx_int_t set_traceparent(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_str_t *given)
+/* The digits of a UUID. */
+static u_char *without_dashes(u_char *p, const u_char *uuid)
 {
-    u_char random[24], *p = ngx_pnalloc(r->pool, TRACEPARENT_LEN);
+    p = ngx_cpymem(p, uuid, 8);
+    p = ngx_cpymem(p, uuid + 9, 4);
+    p = ngx_cpymem(p, uuid + 14, 4);
+    p = ngx_cpymem(p, uuid + 19, 4);
+    return ngx_cpymem(p, uuid + 24, 12);
+}
+
+/* A trace that begins here has the number of the correlation id `uuid`; NULL: that is the client's, and may be
+ * anything.
+ */
+static ngx_int_t set_traceparent(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_str_t *given,
+                                 const u_char *uuid)
+{
+    u_char random[16], *p = ngx_pnalloc(r->pool, TRACEPARENT_LEN);
     if (!p)
         return NGX_ERROR;
-    st_random_id(random, sizeof(random));
     ctx->traceparent.data = p;
     ctx->traceparent.len = TRACEPARENT_LEN;
     if (given) {
         ngx_memcpy(p, given->data, TRACEPARENT_LEN);
     } else {
         p = ngx_cpymem(p, "00-", 3);
-        p = (u_char *)st_hex_put((char *)p, random, 16);
+        if (uuid) {
+            p = without_dashes(p, uuid);
+        } else {
+            st_random_id(random, 16);
+            p = (u_char *)st_hex_put((char *)p, random, 16);
+        }
         ngx_memcpy(p, "-0000000000000000-01", 20);
     }
-    st_hex_put((char *)ctx->traceparent.data + 36, random + 16, 8); /* the edge's span is the service's parent */
+    st_random_id(random, 8);
+    st_hex_put((char *)ctx->traceparent.data + 36, random, 8); /* the edge's span is the service's parent */
     return NGX_OK;
 }
 
 ngx_int_t ngx_http_api_trace(ngx_http_request_t *r, ngx_http_api_ctx_t *ctx, const ngx_http_api_headers_t *headers)
 {
     const ngx_str_t *id = headers->correlation_id, *trace = headers->traceparent;
+    u_char *uuid = NULL;
     if (id && usable_id(id)) {
         ctx->correlation_id = *id;
     } else {
-        ctx->correlation_id.data = ngx_pnalloc(r->pool, ST_UUID_LEN);
-        if (!ctx->correlation_id.data)
+        if (!(uuid = ngx_pnalloc(r->pool, ST_UUID_LEN)))
             return NGX_ERROR;
-        st_uuid((char *)ctx->correlation_id.data);
-        ctx->correlation_id.len = ST_UUID_LEN - 1;
+        st_uuid((char *)uuid);
+        ctx->correlation_id = (ngx_str_t){ST_UUID_LEN - 1, uuid};
     }
-    return set_traceparent(r, ctx, trace && usable_traceparent(trace) ? trace : NULL);
+    return set_traceparent(r, ctx, trace && usable_traceparent(trace) ? trace : NULL, uuid);
 }
