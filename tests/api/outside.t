@@ -109,7 +109,7 @@ is_deeply [$platform->sql('video', "select name, state, count(*) from sagas grou
 
 sub deleted { my ($id) = @_; return $s3->get('log') =~ m{^DELETE /stories/video/$id/video\.mp4 204$}m }
 $platform->sql('video', "delete from video_jobs where video_id = '$filmed->{videoId}'");
-$platform->kill('video', 'TERM');
+$platform->kill('video', 'KILL');
 ok wait_for(sub { !kill 0, $platform->pid('video') }, 60), 'a daemon ends';
 $platform->up;
 ok wait_for(sub { deleted($filmed->{videoId}) }, 60), 'and when it starts again, what nothing refers to is removed';
