@@ -382,8 +382,8 @@ static void print_result(struct tell *t, const char *ca)
     const char *cacert = ca ? st_printf(t->c->arena, "--cacert %s ", ca) : "";
     printf("\nTry next (the token lives ten minutes):\n  TOKEN=%s\n"
            "  curl %s-H \"Authorization: Bearer $TOKEN\" %s/v1/stories/%s/analysis\n"
-           "  curl %s-H \"Authorization: Bearer $TOKEN\" -o story.mp3 '%s%s'\n"
-           "  curl %s-H \"Authorization: Bearer $TOKEN\" -o story.mp4 %s%s\n",
+           "  curl %s-o story.mp3 '%s%s'\n"
+           "  curl %s-o story.mp4 '%s%s'\n",
            t->token, cacert, t->url, t->story_id, cacert, t->url,
            st_json_str(json_array_get(json_object_get(t->narration, "audio"), 1), "url", ""), cacert, t->url,
            st_json_str(t->video, "url", ""));
