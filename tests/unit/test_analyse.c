@@ -494,6 +494,8 @@ static void words_spoken_about(void **state)
         "\"Rose\" was the name of one of the two houses.",
         "It was thought to be \"very English\" to have a house of one's own.",
         "She liked what he called \"the better sort.\"",
+        "The notion of \"through\" persisted in her mind.",
+        "“Dear Emma,\n\n“I am well, and so is he.\n\n“Yours, Jane.”",
     };
     for (size_t i = 0; i < ST_COUNT(texts); i++) {
         struct st_arena a = {0};
@@ -507,6 +509,24 @@ static void words_spoken_about(void **state)
     struct st_analysis *found = analyse(&a, "\"If he\" she pointed at Tom \"has been here, I will go,\" said Ann.");
     assert_string_equal(speaker(found, find_segment(found, "has been")), "Ann");
     assert_int_equal(find_segment(found, "If he")->kind, ST_DIALOGUE);
+    st_arena_release(&a);
+}
+
+/* A letter is nobody's speech; what is said behind it is. A name that two may have is less sure. */
+static void letters_and_namesakes(void **state)
+{
+    (void)state;
+    struct st_arena a = {0};
+    struct st_analysis *found = analyse(&a, "\"My dear Emma,--\n\n\"I am well.\n\n\"Jane.\"\n\n\"Who wrote?\" asked "
+                                            "Tom.\n\n\"My dear Tom,\" said Emma, \"how should I know?\"\n");
+    check_answer(found);
+    assert_int_equal(find_segment(found, "\"I am well")->kind, ST_NARRATION);
+    assert_string_equal(speaker(found, find_segment(found, "Who wrote")), "Tom");
+    assert_string_equal(speaker(found, find_segment(found, "My dear Tom")), "Emma");
+    found =
+        analyse(&a, "\"Well?\" said Mr. Wilcox.\n\n\"Well,\" said Henry Wilcox.\n\n\"Well!\" said Charles Wilcox.\n\n"
+                    "\"Good,\" said Helen.\n");
+    assert_true(find_segment(found, "Well?")->confidence < find_segment(found, "Good")->confidence);
     st_arena_release(&a);
 }
 
@@ -883,6 +903,7 @@ int main(void)
         cmocka_unit_test(who_is_who),
         cmocka_unit_test(called_by_name),
         cmocka_unit_test(words_spoken_about),
+        cmocka_unit_test(letters_and_namesakes),
         cmocka_unit_test(told_otherwise),
         cmocka_unit_test(never_named),
         cmocka_unit_test(cast_given),

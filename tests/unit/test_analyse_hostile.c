@@ -33,6 +33,25 @@ static void nothing_to_say(void **state)
     }
 }
 
+/* Nothing behind the text is looked at: no NUL ends it. Found by tests/fuzz. */
+static void ends_anywhere(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"a\n>", "> ", "#",   "# ", "*a",  "_",   "\"", "“",
+                                        "’",    "a’", "Mr.", "—",  "« a", "...", "- "};
+    for (size_t i = 0; i < ST_COUNT(texts); i++) {
+        size_t n = strlen(texts[i]);
+        char *text = malloc(n); /* so that memcheck and ASan see one byte too much */
+        assert_non_null(text);
+        memcpy(text, texts[i], n);
+        struct st_arena a = {0};
+        struct st_analysis *found = NULL;
+        assert_int_equal(st_analyse(&a, text, n, NULL, &found), 0);
+        st_arena_release(&a);
+        free(text);
+    }
+}
+
 /* A quarter of a megabyte of each: takes long only if something is quadratic. */
 static void large_and_strange(void **state)
 {
@@ -117,10 +136,8 @@ static void many_names(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refused),
-        cmocka_unit_test(nothing_to_say),
-        cmocka_unit_test(large_and_strange),
-        cmocka_unit_test(many_names),
+        cmocka_unit_test(refused),           cmocka_unit_test(nothing_to_say), cmocka_unit_test(ends_anywhere),
+        cmocka_unit_test(large_and_strange), cmocka_unit_test(many_names),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@ enum cue {
     CUE_SPOKE,   /* a few turns before */
     CUE_REPLIES, /* the next turn, another's, calls him by name */
     CUE_ACTS,    /* beside the quote */
+    CUE_NAMED,   /* acts there by name, which no pronoun had to be resolved for */
     CUE_OTHER,   /* he or she acts there, and the person is not one */
     CUE_LEADS,   /* the subject of the narration before the quote */
     CUE_LED_TO,  /* of the paragraph before */
@@ -28,26 +29,27 @@ enum cue {
 
 /* Logarithms of likelihoods, as found on half of the annotated novels: without a verb of speech, and with one. */
 static const double cue_weights[2][CUES] = {
-    {[CUE_SPOKE] = -0.47,
-     [CUE_REPLIES] = 0.76,
-     [CUE_ACTS] = 1.73,
-     [CUE_OTHER] = -1.08,
-     [CUE_LED_TO] = 0.52,
-     [CUE_TOLD] = -2.62,
+    {[CUE_SPOKE] = -0.51,
+     [CUE_REPLIES] = 0.80,
+     [CUE_ACTS] = 0.42,
+     [CUE_NAMED] = 2.82,
+     [CUE_OTHER] = -1.86,
+     [CUE_LED_TO] = 0.43,
+     [CUE_TOLD] = -2.70,
      [CUE_ABSENT] = -0.50,
-     [CUE_MADAM] = -1.32},
-    {[CUE_SPOKE] = -0.81,
-     [CUE_REPLIES] = 0.65,
-     [CUE_LEADS] = 1.46,
-     [CUE_LED_TO] = 1.40,
-     [CUE_TOLD] = -2.61,
-     [CUE_UNSEXED] = -1.80,
-     [CUE_MADAM] = -0.44},
+     [CUE_MADAM] = -1.28},
+    {[CUE_SPOKE] = -0.80,
+     [CUE_REPLIES] = 0.68,
+     [CUE_LEADS] = 1.45,
+     [CUE_LED_TO] = 1.30,
+     [CUE_TOLD] = -2.50,
+     [CUE_UNSEXED] = -1.84,
+     [CUE_MADAM] = -0.49},
 };
 /* So does the weight in the focus, at least this, to a power; and how often the story has the person speak. */
-static const double faintest = 0.02, by_weight[2] = {0.38, 0.51}, often[2] = {0.18, 0.14};
+static const double faintest = 0.02, by_weight[2] = {0.39, 0.50}, often[2] = {0.18, 0.14};
 /* Somebody else; a stranger like the one that the text describes, at least. */
-static const double somebody[2] = {0.70, -0.28}, own = 0.5, own_least = -1.5;
+static const double somebody[2] = {0.62, -0.29}, own = 0.5, own_least = -1.5;
 /* Nobody is said to speak whose probability is below this. */
 static const double unlikely = 0.15;
 
@@ -166,6 +168,8 @@ static void gather_near(struct gathering *g, uint32_t i)
     if (i + 1 < g->t->n_turns && turn[1].talk == turn->talk)
         note(g, turn[1].called, 1u << CUE_REPLIES);
     note(g, turn->said.verb ? turn->here : turn->actor, 1u << (turn->said.verb ? CUE_LEADS : CUE_ACTS));
+    if (!turn->said.verb && turn->said.who == AN_WHO_ENTITY)
+        note(g, turn->actor, 1u << CUE_NAMED);
     note(g, turn->ahead, 1u << CUE_LED_TO);
 }
 

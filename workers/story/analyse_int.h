@@ -73,6 +73,7 @@
     X(VAGUE)    /* the girl: of many persons the one that was last mentioned */                                        \
     X(KIN)      /* her father, his host: the same, but not she and he */                                               \
     X(ANSWER)   /* yes, no: they begin what answers another */                                                         \
+    X(DEAR)     /* begins a letter */                                                                                  \
     X(SAYING)   /* was her reply */                                                                                    \
     X(ADJ)      /* adjectives that look like adverbs or participles: ugly, smiling */
 

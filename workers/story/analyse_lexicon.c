@@ -40,10 +40,15 @@ const struct an_lex an_lexicon[] = {
      "appealed rebuked flashed demurred consented ended ejaculate explained forbade hinted proclaimed professed "
      "puzzled"},
     {"en", C(PARTICLE), "broke breaks cut cuts struck put chimed went goes burst bursts called cried sang"},
-    {"en", C(NAMING), "called named titled entitled styled termed dubbed read reads inscribed labelled signed"},
+    {"en", C(NAMING),
+     "called call calls calling named titled entitled styled termed dubbed read reads inscribed labelled signed"},
     {"en", C(SPEECH) | C(REPLY),
      "answered answer answers answering replied reply replies replying responded respond responds retorted retorts "
      "returned rejoined"},
+    {"en", C(DEAR), "dear dearest"},
+    {"de", C(DEAR), "lieber liebe liebster liebste"},
+    {"fr", C(DEAR), "cher chère"},
+    {"es", C(DEAR), "querido querida estimado estimada"},
     {"en", C(SAYING),
      "reply answer response retort rejoinder remark comment observation exclamation inquiry enquiry question cry"},
     {"en", C(ANSWER), "yes no aye nay oh ah well why indeed certainly nonsense nothing because not never"},

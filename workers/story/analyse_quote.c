@@ -40,6 +40,7 @@ struct scan {
     const char *narration;        /* where the narration not yet pushed begins */
     bool none[N_MARKS];           /* no closing mark from here to the paragraph's end */
     int carries;                  /* mark of a quote that goes on without a new mark, or -1 */
+    bool letter;                  /* that quote is a letter, which nobody speaks */
     int left_open, leaves_open;   /* mark of a quote that the paragraph before, this one leaves open; or -1 */
 };
 
@@ -270,13 +271,16 @@ static bool looks_like_title(const char *s, const char *end)
     return true;
 }
 
-/* Was a quote of this paragraph left in the middle of a sentence ("If he" she pointed at Tom "has ...")? */
-static bool goes_on(const struct scan *sc)
+/* Was a quote of this sentence left in its middle ("If he" she pointed at Tom "has ...")? */
+static bool goes_on(const struct scan *sc, const char *open)
 {
     const struct an_span *last = sc->an->n_spans ? &sc->an->spans[sc->an->n_spans - 1] : NULL;
     if (!last || last->para != sc->para || !last->quoted)
         return false;
     const char *begin = sc->an->text + last->start, *end = sc->an->text + last->end;
+    for (const char *s = end; s < open;)
+        if (an_is_terminator(st_utf8_next(&s)))
+            return false;
     while (end > begin && end[-1] == ' ')
         end--;
     return !an_is_terminator(an_before(begin, end));
@@ -313,9 +317,8 @@ static bool is_mention(const struct scan *sc, const char *open, const char *s, c
     if (word_of(sc, p, 1, AN_C(SPEECH) | AN_C(THINK)))
         return word_of(sc, p, 1, AN_C(NAMING)) && last != '!' && last != '?';
     if (small && st_streq(sc->an->language, "en"))
-        return !goes_on(sc) && !say_follows(sc, behind, 2) &&
-               (word_of(sc, p, 1, AN_C(AUX) | AN_C(PREP) | AN_C(DET) | AN_C(POSS)) ||
-                !word_of(sc, p, 3, AN_C(SPEECH) | AN_C(THINK)));
+        return !goes_on(sc, open) && (word_of(sc, p, 1, AN_C(AUX) | AN_C(PREP) | AN_C(DET) | AN_C(POSS)) ||
+                                      (!say_follows(sc, behind, 2) && !word_of(sc, p, 3, AN_C(SPEECH) | AN_C(THINK))));
     if (close - s > MENTION_BYTES || say_follows(sc, behind, 1))
         return false;
     if (open_end)
@@ -396,6 +399,14 @@ static void push_speech(struct scan *sc, const char *s, const char *end, bool co
     }
 }
 
+/* Does the next paragraph begin with the mark, too? */
+static bool opens_next(const struct scan *sc, int mark)
+{
+    const struct an *an = sc->an;
+    return sc->para + 1 < an->n_paras &&
+           an_peek(an->text + an->paras[sc->para + 1].start, an->text + an->len) == all_marks[mark].open;
+}
+
 /* Is the next mark like this one, in this paragraph's successors, one that closes (verses in quotes)? */
 static bool closes_later(const struct scan *sc, int mark)
 {
@@ -429,6 +440,43 @@ static bool lacks_opening(const struct scan *sc, const char *s, const char *behi
     return behind < sc->end && (is_incise(sc->an, behind, sc->end) || is_late_clause(sc->an, behind, sc->end));
 }
 
+/* "Dear Emma,--" or no more in its paragraph: a letter begins. */
+static bool salutes(const struct scan *sc, const char *s)
+{
+    enum { SALUTATION_BYTES = 60 };
+    const char *word = s, *end = sc->end - s > SALUTATION_BYTES ? s + SALUTATION_BYTES : sc->end;
+    if (word_is(sc->an, s, sc->end, AN_C(POSS))) {
+        while (word < end && an_is_letter(an_peek(word, end)))
+            st_utf8_next(&word);
+        word = skip_spaces(word, end);
+    }
+    if (!word_is(sc->an, word, sc->end, AN_C(DEAR)))
+        return false;
+    while (word < end && *word != ',' && *word != ':' && *word != ';' && *word != '!' && *word != '-')
+        word++;
+    if (word == sc->end)
+        return true;
+    if (word == end)
+        return false;
+    const char *behind = skip_spaces(*word == '-' ? word : word + 1, sc->end);
+    return behind == sc->end || is_dash(an_peek(behind, sc->end)) || st_starts(behind, "--");
+}
+
+/* The quote that opens at s is a letter, or goes on with one: moves behind it, and leaves it to the narration. */
+static bool scan_letter(struct scan *sc, const char *s, const char *inside, int mark)
+{
+    if (s != sc->begin || !(sc->letter ? sc->left_open == mark : salutes(sc, inside)))
+        return false;
+    const char *behind, *close = find_close(sc, inside, mark, &behind);
+    bool goes_on = !close && opens_next(sc, mark);
+    if (!sc->letter && !goes_on)
+        return false;
+    sc->letter = goes_on;
+    sc->leaves_open = goes_on ? mark : -1;
+    sc->at = close ? behind : sc->end;
+    return true;
+}
+
 /* A quote may open at s: pushes it and moves on, or leaves the mark to the narration. */
 static void scan_quote(struct scan *sc, const char *s, int mark)
 {
@@ -445,11 +493,12 @@ static void scan_quote(struct scan *sc, const char *s, int mark)
         return;
     if (m->single && s != sc->begin && is_elision(sc, s))
         return;
+    if (scan_letter(sc, s, inside, mark))
+        return;
     const char *behind, *close = find_close(sc, inside, mark, &behind);
     bool continues = s == sc->begin && sc->left_open == mark;
     if (!close) {
-        uint32_t next_para = sc->para + 1 < sc->an->n_paras ? sc->an->paras[sc->para + 1].start : 0;
-        bool goes_on = next_para && an_peek(sc->an->text + next_para, sc->an->text + sc->an->len) == m->open;
+        bool goes_on = opens_next(sc, mark);
         if (m->single && !(goes_on && s == sc->begin))
             return;
         sc->carries = !goes_on && closes_later(sc, mark) ? mark : -1;
@@ -648,6 +697,7 @@ void an_find_spans(struct an *an)
         const char *inside;
         sc.left_open = sc.leaves_open;
         sc.leaves_open = -1;
+        sc.letter = sc.letter && sc.left_open >= 0;
         if (sc.carries < 0 && opens_with_dash(&sc, &inside)) {
             sc.at = inside;
             scan_dashes(&sc);

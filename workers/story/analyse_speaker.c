@@ -173,7 +173,7 @@ static void introduce(struct an *an, struct an_turn *turn)
     if (unnamed && turn->speaker != turn->self)
         an_merge_persons(an, turn->speaker, turn->self);
     if (turn->speaker < 0 || unnamed || !turn->said.verb)
-        set_speaker(turn, turn->self, AN_E_SELF, 0.85), turn->fixed = true;
+        set_speaker(turn, turn->self, AN_E_SELF, 0.6), turn->fixed = true;
 }
 
 /* ---- Why ---- */
@@ -227,6 +227,75 @@ static const char *explain(struct an_talk *t, uint32_t i, enum an_evidence evide
     if (!name || st_utf8_length(name, strlen(name)) > 40)
         return rules[evidence];
     return st_printf(an->arena, evidence == AN_E_TURN ? "%s: answers %s" : "%s: %s", rules[evidence], name);
+}
+
+/* ---- Trust ---- */
+
+/* How often persons speak whose name has the term among others, by gender: unknown, male, female. */
+struct namesakes {
+    uint32_t turns[3];
+};
+
+static int sex(const struct an_person *p)
+{
+    char gender = an_gender(&p->votes);
+    return gender == 'm' ? 1 : gender == 'f' ? 2 : 0;
+}
+
+static struct namesakes *find_namesakes(struct an *an)
+{
+    struct namesakes *of = st_new_n(an->arena, struct namesakes, an->n_terms + 1);
+    for (uint32_t i = 0; i < an->n_persons; i++) {
+        const struct an_person *p = &an->persons[i];
+        const struct an_entity *e = p->entity == AN_NONE ? NULL : &an->entities[p->entity];
+        for (int k = 0; e && e->n > 1 && p->proper && k < e->n; k++) {
+            uint32_t *most = &of[e->term[k]].turns[sex(p)];
+            *most = p->turns > *most ? p->turns : *most;
+        }
+    }
+    return of;
+}
+
+/* Mr. Wilcox, where Henry Wilcox speaks, too: he may be him. */
+static bool has_namesake(const struct an *an, const struct namesakes *of, const struct an_person *p)
+{
+    enum { RARER = 10 };
+    const struct an_entity *e = p->entity == AN_NONE ? NULL : &an->entities[p->entity];
+    for (int k = 0; e && e->n == 1 && k < 3; k++)
+        if ((k == 0 || sex(p) == 0 || sex(p) == k) && of[e->term[0]].turns[k] * RARER >= p->turns &&
+            of[e->term[0]].turns[k])
+            return true;
+    return false;
+}
+
+/*
+ * How often it is whom the text names so, as found on half of the novels: who speaks seldom, or has a namesake, may be
+ * somebody else of the story, whom it calls otherwise, too.
+ */
+static double trust(const struct an *an, const struct namesakes *of, int person, uint32_t turns)
+{
+    static const double found = 0.88, seldom = 0.02, doubt = 0.4, namesake = 0.75;
+    const struct an_person *p = &an->persons[person];
+    double share = (double)p->turns / turns;
+    if (an_in_cast(an, person))
+        return 1;
+    return found * (share >= seldom ? 1 : 1 - doubt * (1 - share / seldom)) * (has_namesake(an, of, p) ? namesake : 1);
+}
+
+/* How often one goes on speaking behind the clause that names him. */
+static const double going_on = 0.85;
+
+static void trust_turns(struct an_talk *t)
+{
+    const struct namesakes *of = find_namesakes(t->an);
+    for (uint32_t i = 0; i < t->n_turns; i++) {
+        for (uint32_t s = t->turns[i].s0; s <= t->turns[i].s1; s++) {
+            struct an_span *span = &t->an->spans[s];
+            if (span->quoted && span->speaker >= 0 && span->evidence != AN_E_CORRECTED)
+                span->confidence *=
+                    (float)(trust(t->an, of, span->speaker, t->n_turns) * (span->evidence == AN_E_SAME ? going_on : 1));
+        }
+    }
 }
 
 static void speak_turns(struct an_talk *t)
@@ -327,6 +396,7 @@ void an_find_speakers(struct an *an)
         an_take_choices(&t);
     }
     speak_turns(&t);
+    trust_turns(&t);
     struct an_focus focus = {.an = an};
     for (uint32_t s = 0; s < an->n_spans; s++)
         if (an->spans[s].emphasis && an->spans[s].kind == ST_THOUGHT)

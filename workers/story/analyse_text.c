@@ -291,7 +291,7 @@ static void copy_line(struct an *an, const char *s, const char *end, struct an_p
         do
             s++;
         while (s < end && is_space((unsigned char)*s));
-    if (begins && *s == '#') {
+    if (begins && s < end && *s == '#') {
         const char *mark = s;
         while (mark < end && *mark == '#')
             mark++;
