@@ -1,6 +1,8 @@
-# Samples of voices: brought in pieces, whatever breaks off; looked at; kept as sound and nothing else.
+# Voices that people lend: samples brought in pieces, whatever breaks off; consent; a provider that learns the voice,
+# which a stand-in is; and all of it taken back.
 use strict;
 use warnings;
+use Digest::SHA ();
 use File::Temp qw(tempdir);
 use IO::Socket::SSL;
 use Test::More;
@@ -15,7 +17,19 @@ sub put  { my ($name, $text) = @_; open my $f, '>:raw', "$dir/$name" or die "$di
 sub get  { my ($path) = @_; open my $f, '<:raw', $path or return ''; local $/; return scalar <$f> // '' }
 sub make { system('ffmpeg', '-v', 'error', '-nostdin', '-y', @_) == 0 or die "ffmpeg @_\n" }
 
-my $platform = Storytelling::Platform->start;
+put('key', 'secret-key');
+pipe(my $said, my $say) or die "pipe: $!\n";
+my $pid = fork // die "fork: $!\n";
+if (!$pid) {
+    open STDOUT, '>&', $say;
+    exec $^X, "-I$Storytelling::Platform::ROOT/tests/lib", '-MStorytelling::ElevenLabs', '-e', 'Storytelling::ElevenLabs::main', $dir or POSIX::_exit(127);
+}
+END { local $?; kill 'KILL', $pid if $pid; waitpid $pid, 0 if $pid }
+chomp(my $port = <$said> // die "no stand-in\n");
+
+my $platform = Storytelling::Platform->start(env => {
+    ST_ELEVENLABS_URL => "http://127.0.0.1:$port", ST_ELEVENLABS_KEY_FILE => "$dir/key", ST_SPEECH_TIERS => 'free:embedded,elevenlabs',
+});
 my $client = $platform->client;
 my $api    = Storytelling::Contract->new($platform, $client);
 my ($ada, $eve) = map { $client->register_user } 1, 2;
@@ -67,12 +81,23 @@ sub bring_some {
     return $socket;
 }
 my $kept = 1000 + 2 * 1048576;
+# Narration is killed, and comes back at the hour of a schedule.
+sub die_and_catch_up {
+    my ($schedule) = @_;
+    $platform->sql('narration', "update schedules set last_run = '-infinity' where name = '$schedule'");
+    $platform->kill('narration', 'KILL');
+    $platform->up;
+}
 my $socket = bring_some(2_500_000);
 ok wait_for(sub { far($id) == $kept }, 60), 'what comes is kept while the rest does not' or diag far($id);
-$platform->kill('narration', 'KILL');
-$platform->up;
+begin(10, $eve) for 1 .. 10;
+$api->fails(403, 'forbidden', createVoiceSample => create(10, $eve), 'nobody brings more than ten');
+$platform->sql('narration', "update voice_samples set expires_at = now() - interval '1 s' where user_id = '$eve->{userId}'");
+die_and_catch_up('expire_samples');
 close $socket;
 is far($id), $kept, 'whoever is killed';
+ok wait_for(sub { ($platform->sql('narration', "select count(*) from voice_samples where user_id = '$eve->{userId}'"))[0] == 0 }, 60), 'what is not brought in time is dropped';
+$api->succeeds(201, createVoiceSample => create(10, $eve), 'which makes room');
 $kept += 1048576;
 $socket = bring_some(1_100_000);
 ok wait_for(sub { far($id) == $kept }, 60), 'it goes on from there' or diag far($id);
@@ -119,10 +144,116 @@ my $refused = checked($text);
 is $refused->{status}, 'refused', 'what is no sound is refused';
 like $refused->{reason}, qr/no sound file/, 'and the reason is said';
 $api->fails(404, 'not_found', getVoiceSampleAudio => sample($text), 'there is no sound of it');
-begin(10, $eve) for 1 .. 10;
-$api->fails(403, 'forbidden', createVoiceSample => create(10, $eve), 'nobody brings more than ten');
-$platform->sql('narration', "update voice_samples set expires_at = now() - interval '1 s' where user_id = '$eve->{userId}'");
-$platform->sql('narration', "update schedules set last_run = '-infinity' where name = 'expire_samples'");
-ok wait_for(sub { $api->call(createVoiceSample => create(10, $eve))->{status} == 201 }, 60), 'what is not brought in time is dropped';
+# --- consent ---------------------------------------------------------------------------------------------------------
+
+sub log_of { my $all = get("$dir/log"); put('log', ''); return [grep { !m{text-to-speech} } split /\n/, $all] }
+sub voices { return [map { (split / /)[0] } split /\n/, get("$dir/voices")] }
+sub profile { my ($profile, $who) = @_; return {path => {profileId => $profile}, token => ($who // $ada)->{token}} }
+sub consent { my ($scope, $who) = @_; return $api->succeeds(200, getVoiceConsent => {query => {scope => $scope}, token => ($who // $ada)->{token}}, "what is agreed to: $scope")->{json} }
+sub lend { my ($sample, $consent, $who) = @_; return {json => {sampleId => $sample, name => 'Evening', %$consent}, token => ($who // $ada)->{token}} }
+sub status_of { my ($profile, $who) = @_; return $api->call(getVoiceProfile => profile($profile, $who))->{json} }
+sub becomes { my ($profile, $status, $name, $who) = @_; local $Test::Builder::Level = $Test::Builder::Level + 1; my $p; ok(wait_for(sub { $p = status_of($profile, $who); $p->{status} eq $status }, 60), $name) or diag "$p->{status}: " . ($p->{reason} // ''); return $p }
+# Another sample, all of it.
+sub another { my ($who) = @_; my $new = begin($whole, $who); $api->call(appendVoiceSample => bytes($new, 0, $wav, $who)); is checked($new, $who)->{status}, 'ready', 'another sample'; return $new }
+
+my $agreed = consent('own');
+is_deeply log_of(), [], 'nobody outside has heard of the sample';
+$api->fails(422, 'unprocessable', createVoiceProfile => lend($id, {%$agreed, statement => 'Yes.'}), 'consent is to the text', '/statement');
+$api->fails(422, 'unprocessable', createVoiceProfile => lend($id, {%$agreed, version => '2001-01'}), 'that is in force', '/version');
+$api->fails(422, 'unprocessable', createVoiceProfile => {json => {sampleId => $id, name => 'x'}, token => $ada->{token}}, 'and there is no voice without it', '/statement');
+$api->fails(409, 'conflict', createVoiceProfile => lend($text, $agreed), 'nor of what was refused');
+$api->fails(404, 'not_found', createVoiceProfile => lend($id, $agreed, $eve), 'nor of what is not yours');
+put('faults', "reset\n");
+my $lent = $api->succeeds(201, createVoiceProfile => lend($id, $agreed), 'a voice is lent')->{json};
+my $profile = $lent->{profileId};
+like $lent->{voiceId}, qr/^voice:[0-9a-f]{32}$/, 'it has a name';
+$api->fails(409, 'conflict', createVoiceProfile => lend($id, $agreed), 'once');
+my ($given) = $platform->sql('narration', "select payload->>'userId', payload->>'scope', payload->>'version', payload->>'statementSha256' from events where event_type = 'VoiceConsentGiven' and payload->>'profileId' = '$profile'");
+is $given, join("\t", $ada->{userId}, 'own', $agreed->{version}, Digest::SHA::sha256_hex($agreed->{statement})), 'who has agreed to what is recorded';
+
+# --- the provider ----------------------------------------------------------------------------------------------------
+
+becomes($profile, 'ready', 'the answer was lost: it is found by its name');
+is_deeply [grep { /^POST/ } @{log_of()}], ['POST /v1/voices/add'], 'and was sent once';
+is scalar(@{voices()}), 1, 'the provider knows it';
+is get("$dir/samples"), $sound->{content}, 'by the sample that was kept, and nothing else';
+$api->fails(404, 'not_found', getVoiceProfile => profile($profile, $eve), 'nobody else sees it');
+$api->fails(404, 'not_found', deleteVoiceProfile => profile($profile, $eve), 'or takes it back');
+
+my $story = $client->post('/v1/stories', json => {title => 'Lent', content => '“The tide is coming,” said Mary. “Run,” said Tom.'}, token => $ada->{token})->{json}{storyId};
+sub of { my ($who, %more) = @_; return {path => {storyId => $story}, token => $who->{token}, %more} }
+sub narrated { my ($old) = @_; return wait_for(sub { my $n = $api->call(getNarration => of($ada))->{json}; ($n->{narrationId} // $old) ne $old && $n->{status} ne 'pending' && $n }, 60) || {status => 'never'} }
+sub speaker { my ($n, $who) = @_; return +(map { $_->{voiceId} } grep { ($_->{character} // '') eq $who } @{$n->{voices}})[0] // 'nobody' }
+sub change { my ($json, $who) = @_; my $etag = $api->call(getCast => of($ada))->{headers}{etag}; return of($who // $ada, json => $json, headers => {'If-Match' => $etag}) }
+my $first = narrated('');
+is $first->{status}, 'ready', 'a story is told';
+ok scalar(grep { $_->{voiceId} eq $lent->{voiceId} && $_->{description} eq 'Evening' } @{$api->succeeds(200, listVoices => {token => $ada->{token}}, 'voices are listed')->{json}{items}}), 'with the own one';
+ok !scalar(grep { $_->{voiceId} eq $lent->{voiceId} } @{$api->call(listVoices => {token => $eve->{token}})->{json}{items}}), 'which others do not have';
+my $preview = $api->succeeds(202, previewVoice => {path => {voiceId => $lent->{voiceId}}, json => {text => 'Hello.'}, token => $ada->{token}}, 'it can be tried')->{json}{previewId};
+ok wait_for(sub { $api->call(getVoicePreview => {path => {previewId => $preview}, token => $ada->{token}})->{json}{status} eq 'ready' }, 60), 'and speaks';
+$api->fails(404, 'not_found', previewVoice => {path => {voiceId => $lent->{voiceId}}, json => {text => 'Hello.'}, token => $eve->{token}}, 'not for others');
+$api->succeeds(200, changeCast => change({characters => [{character => 'Mary', voiceId => $lent->{voiceId}}]}), 'Mary gets it');
+$api->succeeds(202, narrateStory => of($ada, json => {}), 'and speaks');
+my $spoken = narrated($first->{narrationId});
+is speaker($spoken, 'Mary'), $lent->{voiceId}, 'with it' or diag $spoken->{reason};
+is_deeply [map { $_->{status} } $client->get($spoken->{audio}[0]{url}, token => $ada->{token})], [200], 'so it can be heard';
+
+# --- taken back ------------------------------------------------------------------------------------------------------
+
+put('faults', "500\n429\n");
+$api->succeeds(204, deleteVoiceProfile => profile($profile), 'it is taken back');
+is $client->get($spoken->{audio}[0]{url}, token => $ada->{token})->{status}, 404, 'what it has spoken is not heard any more';
+$api->fails(404, 'not_found', getVoicePreview => {path => {previewId => $preview}, token => $ada->{token}}, 'not even when it was tried');
+my $other = narrated($spoken->{narrationId});
+is $other->{status}, 'ready', 'it is spoken anew' or diag $other->{reason};
+is speaker($other, 'Mary'), speaker($first, 'Mary'), 'by the voice that Mary had before';
+ok wait_for(sub { !@{voices()} }, 60), 'the provider has forgotten it, though it did not answer at first' or diag @{log_of()};
+$api->fails(404, 'not_found', getVoiceSample => sample($id), 'its sample is gone');
+ok wait_for(sub { !-e $platform->var . "/objects/narration/$id" }, 60), 'with the file';
+my $past = status_of($profile);
+is_deeply [@{$past}{qw(status name)}], ['withdrawn', ''], 'what remains is that it was lent';
+ok $past->{consent}{givenAt} && $past->{consent}{withdrawnAt}, 'from when to when';
+is +($platform->sql('narration', "select count(*) from events where event_type = 'VoiceConsentWithdrawn' and payload->>'profileId' = '$profile' and payload->>'reason' = 'withdrawn'"))[0], 1, 'and the record says so';
+$api->fails(422, 'unprocessable', changeCast => change({narrator => $lent->{voiceId}}), 'nobody speaks with it again', '/narrator');
+
+# --- no place, no answer, no key ---------------------------------------------------------------------------------------
+
+put('slots', 0);
+my $sample = another($ada);
+my $full = $api->succeeds(201, createVoiceProfile => lend($sample, consent('collaborations')), 'another voice')->{json}{profileId};
+like becomes($full, 'waiting', 'waits while the provider has no place')->{reason}, qr/no place/, 'and says so';
+unlink "$dir/slots";
+die_and_catch_up('keep_voices');
+becomes($full, 'ready', 'until it has');
+$platform->sql('narration', "update voice_profiles set status = 'sent', provider_voice = null where profile_id = '$full'");
+log_of();
+die_and_catch_up('keep_voices');
+becomes($full, 'ready', 'who was killed before the answer finds it again');
+ok !scalar(grep { /^POST/ } @{log_of()}), 'and does not send it twice';
+
+# --- lent to others ----------------------------------------------------------------------------------------------------
+
+my $tale = $client->post('/v1/stories', json => {title => 'Theirs', content => '“Come in,” said Alice. “Thank you,” said Bob.'}, token => $eve->{token})->{json}{storyId};
+my $room = $client->post('/v1/collaborations', json => {storyId => $tale}, token => $eve->{token})->{json}{collaborationId};
+$client->post("/v1/collaborations/$room/invitations", json => {email => $ada->{email}, role => 'voice'}, token => $eve->{token});
+$client->post('/v1/invitations/accept', json => {token => code_of($client->wait_for_mail($ada->{email}, qr/Theirs/))}, token => $ada->{token});
+sub part { my ($names, $who) = @_; return {path => {collaborationId => $room, userId => $ada->{userId}}, json => {characters => $names}, token => ($who // $eve)->{token}} }
+sub their { my ($old) = @_; return wait_for(sub { my $n = $client->get("/v1/stories/$tale/narration", token => $eve->{token})->{json}; ($n->{narrationId} // $old) ne $old && $n->{status} ne 'pending' && $n }, 60) || {status => 'never'} }
+my $before = their('');
+is $before->{status}, 'ready', 'somebody else has a story';
+ok wait_for(sub { $api->call(assignCharacters => part(['Nobody']))->{status} == 422 }, 60), 'whoever is in it can be given to those who take part';
+$api->fails(422, 'unprocessable', assignCharacters => part(['Nobody']), 'and nobody else', '/characters');
+$api->fails(404, 'not_found', assignCharacters => part(['Alice'], $ada), 'by the host alone');
+my $given_part = $api->succeeds(200, assignCharacters => part(['Alice']), 'Alice is given')->{json}{participants}[0];
+is_deeply [@$given_part{qw(characters voice)}], [['Alice'], 'ready'], 'to somebody whose voice is there';
+my $theirs = their($before->{narrationId});
+like speaker($theirs, 'Alice'), qr/^voice:/, 'then it is told with it' or diag $theirs->{reason};
+is speaker($theirs, 'Bob'), speaker($before, 'Bob'), 'and the others speak as before';
+
+is $client->delete('/v1/me', token => $ada->{token})->{status}, 204, 'who closes the account';
+ok wait_for(sub { !@{voices()} }, 60), 'takes all voices back';
+my $last = their($theirs->{narrationId});
+is speaker($last, 'Alice'), speaker($before, 'Alice'), 'Alice has the voice again that she had';
+is_deeply [$platform->sql('narration', "select profile_id from voice_profiles union all select sample_id from voice_samples where user_id = '$ada->{userId}'")], [], 'nothing is left of them';
 
 done_testing;

@@ -40,6 +40,11 @@ static const struct st_operation operations[] = {
     {"appendVoiceSample", narration_append_sample, .piece = 1 << 20},
     {"deleteVoiceSample", narration_delete_sample},
     {"getVoiceSampleAudio", narration_get_sample_audio},
+    {"getVoiceConsent", narration_get_consent},
+    {"createVoiceProfile", narration_create_profile},
+    {"listVoiceProfiles", narration_list_profiles},
+    {"getVoiceProfile", narration_get_profile},
+    {"deleteVoiceProfile", narration_delete_profile},
     {0},
 };
 
@@ -55,6 +60,7 @@ static const struct st_subscription subscriptions[] = {
     {"ParticipantJoined", narration_on_participant_joined},
     {"ParticipantLeft", narration_on_participant_left},
     {"CollaborationCancelled", narration_on_collaboration_cancelled},
+    {"CollaboratorVoiceReady", narration_on_voice_ready},
     {"SubscriptionChanged", narration_on_subscription_changed},
     {"UserDeleted", narration_on_user_deleted},
     {0},
@@ -85,6 +91,7 @@ static const struct st_job_kind jobs[] = {
      .timeout_s = 600,
      .attempts = 3,
      .failed = narration_check_sample_failed},
+    {.name = "keep_voice", .handler = narration_keep_voice, .concurrency = 2, .timeout_s = 900, .attempts = 20},
     {.name = "remove_files", .handler = narration_remove_files, .concurrency = 1, .timeout_s = 60, .attempts = 20},
     {.name = "trim_cache", .handler = narration_trim_cache, .concurrency = 1, .timeout_s = 600, .attempts = 1},
     {0},
@@ -93,13 +100,15 @@ static const struct st_job_kind jobs[] = {
 static const struct st_schedule schedules[] = {
     {.name = "trim_cache", .every_s = 3600, .handler = narration_schedule_trim},
     {.name = "expire_samples", .every_s = 600, .handler = narration_expire_samples},
+    {.name = "keep_voices", .every_s = 300, .handler = narration_schedule_voices},
     {0},
 };
 
 static const struct st_erasure erasures[] = {
-    {"stories", ST_ERASED},       /* by the handler, with the files that were made of them */
-    {"previews", ST_ERASED},      /* the same */
-    {"voice_samples", ST_ERASED}, /* the same */
+    {"stories", ST_ERASED},        /* by the handler, with the files that were made of them */
+    {"previews", ST_ERASED},       /* the same */
+    {"voice_samples", ST_ERASED},  /* the same */
+    {"voice_profiles", ST_ERASED}, /* the same, at the provider too */
     {"author_tiers", ST_ERASED, "delete from author_tiers where user_id = $1"},
     {"user_pronunciations", ST_ERASED, "delete from user_pronunciations where user_id = $1"},
     {"story_readers", ST_ERASED, "delete from story_readers where user_id = $1"},

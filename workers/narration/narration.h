@@ -17,6 +17,8 @@ int narration_get(struct st_call *call);
 int narration_get_audio(struct st_call *call);
 
 int narration_again(struct st_call *call);
+/* Narrates a story once more, as everything is now; *ret_id is NULL when it has never been analysed. */
+int narration_renew(struct st_call *call, const char *story_id, const char **ret_id);
 
 /* narration_cast.c */
 int narration_list_voices(struct st_call *call);
@@ -55,6 +57,27 @@ int narration_expire_samples(struct st_call *call);                        /* sc
 void narration_remove_sample(struct st_call *call, const char *sample_id); /* with its file */
 int narration_drop_samples(struct st_call *call, const char *user_id);
 
+/* narration_profile.c: voices that people have lent */
+int narration_get_consent(struct st_call *call);
+int narration_create_profile(struct st_call *call);
+int narration_list_profiles(struct st_call *call);
+int narration_get_profile(struct st_call *call);
+int narration_delete_profile(struct st_call *call);
+int narration_withdraw_sample(struct st_call *call, const char *sample_id); /* the voice that was learnt from it */
+int narration_drop_profiles(struct st_call *call, const char *user_id);
+/* Voices of those who do not take part in a story any more are not heard in it. */
+int narration_silence_strangers(struct st_call *call, const char *story_id);
+/*
+ * Fills in who speaks with a voice that was lent: to the user, or to those who tell the story (NULL: none) with its
+ * owner. ST_E_NOT_FOUND: nobody does, or not for them. 0 for all other voices.
+ */
+int narration_lent_voice(struct st_call *call, struct st_voice *v, const char *user_id, const char *story_id);
+
+/* narration_clone.c: the provider's side of them */
+void narration_keep_voice_soon(struct st_call *call, const char *profile_id, const char *voice, int64_t delay_ms);
+int narration_keep_voice(struct st_call *call);      /* job */
+int narration_schedule_voices(struct st_call *call); /* schedule */
+
 /* narration_rules.c: how words are said */
 int narration_get_story_rules(struct st_call *call);
 int narration_put_story_rules(struct st_call *call);
@@ -77,6 +100,7 @@ int narration_on_user_deleted(struct st_call *call);
 int narration_on_participant_joined(struct st_call *call);
 int narration_on_participant_left(struct st_call *call);
 int narration_on_collaboration_cancelled(struct st_call *call);
+int narration_on_voice_ready(struct st_call *call);
 int narration_on_subscription_changed(struct st_call *call);
 
 /* narration_speak.c */

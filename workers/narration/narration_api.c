@@ -170,29 +170,40 @@ static int take_again(struct st_call *call, const char *story_id)
     return json_array_size(chapters) ? take_chapters(call, story_id, chapters) : 0;
 }
 
-/* Anew, with the voices, rules and takes as they are now. */
-int narration_again(struct st_call *call)
+int narration_renew(struct st_call *call, const char *story_id, const char **ret_id)
 {
-    const char *id = st_new_id(call->arena), *story_id = st_param(call, "storyId");
+    const char *id = st_new_id(call->arena);
     struct st_rows *rows;
     int r =
         st_rows(call, &rows,
                 "insert into narrations (narration_id, story_id, analysis_id, language, characters, segments, "
                 "text_ref, requested) select $1, n.story_id, n.analysis_id, n.language, s.characters, n.segments, "
                 "n.text_ref, true from stories s join lateral (select * from narrations where story_id = s.story_id "
-                "order by narration_id desc limit 1) n on true where s.story_id = $3 and s.author_id = $2",
-                id, call->user_id, story_id);
+                "order by narration_id desc limit 1) n on true where s.story_id = $2",
+                id, story_id);
     if (r < 0)
         return r;
-    if (st_rows_affected(rows) == 0) {
-        r = st_rows(call, &rows, "select from stories where story_id = $1 and author_id = $2", story_id, call->user_id);
-        if (r == 0 && st_rows_count(rows))
-            return st_fail(call, ST_E_CONFLICT, "The story is not analysed yet; it is narrated when it is.");
-        return r < 0 ? r : st_absent(call, story_id, "There is no such story, or it is not yours.");
+    *ret_id = st_rows_affected(rows) ? id : NULL;
+    if (*ret_id) {
+        narration_stop_speaking(call, story_id);
+        st_enqueue(call, "speak", id, 0, json_pack("{s:s}", "narrationId", id));
     }
+    return 0;
+}
+
+/* Anew, with the voices, rules and takes as they are now. */
+int narration_again(struct st_call *call)
+{
+    const char *id = NULL, *story_id = st_param(call, "storyId");
+    struct st_rows *rows;
+    int r = st_rows(call, &rows, "select from stories where story_id = $1 and author_id = $2", story_id, call->user_id);
+    if (r == 0 && st_rows_count(rows) == 0)
+        return st_absent(call, story_id, "There is no such story, or it is not yours.");
+    if (r < 0 || (r = narration_renew(call, story_id, &id)) < 0)
+        return r;
+    if (!id)
+        return st_fail(call, ST_E_CONFLICT, "The story is not analysed yet; it is narrated when it is.");
     if ((r = take_again(call, story_id)) < 0)
         return r;
-    narration_stop_speaking(call, story_id);
-    st_enqueue(call, "speak", id, 0, json_pack("{s:s}", "narrationId", id));
     return st_reply(call, 202, json_pack("{s:s, s:s}", "narrationId", id, "status", "pending"));
 }

@@ -25,6 +25,22 @@ const char *narration_title(struct st_call *call, const char *text)
     return st_strndup(call->arena, text, len);
 }
 
+/* Those that the caller has lent, as far as they can be had. */
+static int add_own(struct st_call *call, json_t *items)
+{
+    json_t *own, *one;
+    size_t i;
+    int r = st_list(call, &own,
+                    "select '" ST_VOICE_LENT "' || replace(profile_id::text, '-', '') as voice_id, provider, name "
+                    "from voice_profiles where user_id = $1 and status = 'ready' order by profile_id",
+                    call->user_id);
+    json_array_foreach (r < 0 ? NULL : own, i, one)
+        json_array_append_new(items, json_pack("{s:O, s:O, s:s, s:s, s:O}", "voiceId", json_object_get(one, "voice_id"),
+                                               "provider", json_object_get(one, "provider"), "gender", "unknown", "age",
+                                               "unknown", "description", json_object_get(one, "name")));
+    return r;
+}
+
 int narration_list_voices(struct st_call *call)
 {
     static const char *const ages[] = {[ST_AGE_ADULT] = "adult", [ST_AGE_CHILD] = "child", [ST_AGE_ELDER] = "old"};
@@ -34,7 +50,7 @@ int narration_list_voices(struct st_call *call)
     int r = st_speech_language(narration_speech, st_param(call, "language"), language);
     if (r < 0)
         return st_fail(call, r, "No voice speaks that language.");
-    json_t *items = json_array();
+    json_t *items = st_json_keep(call->arena, json_array());
     for (size_t n = 0; st_voices_nth(language, n, &v, &age); n++)
         json_array_append_new(items, json_pack("{s:s, s:s, s:s, s:s, s:s}", "voiceId", v.id, "provider", "embedded",
                                                "gender", v.gender == ST_GENDER_FEMALE ? "female" : "male", "age",
@@ -45,7 +61,9 @@ int narration_list_voices(struct st_call *call)
             json_array_append_new(items, json_pack("{s:s, s:s%, s:s, s:s, s:s}", "voiceId", remote.id, "provider",
                                                    remote.id, strcspn(remote.id, ":"), "gender", remote.gender, "age",
                                                    "unknown", "description", remote.id));
-    return st_reply(call, 200, json_pack("{s:o}", "items", items));
+    if ((r = add_own(call, items)) < 0)
+        return r;
+    return st_reply(call, 200, json_pack("{s:O}", "items", items));
 }
 
 /* --- a story's cast --- */
@@ -107,11 +125,16 @@ static bool is_character(const json_t *characters, const char *name)
 static int check_voice(struct st_call *call, const char *pointer, const char *voice)
 {
     struct st_voice v;
-    if (voice && !st_voices_find("", voice, &v)) {
+    int r = voice && !st_voices_find("", voice, &v) ? ST_E_NOT_FOUND : 0;
+    if (r == 0 && voice)
+        r = narration_lent_voice(call, &v, call->user_id, st_param(call, "storyId"));
+    if (r == ST_E_NOT_FOUND) {
         st_fail_at(call, pointer, "There is no voice of that name.");
         return st_fail(call, ST_E_UNPROCESSABLE, "There is no voice of that name.");
     }
-    return voice && !st_remote_allowed(voice, call->tier)
+    if (r < 0)
+        return r;
+    return voice && !st_remote_allowed(st_voice_is_lent(voice) ? v.name : voice, call->tier)
                ? st_fail(call, ST_E_PAYMENT, "Your tier does not have the voice %s.", voice)
                : 0;
 }

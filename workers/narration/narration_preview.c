@@ -8,9 +8,10 @@ int narration_preview(struct st_call *call)
     const char *id = st_new_id(call->arena), *voice = st_param(call, "voiceId");
     char language[ST_LANGUAGE_LEN];
     struct st_voice v;
-    if (!st_voices_find("", voice, &v))
-        return st_fail(call, ST_E_NOT_FOUND, "There is no voice of that name.");
-    if (!st_remote_allowed(voice, call->tier))
+    int r = st_voices_find("", voice, &v) ? narration_lent_voice(call, &v, call->user_id, NULL) : ST_E_NOT_FOUND;
+    if (r < 0)
+        return r == ST_E_NOT_FOUND ? st_fail(call, r, "There is no voice of that name.") : r;
+    if (!st_remote_allowed(st_voice_is_lent(voice) ? v.name : voice, call->tier))
         return st_fail(call, ST_E_PAYMENT, "Your tier does not have that voice.");
     if (st_speech_language(narration_speech, st_str(call->body, "language"), language) < 0) {
         st_fail_at(call, "/language", "No voice speaks that language.");
@@ -90,11 +91,18 @@ int narration_speak_preview(struct st_call *call)
     if (r < 0)
         return r == ST_E_NOT_FOUND ? 0 : r;
     r = narration_rules(call, "", st_str(p, "user_id"), &rules, &n_rules, &versions);
-    if (r < 0 || (r = st_commit(call)) < 0)
+    if (r < 0)
         return r;
     if (st_speech_language(narration_speech, st_str(p, "language"), language) < 0 ||
         !st_voices_find(language, st_str(p, "voice"), &voice))
         return ST_E_INTERNAL;
+    r = narration_lent_voice(call, &voice, st_str(p, "user_id"), NULL);
+    if (r == ST_E_NOT_FOUND) {
+        end(call, "failed", "The voice was taken back.");
+        return 0;
+    }
+    if (r < 0 || (r = st_commit(call)) < 0)
+        return r;
     struct st_narrate_segment segment = {.text = st_pronounce(call->arena, rules, n_rules, st_str(p, "text")),
                                          .emotion = st_emotion_from(st_str(p, "emotion")),
                                          .intensity = 1};

@@ -182,7 +182,7 @@ void narration_remove_sample(struct st_call *call, const char *sample_id)
 int narration_delete_sample(struct st_call *call)
 {
     int r = find(call, NULL);
-    if (r < 0)
+    if (r < 0 || (r = narration_withdraw_sample(call, st_param(call, "sampleId"))) < 0)
         return r;
     narration_remove_sample(call, st_param(call, "sampleId"));
     return st_reply(call, 204, NULL);

@@ -2,6 +2,7 @@
 #include "narration/narration_script.h"
 
 #include "narration/chapters.h"
+#include "narration/narration.h"
 #include "narration/remote.h"
 
 const json_t *narration_segments(struct st_call *call, const json_t *n)
@@ -13,6 +14,17 @@ const json_t *narration_segments(struct st_call *call, const json_t *n)
     if (ref && st_object_json(call, ref, &segments) == 0 && json_is_array(segments))
         return segments;
     return NULL;
+}
+
+/* Voices that people have lent; who does not have one any more keeps an empty name. */
+static int find_lenders(struct st_call *call, const char *author_id, const char *story_id, struct narration_script *s)
+{
+    int r = 0;
+    for (size_t i = 0; i < s->job.n_voices && r == 0; i++) {
+        r = narration_lent_voice(call, &s->voices[i], author_id, story_id);
+        r = r == ST_E_NOT_FOUND ? 0 : r;
+    }
+    return r;
 }
 
 /* {character: voice} of what was cast before, and what to fall back to. */
@@ -47,8 +59,10 @@ static void keep_cast(struct st_call *call, const char *story_id, const struct n
             story_id, st_json_text(call->arena, fresh));
 }
 
-static int cast(struct st_call *call, const struct st_speech *speech, const char *story_id, struct narration_script *s)
+static int cast(struct st_call *call, const struct st_speech *speech, const json_t *narration,
+                struct narration_script *s)
 {
+    const char *story_id = st_str(narration, "story_id");
     char language[ST_LANGUAGE_LEN];
     size_t n = json_array_size(s->characters), i;
     json_t *one, *known = NULL, *fallbacks = NULL;
@@ -76,7 +90,7 @@ static int cast(struct st_call *call, const struct st_speech *speech, const char
     s->job.voices = voices;
     s->job.n_voices = n + 1;
     keep_cast(call, story_id, s);
-    return 0;
+    return find_lenders(call, st_str(narration, "author_id"), story_id, s);
 }
 
 static int add_rules(struct st_call *call, struct st_rows *rows, int row, struct st_pronounce_rule **rules, size_t *n)
@@ -185,9 +199,12 @@ int narration_script_lose(struct narration_script *s, size_t voice)
 
 size_t narration_script_forbidden(const struct narration_script *s)
 {
-    for (size_t i = 0; i < s->job.n_voices; i++)
-        if (!st_remote_allowed(s->voices[i].id, s->tier))
+    for (size_t i = 0; i < s->job.n_voices; i++) {
+        const struct st_voice *v = &s->voices[i];
+        bool lent = st_voice_is_lent(v->id);
+        if ((lent && !*v->name) || !st_remote_allowed(lent ? v->name : v->id, s->tier))
             return i;
+    }
     return SIZE_MAX;
 }
 
@@ -198,7 +215,7 @@ int narration_script_load(struct st_call *call, const struct st_speech *speech, 
     *ret = (struct narration_script){.job = {.speech = speech, .language = st_str(n, "language")},
                                      .tier = st_json_str(n, "tier", ""),
                                      .characters = json_object_get(n, "characters")};
-    int r = cast(call, speech, st_str(n, "story_id"), ret);
+    int r = cast(call, speech, n, ret);
     if (r == 0)
         r = load_manners(call, n, ret, &manners);
     if (r < 0 || (r = st_commit(call)) < 0)

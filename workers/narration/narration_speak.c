@@ -139,8 +139,9 @@ static const char *providers(struct st_call *call, const struct narration_script
 {
     const char *list = "";
     for (size_t i = 0; i < s->job.n_voices; i++) {
-        const char *id = s->voices[i].id, *colon = strchr(id, ':');
-        const char *name = colon ? st_strndup(call->arena, id, (size_t)(colon - id)) : "embedded";
+        const struct st_voice *v = &s->voices[i];
+        const char *name =
+            v->engine == SPEAK_REMOTE ? st_strndup(call->arena, v->name, strcspn(v->name, ":")) : "embedded";
         if (!strstr(list, name))
             list = st_printf(call->arena, "%s%s%s", list, *list ? "+" : "", name);
     }
@@ -238,7 +239,8 @@ static int voices_had(struct st_call *call, struct narration_script *s, struct s
     for (size_t i; (i = narration_script_forbidden(s)) != SIZE_MAX;)
         if (narration_script_lose(s, i) < 0) {
             ret->lost = &s->voices[i];
-            ret->why = st_strdup(call->arena, "It is not part of your tier.");
+            ret->why = st_strdup(call->arena, *s->voices[i].name ? "It is not part of your tier."
+                                                                 : "It is not lent to this story any more.");
             return ST_E_PAYMENT;
         }
     return 0;
@@ -314,7 +316,8 @@ int narration_remove_files(struct st_call *call)
 
 int narration_trim_cache(struct st_call *call)
 {
-    int64_t left = st_speech_cache_trim(st_cache_dir(call), st_option_int("speech_cache_mb") * 1024 * 1024);
+    bool all = st_json_bool(call->body, "all", false); /* a voice was taken back, and files do not say whose they are */
+    int64_t left = st_speech_cache_trim(st_cache_dir(call), all ? 0 : st_option_int("speech_cache_mb") * 1024 * 1024);
     return left < 0 ? (int)left : 0;
 }
 

@@ -119,7 +119,7 @@ int narration_on_participant_left(struct st_call *call)
     st_exec(call,
             "delete from story_readers where story_id = $1 and user_id = $2 and coalesce(collaboration_id, $3) = $3",
             st_str(call->body, "storyId"), st_str(call->body, "userId"), call->event->aggregate_id);
-    return 0;
+    return narration_silence_strangers(call, st_str(call->body, "storyId"));
 }
 
 /* As if all had left. */
@@ -130,7 +130,36 @@ int narration_on_collaboration_cancelled(struct st_call *call)
             "and user_id in (select value::uuid from jsonb_array_elements_text($3::jsonb))))",
             st_str(call->body, "storyId"), call->event->aggregate_id,
             st_json_text(call->arena, json_object_get(call->body, "participants")));
-    return 0;
+    return narration_silence_strangers(call, st_str(call->body, "storyId"));
+}
+
+/* A participant speaks a character. The voice that spoke it before does so again when this one is not to be had. */
+int narration_on_voice_ready(struct st_call *call)
+{
+    const char *story_id = st_str(call->body, "storyId"), *id;
+    struct st_voice voice = {.engine = SPEAK_REMOTE};
+    struct st_rows *rows;
+    int r = know_story(call);
+    if (r == 1)
+        r = st_rows(call, &rows, "select '" ST_VOICE_LENT "' || replace($1, '-', '')", st_str(call->body, "profileId"));
+    else
+        return r;
+    if (r < 0)
+        return r;
+    snprintf(voice.id, sizeof(voice.id), "%s", st_cell(rows, 0, 0));
+    r = narration_lent_voice(call, &voice, NULL, story_id);
+    if (r < 0)
+        return r == ST_E_NOT_FOUND ? 0 : r; /* it was taken back since */
+    r = st_rows(call, &rows,
+                "insert into casts (story_id, character, voice, chosen) values ($1, $2, $3, true) "
+                "on conflict (story_id, character) do update set voice = excluded.voice, chosen = true, "
+                "fallback = case when casts.voice like '%:%' then casts.fallback else casts.voice end "
+                "where casts.voice <> excluded.voice",
+                story_id, st_str(call->body, "character"), voice.id);
+    if (r < 0 || st_rows_affected(rows) == 0)
+        return r;
+    st_exec(call, "update stories set cast_version = cast_version + 1 where story_id = $1", story_id);
+    return narration_renew(call, story_id, &id);
 }
 
 static void remove_files(struct st_call *call, const json_t *narrations)
@@ -184,7 +213,8 @@ int narration_on_user_deleted(struct st_call *call)
     json_array_foreach (stories, i, one)
         if ((r = forget_story(call, st_str(one, "story_id"))) < 0)
             return r;
-    if ((r = narration_drop_samples(call, st_str(call->body, "userId"))) < 0)
+    if ((r = narration_drop_profiles(call, st_str(call->body, "userId"))) < 0 ||
+        (r = narration_drop_samples(call, st_str(call->body, "userId"))) < 0)
         return r;
     return narration_drop_previews(call, st_str(call->body, "userId"));
 }

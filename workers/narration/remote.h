@@ -47,8 +47,32 @@ struct st_remote_adapter {
 };
 extern const struct st_remote_adapter st_remote_openai, st_remote_elevenlabs;
 
+/* ElevenLabs' refusals, whatever was asked for. */
+enum st_outcome st_remote_elevenlabs_classify(struct st_arena *a, const struct st_http_answer *answer,
+                                              const char **ret_why);
+
 /* What a provider says of its refusal, fit to be shown: short, ASCII, without control characters. */
 const char *st_remote_words(struct st_arena *a, const char *message);
+
+/* --- voices that are learnt (remote_clone.c) -------------------------------------------------------------------- */
+
+/*
+ * ElevenLabs learns a voice from a sample. It takes no idempotency key, so the caller gives each voice a name of its
+ * own, which is stored before the first try: by it a voice is found again when an answer was lost, and nobody has
+ * another of that name. For jobs, outside a transaction. Errors as of st_provider_do, *ret_why as its why.
+ */
+#define ST_CLONE_PREFIX "elevenlabs"
+extern const struct st_provider st_clone_provider;
+
+/* Sends the MP3 once. ST_E_TIMEOUT: it may have been learnt. The voice is as speech has it, without a prefix. */
+ST_MUSTCHECK int st_clone_learn(struct st_call *call, const char *name, const char *mp3, const char **ret_voice,
+                                const char **ret_why);
+/* Those of that name, an array of texts. */
+ST_MUSTCHECK int st_clone_find(struct st_call *call, const char *name, json_t **ret_voices, const char **ret_why);
+/* 0 also when there is none. */
+ST_MUSTCHECK int st_clone_forget(struct st_call *call, const char *voice, const char **ret_why);
+
+/* --------------------------------------------------------------------------------------------------------------- */
 
 /* Raw samples, 16 bits little-endian mono at 24,000 Hz; anything that has a known file's head instead is refused. */
 int st_remote_pcm(const void *bytes, size_t len, struct st_pcm *ret) ST_MUSTCHECK;

@@ -17,6 +17,7 @@ static const struct {
     {"quota_exceeded", ST_OUTCOME_QUOTA},
     {"paid_plan_required", ST_OUTCOME_QUOTA},
     {"only_for_creator+", ST_OUTCOME_QUOTA},
+    {"can_not_use_instant_voice_cloning", ST_OUTCOME_QUOTA},
     {"invalid_api_key", ST_OUTCOME_PERMANENT},
     {"detected_unusual_activity", ST_OUTCOME_PERMANENT},
     {"too_many_concurrent_requests", ST_OUTCOME_LIMITED},
@@ -26,7 +27,8 @@ static const struct {
 };
 
 /* Errors: {"detail": {"code", "status", "message"}}, of older ones without code; {"detail": [{"msg"}]}; or a text. */
-static enum st_outcome classify(struct st_arena *a, const struct st_http_answer *answer, const char **ret_why)
+enum st_outcome st_remote_elevenlabs_classify(struct st_arena *a, const struct st_http_answer *answer,
+                                              const char **ret_why)
 {
     enum st_outcome outcome = st_outcome_of_status(answer);
     json_t *j;
@@ -63,7 +65,7 @@ static const struct st_provider provider = {.name = "elevenlabs_speech",
                                             .concurrency = 3,
                                             .timeout_ms = 240000,
                                             .attempts = 4,
-                                            .classify = classify,
+                                            .classify = st_remote_elevenlabs_classify,
                                             .meter = meter};
 
 static void prepare(struct st_arena *a, const struct st_remote_request *r, struct st_provider_call *ret)

@@ -214,16 +214,31 @@ static const char *number(const char *s, size_t *ret)
     return s + digits;
 }
 
+bool st_voice_is_lent(const char *id)
+{
+    const size_t prefix = strlen(ST_VOICE_LENT), digits = 32;
+    return st_starts(id, ST_VOICE_LENT) && strlen(id) == prefix + digits &&
+           strspn(id + prefix, "0123456789abcdef") == digits;
+}
+
 /* Whether the provider has it, only the provider knows. */
 static bool find_remote(const char *id, struct st_voice *ret)
 {
     size_t len = strlen(id), provider = strspn(id, "abcdefghijklmnopqrstuvwxyz");
+    const struct st_voice remote = {.engine = SPEAK_REMOTE, .pitch = 1000, .range = 1000, .rate = 1000};
+    if (st_starts(id, ST_VOICE_LENT)) {
+        if (!st_voice_is_lent(id))
+            return false;
+        *ret = remote;
+        memcpy(ret->id, id, len + 1);
+        return true;
+    }
     if (provider == 0 || id[provider] != ':' || len >= sizeof(ret->id) || len >= sizeof(ret->name) || !id[provider + 1])
         return false;
     for (const char *s = id + provider + 1; *s; s++)
         if (!st_is_alnum(*s) && *s != '_')
             return false;
-    *ret = (struct st_voice){.engine = SPEAK_REMOTE, .pitch = 1000, .range = 1000, .rate = 1000};
+    *ret = remote;
     memcpy(ret->id, id, len + 1);
     memcpy(ret->name, id, len + 1);
     return true;

@@ -17,9 +17,13 @@ enum st_age st_age_from(const char *s);
 /*
  * Voices have names that last: "narrator", "man-3", "elder-woman-1", "girl-2"; "man-3.2" is man-3 changed a little,
  * for casts that are larger than the lists. One name is the same person in every language, as far as its voices go.
- * "<provider>:<voice>" is a voice of a provider outside, which speaks every language.
+ * "<provider>:<voice>" is a voice of a provider outside, which speaks every language. "voice:<32 hex digits>" is one
+ * that a person has lent: which provider speaks it now is not in its name, so struct st_voice.name is empty until
+ * somebody who knows fills it in.
  */
-enum { ST_VOICE_ID_LEN = 32 };
+enum { ST_VOICE_ID_LEN = 40 };
+#define ST_VOICE_LENT "voice:"
+bool st_voice_is_lent(const char *id);
 
 struct st_voice {
     char id[ST_VOICE_ID_LEN];
