@@ -148,6 +148,15 @@ for my $who ($ada, $bob) {
 sub people { return $api->call(getCollaboration => room($leader, $place))->{json}{participants} }
 is_deeply [map { [$_->{displayName}, $_->{submittedAt}] } @{people()}], [['Ada', undef], ['Bob', undef]], 'two take part, nobody has handed in';
 $api->fails(404, 'not_found', completeSubmission => room($_, $place), 'who does not take part hands nothing in') for $eve, $leader;
+$platform->sql('collaboration', qq(update stories set characters = '["Sun", "Moon"]' where story_id = '$other'));    # as its analysis would say
+sub given { my ($who, $whom, @names) = @_; return {%{member($who, $whom)}, json => {characters => \@names}} }
+is_deeply $api->succeeds(200, assignCharacters => given($leader, $ada, 'Sun'), 'Ada is to speak the Sun')->{json}{participants}[0]{characters}, ['Sun'], 'which everybody sees';
+$api->fails(409, 'conflict', assignCharacters => given($leader, $bob, 'Moon', 'Sun'), 'so Bob is not');
+$api->fails(422, 'unprocessable', assignCharacters => given($leader, $bob, 'Mars'), 'nor is there another', '/characters');
+$api->fails(422, 'unprocessable', assignCharacters => given($leader, $bob, 'Moon', 'Moon'), 'once is enough', '/characters');
+$api->fails(404, 'not_found', assignCharacters => given($_->[0], $_->[1], 'Moon'), $_->[2]) for [$ada, $ada, 'nobody gives that to themselves'], [$leader, $eve, 'or to who does not take part'];
+is_deeply $api->succeeds(200, assignCharacters => given($leader, $ada), 'it is taken from her')->{json}{participants}[0]{characters}, [], 'who speaks nobody then';
+is $api->succeeds(200, assignCharacters => given($leader, $bob, 'Sun', 'Moon'), 'and given to Bob')->{json}{participants}[1]{voice}, 'none', 'whose voice is not there';
 my $done = $api->succeeds(200, completeSubmission => room($ada, $place), 'one hands in')->{json}{participants};
 like $done->[0]{submittedAt}, qr/^20\d\d-.*Z$/, 'and when is known';
 is_deeply $api->succeeds(200, completeSubmission => room($ada, $place), 'said again')->{json}{participants}, $done, 'it stays so';

@@ -9,6 +9,7 @@ static const struct st_operation operations[] = {
     {"cancelCollaboration", collaboration_cancel},
     {"removeParticipant", collaboration_remove_participant},
     {"completeSubmission", collaboration_submit},
+    {"assignCharacters", collaboration_assign},
     {"createInvitation", collaboration_invite},
     {"listInvitations", collaboration_list_invitations},
     {"cancelInvitation", collaboration_cancel_invitation},
@@ -26,6 +27,10 @@ static const struct st_subscription subscriptions[] = {
     {"StoryUpdated", collaboration_on_story},
     {"StoryRestored", collaboration_on_story},
     {"StoryDeleted", collaboration_on_story_deleted},
+    {"CharactersExtracted", collaboration_on_characters},
+    {"VoiceSampleRecorded", collaboration_on_sample},
+    {"VoiceCloned", collaboration_on_voice},
+    {"VoiceConsentWithdrawn", collaboration_on_voice_withdrawn},
     {0},
 };
 
@@ -40,6 +45,7 @@ static const struct st_erasure erasures[] = {
     {"participants", ST_ERASED, "delete from participants where user_id = $1"},
     {"stories", ST_ERASED, "delete from stories where author_id = $1"},
     {"people", ST_ERASED, "delete from people where user_id = $1"},
+    {"voices", ST_ERASED, "delete from voices where user_id = $1"},
     {0},
 };
 
@@ -59,6 +65,7 @@ static const struct st_projection projections[] = {
     {"ParticipantJoined", collaboration_project_joined},
     {"ParticipantLeft", collaboration_project_left},
     {"SubmissionCompleted", collaboration_project_submitted},
+    {"CharactersAssigned", collaboration_project_assigned},
     {0},
 };
 static const char *const tables[] = {"collaborations", "invitations", "participants", NULL};

@@ -35,6 +35,9 @@ int collaboration_reply(struct st_call *call, int status, const char *id);
 /* --- collaboration_participant.c --- */
 int collaboration_remove_participant(struct st_call *call);
 int collaboration_submit(struct st_call *call);
+int collaboration_assign(struct st_call *call);
+/* Tells narration of the voice that speaks somebody's characters in a room, if there is one. */
+int collaboration_tell_voice(struct st_call *call, const char *id, const char *story_id, const char *user_id);
 
 /* --- collaboration_invitation.c --- */
 int collaboration_invite(struct st_call *call);
@@ -54,6 +57,10 @@ int collaboration_on_user_deleted(struct st_call *call);
 int collaboration_on_subscription_changed(struct st_call *call);
 int collaboration_on_story(struct st_call *call); /* StoryCreated, StoryUpdated, StoryRestored */
 int collaboration_on_story_deleted(struct st_call *call);
+int collaboration_on_characters(struct st_call *call);
+int collaboration_on_sample(struct st_call *call);
+int collaboration_on_voice(struct st_call *call);
+int collaboration_on_voice_withdrawn(struct st_call *call);
 
 /* --- collaboration_project.c --- */
 int collaboration_project_created(struct st_call *call);
@@ -65,5 +72,6 @@ int collaboration_project_imported(struct st_call *call);
 int collaboration_project_joined(struct st_call *call);
 int collaboration_project_left(struct st_call *call);
 int collaboration_project_submitted(struct st_call *call);
+int collaboration_project_assigned(struct st_call *call);
 
 #endif

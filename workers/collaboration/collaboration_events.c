@@ -33,6 +33,61 @@ int collaboration_on_story(struct st_call *call)
     return 0;
 }
 
+int collaboration_on_characters(struct st_call *call)
+{
+    st_exec(call,
+            "update stories set characters = (select coalesce(jsonb_agg(c->'name'), '[]') "
+            "from jsonb_array_elements($2::jsonb) c) where story_id = $1",
+            st_str(call->body, "storyId"), st_json_text(call->arena, json_object_get(call->body, "characters")));
+    return 0;
+}
+
+/* --- voices --- */
+
+int collaboration_on_sample(struct st_call *call)
+{
+    st_exec(call,
+            "insert into voices (user_id, state) select $1, 'recorded' "
+            "where not exists (select from erased_users where user_id = $1) on conflict do nothing",
+            st_str(call->body, "userId"));
+    return 0;
+}
+
+/* One that was lent to collaborations speaks, from now on, those whom its owner was given. */
+int collaboration_on_voice(struct st_call *call)
+{
+    const char *user_id = st_str(call->body, "userId");
+    json_t *rooms, *room, *one;
+    size_t i;
+    if (!st_streq(st_str(call->body, "scope"), "collaborations"))
+        return 0;
+    collaboration_lock_user(call, user_id);
+    st_exec(call,
+            "insert into voices (user_id, state, profile_id) select $1, 'ready', $2 "
+            "where not exists (select from erased_users where user_id = $1) "
+            "on conflict (user_id) do update set state = 'ready', profile_id = excluded.profile_id",
+            user_id, st_str(call->body, "profileId"));
+    int r =
+        st_list(call, &rooms, "select collaboration_id as id from participants where user_id = $1 order by 1", user_id);
+    json_array_foreach (r < 0 ? NULL : rooms, i, one) {
+        const char *id = st_str(one, "id");
+        r = collaboration_lock_active(call, id, NULL, &room);
+        if (r == 0)
+            r = collaboration_tell_voice(call, id, st_str(room, "story_id"), user_id);
+        if (r < 0 && r != ST_E_CONFLICT)
+            return r;
+    }
+    return r == ST_E_CONFLICT ? 0 : r;
+}
+
+int collaboration_on_voice_withdrawn(struct st_call *call)
+{
+    st_exec(call, "delete from voices where profile_id = $1", st_str(call->body, "profileId"));
+    return 0;
+}
+
+/* --- the end of stories and people --- */
+
 /* Cancels what is active of these rooms, each locked in its turn. */
 static int cancel_all(struct st_call *call, const json_t *ids)
 {

@@ -95,6 +95,14 @@ int collaboration_project_submitted(struct st_call *call)
     return 0;
 }
 
+int collaboration_project_assigned(struct st_call *call)
+{
+    st_exec(call, "update participants set characters = $3 where collaboration_id = $1 and user_id = $2",
+            call->event->aggregate_id, st_str(call->body, "userId"),
+            st_json_text(call->arena, json_object_get(call->body, "characters")));
+    return 0;
+}
+
 /* --- what was there before --- */
 
 /* All of one, as the migration has found it; but addresses are those of CollaborationInvited, where the log has it. */

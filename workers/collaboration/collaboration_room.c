@@ -8,8 +8,9 @@
     "c.host_id as \"hostId\", c.mode, c.status, c.created_at as \"createdAt\", "                                       \
     "coalesce((select json_agg(json_build_object('userId', p.user_id, 'displayName', coalesce(u.display_name, ''), "   \
     "'role', p.role, 'joinedAt', to_char(p.joined_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "       \
-    "'submittedAt', to_char(p.submitted_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')) "                 \
-    "order by p.joined_at) from participants p left join people u using (user_id) "                                    \
+    "'submittedAt', to_char(p.submitted_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "                 \
+    "'characters', coalesce(p.characters, '[]'), 'voice', coalesce(v.state, 'none')) order by p.joined_at) "           \
+    "from participants p left join people u using (user_id) left join voices v using (user_id) "                       \
     "where p.collaboration_id = c.collaboration_id), '[]') as participants"
 
 /* --- locks --- */
