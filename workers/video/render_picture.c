@@ -88,7 +88,7 @@ static float between(uint64_t *state, float low, float high)
 /* 0..1 for a cell of a grid, the same each time. */
 static float cell(uint32_t seed, int x, int y)
 {
-    uint64_t state = ((uint64_t)seed << 32) ^ (uint64_t)(uint32_t)(x * 73856093 ^ y * 19349663);
+    uint64_t state = ((uint64_t)seed << 32) ^ ((uint32_t)x * 73856093u ^ (uint32_t)y * 19349663u);
     return between(&state, 0, 1);
 }
 
