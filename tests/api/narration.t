@@ -284,6 +284,11 @@ for my $what (sort keys %odd) {
     else                         { like $n->{reason}, qr/\w{3} \w{2}/, "$what: is not, and why is said" and note $n->{reason} }
 }
 
+# It is long, and for everybody: the edge keeps it all the same.
+my $million = $posted{'a megabyte, not a space'};
+is $client->patch("/v1/stories/$million", json => {visibility => 'public'}, token => $one->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'a megabyte is for all';
+ok wait_for(sub { $client->post("/v1/stories/$million/publish", token => $one->{token})->{status} == 200 }, 60), 'and published';
+ok wait_for(sub { ($client->get("/v1/public/stories/$million")->{headers}{age} // 0) > 0 }, 60), 'and read without the service';
 ok scalar(grep { $_->{incomplete} } @{narrated($who{'every script'}, $posted{'every script'}, 'scripts')->{segments}}), 'what nobody reads is told';
 ok !(grep { $_->{incomplete} } @{$newer->{segments}}), 'unlike what is whole';
 

@@ -76,7 +76,7 @@ for my $what (sort keys %text) {
     is read_file($kind, $bytes)->{content}, $expected, "$what: the text";
 }
 is read_file(m => "# The title\n\nText")->{title}, 'The title', 'a first heading is the title';
-my %chapters = ('OPS/a.xhtml' => '<html><head><title>x</title><style>p{}</style></head><body><h1>One</h1><p>A&nbsp;<b>bold</b>  word&#8212;<br/>and more.</p><script>alert(1)</script></body></html>',
+my %chapters = ('OPS/a.xhtml' => '<html><head><title>x</title><style>p{}</style></head><body><h1>One</h1><p>A&nbsp;<b>bold</b>  <ruby>word<rp>(</rp><rt>wort</rt><rp>)</rp></ruby>&#8212;<br/>and more.</p><audio src="a.mp3">no sound</audio><script>alert(1)</script></body></html>',
     'OPS/b c.xhtml' => '<html><body><h2>Two</h2><div><p>It &lt;ends&gt;.</p></div></body></html>');
 my $read = read_file(e => book(package_of('<dc:title> The  &amp; Book </dc:title><dc:language>en-GB</dc:language>', 'a.xhtml', './b%20c.xhtml'), %chapters));
 is $read->{title}, 'The & Book', 'a book has its title';

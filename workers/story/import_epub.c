@@ -170,7 +170,10 @@ static void put_words(struct st_buf *t, const char *s)
 
 static void walk(struct book *b, const xmlNode *node, int depth)
 {
-    static const char *const skipped[] = {"head", "script", "style", "svg", "math", "nav", "template", "object", NULL};
+    static const char *const skipped[] = {
+        "head",  "script", "style",  "svg",      "math", "nav", "template", "object",
+        "audio", "video",  "iframe", "noscript", "rp",   "rt",  NULL}; /* the last two: how characters are read, beside
+                                                                          them */
     static const char *const blocks[] = {"p",  "div", "section", "article", "blockquote", "li", "ul", "ol", "table",
                                          "tr", "pre", "figure",  "aside",   "header",     "dt", "dd", "hr", NULL};
     for (const xmlNode *n = node; n && depth < DEPTH_MAX && !b->text.failed; n = n->next) {
