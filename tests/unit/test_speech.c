@@ -923,6 +923,19 @@ static void test_incomplete_sound_is_made_again(void **state)
     assert_int_equal(r.times[1].error, ST_E_BAD_GATEWAY);
     assert_int_equal(r.times[2].error, 0);
     assert_int_equal(r.failed, 1);
+
+    char nonsense[300]; /* quickly said, but always alike */
+    for (size_t i = 0; i < sizeof(nonsense); i++)
+        nonsense[i] = i % 2 ? ' ' : 'a';
+    nonsense[sizeof(nonsense) - 1] = '\0';
+    struct st_narrate_segment quick = {.text = nonsense};
+    w = (struct watcher){0};
+    job = job_of(&quick, 1, &w);
+    st_voices_narrator("pt", &cast[0]);
+    job.speech = hoarse;
+    job.language = "pt";
+    assert_int_equal(st_narrate_audio(&arena, &job, &r), 0);
+    assert_int_equal(r.times[0].error, 0);
     st_speech_close(hoarse);
 }
 

@@ -85,7 +85,7 @@ struct st_narrate_result {
 
 /*
  * Every utterance is checked, those from the cache too: a sound that is silent, or far too short or long for its text,
- * is made again, three times in all, before it counts as failed.
+ * is made again, three times in all, before it counts as failed; but one that an engine of ours makes thus each time.
  *
  * Blocks until done; memory does not grow with the length of the sound. Several jobs may run at once. On any error no
  * file is left at the paths, and ret->why says what to tell the author:

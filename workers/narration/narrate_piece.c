@@ -96,7 +96,8 @@ static int ask(const struct making *m, const struct st_manner *manner, const str
 static int synthesise(const struct making *m, const struct st_manner *manner, const struct narrate_item *i,
                       struct st_pcm *ret_pcm)
 {
-    int r = ST_E_BAD_GATEWAY;
+    int r = ST_E_BAD_GATEWAY, alike = 0;
+    size_t before = 0;
     for (int n = 0; n < TRIES && r == ST_E_BAD_GATEWAY; n++) {
         r = ask(m, manner, i, ret_pcm);
         if (r < 0 && manner->engine == SPEAK_REMOTE)
@@ -104,7 +105,12 @@ static int synthesise(const struct making *m, const struct st_manner *manner, co
         if (r < 0)
             continue;
         st_pcm_trim(ret_pcm);
-        if (!is_complete(manner, &i->said, ret_pcm)) {
+        alike = ret_pcm->count == before ? alike + 1 : 1;
+        before = ret_pcm->count;
+        /* An engine of ours that says the same each time has said all: nonsense ("a a a a") is sooner said than read.
+         */
+        bool all = before && alike == TRIES && manner->engine != SPEAK_REMOTE;
+        if (!all && !is_complete(manner, &i->said, ret_pcm)) {
             st_pcm_release(ret_pcm);
             r = ST_E_BAD_GATEWAY;
             snprintf(m->out->why, sizeof(m->out->why), "Its sound is silent, or not all of the text.");
