@@ -682,6 +682,20 @@ static void speakers_corrected(void **state)
     st_arena_release(&a);
 }
 
+/* Nobody says what the text has its narrator say: that was corrected. */
+static void corrected_to_nobody(void **state)
+{
+    (void)state;
+    static const char text[] = "\"Late,\" I said.\n\n\"Very,\" I said.\n";
+    struct st_arena a = {0};
+    struct st_analysis *found = analyse(&a, text);
+    struct st_speaker_hint nobody = {find_segment(found, "Late")->id, -1};
+    found = analyse_with(&a, text, &(struct st_analyse_hints){.speakers = &nobody, .n_speakers = 1});
+    assert_string_equal(speaker(found, find_segment(found, "Late")), "");
+    assert_string_equal(speaker(found, find_segment(found, "Very")), "Narrator");
+    st_arena_release(&a);
+}
+
 /* ---- Segments ---- */
 
 static void sentences(void **state)
@@ -909,6 +923,7 @@ int main(void)
         cmocka_unit_test(cast_given),
         cmocka_unit_test(cast_is_all_or_not),
         cmocka_unit_test(speakers_corrected),
+        cmocka_unit_test(corrected_to_nobody),
         cmocka_unit_test(sentences),
         cmocka_unit_test(ids_survive_edits),
         cmocka_unit_test(same_answer_twice),

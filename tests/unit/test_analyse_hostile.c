@@ -38,7 +38,7 @@ static void ends_anywhere(void **state)
 {
     (void)state;
     static const char *const texts[] = {"a\n>", "> ", "#",   "# ", "*a",  "_",   "\"", "“",
-                                        "’",    "a’", "Mr.", "—",  "« a", "...", "- "};
+                                        "’",    "a’", "Mr.", "—",  "« a", "...", "- ", "\"Here,\" I said."};
     for (size_t i = 0; i < ST_COUNT(texts); i++) {
         size_t n = strlen(texts[i]);
         char *text = malloc(n); /* so that memcheck and ASan see one byte too much */

@@ -303,6 +303,11 @@ static bool must_say(const struct an *an, uint32_t w, uint32_t limit)
            !word_is(an, w, AN_C(PREP) | AN_C(STOP) | AN_C(ADJ));
 }
 
+static bool drops_pronouns(const struct an *an)
+{
+    return st_streq(an->language, "es") || st_streq(an->language, "it") || st_streq(an->language, "pt");
+}
+
 /* "said Mira", "whispered the old king"; "s'écria Jean", "le dijo Juan": a verb, then its subject. */
 static bool inverted(struct an *an, uint32_t w, uint32_t limit, struct an_said *said)
 {
@@ -312,7 +317,14 @@ static bool inverted(struct an *an, uint32_t w, uint32_t limit, struct an_said *
     if (w >= limit || !(is_say(an, w) || must_say(an, w, limit)))
         return false;
     uint32_t n, at = skip_fillers(an, w + 1, limit, 2);
-    if (an->words[w].after & (AN_STOP | AN_END | AN_COMMA | AN_SEMI) || at >= limit)
+    bool alone = an->words[w].after & (AN_STOP | AN_END | AN_COMMA | AN_SEMI) || at >= limit;
+    if (alone && !led && drops_pronouns(an)) { /* dijo: he or she */
+        take_verb(an, w, said);
+        said->who = AN_WHO_IT;
+        said->word = w;
+        return true;
+    }
+    if (alone)
         return false;
     take_verb(an, w, said);
     hint_name(an, at);

@@ -55,7 +55,7 @@ static int narrator(struct an *an)
 {
     if (an->narrator < 0 && !an->hints->cast_all) {
         an->narrator = (int)an->n_persons;
-        AN_PUSH(an, persons) = (struct an_person){.character = -1};
+        AN_PUSH(an, persons) = (struct an_person){.entity = AN_NONE, .character = -1};
     }
     return an->narrator;
 }
@@ -378,7 +378,7 @@ void an_find_speakers(struct an *an)
         turn->actor = turn->said.verb ? -1 : turn->speaker;
         turn->fixed = turn->corrected || (turn->speaker >= 0 && turn->said.verb &&
                                           ((turn->said.who == AN_WHO_ENTITY && !vague) || turn->said.who == AN_WHO_ME));
-        if (turn->fixed && turn->said.who == AN_WHO_ME)
+        if (turn->fixed && turn->speaker >= 0 && turn->said.who == AN_WHO_ME)
             an->persons[turn->speaker].quoted++;
         if (turn->self >= 0)
             introduce(an, turn);

@@ -227,6 +227,16 @@ sub analyse {
     return \%found;
 }
 
+# Nanoseconds of processor time for each byte of a text.
+sub cost {
+    my ($program, $text) = @_;
+    my $dir = File::Temp->newdir;
+    _write("$dir/text", $text);
+    my ($found) = `'$program' -n 2 '$dir/text'` =~ /^T\t\S+\t(\d+\t\S+)/ or die "$program: fails\n";
+    my ($bytes, $seconds) = split /\t/, $found;
+    return 1e9 * $seconds / $bytes;
+}
+
 sub _write {
     my ($path, $text) = @_;
     open my $out, '>:encoding(UTF-8)', $path or die "$path: $!\n";
