@@ -196,13 +196,16 @@ $api->succeeds(200, changeCast => change({characters => [{character => 'Mary', v
 $api->succeeds(202, narrateStory => of($ada, json => {}), 'and speaks');
 my $spoken = narrated($first->{narrationId});
 is speaker($spoken, 'Mary'), $lent->{voiceId}, 'with it' or diag $spoken->{reason};
-is_deeply [map { $_->{status} } $client->get($spoken->{audio}[0]{url}, token => $ada->{token})], [200], 'so it can be heard';
+is $client->get($spoken->{audio}[0]{url}, token => $ada->{token})->{status}, 200, 'so it can be heard';
+sub films { return ($platform->sql('video', "select count(*) from video_jobs where narration_id = '$spoken->{narrationId}'"))[0] }
+ok wait_for(\&films, 60), 'and is filmed';
 
 # --- taken back ------------------------------------------------------------------------------------------------------
 
 put('faults', "500\n429\n");
 $api->succeeds(204, deleteVoiceProfile => profile($profile), 'it is taken back');
 is $client->get($spoken->{audio}[0]{url}, token => $ada->{token})->{status}, 404, 'what it has spoken is not heard any more';
+ok wait_for(sub { !films() }, 60), 'nor seen';
 $api->fails(404, 'not_found', getVoicePreview => {path => {previewId => $preview}, token => $ada->{token}}, 'not even when it was tried');
 my $other = narrated($spoken->{narrationId});
 is $other->{status}, 'ready', 'it is spoken anew' or diag $other->{reason};

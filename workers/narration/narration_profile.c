@@ -192,7 +192,8 @@ static int find_heard(struct st_call *call, const char *voice_id, const char *st
 {
     return st_list(
         call, ret,
-        "select n.narration_id, n.story_id, not exists (select from narrations l where l.story_id = n.story_id "
+        "select n.narration_id, n.story_id, n.status, not exists (select from narrations l where l.story_id = "
+        "n.story_id "
         "and l.narration_id > n.narration_id) as newest from narrations n where ($2::uuid is null or n.story_id = "
         "$2::uuid) "
         "and (n.voices @> jsonb_build_array(jsonb_build_object('voiceId', $1::text)) or "
@@ -219,6 +220,9 @@ static int silence(struct st_call *call, const char *voice_id, const char *story
                 id);
         st_exec(call, "delete from exports where narration_id = $1", id);
         st_enqueue(call, "remove_files", id, 0, json_pack("{s:s}", "narrationId", id));
+        if (st_streq(st_str(one, "status"), "ready"))
+            st_emit(call, "NarrationWithdrawn", id,
+                    json_pack("{s:s, s:O}", "narrationId", id, "storyId", json_object_get(one, "story_id")));
     }
     st_exec(call, "update casts set fallback = null where fallback = $1 and ($2::uuid is null or story_id = $2::uuid)",
             voice_id, story_id);

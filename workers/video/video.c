@@ -37,6 +37,7 @@ static const struct st_subscription subscriptions[] = {
     {"CollaborationCancelled", video_on_collaboration_cancelled},
     {"NarrationGenerated", video_on_narration_generated},
     {"NarrationFailed", video_on_narration_failed},
+    {"NarrationWithdrawn", video_on_narration_withdrawn},
     {"StoryUnpublished", video_on_story_unpublished},
     {"StoryRestored", video_on_story_restored},
     {"AuthorNamed", video_on_author_named},

@@ -31,6 +31,7 @@ int video_on_collaboration_cancelled(struct st_call *call);
 int video_on_author_named(struct st_call *call);
 int video_on_narration_generated(struct st_call *call);
 int video_on_narration_failed(struct st_call *call);
+int video_on_narration_withdrawn(struct st_call *call);
 
 /* The row of the video is there: its making begins. */
 void video_begin(struct st_call *call, const char *video_id, const char *story_id, const char *author_id);

@@ -19,7 +19,7 @@ static int know_story(struct st_call *call)
     return st_streq(st_cell(rows, 0, 1), "t") ? 0 : st_fail(call, ST_E_NOT_FOUND, "The story is not known here yet.");
 }
 
-/* What is being filmed and rendered of the story is out of date. */
+/* What is being rendered of the story is out of date. */
 static int stop_rendering(struct st_call *call, const char *story_id)
 {
     json_t *videos, *one;
@@ -28,11 +28,8 @@ static int stop_rendering(struct st_call *call, const char *story_id)
         st_list(call, &videos, "select video_id from video_jobs where story_id = $1 and status = 'pending'", story_id);
     if (r < 0)
         return r;
-    json_array_foreach (videos, i, one) {
+    json_array_foreach (videos, i, one)
         st_cancel(call, "render", st_str(one, "video_id"));
-        if ((r = video_end_filming(call, st_str(one, "video_id"), "The story has changed.")) < 0)
-            return r;
-    }
     return 0;
 }
 
@@ -232,4 +229,19 @@ int video_on_narration_failed(struct st_call *call)
         st_exec(call, "insert into narration_failures values ($1, $2) on conflict (story_id) do update set reason = $2",
                 st_str(call->body, "storyId"), st_str(call->body, "reason"));
     return r < 0 ? r : 0;
+}
+
+/* Its films have the same voices. */
+int video_on_narration_withdrawn(struct st_call *call)
+{
+    json_t *gone, *one;
+    size_t i;
+    int r = st_list(call, &gone, "delete from video_jobs where narration_id = $1 returning video_id",
+                    st_str(call->body, "narrationId"));
+    json_array_foreach (r < 0 ? NULL : gone, i, one) {
+        st_cancel(call, "render", st_str(one, "video_id"));
+        st_enqueue(call, "remove_files", st_str(one, "video_id"), 0,
+                   json_pack("{s:O}", "videoId", json_object_get(one, "video_id")));
+    }
+    return r;
 }
