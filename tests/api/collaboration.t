@@ -151,6 +151,7 @@ $api->fails(404, 'not_found', completeSubmission => room($_, $place), 'who does 
 $platform->sql('collaboration', qq(update stories set characters = '["Sun", "Moon"]' where story_id = '$other'));    # as its analysis would say
 sub given { my ($who, $whom, @names) = @_; return {%{member($who, $whom)}, json => {characters => \@names}} }
 is_deeply $api->succeeds(200, assignCharacters => given($leader, $ada, 'Sun'), 'Ada is to speak the Sun')->{json}{participants}[0]{characters}, ['Sun'], 'which everybody sees';
+ok wait_for(sub { (($platform->sql('video', "select \"character\" from story_readers where story_id = '$other' and user_id = '$ada->{userId}'"))[0] // '') eq 'Sun' }, 60), 'also at the end of films';
 $api->fails(409, 'conflict', assignCharacters => given($leader, $bob, 'Moon', 'Sun'), 'so Bob is not');
 $api->fails(422, 'unprocessable', assignCharacters => given($leader, $bob, 'Mars'), 'nor is there another', '/characters');
 $api->fails(422, 'unprocessable', assignCharacters => given($leader, $bob, 'Moon', 'Moon'), 'once is enough', '/characters');

@@ -33,6 +33,7 @@ static const struct st_subscription subscriptions[] = {
     {"UserDeleted", video_on_user_deleted},
     {"ParticipantJoined", video_on_participant_joined},
     {"ParticipantLeft", video_on_participant_left},
+    {"CharactersAssigned", video_on_characters_assigned},
     {"CollaborationCompleted", video_on_collaboration_completed},
     {"CollaborationCancelled", video_on_collaboration_cancelled},
     {"NarrationGenerated", video_on_narration_generated},

@@ -26,6 +26,7 @@ int video_on_story_deleted(struct st_call *call);
 int video_on_user_deleted(struct st_call *call);
 int video_on_participant_joined(struct st_call *call);
 int video_on_participant_left(struct st_call *call);
+int video_on_characters_assigned(struct st_call *call);
 int video_on_collaboration_completed(struct st_call *call);
 int video_on_collaboration_cancelled(struct st_call *call);
 int video_on_author_named(struct st_call *call);

@@ -100,6 +100,17 @@ int video_on_participant_joined(struct st_call *call)
     return r < 0 ? r : 0;
 }
 
+/* Whom they speak stands beside their names on the end card. */
+int video_on_characters_assigned(struct st_call *call)
+{
+    st_exec(call,
+            "update story_readers set \"character\" = (select string_agg(value, ', ') from "
+            "jsonb_array_elements_text($4::jsonb)) where story_id = $1 and user_id = $2 and collaboration_id = $3",
+            st_str(call->body, "storyId"), st_str(call->body, "userId"), call->event->aggregate_id,
+            st_json_text(call->arena, json_object_get(call->body, "characters")));
+    return 0;
+}
+
 int video_on_participant_left(struct st_call *call)
 {
     st_exec(call,
