@@ -28,6 +28,16 @@ static const struct {
      "/path/p/s is not allowed here"},
     {"in: path, explode: true, schema: {type: object, additionalProperties: {type: number}}", "/s=1.5", "", NULL, NULL,
      "{\"s\":1.5}"},
+    {"in: path, schema: {type: string, minLength: 2, maxLength: 3}", "/abc", "", NULL, NULL, "\"abc\""},
+    {"in: path, schema: {type: string, minLength: 2, maxLength: 3}", "/a", "", NULL, NULL,
+     "/path/p must be at least 2 characters long"},
+    {"in: path, schema: {type: string, maxLength: 3}", "/abcd", "", NULL, NULL,
+     "/path/p must be at most 3 characters long"},
+    {"in: path, schema: {type: string, maxLength: 3}", "/%C3%A9%C3%A9%C3%A9", "", NULL, NULL, "\"ééé\""},
+    {"in: path, schema: {type: string, maxLength: 3}", "/%ff", "", NULL, NULL,
+     "/path/p is not percent-encoded UTF-8 text"},
+    {"in: path, schema: {type: string, maxLength: 3, pattern: x}", "/abc", "", NULL, NULL,
+     "/path/p must match the pattern x"},
     {"in: path, style: label, schema: {type: string}", "/.x", "", NULL, NULL, "\"x\""},
     {"in: path, style: label, schema: {type: string}", "/x", "", NULL, NULL, "/path/p must begin with a dot"},
     {"in: path, style: label, schema: {type: array}", "/.a,b", "", NULL, NULL, "[\"a\",\"b\"]"},
@@ -133,7 +143,10 @@ static void test_styles(void **state)
         texts[0] = cases[i].header;
         texts[1] = cases[i].cookie;
         const char *result, *wanted = cases[i].result;
-        if (st_api_params(&m, cases[i].query, strlen(cases[i].query), header_of, NULL, &a, &values, &e) == 0)
+        int verdict = st_api_params(&m, cases[i].query, strlen(cases[i].query), header_of, NULL, &a, NULL, &e);
+        int r = st_api_params(&m, cases[i].query, strlen(cases[i].query), header_of, NULL, &a, &values, &e);
+        assert_int_equal(verdict, r); /* who asks for no values is told the same */
+        if (r == 0)
             result = st_json_text(&a, json_object_get(values, "p"));
         else
             result = st_printf(&a, "%s %s%s", e.list[0].pointer, e.list[0].message, e.count > 1 ? " and more" : "");
