@@ -308,6 +308,7 @@ ok wait_for(sub { !-e $platform->var . "/objects/narration/$newer->{narrationId}
 # A deleted story is not spoken to its end: that would take minutes.
 my $long = post($author, title => 'Never told', content => join "\n\n", map { "Tom counted to $_ thousand." } 1 .. 3000);
 ok wait_for(sub { ($api->call(getNarration => of($author, $long))->{json}{progress}{done} // 0) > 0 }, 60), 'a long story is being spoken';
+is_deeply [$platform->sql('narration', "select j.name from jobs j join narrations n on j.unique_key = n.narration_id::text where n.story_id = '$long' and j.ended is null")], ['speak_long'], 'among those that are';
 my $part = wait_for(sub { my $n = $api->call(getNarration => of($author, $long))->{json}; $n->{status} eq 'pending' && $n->{parts} && $n->{parts}[0] }, 60);
 is $part->{startMs}, 0, 'its first part can be heard while the rest is made';
 for my $audio (@{$part->{audio}}) {

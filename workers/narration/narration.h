@@ -85,6 +85,7 @@ int narration_get_user_rules(struct st_call *call);
 int narration_put_user_rules(struct st_call *call);
 
 /* narration_story.c */
+void narration_start_speaking(struct st_call *call, const char *narration_id, bool is_long);
 void narration_stop_speaking(struct st_call *call, const char *story_id); /* what is made of it is out of date */
 int narration_drop_superseded(struct st_call *call); /* those that another has taken the place of, a day ago */
 

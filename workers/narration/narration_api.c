@@ -81,15 +81,15 @@ static int reply_ready(struct st_call *call, const json_t *n)
 int narration_get(struct st_call *call)
 {
     json_t *n;
-    int r =
-        st_row(call, &n,
-               "select n.narration_id, n.status, n.reason, n.duration_ms, n.voices, n.timing, "
-               "n.chapters, n.parts, n.pronunciations, n.cached_share, j.progress_done, "
-               "j.progress_total from stories s left join lateral (select * from narrations "
-               "where story_id = s.story_id order by narration_id desc limit 1) n on true "
-               "left join jobs j on j.name = 'speak' and j.unique_key = n.narration_id::text and j.state = 'running' "
-               "where s.story_id = $1 and " NARRATION_READABLE,
-               st_param(call, "storyId"), call->user_id);
+    int r = st_row(call, &n,
+                   "select n.narration_id, n.status, n.reason, n.duration_ms, n.voices, n.timing, "
+                   "n.chapters, n.parts, n.pronunciations, n.cached_share, j.progress_done, "
+                   "j.progress_total from stories s left join lateral (select * from narrations "
+                   "where story_id = s.story_id order by narration_id desc limit 1) n on true "
+                   "left join jobs j on j.name in ('speak', 'speak_long') and j.unique_key = n.narration_id::text and "
+                   "j.state = 'running' "
+                   "where s.story_id = $1 and " NARRATION_READABLE,
+                   st_param(call, "storyId"), call->user_id);
     if (r == ST_E_NOT_FOUND)
         return st_absent(call, st_param(call, "storyId"), "There is no such story, or it is not yours to hear.");
     if (r < 0)
@@ -179,14 +179,14 @@ int narration_renew(struct st_call *call, const char *story_id, const char **ret
                 "insert into narrations (narration_id, story_id, analysis_id, language, characters, segments, "
                 "text_ref, requested) select $1, n.story_id, n.analysis_id, n.language, s.characters, n.segments, "
                 "n.text_ref, true from stories s join lateral (select * from narrations where story_id = s.story_id "
-                "order by narration_id desc limit 1) n on true where s.story_id = $2",
+                "order by narration_id desc limit 1) n on true where s.story_id = $2 returning text_ref is not null",
                 id, story_id);
     if (r < 0)
         return r;
     *ret_id = st_rows_affected(rows) ? id : NULL;
     if (*ret_id) {
         narration_stop_speaking(call, story_id);
-        st_enqueue(call, "speak", id, 0, json_pack("{s:s}", "narrationId", id));
+        narration_start_speaking(call, id, st_streq(st_cell(rows, 0, 0), "t"));
     }
     return 0;
 }

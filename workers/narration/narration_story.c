@@ -19,11 +19,18 @@ static int know_story(struct st_call *call)
     return st_streq(st_cell(rows, 0, 1), "t") ? 0 : st_fail(call, ST_E_NOT_FOUND, "The story is not known here yet.");
 }
 
+void narration_start_speaking(struct st_call *call, const char *narration_id, bool is_long)
+{
+    st_enqueue(call, is_long ? "speak_long" : "speak", narration_id, 0,
+               json_pack("{s:s}", "narrationId", narration_id));
+}
+
 void narration_stop_speaking(struct st_call *call, const char *story_id)
 {
     st_exec(call,
             "select jobs_cancel(array(select j.job_id from jobs j join narrations n "
-            "on j.unique_key = n.narration_id::text where n.story_id = $1 and j.name = 'speak' and j.ended is null), "
+            "on j.unique_key = n.narration_id::text where n.story_id = $1 and j.name in ('speak', 'speak_long') and "
+            "j.ended is null), "
             "'the story has changed')",
             story_id);
 }
@@ -69,7 +76,7 @@ int narration_on_story_analyzed(struct st_call *call)
         segments ? st_json_text(call->arena, segments) : NULL, st_str(b, "textRef"));
     if (r < 0 || st_rows_affected(rows) == 0)
         return r;
-    st_enqueue(call, "speak", id, 0, json_pack("{s:s}", "narrationId", id));
+    narration_start_speaking(call, id, !segments); /* a long text does not come in the event */
     return 0;
 }
 
