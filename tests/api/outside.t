@@ -120,7 +120,11 @@ $platform->up;
 ok wait_for(sub { deleted($filmed->{videoId}) }, 60), 'when a daemon starts again, what nothing refers to is removed';
 is $client->get($filmed->{url})->{status}, 404, 'its links lead nowhere';
 is $client->get($drawn->{url}, headers => {Range => 'bytes=0-9'})->{status}, 206, 'those of others do';
+$fal->put(slow => '');
+ask(captions => 'track');
+ok wait_for(sub { used() == 6 }, 60), 'another film is under way' or diag used();
 is $client->request(DELETE => "/v1/stories/$story", {token => $author->{token}})->{status}, 204, 'the story is deleted';
 ok wait_for(sub { deleted($drawn->{videoId}) && deleted($again->{videoId}) }, 60), 'and its films with it';
+ok wait_for(sub { used() == 4 }, 60), 'what one that was under way would have taken is given back' or diag used();
 
 done_testing;

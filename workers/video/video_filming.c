@@ -37,10 +37,15 @@ static int give_back(struct st_call *call)
 static int film(struct st_call *call)
 {
     const char *video_id = st_str(call->body, "videoId");
+    struct st_rows *rows;
     json_t *clips, *one;
     size_t i;
-    int r = st_list(call, &clips, "select clip_id from clips where video_id = $1 and state = 'wanted'", video_id);
-    if (r < 0)
+    int r =
+        st_rows(call, &rows, "select from video_jobs where video_id = $1 and filming = $2", video_id, call->saga->id);
+    if (r == 0 && st_rows_count(rows) == 0) /* FilmingFailed came too early to be an answer */
+        return st_fail(call, ST_E_CONFLICT, "The film is not wanted any more.");
+    if (r < 0 ||
+        (r = st_list(call, &clips, "select clip_id from clips where video_id = $1 and state = 'wanted'", video_id)) < 0)
         return r;
     json_array_foreach (clips, i, one)
         video_enqueue_clip(call, st_str(one, "clip_id"), 0);

@@ -19,7 +19,7 @@ static int know_story(struct st_call *call)
     return st_streq(st_cell(rows, 0, 1), "t") ? 0 : st_fail(call, ST_E_NOT_FOUND, "The story is not known here yet.");
 }
 
-/* What is being rendered of the story is out of date. */
+/* What is being filmed and rendered of the story is out of date. */
 static int stop_rendering(struct st_call *call, const char *story_id)
 {
     json_t *videos, *one;
@@ -28,8 +28,11 @@ static int stop_rendering(struct st_call *call, const char *story_id)
         st_list(call, &videos, "select video_id from video_jobs where story_id = $1 and status = 'pending'", story_id);
     if (r < 0)
         return r;
-    json_array_foreach (videos, i, one)
+    json_array_foreach (videos, i, one) {
         st_cancel(call, "render", st_str(one, "video_id"));
+        if ((r = video_end_filming(call, st_str(one, "video_id"), "The story has changed.")) < 0)
+            return r;
+    }
     return 0;
 }
 

@@ -1,6 +1,6 @@
 package Storytelling::Films;
-# A stand-in for Runway, Luma and fal's queue (Pika), in one: whatever is asked for is done at the second look, or
-# at the first where there is DIR/quick.
+# A stand-in for Runway, Luma and fal's queue (Pika), in one: whatever is asked for is done at the second look, at the
+# first where there is DIR/quick, never where there is DIR/slow.
 #
 #   perl -Itests/lib -MStorytelling::Films -e Storytelling::Films::main DIR    prints its port, serves until it is killed
 #
@@ -27,7 +27,7 @@ sub film { return "http://127.0.0.1:$port/files/film.mp4" }
 sub look {
     my ($m) = @_;
     $m->{looks}++;
-    return $m->{looks} < 2 && !-e "$dir/quick" ? 'runs' : $m->{fails} // 'done';
+    return -e "$dir/slow" || $m->{looks} < 2 && !-e "$dir/quick" ? 'runs' : $m->{fails} // 'done';
 }
 
 sub runway {
