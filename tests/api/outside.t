@@ -113,18 +113,19 @@ ok wait_for(sub { sagas() eq 'compensated1 done2' }, 60), 'all has come to its e
 
 # --- what nothing refers to -------------------------------------------------------------------------------------------
 
-sub deleted { my ($id) = @_; return $s3->get('log') =~ m{^DELETE /stories/video/$id/video\.mp4 204$}m }
-$platform->sql('video', "delete from video_jobs where video_id = '$filmed->{videoId}'");
-$platform->kill('video', 'KILL');
+sub deleted { my ($key) = @_; return $s3->get('log') =~ m{^DELETE /stories/\Q$key\E 204$}m }
+my $lost = 'narration/0193c7e2-1111-7111-8111-111111111111/audio.opus';
+tool(qw(curl -sf --aws-sigv4 aws:amz:eu-test-1:s3 --user), 'AKIDTEST:a secret/of+some kind', '-H', 'x-amz-content-sha256: ' . sha256_hex('lost'), qw(-X PUT -d lost), $s3->url . "/stories/$lost");
+$platform->kill('narration', 'KILL');
 $platform->up;
-ok wait_for(sub { deleted($filmed->{videoId}) }, 60), 'when a daemon starts again, what nothing refers to is removed';
-is $client->get($filmed->{url})->{status}, 404, 'its links lead nowhere';
-is $client->get($drawn->{url}, headers => {Range => 'bytes=0-9'})->{status}, 206, 'those of others do';
+ok wait_for(sub { deleted($lost) }, 60), 'when a daemon starts again, what nothing refers to is removed';
+is $client->get($_->{url}, headers => {Range => 'bytes=0-9'})->{status}, 206, "not what is of use: $_->{format}" for @{$narration->{audio}};
+
 $fal->put(slow => '');
 ask(captions => 'track');
 ok wait_for(sub { used() == 6 }, 60), 'another film is under way' or diag used();
 is $client->request(DELETE => "/v1/stories/$story", {token => $author->{token}})->{status}, 204, 'the story is deleted';
-ok wait_for(sub { deleted($drawn->{videoId}) && deleted($again->{videoId}) }, 60), 'and its films with it';
+ok wait_for(sub { deleted("video/$drawn->{videoId}/video.mp4") && deleted("video/$again->{videoId}/video.mp4") }, 60), 'and its films with it';
 ok wait_for(sub { used() == 4 }, 60), 'what one that was under way would have taken is given back' or diag used();
 
 done_testing;
