@@ -106,6 +106,8 @@ my %wrong = (
     'a container abroad' => [e => zipped('META-INF/container.xml' => $CONTAINER =~ s{OPS/book.opf}{../../etc/passwd}r, '../../etc/passwd' => 'x')],
     'an empty book'      => [e => book(package_of('', 'a.xhtml'), 'OPS/a.xhtml' => '<html><body><img src="x"/></body></html>')],
     'deep markup'        => [e => book(package_of('', 'a.xhtml'), 'OPS/a.xhtml' => '<div>' x 100_000)],
+    'endless tags'       => [e => book(package_of('', 'a.xhtml'), 'OPS/a.xhtml' => '<p ' . join(' ', map { "a$_" } 1 .. 500_000) . '>x')],
+    'an endless package' => [e => book(package_of('', 'a.xhtml') =~ s/<spine/"<spine " . join '', map { qq(a$_="" ) } 1 .. 400_000/er, %chapters)],
     'a flipped byte'     => [e => do { my $b = book(package_of('', 'a.xhtml'), %chapters); my $at = index $b, 'OPS/a.xhtml'; substr $b, $at + 40, 1, chr(255 ^ ord substr $b, $at + 40, 1); $b }],
 );
 for my $what (sort keys %wrong) {

@@ -12,6 +12,7 @@ enum {
     TOTAL_MAX = 48 << 20, /* of all that are read */
     PATH_MAX_LEN = 1000,
     DEPTH_MAX = 200,
+    TAG_MARKS_MAX = 4000, /* spaces, quotes and "=" of a tag, as more than a thousand attributes have */
     ITEMS_MAX = 5000,
     TEXT_LIMIT = 4 << 20,
 };
@@ -33,6 +34,24 @@ static void *fail(struct book *b, const char *why)
     return NULL;
 }
 
+/* The library compares each attribute of a tag with all others. */
+static bool has_endless_tag(const char *s, size_t len)
+{
+    bool inside = false;
+    int marks = 0;
+    for (const char *end = s + len; s < end; s++) {
+        if (*s == '<') {
+            inside = s[1] != '!' && s[1] != '?'; /* a NUL follows */
+            marks = 0;
+        } else if (*s == '>') {
+            inside = false;
+        } else if (inside && *s && strchr(" \t\r\n\f\"'=", *s) && ++marks > TAG_MARKS_MAX) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A document of the archive, NUL behind it. */
 static char *unpack(struct book *b, const char *name, size_t *ret_len)
 {
@@ -50,10 +69,11 @@ static char *unpack(struct book *b, const char *name, size_t *ret_len)
                  zip_fread(f, &more, 1) == 0; /* at the end, and only there, the checksum is looked at */
     if (f)
         zip_fclose(f);
-    if (!whole)
+    if (whole)
+        data[st.size] = '\0';
+    if (!whole || has_endless_tag(data, st.size))
         return fail(b, broken);
     b->total += st.size;
-    data[st.size] = '\0';
     *ret_len = st.size;
     return data;
 }
