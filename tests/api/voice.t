@@ -252,6 +252,7 @@ is_deeply [@$given_part{qw(characters voice)}], [['Alice'], 'ready'], 'to somebo
 my $theirs = their($before->{narrationId});
 like speaker($theirs, 'Alice'), qr/^voice:/, 'then it is told with it' or diag $theirs->{reason};
 is speaker($theirs, 'Bob'), speaker($before, 'Bob'), 'and the others speak as before';
+ok wait_for(sub { (($platform->sql('video', qq(select "character" from story_readers where story_id = '$tale' and user_id = '$ada->{userId}')))[0] // '') eq 'Alice' }, 60), 'its film will name who spoke Alice';
 
 is $client->delete('/v1/me', token => $ada->{token})->{status}, 204, 'who closes the account';
 ok wait_for(sub { !@{voices()} }, 60), 'takes all voices back';
