@@ -144,6 +144,27 @@ static void test_every_algorithm(void **state)
     }
 }
 
+/* Of so many signatures some have numbers that begin with zeros, or with a bit that DER would take for a sign. */
+static void test_numbers_of_every_length(void **state)
+{
+    (void)state;
+    EVP_PKEY *const keys[] = {p256, p384, p521};
+    static const int rounds[] = {400, 20, 20};
+    for (size_t i = 0; i < ST_COUNT(keys); i++) {
+        const char *pem = private_pem(keys[i]), *why = "";
+        struct st_key *k;
+        assert_int_equal(st_key_parse(&arena, pem, strlen(pem), &k, &why), 0);
+        for (int n = 0; n < rounds[i]; n++) {
+            const unsigned char *sig = NULL;
+            size_t len = 0;
+            assert_int_equal(st_key_sign(k, &arena, &n, sizeof(n), &sig, &len), 0);
+            assert_true(st_key_verify(k, &n, sizeof(n), sig, len));
+            int other = n + 1;
+            assert_false(st_key_verify(k, &other, sizeof(other), sig, len));
+        }
+    }
+}
+
 /* RFC 7518 section 3.5: the salt is as long as the hash. */
 static void test_pss_salt(void **state)
 {
@@ -481,6 +502,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_every_algorithm, release),
+        cmocka_unit_test_teardown(test_numbers_of_every_length, release),
         cmocka_unit_test_teardown(test_pss_salt, release),
         cmocka_unit_test_teardown(test_published_hs256_token, release),
         cmocka_unit_test_teardown(test_jwk, release),
