@@ -133,6 +133,7 @@ for (['api_cache_memory 256k;', 'BYPASS', 'no room for it'], ['api_cache_redis 2
     my ($limit, $verdict, $why) = @$_;
     my $bounded = $E->nginx(@bare, http => "$upstream $limit");
     $bounded->start or die $bounded->error_log;
+    ok wait_for(sub { ($bounded->get('/v1/answers/gone')->{headers}{'x-verdict'} // '') eq 'MISS' }), "$why: the link to Redis is up";
     my $ask = sub { my $answer = $bounded->get('/v1/answers/long'); return $answer->{body} eq $long->{body} && $answer->{headers}{'x-verdict'} };
     ok wait_for(sub { $ask->() eq $verdict }), "$why: whether what is there is served";
     Storytelling::Edge::redis('DEL', 'st:cache:answers');

@@ -137,7 +137,7 @@ sub _answer {
     return _cut($c) if $how eq 'shaky' && _times($log, $passage) < 2;
     return (200, {}, _completion($good)) if $how eq 'shaky';
     return if $how eq 'gone';    # hangs up
-    return if $how eq 'slow' && !sysread $c, my $byte, 1;    # until the other side has had enough
+    return if $how eq 'slow' && _times($log, $passage) < 1 && !sysread $c, my $byte, 1;    # until the other side has had enough
     # What is whole and yet nothing to go by.
     return (200, {}, _completion(undef, finish_reason => 'stop', message => {content => undef, refusal => 'I cannot.'})) if $how eq 'refusal';
     return (200, {}, _completion(substr(decode_utf8($JSON->encode($good)), 0, 60), finish_reason => 'length')) if $how eq 'cut';
