@@ -79,7 +79,7 @@ static void check_characters(const struct st_analysis *found)
     CHECK(found->n_characters >= 0 && found->n_characters <= ST_ANALYSE_CHARACTERS_MAX);
     for (int i = 0; i < found->n_characters; i++) {
         const struct st_character *c = &found->characters[i];
-        CHECK(c->name[0] && st_utf8_valid(c->name, strlen(c->name)) && c->mentions > 0);
+        CHECK(c->name[0] && st_utf8_valid(c->name, strlen(c->name)) && c->mentions >= 0);
         CHECK(c->gender == 'm' || c->gender == 'f' || c->gender == 0);
         for (int k = 0; k < c->n_aliases; k++)
             CHECK(c->aliases[k][0] && st_utf8_valid(c->aliases[k], strlen(c->aliases[k])));

@@ -431,6 +431,14 @@ static void ranks_are_merged(void **state)
     assert_string_equal(speaker(found, find_segment(found, "I am here")), "Captain Daniel Ross");
     assert_string_equal(speaker(found, find_segment(found, "As you see")), "Captain Daniel Ross");
     assert_string_equal(speaker(found, find_segment(found, "Who else")), "Judge Margaret Hollis");
+    /* A wife has her husband's name, and is not he; Mrs. Rachel is Rachel. */
+    found = analyse(
+        &a, "\"Good evening,\" said Julius Beaufort.\n\n\"Good evening,\" said Mrs. Julius Beaufort.\n\n"
+            "\"Sit down,\" said Rachel Lynde.\n\n\"And eat,\" said Mrs. Rachel. Julius Beaufort ate. Rachel Lynde "
+            "poured tea.\n");
+    assert_non_null(find_character(found, "Mrs. Julius Beaufort"));
+    assert_int_equal(find_character(found, "Julius Beaufort")->n_aliases, 0);
+    assert_string_equal(speaker(found, find_segment(found, "And eat")), "Rachel Lynde");
     st_arena_release(&a);
 }
 

@@ -191,6 +191,8 @@ static void gather_turn(struct an_talk *t, uint32_t i)
             c->focus = (double)t->focus.in[k].weight;
     }
     gather_near(&g, i);
+    for (int k = 0; g.wanted && k < 2; k++)
+        note(&g, t->focus.last[g.wanted == 'f'][k] - 1, 0);
     offer(turn, -1, somebody[said->verb]);
     for (int k = 0; k < g.n; k++)
         offer(turn, g.list[k].person, score(&g, &g.list[k]));

@@ -232,6 +232,15 @@ static bool takes_first_name(const struct an *an, uint32_t title)
            st_streq(t->text, "cousin") || st_streq(t->text, "doña") || st_streq(t->text, "saint");
 }
 
+/* Mrs. Julius Beaufort is not he: titles or a first name tell them apart. */
+static bool are_couple(const struct an *an, const struct an_entity *a, const struct an_entity *b)
+{
+    enum title_group of_a = group_of(an, a->title), of_b = group_of(an, b->title);
+    bool wife_a = of_a == TITLE_MRS || of_a == TITLE_MISS, wife_b = of_b == TITLE_MRS || of_b == TITLE_MISS;
+    char gender = name_gender(an, a->term[0]);
+    return wife_a != wife_b && (of_a == TITLE_MR || of_b == TITLE_MR || gender == 'm');
+}
+
 /*
  * Words that only once stood side by side as if they were a name (she told Brenda John was ill, Harvest Thanksgiving.
  * Tony ...) while they are names alone: rare, and the last of them a first name, or the first none.
@@ -273,8 +282,12 @@ static void index_names(struct merger *m)
         if (e->n == 1 || is_chance(m, e))
             continue;
         struct index *first = &m->of[e->term[0]], *last = &m->of[last_term(e)];
-        if (first->first.entity != AN_NONE && last_term(&an->entities[first->first.entity]) == last_term(e))
-            merge(m, first->first.entity, i);
+        uint32_t full = first->first.entity;
+        if (full != AN_NONE && last_term(&an->entities[full]) == last_term(e)) {
+            if (are_couple(an, &an->entities[full], e))
+                continue;
+            merge(m, full, i);
+        }
         uint32_t alone = first->alone;
         char gender = name_gender(an, e->term[0]);
         gender = gender ? gender : an_gender(alone != AN_NONE ? &an->entities[alone].votes : &e->votes);
@@ -370,8 +383,8 @@ static void merge_titled(struct merger *m)
         uint32_t full = given ? clear(&x->first) : AN_NONE;
         if (full == AN_NONE && !given)
             full = clear(group == TITLE_MR ? &x->last_male : group == TITLE_OTHER ? &x->last : &x->last_female);
-        if (full == AN_NONE && group == TITLE_OTHER && name_gender(an, e->term[0]))
-            full = clear(&x->first); /* Captain Daniel */
+        if (full == AN_NONE && !given && x->last.entity == AN_NONE && name_gender(an, e->term[0]))
+            full = clear(&x->first); /* Captain Daniel, Mrs. Rachel */
         bool wife = group == TITLE_MRS && (x->titled[TITLE_MISS] != AN_NONE || x->titled[TITLE_MR] != AN_NONE);
         bool apart = full != AN_NONE && group != TITLE_MISS && both_told(m, &an->entities[full], i);
         if (full != AN_NONE && !apart && !wife)

@@ -39,6 +39,16 @@ static void fade(struct an_focus *f, double factor)
     f->n = n;
 }
 
+static void remember(struct an_focus *f, int person)
+{
+    char gender = an_gender(&f->an->persons[person].votes);
+    int *last = f->last[gender == 'f'];
+    if (!gender || last[0] == person + 1)
+        return;
+    last[1] = last[0];
+    last[0] = person + 1;
+}
+
 void an_focus_note(struct an_focus *f, int person, double weight)
 {
     if (person < 0)
@@ -53,6 +63,8 @@ void an_focus_note(struct an_focus *f, int person, double weight)
     else if (at == f->n)
         f->in[f->n++] = (struct an_in_focus){.person = person};
     f->in[at].weight += (float)weight;
+    if (weight >= object)
+        remember(f, person);
 }
 
 /* Does the story know the person: by a name, or as the miller, who speaks and is spoken of? */

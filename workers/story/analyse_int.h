@@ -359,6 +359,7 @@ struct an_focus {
     struct an *an;
     uint32_t word, para; /* where the reader is */
     int n;
+    int last[2][2]; /* 1 + the men, and women, that were told of last, whether or not they have faded; or 0 */
     struct an_in_focus {
         int person;
         float weight;

@@ -85,7 +85,7 @@ const struct an_lex an_lexicon_names[] = {
      "mabel madeleine madeline madge mae maggie magda magdalena maisie mandy manon manuela mara marcella marcia "
      "margaret margarita margery margot marguerite maria mariah marian mariana marianne marie marilla marilyn "
      "marina marion marisa marjorie marla marlene marta martha mary mathilda mathilde matilda maud maude maureen "
-     "mavis maxine maya meg megan mei melanie melinda melissa mercedes meredith mia michelle mildred millie mimi "
+     "mavis maxine may maya meg megan mei melanie melinda melissa mercedes meredith mia michelle mildred millie mimi "
      "mina minna minnie mira mirabel miranda miriam moira molly mona monica monique morgana moira muriel myra "
      "myrtle nadia nan nancy naomi natalia natalie natasha nell nelly nettie nicola nicole nina noelle nora norma "
      "octavia odette olga olive olivia olympia ophelia orla paloma pamela pandora patience patricia patsy patty "

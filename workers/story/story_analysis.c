@@ -148,8 +148,8 @@ int story_end(struct st_call *call, const json_t *story, const struct story_foun
 }
 
 /*
- * The whole text each time: that takes less time than to find out which parts of it depend on which. What comes out as
- * it was before is told as unchanged, so that those who speak and show it need not begin anew.
+ * The whole text each time, as analyse.h says why. What comes out as it was before is told as unchanged, so that those
+ * who speak and show it need not begin anew.
  */
 int story_analyse(struct st_call *call)
 {
