@@ -105,6 +105,12 @@ my $last = wait_for(sub {
 }, 60);
 ok $last, 'is filmed as it is now';
 
+$platform->sql('video', "update video_jobs set finished_at = now() - interval '2 days' where video_id = '$last->{videoId}'");
+$platform->sql('video', "update schedules set last_run = '-infinity' where name = 'drop_superseded'");
+ok wait_for(sub { !-e $platform->var . "/objects/video/$id/video.mp4" }, 60), 'what was filmed before goes a day later';
+is $api->call(getVideo => of($ada, $story))->{json}{videoId}, $last->{videoId}, 'the last one stays';
+is_deeply [$platform->sql('video', "select count(*) from video_jobs where story_id = '$story'")], [1], 'alone';
+
 is $client->request(DELETE => "/v1/stories/$story", {token => $ada->{token}})->{status}, 204, 'the story is deleted';
 ok wait_for(sub { $api->call(getVideoFile => part($ada, $last->{videoId}))->{status} == 404 }, 60), 'its video is gone';
 ok wait_for(sub { !-e $platform->var . "/objects/video/$last->{videoId}/video.mp4" }, 60), 'also on the disk';

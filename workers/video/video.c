@@ -63,6 +63,11 @@ static const struct st_job_kind jobs[] = {
     {0},
 };
 
+static const struct st_schedule schedules[] = {
+    {.name = "drop_superseded", .every_s = 3600, .handler = video_drop_superseded},
+    {0},
+};
+
 static const struct st_erasure erasures[] = {
     {"stories", ST_ERASED}, /* by the handler, with the files that were made of them */
     {"story_readers", ST_ERASED, "delete from story_readers where user_id = $1"},
@@ -82,6 +87,7 @@ static const struct st_service service = {
     .operations = operations,
     .subscriptions = subscriptions,
     .jobs = jobs,
+    .schedules = schedules,
     .sagas = video_sagas,
     .erasures = erasures,
     .objects = objects,

@@ -32,6 +32,7 @@ int video_on_collaboration_cancelled(struct st_call *call);
 int video_on_author_named(struct st_call *call);
 int video_on_narration_generated(struct st_call *call);
 int video_on_narration_failed(struct st_call *call);
+int video_drop_superseded(struct st_call *call); /* schedule */
 int video_on_narration_withdrawn(struct st_call *call);
 
 /* The row of the video is there: its making begins. */

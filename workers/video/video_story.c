@@ -245,17 +245,43 @@ int video_on_narration_failed(struct st_call *call)
     return r < 0 ? r : 0;
 }
 
-/* Its films have the same voices. */
-int video_on_narration_withdrawn(struct st_call *call)
+static void drop(struct st_call *call, const json_t *videos)
 {
-    json_t *gone, *one;
+    json_t *one;
     size_t i;
-    int r = st_list(call, &gone, "delete from video_jobs where narration_id = $1 returning video_id",
-                    st_str(call->body, "narrationId"));
-    json_array_foreach (r < 0 ? NULL : gone, i, one) {
+    json_array_foreach (videos, i, one) {
         st_cancel(call, "render", st_str(one, "video_id"));
         st_enqueue(call, "remove_files", st_str(one, "video_id"), 0,
                    json_pack("{s:O}", "videoId", json_object_get(one, "video_id")));
     }
+}
+
+/* Its films have the same voices. */
+int video_on_narration_withdrawn(struct st_call *call)
+{
+    json_t *gone;
+    int r = st_list(call, &gone, "delete from video_jobs where narration_id = $1 returning video_id",
+                    st_str(call->body, "narrationId"));
+    if (r == 0)
+        drop(call, gone);
+    return r;
+}
+
+/*
+ * Films of a narration that has been another for a day: that is for those who are watching. What providers have filmed
+ * stays: passages that are as they were are taken from it.
+ */
+int video_drop_superseded(struct st_call *call)
+{
+    json_t *gone;
+    int r =
+        st_list(call, &gone,
+                "delete from video_jobs where video_id in (select v.video_id from video_jobs v join video_jobs later "
+                "on later.story_id = v.story_id and later.video_id > v.video_id "
+                "and later.narration_id <> v.narration_id where later.status = 'ready' "
+                "and later.finished_at < now() - interval '1 day' and v.pictures = 'drawn' limit 1000) "
+                "returning video_id");
+    if (r == 0)
+        drop(call, gone);
     return r;
 }
