@@ -40,7 +40,9 @@ sub bytes   { my ($id, $at, $bytes, $who) = @_; return sample($id, $who, content
 sub create  { my ($length, $who) = @_; return {token => ($who // $ada)->{token}, headers => {'Upload-Length' => $length, 'Tus-Resumable' => '1.0.0'}} }
 sub begin   { my ($length, $who) = @_; return $api->call(createVoiceSample => create($length, $who))->{json}{sampleId} }
 sub far     { my ($id) = @_; my $h = $client->request(HEAD => "/v1/voice-samples/$id", {token => $ada->{token}, headers => {'Tus-Resumable' => '1.0.0'}}); return $h->{headers}{'upload-offset'} // "status $h->{status}" }
-sub checked { my ($id, $who) = @_; return wait_for(sub { my $s = $api->call(getVoiceSample => sample($id, $who))->{json}; $s->{status} =~ /\A(?:ready|refused)\z/ && $s }, 60) || {status => 'never'} }
+# Waiting asks the database: a slow machine must not use up the limits of the API.
+sub row     { my ($service, $sql) = @_; return +($platform->sql($service, $sql))[0] // '' }
+sub checked { my ($id, $who) = @_; wait_for(sub { row('narration', "select status from voice_samples where sample_id = '$id'") =~ /\A(?:ready|refused)\z/ }, 60); return $api->call(getVoiceSample => sample($id, $who))->{json} }
 
 # --- by hand ---------------------------------------------------------------------------------------------------------
 
@@ -96,7 +98,7 @@ $platform->sql('narration', "update voice_samples set expires_at = now() - inter
 die_and_catch_up('expire_samples');
 close $socket;
 is far($id), $kept, 'whoever is killed';
-ok wait_for(sub { ($platform->sql('narration', "select count(*) from voice_samples where user_id = '$eve->{userId}'"))[0] == 0 }, 60), 'what is not brought in time is dropped';
+ok wait_for(sub { row('narration', "select count(*) from voice_samples where user_id = '$eve->{userId}'") == 0 }, 60), 'what is not brought in time is dropped';
 $api->succeeds(201, createVoiceSample => create(10, $eve), 'which makes room');
 $kept += 1048576;
 $socket = bring_some(1_100_000);
@@ -134,7 +136,7 @@ my $tags = $platform->run('ffprobe', '-v', 'error', '-show_entries', 'format_tag
 like $tags, qr/"codec_name": "mp3",\s*"channels": 1/, 'as one voice';
 unlike $tags . $sound->{content}, qr/at home|<script>/, 'and nothing else that the file said';
 is $client->get($ready->{audioUrl}, token => $eve->{token})->{status}, 404, 'by nobody else';
-is +($platform->sql('narration', 'select count(*) from voice_sample_pieces'))[0], 0, 'nothing else is left of it';
+is row('narration', 'select count(*) from voice_sample_pieces'), 0, 'nothing else is left of it';
 $api->fails(409, 'conflict', appendVoiceSample => bytes($id, 0, 'x'), 'nothing is added to it any more');
 is_deeply [map { $_->{sampleId} } @{$api->succeeds(200, listVoiceSamples => {token => $ada->{token}}, 'samples are listed')->{json}{items}}], [$id], 'one is there';
 
@@ -152,7 +154,7 @@ sub profile { my ($profile, $who) = @_; return {path => {profileId => $profile},
 sub consent { my ($scope, $who) = @_; return $api->succeeds(200, getVoiceConsent => {query => {scope => $scope}, token => ($who // $ada)->{token}}, "what is agreed to: $scope")->{json} }
 sub lend { my ($sample, $consent, $who) = @_; return {json => {sampleId => $sample, name => 'Evening', %$consent}, token => ($who // $ada)->{token}} }
 sub status_of { my ($profile, $who) = @_; return $api->call(getVoiceProfile => profile($profile, $who))->{json} }
-sub becomes { my ($profile, $status, $name, $who) = @_; local $Test::Builder::Level = $Test::Builder::Level + 1; my $p; ok(wait_for(sub { $p = status_of($profile, $who); $p->{status} eq $status }, 60), $name) or diag "$p->{status}: " . ($p->{reason} // ''); return $p }
+sub becomes { my ($profile, $status, $name, $who) = @_; local $Test::Builder::Level = $Test::Builder::Level + 1; wait_for(sub { row('narration', "select status from voice_profiles where profile_id = '$profile' and (status <> 'waiting' or reason is not null)") eq $status }, 60); my $p = status_of($profile, $who); is $p->{status}, $status, $name or diag $p->{reason}; return $p }
 # Another sample, all of it.
 sub another { my ($who) = @_; my $new = begin($whole, $who); $api->call(appendVoiceSample => bytes($new, 0, $wav, $who)); is checked($new, $who)->{status}, 'ready', 'another sample'; return $new }
 
@@ -168,7 +170,7 @@ my $lent = $api->succeeds(201, createVoiceProfile => lend($id, $agreed), 'a voic
 my $profile = $lent->{profileId};
 like $lent->{voiceId}, qr/^voice:[0-9a-f]{32}$/, 'it has a name';
 $api->fails(409, 'conflict', createVoiceProfile => lend($id, $agreed), 'once');
-my ($given) = $platform->sql('narration', "select payload->>'userId', payload->>'scope', payload->>'version', payload->>'statementSha256' from events where event_type = 'VoiceConsentGiven' and payload->>'profileId' = '$profile'");
+my $given = row('narration', "select payload->>'userId', payload->>'scope', payload->>'version', payload->>'statementSha256' from events where event_type = 'VoiceConsentGiven' and payload->>'profileId' = '$profile'");
 is $given, join("\t", $ada->{userId}, 'own', $agreed->{version}, Digest::SHA::sha256_hex($agreed->{statement})), 'who has agreed to what is recorded';
 
 # --- the provider ----------------------------------------------------------------------------------------------------
@@ -197,7 +199,7 @@ $api->succeeds(202, narrateStory => of($ada, json => {}), 'and speaks');
 my $spoken = narrated($first->{narrationId});
 is speaker($spoken, 'Mary'), $lent->{voiceId}, 'with it' or diag $spoken->{reason};
 is $client->get($spoken->{audio}[0]{url}, token => $ada->{token})->{status}, 200, 'so it can be heard';
-sub films { return ($platform->sql('video', "select count(*) from video_jobs where narration_id = '$spoken->{narrationId}'"))[0] }
+sub films { return row('video', "select count(*) from video_jobs where narration_id = '$spoken->{narrationId}'") }
 ok wait_for(\&films, 60), 'and is filmed';
 
 # --- taken back ------------------------------------------------------------------------------------------------------
@@ -216,7 +218,7 @@ ok wait_for(sub { !-e $platform->var . "/objects/narration/$id" }, 60), 'with th
 my $past = status_of($profile);
 is_deeply [@{$past}{qw(status name)}], ['withdrawn', ''], 'what remains is that it was lent';
 ok $past->{consent}{givenAt} && $past->{consent}{withdrawnAt}, 'from when to when';
-is +($platform->sql('narration', "select count(*) from events where event_type = 'VoiceConsentWithdrawn' and payload->>'profileId' = '$profile' and payload->>'reason' = 'withdrawn'"))[0], 1, 'and the record says so';
+is row('narration', "select count(*) from events where event_type = 'VoiceConsentWithdrawn' and payload->>'profileId' = '$profile' and payload->>'reason' = 'withdrawn'"), 1, 'and the record says so';
 $api->fails(422, 'unprocessable', changeCast => change({narrator => $lent->{voiceId}}), 'nobody speaks with it again', '/narrator');
 
 # --- no place, no answer, no key ---------------------------------------------------------------------------------------
@@ -244,7 +246,7 @@ sub part { my ($names, $who) = @_; return {path => {collaborationId => $room, us
 sub their { my ($old) = @_; return wait_for(sub { my $n = $client->get("/v1/stories/$tale/narration", token => $eve->{token})->{json}; ($n->{narrationId} // $old) ne $old && $n->{status} ne 'pending' && $n }, 60) || {status => 'never'} }
 my $before = their('');
 is $before->{status}, 'ready', 'somebody else has a story';
-ok wait_for(sub { $api->call(assignCharacters => part(['Nobody']))->{status} == 422 }, 60), 'whoever is in it can be given to those who take part';
+ok wait_for(sub { row('collaboration', "select characters from stories where story_id = '$tale'") =~ /Alice/ }, 60), 'whoever is in it can be given to those who take part';
 $api->fails(422, 'unprocessable', assignCharacters => part(['Nobody']), 'and nobody else', '/characters');
 $api->fails(404, 'not_found', assignCharacters => part(['Alice'], $ada), 'by the host alone');
 my $given_part = $api->succeeds(200, assignCharacters => part(['Alice']), 'Alice is given')->{json}{participants}[0];
@@ -252,7 +254,7 @@ is_deeply [@$given_part{qw(characters voice)}], [['Alice'], 'ready'], 'to somebo
 my $theirs = their($before->{narrationId});
 like speaker($theirs, 'Alice'), qr/^voice:/, 'then it is told with it' or diag $theirs->{reason};
 is speaker($theirs, 'Bob'), speaker($before, 'Bob'), 'and the others speak as before';
-ok wait_for(sub { (($platform->sql('video', qq(select "character" from story_readers where story_id = '$tale' and user_id = '$ada->{userId}')))[0] // '') eq 'Alice' }, 60), 'its film will name who spoke Alice';
+ok wait_for(sub { row('video', qq(select "character" from story_readers where story_id = '$tale' and user_id = '$ada->{userId}')) eq 'Alice' }, 60), 'its film will name who spoke Alice';
 
 is $client->delete('/v1/me', token => $ada->{token})->{status}, 204, 'who closes the account';
 ok wait_for(sub { !@{voices()} }, 60), 'takes all voices back';
