@@ -262,4 +262,6 @@ my $last = their($theirs->{narrationId});
 is speaker($last, 'Alice'), speaker($before, 'Alice'), 'Alice has the voice again that she had';
 is_deeply [$platform->sql('narration', "select profile_id from voice_profiles union all select sample_id from voice_samples where user_id = '$ada->{userId}'")], [], 'nothing is left of them';
 
+is_deeply [$platform->stop], [], 'everything stops by itself, and no sanitizer has anything to report';
+
 done_testing;
