@@ -345,6 +345,60 @@ static void test_many_in_a_row(void **state)
     assert_true(wait_for(effects() == seen - 1));
 }
 
+/* It is committed as running, so that nobody has to look for it; unless there is no room, or an equal one runs. */
+static void test_a_job_begins_where_it_is_added(void **state)
+{
+    (void)state;
+    atomic_store(&hold, true);
+    assert_int_equal(add("work", "k", 0), 0);
+    assert_true(states("running"));
+    assert_int_equal(add("work", NULL, 0), 0);
+    assert_true(states("running running"));
+    assert_int_equal(add("work", "k", 0), 0);
+    assert_true(states("running running waiting"));
+    assert_int_equal(add("work", "other", 0), 0);
+    assert_true(states("running running waiting running"));
+    assert_int_equal(add("work", NULL, 0), 0);
+    assert_true(states("running running waiting running waiting"));
+    assert_int_equal(add("everywhere", NULL, 0), 0);
+    assert_true(wait_for(atomic_load(&running) == 4));
+    atomic_store(&hold, false);
+    assert_true(wait_for(states("done done done done done done")));
+    assert_int_equal(atomic_load(&runs), 6);
+}
+
+static int add_and_fail(struct st_call *call, void *ctx)
+{
+    struct st_rows *rows;
+    int *r = ctx;
+    st_enqueue(call, "work", NULL, 0, json_pack("{s:s}", "what", "nothing"));
+    *r = st_rows(call, &rows, "select 1");
+    return *r < 0 ? *r : st_fail(call, ST_E_CONFLICT, "no");
+}
+
+/* What is rolled back leaves no job, and its place to others. */
+static void test_a_job_that_was_not_to_be(void **state)
+{
+    (void)state;
+    struct st_worker w;
+    struct st_call call;
+    int r;
+    st_worker_init(&w, &pool->run, "test");
+    for (int i = 0; i < 10; i++) {
+        st_call_init(&call, &w, "test");
+        assert_int_equal(st_call_transact(&call, add_and_fail, &r), ST_E_CONFLICT);
+        assert_int_equal(r, 0);
+    }
+    st_worker_release(&w);
+    assert_int_equal(number("select count(*) from jobs"), 0);
+    atomic_store(&hold, true);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(add("work", NULL, 0), 0);
+    assert_true(wait_for(states("running running running waiting")));
+    atomic_store(&hold, false);
+    assert_true(wait_for(states("done done done done")));
+}
+
 static void test_failures_end_in_a_dead_letter(void **state)
 {
     (void)state;
@@ -840,6 +894,8 @@ int main(int argc, char **argv)
         TEST(test_delay),
         TEST(test_keys),
         TEST(test_many_in_a_row),
+        TEST(test_a_job_begins_where_it_is_added),
+        TEST(test_a_job_that_was_not_to_be),
         TEST(test_failures_end_in_a_dead_letter),
         TEST(test_a_burial_that_fails_is_tried_again),
         TEST(test_steps_stay_committed),
@@ -870,7 +926,5 @@ int main(int argc, char **argv)
         TEST(test_schedules_run_once_for_all_processes),
         TEST(test_a_schedule_that_ends_its_process_leaves_a_mark),
     };
-    int result = cmocka_run_group_tests(tests, NULL, NULL);
-    redis = st_redis_free(redis);
-    return result;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,8 +43,11 @@ struct st_pg {
         char name[8];
     } statements[STATEMENTS];
     int n_statements;
-    int16_t prepares[PENDING_MAX + 8]; /* ring beside the pending answers: slot of a PREPARE, or -1 */
-    int first;                         /* of the ring */
+    struct {
+        int16_t prepares;        /* slot of a PREPARE, or -1 */
+        int *affected;           /* where to tell how many rows there were, or NULL */
+    } expected[PENDING_MAX + 8]; /* ring beside the pending answers */
+    int first;                   /* of the ring */
     char message[ERROR_LEN];
 };
 
@@ -224,6 +227,13 @@ static int next_result(struct st_pg *pg, PGresult **ret)
     return 0;
 }
 
+static int affected_by(PGresult *res)
+{
+    int64_t n = 0;
+    (void)st_parse_i64(PQcmdTuples(res), 0, INT32_MAX, &n);
+    return (int)n;
+}
+
 /*
  * Reads the answer of one statement. keep: the rows are wanted. An error answer sets the sticky error; answers that the
  * server skipped because of it (PGRES_PIPELINE_ABORTED) leave it as it is.
@@ -234,8 +244,8 @@ static int read_one(struct st_pg *pg, PGresult **ret_keep)
     int r = next_result(pg, &res);
     if (r < 0)
         return r;
-    int slot = pg->prepares[pg->first];
-    pg->first = (pg->first + 1) % (int)ST_COUNT(pg->prepares);
+    int slot = pg->expected[pg->first].prepares, *affected = pg->expected[pg->first].affected;
+    pg->first = (pg->first + 1) % (int)ST_COUNT(pg->expected);
     pg->pending--;
     ExecStatusType status = PQresultStatus(res);
     if (slot >= 0 && status != PGRES_COMMAND_OK)
@@ -251,6 +261,8 @@ static int read_one(struct st_pg *pg, PGresult **ret_keep)
         PQclear(res);
         return 0; /* a sync has no NULL behind it */
     }
+    if (affected && r == 0)
+        *affected = affected_by(res);
     if (ret_keep && r == 0)
         *ret_keep = res;
     else
@@ -266,10 +278,11 @@ static int read_one(struct st_pg *pg, PGresult **ret_keep)
 }
 
 /* Remembers an answer to be read. */
-static void expect(struct st_pg *pg, int slot)
+static void expect(struct st_pg *pg, int slot, int *affected)
 {
-    pg->prepares[(pg->first + pg->pending) % (int)ST_COUNT(pg->prepares)] = (int16_t)slot;
-    pg->pending++;
+    int at = (pg->first + pg->pending++) % (int)ST_COUNT(pg->expected);
+    pg->expected[at].prepares = (int16_t)slot;
+    pg->expected[at].affected = affected;
 }
 
 /* Name of the prepared statement of sql; sends the PREPARE when it is new. Open addressing by the text's address. */
@@ -289,7 +302,7 @@ static int prepare(struct st_pg *pg, const char *sql, const char **ret_name)
         return lost(pg, NULL);
     pg->statements[slot].sql = sql;
     pg->statements[slot].prepared = true;
-    expect(pg, (int)slot);
+    expect(pg, (int)slot, NULL);
     pg->synced = false;
     return 0;
 }
@@ -302,7 +315,7 @@ static int drain(struct st_pg *pg)
     if (!pg->synced) {
         if (!PQpipelineSync(pg->conn))
             return lost(pg, NULL);
-        expect(pg, -1);
+        expect(pg, -1, NULL);
         pg->synced = true;
     }
     while (pg->conn && pg->pending)
@@ -310,7 +323,7 @@ static int drain(struct st_pg *pg)
     return pg->error;
 }
 
-static int send_statement(struct st_pg *pg, const char *sql, int n, const char *const *params)
+static int send_statement(struct st_pg *pg, const char *sql, int n, const char *const *params, int *affected)
 {
     int r = ensure(pg);
     if (r < 0)
@@ -324,7 +337,7 @@ static int send_statement(struct st_pg *pg, const char *sql, int n, const char *
         return r;
     if (!PQsendQueryPrepared(pg->conn, name, n, params, NULL, NULL, 0))
         return lost(pg, NULL);
-    expect(pg, -1);
+    expect(pg, -1, affected);
     pg->synced = false;
     /* The server works on what is queued while more is being queued. */
     if (pg->pending % FLUSH_EVERY == 0 && PQflush(pg->conn) < 0)
@@ -362,7 +375,7 @@ void st_pg_begin(struct st_pg *pg)
 {
     pg->error = 0;
     pg->in_transaction = false;
-    (void)send_statement(pg, "begin", 0, NULL);
+    (void)send_statement(pg, "begin", 0, NULL, NULL);
     pg->in_transaction = true;
 }
 
@@ -377,7 +390,7 @@ void st_pg_rollback(struct st_pg *pg)
         (void)drain(pg);
     pg->error = 0;
     if (pg->conn && pg->in_transaction) {
-        (void)send_statement(pg, "rollback", 0, NULL);
+        (void)send_statement(pg, "rollback", 0, NULL, NULL);
         (void)drain(pg);
     }
     pg->in_transaction = false;
@@ -386,7 +399,7 @@ void st_pg_rollback(struct st_pg *pg)
 
 int st_pg_commit(struct st_pg *pg)
 {
-    (void)send_statement(pg, "commit", 0, NULL);
+    (void)send_statement(pg, "commit", 0, NULL, NULL);
     int r = drain(pg);
     if (r < 0)
         st_pg_rollback(pg);
@@ -397,7 +410,12 @@ int st_pg_commit(struct st_pg *pg)
 
 void st_pg_exec(struct st_pg *pg, const char *sql, int n, const char *const *params)
 {
-    (void)send_statement(pg, sql, n, params);
+    st_pg_exec_counted(pg, sql, n, params, NULL);
+}
+
+void st_pg_exec_counted(struct st_pg *pg, const char *sql, int n, const char *const *params, int *affected)
+{
+    (void)send_statement(pg, sql, n, params, affected);
     if (!pg->in_transaction)
         (void)drain(pg);
 }
@@ -412,12 +430,12 @@ int st_pg_query(struct st_pg *pg, struct st_arena *a, const char *sql, int n, co
 {
     if (!pg->in_transaction)
         pg->error = 0;
-    int r = send_statement(pg, sql, n, params);
+    int r = send_statement(pg, sql, n, params, NULL);
     if (r == 0 && !PQpipelineSync(pg->conn))
         r = lost(pg, NULL);
     if (r < 0)
         return r;
-    expect(pg, -1);
+    expect(pg, -1, NULL);
     pg->synced = true;
     PGresult *keep = NULL;
     while (pg->conn && pg->pending > 2)
@@ -455,9 +473,7 @@ int st_rows_count(const struct st_rows *rows)
 
 int st_rows_affected(const struct st_rows *rows)
 {
-    int64_t n = 0;
-    (void)st_parse_i64(PQcmdTuples(rows->res), 0, INT32_MAX, &n);
-    return (int)n;
+    return affected_by(rows->res);
 }
 
 const char *st_cell(const struct st_rows *rows, int row, int column)

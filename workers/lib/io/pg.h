@@ -48,6 +48,9 @@ void st_pg_rollback(struct st_pg *pg);           /* forgets queued work and erro
 bool st_pg_in_transaction(const struct st_pg *pg);
 
 void st_pg_exec(struct st_pg *pg, const char *sql, int n_params, const char *const *params);
+/* *affected becomes the number of rows when the answer is read, at the latest by the commit, and only if there is one.
+ */
+void st_pg_exec_counted(struct st_pg *pg, const char *sql, int n_params, const char *const *params, int *affected);
 
 /* Rows of one answer; they live in the arena. */
 struct st_rows;

@@ -81,6 +81,7 @@ void st_call_reset(struct st_call *call)
         st_pg_rollback(pg_of(call));
     p->open = p->emitted = p->enqueued = false;
     p->added = NULL;
+    st_jobs_added(p, false);
     p->error = p->refused = 0;
     p->detail = NULL;
     p->fields.count = 0;
@@ -103,6 +104,7 @@ static int commit(struct st_call *call)
     if (r < 0)
         return r;
     p->open = false;
+    st_jobs_added(p, true);
     if (p->emitted)
         st_bell_ring(&p->worker->run->relay_bell);
     if (p->enqueued)
@@ -138,6 +140,7 @@ int st_call_transact(struct st_call *call, int (*body)(struct st_call *call, voi
             st_pg_rollback(pg_of(call));
         p->open = false;
         p->added = NULL;
+        st_jobs_added(p, false);
     } while (try_again(call, r, ++attempt));
     if (p->await_until)
         atomic_fetch_sub(&awaiting, 1);

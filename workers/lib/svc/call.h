@@ -11,13 +11,15 @@ struct st_call_private {
     bool autocommit;        /* read-only calls: each statement stands alone */
     bool open;              /* a transaction was begun */
     bool emitted, enqueued;
-    struct st_added *added; /* job_add.c: jobs that go with the next statement, or NULL */
-    int64_t await_until;    /* st_absent: when to believe that a thing is not there; 0 before the first time */
-    bool awaits;            /* ST_E_RETRY was st_absent's */
-    bool away;              /* ST_E_UNAVAILABLE was because the database is not there */
-    bool projects;          /* a projection runs: it may emit and enqueue nothing */
-    int error;              /* a failure that queued work has met: commit gives it */
-    int refused;            /* by st_refuse: the problem to answer after the commit, or 0 */
+    struct st_added *added;       /* job_add.c: jobs that go with the next statement, or NULL */
+    struct st_leased_job *handed; /* job_add.c: one that begins here when all of this is committed, or NULL; */
+    int handed_taken;             /* 1: if the database has agreed to it */
+    int64_t await_until;          /* st_absent: when to believe that a thing is not there; 0 before the first time */
+    bool awaits;                  /* ST_E_RETRY was st_absent's */
+    bool away;                    /* ST_E_UNAVAILABLE was because the database is not there */
+    bool projects;                /* a projection runs: it may emit and enqueue nothing */
+    int error;                    /* a failure that queued work has met: commit gives it */
+    int refused;                  /* by st_refuse: the problem to answer after the commit, or 0 */
     const char *detail;
     struct st_schema_errors fields;
 
@@ -51,6 +53,9 @@ struct st_pg *st_call_open(struct st_call *call);
 
 /* Writes the jobs that were added since the last statement. */
 void st_jobs_add(struct st_call *call);
+
+/* The transaction is over: what was to begin here begins, or not. */
+void st_jobs_added(struct st_call_private *top, bool committed);
 
 /* Queued work of this call has failed: the transaction cannot be committed any more. */
 void st_call_doom(struct st_call *call, int err);

@@ -1,5 +1,5 @@
 /* Adding and cancelling jobs, as handlers do it. */
-#include "svc/call.h"
+#include "svc/jobs.h"
 
 enum { ID_BLOCK = 100, AFTER_MAX = 10000, ADD_MAX = 100 }; /* ID_BLOCK: the increment of jobs.job_id */
 
@@ -38,6 +38,17 @@ static const char sql_add_with[] =
     "values ($6, $1, $2, $3, $4, clock_timestamp() + $5::bigint * interval '1 millisecond', $5::bigint > 0, "
     "$7) " CONFLICT;
 
+/* As jobs_take does it. */
+static const char sql_add_leased[] =
+    "insert into jobs (job_id, name, payload, metadata, attempts, lease_token, lease_until) "
+    "values ($1, $4, $5, $6, 1, $2, clock_timestamp() + $3::int * interval '1 second')";
+
+/* Behind sql_add_with: not when that has added nothing, nor while an equal one runs. */
+static const char sql_lease[] =
+    "update jobs j set lease_token = $2, lease_until = clock_timestamp() + $3::int * interval '1 second', attempts = 1 "
+    "where j.job_id = $1 and not exists (select from jobs o "
+    "where o.name = j.name and o.unique_key = j.unique_key and o.ended is null and o.lease_token is not null)";
+
 /* The rows of those it waits for are locked: one that ends at this moment has either ended before, which is seen here,
  * or will see that it is awaited. */
 static const char sql_add_after[] =
@@ -63,6 +74,67 @@ struct st_added {
     size_t n;
 };
 
+/* Ids come in blocks, so that most cost no round trip. */
+static int next_id(struct st_call *call, int64_t *ret)
+{
+    struct st_worker *w = call->p->worker;
+    if (w->job_id == w->job_id_end) {
+        struct st_rows *rows;
+        int r = st_rows(call, &rows, "select nextval(pg_get_serial_sequence('jobs', 'job_id'))");
+        if (r < 0)
+            return r;
+        w->job_id = st_cell_int(rows, 0, 0);
+        w->job_id_end = w->job_id + ID_BLOCK;
+    }
+    *ret = w->job_id++;
+    return 0;
+}
+
+/* It begins here, if this is committed and the database agrees; false: it goes the usual way. */
+static bool hand_over(struct st_call *call, const struct st_added *added)
+{
+    struct st_call_private *top = st_call_top(call);
+    const char *key = added->columns[KEY][0];
+    int64_t id;
+    if (added->n > 1 || top->handed || top->autocommit || !st_streq(added->columns[DELAY][0], "0"))
+        return false;
+    struct st_leased_job *job = st_jobs_reserve(top->worker->run, added->columns[NAME][0]);
+    if (!job)
+        return false;
+    if (next_id(call, &id) < 0) {
+        st_jobs_release(top->worker->run, job);
+        return false;
+    }
+    struct st_arena *a = &job->take->arena;
+    job->pub = (struct st_job){.id = id, .attempt = 1, .max_attempts = job->kind->attempts, .key = st_strdup(a, key)};
+    job->id = st_i64(a, id);
+    job->payload = st_strdup(a, added->columns[PAYLOAD][0]);
+    job->metadata = st_strdup(a, added->columns[METADATA][0]);
+    const char *lease_s = st_i64(a, st_job_lease_us(job->kind) / ST_SECOND);
+    struct st_pg *pg = st_call_open(call);
+    top->handed = job;
+    top->handed_taken = 0;
+    if (!key) {
+        st_pg_exec_counted(pg, sql_add_leased,
+                           ST_PARAMS(job->id, job->take->token, lease_s, job->kind->name, job->payload, job->metadata),
+                           &top->handed_taken);
+        return true;
+    }
+    st_pg_exec(pg, sql_add_with, ST_PARAMS(job->kind->name, key, job->payload, job->metadata, "0", job->id, "0"));
+    st_pg_exec_counted(pg, sql_lease, ST_PARAMS(job->id, job->take->token, lease_s), &top->handed_taken);
+    return true;
+}
+
+void st_jobs_added(struct st_call_private *top, bool committed)
+{
+    struct st_leased_job *job = top->handed;
+    top->handed = NULL;
+    if (job && committed && top->handed_taken == 1)
+        st_jobs_begin(top->worker->run, job);
+    else if (job)
+        st_jobs_release(top->worker->run, job);
+}
+
 void st_jobs_add(struct st_call *call)
 {
     struct st_call_private *top = st_call_top(call);
@@ -71,6 +143,8 @@ void st_jobs_add(struct st_call *call)
     if (!added)
         return;
     top->added = NULL;
+    if (hand_over(call, added))
+        return;
     for (int k = 0; k < COLUMNS; k++)
         params[k] = added->n > 1 ? st_pg_array(call->arena, added->columns[k], added->n) : added->columns[k][0];
     st_pg_exec(st_call_open(call), added->n > 1 ? sql_add_many : sql_add, COLUMNS, params);
@@ -94,22 +168,6 @@ void st_enqueue(struct st_call *call, const char *job, const char *key, int64_t 
     if (++added->n == ADD_MAX)
         st_jobs_add(call);
     top->enqueued = true;
-}
-
-/* Ids come in blocks, so that most cost no round trip. */
-static int next_id(struct st_call *call, int64_t *ret)
-{
-    struct st_worker *w = call->p->worker;
-    if (w->job_id == w->job_id_end) {
-        struct st_rows *rows;
-        int r = st_rows(call, &rows, "select nextval(pg_get_serial_sequence('jobs', 'job_id'))");
-        if (r < 0)
-            return r;
-        w->job_id = st_cell_int(rows, 0, 0);
-        w->job_id_end = w->job_id + ID_BLOCK;
-    }
-    *ret = w->job_id++;
-    return 0;
 }
 
 /* {1,2,3}; NULL when one of them is no id. */

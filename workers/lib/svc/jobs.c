@@ -219,13 +219,25 @@ static const char *describe_room(struct st_jobs *jobs, int *room)
     return json_array_size(list) ? st_json_text(a, list) : NULL;
 }
 
+/* A lease begins. */
+static void lease_set(struct st_leased_job *job, const struct st_job_kind *kind, struct st_job_take *take, int64_t now)
+{
+    job->kind = kind;
+    job->take = take;
+    job->written_at = now;
+    job->written_done = -1;
+    job->beat = -1;
+    atomic_store(&job->lease_until, now + st_job_lease_us(kind));
+    atomic_store(&job->total, -1);
+}
+
 static void job_set(struct st_leased_job *job, const struct st_jobs *jobs, struct st_job_take *take,
                     const struct st_rows *rows, int i, int64_t now)
 {
-    job->kind = jobs->run->service->jobs;
-    while (!st_streq(job->kind->name, st_cell(rows, i, 1)))
-        job->kind++; /* the names that were asked for */
-    job->take = take;
+    const struct st_job_kind *kind = jobs->run->service->jobs;
+    while (!st_streq(kind->name, st_cell(rows, i, 1)))
+        kind++; /* the names that were asked for */
+    lease_set(job, kind, take, now);
     job->pub = (struct st_job){
         .id = st_cell_int(rows, i, 0),
         .attempt = (int)st_cell_int(rows, i, 3),
@@ -237,11 +249,6 @@ static void job_set(struct st_leased_job *job, const struct st_jobs *jobs, struc
     job->metadata = st_cell(rows, i, 5);
     job->last_error = st_cell(rows, i, 6);
     job->doomed = st_cell(rows, i, 7);
-    job->written_at = now;
-    job->written_done = -1;
-    job->beat = -1;
-    atomic_store(&job->lease_until, now + st_job_lease_us(job->kind));
-    atomic_store(&job->total, -1);
 }
 
 static void add_locked(struct st_jobs *jobs, struct st_leased_job *job)
@@ -308,6 +315,69 @@ static int take(struct st_jobs *jobs, const char *kinds, const int *room, bool *
         st_arena_release(&arena);
     return r;
 }
+
+/* --- jobs that begin where they are added --- */
+
+static bool has_place_locked(const struct kind *k)
+{
+    return !k->more && !k->kind->everywhere && !k->kind->rate &&
+           k->n_leased < (k->kind->batch ? 1 : k->kind->concurrency); /* groups form only behind a job that runs */
+}
+
+struct st_leased_job *st_jobs_reserve(struct st_run *run, const char *name)
+{
+    struct st_jobs *jobs = run->jobs;
+    struct kind *k = jobs ? jobs->kinds : NULL;
+    if (!jobs || atomic_load(&run->stopping))
+        return NULL;
+    while (!st_streq(k->kind->name, name))
+        k++;
+    pthread_mutex_lock(&jobs->lock);
+    bool has_place = has_place_locked(k);
+    if (has_place) {
+        k->n_leased++;
+        jobs->n_leased++;
+        k->more = k->n_leased == k->kind->concurrency; /* nobody looks for what is added behind it before it ends */
+    }
+    pthread_mutex_unlock(&jobs->lock);
+    if (!has_place)
+        return NULL;
+    struct st_arena arena = {0};
+    struct st_job_take *take = st_new(&arena, struct st_job_take);
+    struct st_leased_job *job = st_new(&arena, struct st_leased_job);
+    st_uuid(take->token);
+    lease_set(job, k->kind, take, st_mono());
+    take->left = 1;
+    take->arena = arena;
+    return job;
+}
+
+void st_jobs_begin(struct st_run *run, struct st_leased_job *job)
+{
+    struct st_jobs *jobs = run->jobs;
+    pthread_mutex_lock(&jobs->lock);
+    jobs->kinds[job->kind - run->service->jobs].n_leased--;
+    jobs->n_leased--;
+    add_locked(jobs, job);
+    if (!wake_threads_locked(jobs))
+        drop_queue_locked(jobs);
+    pthread_mutex_unlock(&jobs->lock);
+}
+
+void st_jobs_release(struct st_run *run, struct st_leased_job *job)
+{
+    struct st_jobs *jobs = run->jobs;
+    struct st_arena arena = job->take->arena; /* it holds the job, too */
+    pthread_mutex_lock(&jobs->lock);
+    jobs->kinds[job->kind - run->service->jobs].n_leased--;
+    if (--jobs->n_leased == 0)
+        pthread_cond_broadcast(&jobs->changed);
+    pthread_mutex_unlock(&jobs->lock);
+    st_arena_release(&arena);
+    st_bell_ring(&run->jobs_bell); /* who was added meanwhile may have found no room */
+}
+
+/* --- when to look again --- */
 
 /* How long nothing will be ready unless a bell rings. */
 static int next_due(struct st_jobs *jobs, const char *kinds, int *ret_ms)

@@ -43,6 +43,16 @@ static inline int64_t st_job_lease_us(const struct st_job_kind *kind)
     return (int64_t)(kind->lease_s ? kind->lease_s : ST_JOB_LEASE_S) * ST_SECOND;
 }
 
+/*
+ * A place for a job that is being added in this process, to begin here as soon as that is committed, without the pool
+ * having to look for it. NULL: there is no pool, no room, a backlog, or a limit over all daemons. The job has a token,
+ * a lease from now on and an arena of its own; what it is, the caller fills in.
+ */
+struct st_leased_job *st_jobs_reserve(struct st_run *run, const char *name);
+/* It is committed, leased: it begins. Or it is not: the place is free again. Either ends the reservation. */
+void st_jobs_begin(struct st_run *run, struct st_leased_job *job);
+void st_jobs_release(struct st_run *run, struct st_leased_job *job);
+
 /* Runs jobs of one kind to their end, and writes the outcome. Gives whether all of them are done. */
 bool st_leased_jobs_run(struct st_leased_job *const *jobs, int n, struct st_worker *w);
 
