@@ -287,13 +287,14 @@ static bool run_group(struct st_leased_job *const *jobs, int n, struct st_worker
     int r = st_call_transact(&leader, group_body, &g);
     for (int i = 0; i < n && r >= 0; i++)
         st_work_end(&g.calls[i], 0);
+    bool away = leader.p->away;
     st_log_context(NULL, NULL);
     st_arena_reset(&w->arena);
     if (r >= 0) {
         st_count(ST_N_JOBS_DONE, n);
         return true;
     }
-    if (leader.p->away) { /* none of them is to blame */
+    if (away) { /* none of them is to blame */
         hand_back(jobs, n, w);
         return false;
     }
