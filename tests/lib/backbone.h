@@ -23,6 +23,11 @@ enum { WAIT_S = 40, DAEMON_THREADS = 6, STORED_MAX = 4000 };
 static struct st_arena arena; /* lasts for a test */
 static struct st_redis *redis;
 
+static void world_end(void)
+{
+    redis = st_redis_free(redis);
+}
+
 /* The test programs run as daemons of a service would: runs itself again beside servers when there are none. */
 ST_UNUSED static void world_start(char **argv)
 {
@@ -36,6 +41,7 @@ ST_UNUSED static void world_start(char **argv)
     st_log_setup("test", getenv("ST_TEST_VERBOSE") ? ST_LOG_DEBUG : (enum st_log_level)(ST_LOG_ERROR + 1));
     cmocka_set_message_output(CM_OUTPUT_TAP);
     redis = st_redis_new(getenv("ST_REDIS"), 2000);
+    atexit(world_end);
 }
 
 /* --- databases --- */

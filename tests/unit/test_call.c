@@ -170,7 +170,5 @@ int main(int argc, char **argv)
         TEST(test_what_needs_a_transaction_of_its_own),
         TEST(test_a_collision_runs_all_of_them_again),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    redis = st_redis_free(redis);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -723,7 +723,5 @@ int main(int argc, char **argv)
         TEST(test_a_database_that_stays_away),
         TEST(test_stop_in_the_middle),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    redis = st_redis_free(redis);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -182,7 +182,5 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_a_server_that_hangs_is_a_timeout, setup, teardown),
         cmocka_unit_test_setup_teardown(test_subscriber, setup, teardown),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    redis = st_redis_free(redis);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -626,7 +626,5 @@ int main(int argc, char **argv)
         TEST(test_a_database_restored_elsewhere),
         TEST(test_a_database_set_back),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    redis = st_redis_free(redis);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

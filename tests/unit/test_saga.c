@@ -827,7 +827,5 @@ int main(int argc, char **argv)
         TEST(test_tables_are_checked),
         TEST(test_a_step_that_this_version_does_not_have),
     };
-    int failed = cmocka_run_group_tests(tests, database_setup, database_teardown);
-    redis = st_redis_free(redis);
-    return failed;
+    return cmocka_run_group_tests(tests, database_setup, database_teardown);
 }
