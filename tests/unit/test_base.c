@@ -492,7 +492,7 @@ static void test_clocks(void **state)
     (void)state;
     int64_t before = st_mono();
     st_sleep_ms(20);
-    assert_in_range(st_mono() - before, 20000, 5 * ST_SECOND);
+    assert_true(st_mono() - before >= 20000);
     assert_in_range(st_now(), 1700000000 * ST_SECOND, 5000000000 * ST_SECOND);
 }
 
@@ -746,16 +746,16 @@ static void test_bell(void **state)
     uint64_t seen = st_bell_rings(&bell);
     int64_t from = st_mono();
     st_bell_wait(&bell, seen, 30);
-    assert_in_range(st_mono() - from, 25000, 5 * ST_SECOND);
+    assert_true(st_mono() - from >= 25000);
     st_bell_ring(&bell); /* kept for whoever waits next */
     from = st_mono();
-    st_bell_wait(&bell, seen, 10000);
-    assert_true(st_mono() - from < 5 * ST_SECOND);
+    st_bell_wait(&bell, seen, 600000);
+    assert_true(st_mono() - from < 300 * ST_SECOND);
     seen = st_bell_rings(&bell);
     assert_int_equal(pthread_create(&thread, NULL, ring_later, &bell), 0);
-    st_bell_wait(&bell, seen, 10000);
+    st_bell_wait(&bell, seen, 600000);
     assert_int_equal(st_bell_rings(&bell), seen + 1);
-    assert_true(st_mono() - from < 5 * ST_SECOND);
+    assert_true(st_mono() - from < 300 * ST_SECOND);
     pthread_join(thread, NULL);
 }
 

@@ -492,9 +492,9 @@ static void test_hand_back_at_a_stop(void **state)
     assert_int_equal(add("work", NULL, 0), 0);
     assert_true(wait_for(atomic_load(&running) == 1));
     int64_t from = st_mono();
-    daemon_stop(pool, 5000);
+    daemon_stop(pool, 60000);
     pool = NULL;
-    assert_true(st_mono() - from < 2 * ST_SECOND);
+    assert_true(st_mono() - from < 30 * ST_SECOND); /* it is not waited for */
     assert_true(states("waiting"));
     assert_int_equal(number("select attempts from jobs"), 0);
     atomic_store(&hold, false);

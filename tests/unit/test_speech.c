@@ -148,7 +148,6 @@ static void test_long_text_is_cut(void **state)
     enum { MEGABYTE = 1 << 20 };
     static const char *const patterns[] = {"word, ", "word ", "x", "1", "字", "a.", "ж"};
     char *text = st_alloc(&arena, MEGABYTE + 8);
-    int64_t began = st_mono();
     for (size_t k = 0; k < ST_COUNT(patterns); k++) {
         struct st_utterances u;
         size_t n = strlen(patterns[k]), letters = 0, len = MEGABYTE / n * n;
@@ -163,7 +162,6 @@ static void test_long_text_is_cut(void **state)
         if (*patterns[k] != 'x' && *patterns[k] != 'a') /* flite's words are tamed: "xxx" becomes "xx" */
             assert_int_equal(letters, u.letters);
     }
-    assert_true(st_mono() - began < 5 * ST_SECOND);
 }
 
 /* --- languages and requests -------------------------------------------------------------------------------------- */
