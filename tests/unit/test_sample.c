@@ -141,6 +141,8 @@ static void test_what_is_no_sample(void **state)
     refused("film.mp4", "film");
     make("-f", "lavfi", "-i", "testsrc=size=64x64:duration=11", "-c:v", "mpeg4", "mute.mp4");
     refused("mute.mp4", "film");
+    make(TONE("11"), "-c:a", "adpcm_ms", "odd.wav");
+    refused("odd.wav", "something else");
     make(TONE("11"), TONE("11"), "-map", "0", "-map", "1", "-c:a", "aac", "two.m4a");
     refused("two.m4a", "several sounds");
 }

@@ -110,6 +110,8 @@ static int probe(struct sample *s)
                           "error",
                           "-protocol_whitelist",
                           "file",
+                          "-codec_whitelist",
+                          st_printf(s->a, "%s,mjpeg,png", s->kind->codecs), /* covers */
                           "-f",
                           s->kind->demuxer,
                           "-show_entries",
@@ -123,6 +125,10 @@ static int probe(struct sample *s)
     const char *why;
     size_t sounds = 0, films = 0, i;
     int r = run(s, argv, &out);
+    if (r == ST_E_UNPROCESSABLE && strstr(out.err, "not on whitelist"))
+        return refuse(s,
+                      "The file holds something else than a sound that is understood here: a film, perhaps. Bring its "
+                      "sound alone.");
     if (r < 0)
         return r;
     if (st_json_parse(s->a, out.out, out.out_len, ST_JSON_DEPTH, &j, &why) < 0)

@@ -5,8 +5,8 @@
  * What is kept of it is MP3 (44,100 Hz, mono, 128 kbit/s) made anew of the samples, so nothing else that the file held
  * is left: no names, places, pictures, nor what follows the sound.
  *
- * The file is hostile. Its first bytes choose the one demuxer that may look at it; ffprobe and ffmpeg run as processes
- * of their own, with limits of time, memory and file size, and may open nothing but this file.
+ * The file is hostile. Its first bytes choose the one demuxer and the few decoders that may look at it; ffprobe and
+ * ffmpeg run as processes of their own, with limits of time, memory and file size, and may open nothing but this file.
  */
 #include "base/arena.h"
 
