@@ -503,6 +503,7 @@ static void words_spoken_about(void **state)
         "It was thought to be \"very English\" to have a house of one's own.",
         "She liked what he called \"the better sort.\"",
         "The notion of \"through\" persisted in her mind.",
+        "He was, though generally \"very particular,\" quite ready.",
         "“Dear Emma,\n\n“I am well, and so is he.\n\n“Yours, Jane.”",
     };
     for (size_t i = 0; i < ST_COUNT(texts); i++) {
@@ -517,6 +518,23 @@ static void words_spoken_about(void **state)
     struct st_analysis *found = analyse(&a, "\"If he\" she pointed at Tom \"has been here, I will go,\" said Ann.");
     assert_string_equal(speaker(found, find_segment(found, "has been")), "Ann");
     assert_int_equal(find_segment(found, "If he")->kind, ST_DIALOGUE);
+    st_arena_release(&a);
+}
+
+/* --Yes, he said slowly. Hyphens for a dash, and the clause in the midst of the speech. */
+static void hyphens(void **state)
+{
+    (void)state;
+    struct st_arena a = {0};
+    struct st_analysis *found =
+        analyse(&a, "Ann looked up.\n\n--What is your name? she asked quietly.\n\n--Ben Hill, he said "
+                    "with some pride. Of this town.\n\n--Is it?\n");
+    check_answer(found);
+    assert_string_equal(speaker(found, find_segment(found, "What is your name?")), "Ann");
+    assert_int_equal(find_segment(found, "she asked quietly")->kind, ST_NARRATION);
+    assert_int_equal(find_segment(found, "Of this town")->kind, ST_DIALOGUE);
+    found = analyse(&a, "--Tennyson.\n\nIt was late.\n");
+    assert_int_equal(found->segments[0].kind, ST_NARRATION);
     st_arena_release(&a);
 }
 
@@ -926,6 +944,7 @@ int main(void)
         cmocka_unit_test(called_by_name),
         cmocka_unit_test(words_spoken_about),
         cmocka_unit_test(letters_and_namesakes),
+        cmocka_unit_test(hyphens),
         cmocka_unit_test(told_otherwise),
         cmocka_unit_test(never_named),
         cmocka_unit_test(cast_given),

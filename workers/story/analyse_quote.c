@@ -30,6 +30,7 @@ struct style {
     bool singles;  /* single marks hold speech, too */
     bool inverted; /* »speech« */
     bool dashes;   /* a hyphen at a paragraph's start opens speech */
+    bool hyphens;  /* two do */
 };
 
 struct scan {
@@ -292,7 +293,7 @@ static bool goes_on(const struct scan *sc, const char *open)
  */
 static bool is_mention(const struct scan *sc, const char *open, const char *s, const char *close, const char *behind)
 {
-    enum { MENTION_BYTES = 60, PHRASE_BYTES = 300 };
+    enum { WORDS_BYTES = 24, MENTION_BYTES = 60, PHRASE_BYTES = 300 };
     uint32_t last = an_before(s, close), first = an_peek(s, close), next = an_peek(behind, sc->end);
     const char *p = open;
     while (p > sc->begin && p[-1] == ' ')
@@ -310,6 +311,9 @@ static bool is_mention(const struct scan *sc, const char *open, const char *s, c
         bool subject = word_is(sc->an, behind, sc->end, AN_C(HE) | AN_C(SHE) | AN_C(THEY) | AN_C(DET) | AN_C(POSS));
         return an_is_letter(after) && !an_is_upper(after) && !inverted && !subject && !say_follows(sc, behind, 3);
     }
+    if (prev == ',' && small && st_streq(sc->an->language, "en")) /* though generally "very particular," */
+        return close - s <= WORDS_BYTES && (open_end || last == ',') && an_is_letter(an_peek(behind, sc->end)) &&
+               !goes_on(sc, open) && !say_follows(sc, behind, 3) && !word_of(sc, p - 1, 6, AN_C(SPEECH) | AN_C(THINK));
     if (!an_is_letter(prev) || is_cjk_say(prev) || next == 0x3068 || close - s > PHRASE_BYTES)
         return false;
     if (an_is_cjk(first))
@@ -357,7 +361,7 @@ static bool is_late_clause(const struct an *an, const char *s, const char *end)
         return false;
     while (s < end && an_is_letter(an_peek(s, end)))
         st_utf8_next(&s);
-    return s == end || *s == ',' || *s == '.';
+    return s == end || *s == ',' || *s == '.' || st_streq(an->language, "en");
 }
 
 /* French puts the clause inside the quote: « Bonjour, dit Jean, comment ça va ? » Gives where it begins, or NULL. */
@@ -630,11 +634,19 @@ static void scan_dashes(struct scan *sc)
     sc->at = sc->narration = sc->end;
 }
 
+/* --What is it? */
+static bool opens_with_hyphens(const char *s, const char *end)
+{
+    return end - s > 3 && s[0] == '-' && s[1] == '-' && an_is_upper(an_peek(s + 2, end));
+}
+
 static bool opens_with_dash(const struct scan *sc, const char **ret_inside)
 {
     const char *s = sc->begin;
     uint32_t cp = st_utf8_next(&s);
-    if (!is_dash(cp) && !(cp == '-' && sc->style.dashes && s < sc->end && *s != '-'))
+    if (sc->style.hyphens && opens_with_hyphens(sc->begin, sc->end))
+        s++;
+    else if (!is_dash(cp) && !(cp == '-' && sc->style.dashes && s < sc->end && *s != '-'))
         return false;
     while (s < sc->end && *s == ' ')
         s++;
@@ -650,10 +662,12 @@ static bool opens_with_dash(const struct scan *sc, const char **ret_inside)
 static struct style find_style(struct an *an)
 {
     static const char hyphen_languages[] = " ru uk be bg es pt fr it pl cs sk ro hu tr el ca gl sr mk hr sl lt lv ";
-    uint32_t doubles = 0, singles = 0, inverted = 0, upright = 0;
+    enum { HYPHENS_LEAST = 3 }; /* a single one is of a motto's author */
+    uint32_t doubles = 0, singles = 0, inverted = 0, upright = 0, hyphens = 0;
     for (uint32_t i = 0; i < an->n_paras; i++) {
         struct scan sc = {.an = an, .begin = an->text + an->paras[i].start, .end = an->text + an->paras[i].end};
         sc.style.inverted = true;
+        hyphens += opens_with_hyphens(sc.begin, sc.end);
         bool voted = false, seen_angle = false;
         for (const char *s = sc.begin; s < sc.end && !(voted && seen_angle);) {
             const char *here = s;
@@ -682,7 +696,7 @@ static struct style find_style(struct an *an)
     char padded[16];
     snprintf(padded, sizeof(padded), " %s ", an->language);
     return (struct style){singles && singles * 3 >= doubles, inverted > upright,
-                          strstr(hyphen_languages, padded) != NULL};
+                          strstr(hyphen_languages, padded) != NULL, hyphens >= HYPHENS_LEAST && hyphens > doubles};
 }
 
 void an_find_spans(struct an *an)
