@@ -2,7 +2,10 @@
 #include "../lib/backbone.h"
 #include "../lib/stand_in.h"
 
+#include "narration/pcm.h"
 #include "narration/remote.h"
+
+#include <math.h>
 
 static struct st_pg *db;
 static const struct st_option options[] = {
@@ -215,6 +218,56 @@ static void test_a_lost_connection(void **state)
                         "unknown unknown ok");
 }
 
+/* A provider that notes what it is told: "before<text>after" of each line. */
+static int note_line(void *ctx, const struct st_manner *manner, const struct st_narrate_line *line,
+                     const atomic_bool *stop, struct st_pcm *ret_pcm, char ret_why[ST_NARRATE_WHY_LEN])
+{
+    (void)manner, (void)stop, (void)ret_why;
+    st_buf_printf(ctx, "%s<%s>%s\n", line->before ? line->before : "", line->text, line->after ? line->after : "");
+    size_t count = line->len * ST_PCM_RATE / 16;
+    *ret_pcm = (struct st_pcm){.samples = malloc(count * sizeof(int16_t)), .count = count, .rate = ST_PCM_RATE};
+    for (size_t i = 0; i < count; i++)
+        ret_pcm->samples[i] = (int16_t)(8000 * sin((double)i / 8));
+    return 0;
+}
+
+static const char *no_model(void *ctx, const char *voice)
+{
+    (void)ctx, (void)voice;
+    return "";
+}
+
+static void test_what_stands_around_is_told(void **state)
+{
+    (void)state;
+    struct st_narrate_segment segments[] = {{.text = "It was late. Nobody came."},
+                                            {.text = "Who is there?", .voice = 1},
+                                            {.text = "There was no answer."},
+                                            {.text = "None at all."}};
+    struct st_voice voices[2];
+    struct st_buf lines = ST_BUF(1000);
+    struct st_narrate_result r;
+    const struct st_narrate_remote remote = {note_line, no_model, &lines};
+    const struct st_narrate_job job = {
+        .language = "en",
+        .voices = voices,
+        .n_voices = ST_COUNT(voices),
+        .segments = segments,
+        .n_segments = ST_COUNT(segments),
+        .opus_path = st_printf(&arena, "%s/around.opus", getenv("ST_TEST_DIR")),
+        .mp3_path = st_printf(&arena, "%s/around.mp3", getenv("ST_TEST_DIR")),
+        .parallel = 1,
+        .remote = &remote,
+    };
+    for (size_t i = 0; i < ST_COUNT(segments); i++)
+        segments[i].len = strlen(segments[i].text);
+    assert_true(st_voices_find("", "openai:nova", &voices[0]) && st_voices_find("", "openai:onyx", &voices[1]));
+    assert_int_equal(st_narrate_audio(&arena, &job, &r), 0);
+    assert_string_equal(lines.data, "<It was late.>Nobody came.\nIt was late.<Nobody came.>\n<Who is there?>\n"
+                                    "<There was no answer.>None at all.\nThere was no answer.<None at all.>\n");
+    st_buf_release(&lines);
+}
+
 static void test_who_may_have_them(void **state)
 {
     (void)state;
@@ -244,8 +297,13 @@ int main(int argc, char **argv)
     (void)argc;
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_openai),   TEST(test_elevenlabs),        TEST(test_what_is_no_sound),
-        TEST(test_refusals), TEST(test_a_lost_connection), TEST(test_who_may_have_them),
+        TEST(test_openai),
+        TEST(test_elevenlabs),
+        TEST(test_what_is_no_sound),
+        TEST(test_refusals),
+        TEST(test_a_lost_connection),
+        TEST(test_what_stands_around_is_told),
+        TEST(test_who_may_have_them),
     };
     world_start(argv);
     int failed = cmocka_run_group_tests(tests, begin, end);
