@@ -414,7 +414,5 @@ int main(int argc, char **argv)
         TEST(test_killed_at_any_moment),
     };
     world_start(argv);
-    int failed = cmocka_run_group_tests_name("archive", tests, begin, end);
-    st_redis_free(redis);
-    return failed;
+    return cmocka_run_group_tests_name("archive", tests, begin, end);
 }

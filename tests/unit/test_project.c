@@ -433,7 +433,6 @@ int main(int argc, char **argv)
         T(a_later_one_takes_over),    T(says_why_not),          T(a_transaction_that_was_open),
     };
     int failed = cmocka_run_group_tests_name("project", tests, NULL, NULL);
-    st_redis_free(redis);
     st_arena_release(&arena);
     return failed;
 }

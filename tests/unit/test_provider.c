@@ -388,7 +388,5 @@ int main(int argc, char **argv)
         TEST(test_look_ups),
     };
     world_start(argv);
-    int failed = cmocka_run_group_tests(tests, begin, end);
-    st_redis_free(redis);
-    return failed;
+    return cmocka_run_group_tests(tests, begin, end);
 }

@@ -275,7 +275,6 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(test_collaboration, teardown),
     };
     int failed = cmocka_run_group_tests_name("rebuild", tests, NULL, NULL);
-    st_redis_free(redis);
     st_arena_release(&arena);
     return failed;
 }

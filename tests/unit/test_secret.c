@@ -445,7 +445,5 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_who_may_ask, setup, teardown),
     };
     world_start(argv);
-    int failed = cmocka_run_group_tests(tests, begin, end);
-    st_redis_free(redis);
-    return failed;
+    return cmocka_run_group_tests(tests, begin, end);
 }
