@@ -113,7 +113,5 @@ int main(int argc, char **argv)
         TEST(test_what_changes_at_once),
         TEST(test_a_ring),
     };
-    int failed = cmocka_run_group_tests_name("options", tests, NULL, NULL);
-    redis = st_redis_free(redis);
-    return failed;
+    return cmocka_run_group_tests_name("options", tests, NULL, NULL);
 }
