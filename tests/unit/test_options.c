@@ -91,7 +91,7 @@ static void test_a_ring(void **state)
     struct daemon *d = daemon_new(&alpha);
     daemon_loop(d, st_doorbell_main);
     write_file("size = 7\nlog_level = debug\n");
-    bool heard = wait_for((pread(file, text, sizeof(text) - 1, 0) > 0 && strstr(text, "read again")) ||
+    bool heard = wait_for((pread(file, text, sizeof(text) - 1, 0) > 0 && strstr(text, "were read again")) ||
                           (redis_do("PUBLISH", "st:bell:config:alpha", ""), st_sleep_ms(50), false));
     st_log(ST_LOG_DEBUG, "a small thing");
     daemon_stop(d, 0);
