@@ -1,6 +1,7 @@
 /* Voices that a provider learns: sent once, whatever breaks; found again; forgotten; what its refusals stand for. */
 #include "../lib/backbone.h"
 #include "../lib/child.h"
+#include "../lib/files.h"
 
 #include "narration/narration.h"
 #include "narration/remote.h"
@@ -23,37 +24,7 @@ static struct st_pg *db;
 static struct daemon *narration;
 static struct st_worker worker;
 static pid_t server;
-static char *dir;
 
-static const char *in_dir(const char *name)
-{
-    return st_printf(&arena, "%s/%s", dir, name);
-}
-
-static void write_file(const char *name, const char *text)
-{
-    FILE *f = fopen(in_dir(name), "we");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
-
-static const char *text_of(const char *name)
-{
-    char *text;
-    size_t len;
-    const char *why;
-    assert_int_equal(st_file_read(&arena, in_dir(name), &text, &len, &why), 0);
-    return text;
-}
-
-static int count(const char *file, const char *words)
-{
-    int n = 0;
-    for (const char *s = text_of(file); (s = strstr(s, words)); s += strlen(words))
-        n++;
-    return n;
-}
 #define submissions() count("log", "POST /v1/voices/add\n")
 #define voices()      count("voices", "\n")
 
@@ -77,7 +48,7 @@ static int begin(void **state)
     static struct st_arena forever;
     int applied;
     const char *why = "";
-    dir = getenv("ST_TEST_DIR");
+    const char *dir = getenv("ST_TEST_DIR");
     db = database_new("clone");
     if (st_migrate(db, &arena, "sql", "narration", &applied, &why) < 0)
         fail_msg("%s", why);

@@ -1,6 +1,7 @@
 /* Passages filmed by providers: sent once, whatever breaks; who is asked; what is taken of what comes. */
 #include "../lib/backbone.h"
 #include "../lib/child.h"
+#include "../lib/files.h"
 
 #include "base/spawn.h"
 #include "io/crypto.h"
@@ -33,27 +34,13 @@ static struct st_pg *db;
 static struct daemon *video;
 static struct st_worker worker;
 static pid_t server;
-static char *dir;
-
-static const char *in_dir(const char *name)
-{
-    return st_printf(&arena, "%s/%s", dir, name);
-}
-
-static void write_file(const char *name, const char *text)
-{
-    FILE *f = fopen(in_dir(name), "we");
-    assert_non_null(f);
-    assert_true(fputs(text, f) >= 0);
-    assert_int_equal(fclose(f), 0);
-}
 
 static int begin(void **state)
 {
     (void)state;
     int applied;
     const char *why = "";
-    dir = getenv("ST_TEST_DIR");
+    const char *dir = getenv("ST_TEST_DIR");
     db = database_new("video");
     if (st_migrate(db, &arena, "sql", "video", &applied, &why) < 0)
         fail_msg("%s", why);
@@ -184,15 +171,6 @@ static const char *finish(const char *clip)
     for (int i = 0; i < STEPS_MAX && !st_starts(state_of(clip), "done") && !st_starts(state_of(clip), "failed"); i++)
         assert_int_equal(step(clip, NULL), 0);
     return state_of(clip);
-}
-
-static const char *text_of(const char *name)
-{
-    char *text;
-    size_t len;
-    const char *why;
-    assert_int_equal(st_file_read(&arena, in_dir(name), &text, &len, &why), 0);
-    return text;
 }
 
 static int submissions(void)

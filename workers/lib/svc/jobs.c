@@ -1,6 +1,9 @@
 /*
  * The job pool: a dispatcher leases jobs, as many as there is room for, and keeps the leases alive; threads run them.
  *
+ * A job that is added in this process while there is room for it is committed as leased already, and a thread begins
+ * with it as soon as it is committed; the dispatcher finds all others.
+ *
  * Threads are made when there is work, and end when there has been none for a while, so an idle daemon has only the
  * dispatcher. Its connection is the heartbeat: about once a second while jobs run.
  *
