@@ -357,7 +357,7 @@ static void test_a_job_begins_where_it_is_added(void **state)
     assert_int_equal(add("work", "k", 0), 0);
     assert_true(states("running running waiting"));
     assert_int_equal(add("work", "other", 0), 0);
-    assert_true(states("running running waiting running"));
+    assert_true(wait_for(states("running running waiting running"))); /* who had the last place gives it back */
     assert_int_equal(add("work", NULL, 0), 0);
     assert_true(states("running running waiting running waiting"));
     assert_int_equal(add("everywhere", NULL, 0), 0);
