@@ -17,7 +17,7 @@ void narration_keep_voice_soon(struct st_call *call, const char *profile_id, con
                json_pack("{s:s, s:s*}", "profileId", profile_id, "voice", voice));
 }
 
-/* What was refused for now, or interrupted for good. */
+/* Tries again what the provider had no room for, and what ended with its process. */
 int narration_schedule_voices(struct st_call *call)
 {
     json_t *rows, *one;
