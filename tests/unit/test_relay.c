@@ -600,6 +600,20 @@ static void test_a_database_set_back(void **state)
     assert_true(wait_for(arrived(2 + ST_BUS_PARTITIONS + 2)));
 }
 
+/* Somebody else adds an entry under the very number that the next batch will have. */
+static void test_an_entry_of_somebody_else(void **state)
+{
+    (void)state;
+    emit_one(db, "a", 1);
+    assert_true(wait_for(arrived(1)));
+    change(db, "update relay_batches set batch_no = 88888888888888 " /* so the next is known */
+               "where batch_no = (select max(batch_no) from relay_batches)");
+    for (int p = 0; p < ST_BUS_PARTITIONS; p++)
+        redis_do("XADD", st_printf(&arena, "st:events:alpha:%d", p), "88888888888889-7", "e", "{}");
+    emit_one(db, "a", 2);
+    assert_true(wait_for(arrived(1 + ST_BUS_PARTITIONS + 1)));
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -625,6 +639,7 @@ int main(int argc, char **argv)
         TEST(test_trimming_waits_for_groups_that_are_missing),
         TEST(test_a_database_restored_elsewhere),
         TEST(test_a_database_set_back),
+        TEST(test_an_entry_of_somebody_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,6 +48,7 @@ struct relay {
     const char *service;
     int64_t session; /* the server process that holds our lock; 0: we stand by */
     bool tails_known;
+    bool contested; /* another wrote where we were about to: that the bus goes so far does not say that we got there */
     struct st_bus_id tails[ST_BUS_PARTITIONS]; /* where the bus ends */
     struct st_bus_id sent[ST_BUS_PARTITIONS];  /* where it must end */
     struct st_bus_id kept[ST_BUS_PARTITIONS];  /* what lies before was handled by every group */
@@ -157,6 +158,7 @@ static int flush(struct relay *r, struct outgoing *out)
         return 0;
     int e = bus_said(r, r->bus->ops->publish(r->bus, &r->page, r->service, r->tails, out->entries, out->n, out->topics,
                                              out->n_topics));
+    r->contested |= e == ST_E_PRECONDITION;
     if (e < 0)
         return e;
     for (size_t i = 0; i < out->n; i++) {
@@ -296,12 +298,16 @@ static struct batch batch_of(struct st_arena *a, const struct st_rows *rows, int
 static int send_unsent(struct relay *r)
 {
     struct st_rows *rows, *first;
-    /* The bus is ahead of the last record: the database was set back. The ids would be taken for old ones. */
+    /* The bus is ahead of the last record (the database was set back), or goes as far by somebody else's doing: the ids
+     * would be taken for old ones. */
     int e = query(r, &r->w.arena, &rows,
-                  "update relay_batches set batch_no = batch_no + 1 + $1::bigint - "
-                  "(select min(batch_no) from relay_batches where sent_at is null) "
-                  "where sent_at is null and $1::bigint > (select max(batch_no) from relay_batches)",
-                  num(r, max_tail(r)));
+                  "update relay_batches set batch_no = batch_no + 1 + greatest($1::bigint, last) - first from "
+                  "(select max(batch_no) as last, min(batch_no) filter (where sent_at is null) as first "
+                  "from relay_batches) ends "
+                  "where sent_at is null and $1::bigint >= case when $2 then first else last + 1 end",
+                  num(r, max_tail(r)), r->contested ? "t" : "f");
+    if (e == 0)
+        r->contested = false;
     if (e == 0)
         e = query(r, &r->w.arena, &rows,
                   "select batch_no, s1, s2, after_seq, upto_seq from relay_batches where sent_at is null "
