@@ -223,15 +223,15 @@ $(BUILD)/bin/story-import: $(call object,$(IMPORT_SOURCES)) $(LIBRARY) $(BUILD)/
 
 $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(ARCHIVES) $(LIBRARY) $(BUILD)/link.stamp
 	$(link)
-$(TESTS): LDLIBS += -lcmocka
-$(BUILD)/tests/test_token: LDLIBS += -ljwt
+$(TESTS): private LDLIBS += -lcmocka
+$(BUILD)/tests/test_token: private LDLIBS += -ljwt
 
 $(BUILD)/tests/fault/%d: $(OBJ)/tests/fault/%.o $(LIBRARY) $(BUILD)/link.stamp
 	$(link)
 
 $(BUILD)/fuzz_%: $(OBJ)/tests/fuzz/fuzz_%.o $(ARCHIVES) $(LIBRARY) $(BUILD)/link.stamp
 	$(link)
-$(FUZZERS): LDFLAGS += -fsanitize=fuzzer
+$(FUZZERS): private LDFLAGS += -fsanitize=fuzzer
 
 # The page of the contracts: ours around a renderer from npm, exactly as the lock names it. No script of a package runs.
 # Without npm's registry the platform is whole all the same, but for that page.

@@ -1,4 +1,4 @@
-# `make test` leaves nothing running: tests/run fails when something that a test started outlives it, and ends it.
+# `make test` ends with what failed, and leaves nothing running: tests/run fails when something that a test started outlives it, and ends it.
 use strict;
 use warnings;
 use File::Temp qw(tempdir);
@@ -20,6 +20,10 @@ sub run_test {
 
 my $clean = run_test(q{ok 1, 'quiet';});
 is $clean->{exit}, 0, 'a test that ends what it starts passes' or diag $clean->{out};
+
+my $failing = run_test(q{is 1, 2, 'one is two'; ok 1 for 1 .. 9;});
+isnt $failing->{exit}, 0, 'one that fails fails the run';
+like $failing->{out}, qr{^What failed.*one\.t\n#   Failed test 'one is two'\n(?:#.*\n)*\z}ms, 'which ends with what that was';
 
 # As a daemon is started: a session of its own, an empty environment, its parent gone.
 my $daemon = run_test(qq{system 'env -i setsid sleep 1234 </dev/null >/dev/null 2>&1 & echo \$! >$dir/pid'; ok 1, 'done';});

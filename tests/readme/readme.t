@@ -29,6 +29,8 @@ my @lines;
 is_deeply [@lines[0, 1]], ['make run', 'make test'], 'the two commands come first';
 is $lines[-1], 'make down', 'and the last one cleans up';
 
+unlike shell('make build')->{out}, qr/\b(?:CC|LINK)\b/, 'what is built is not built again: others run it';
+
 for my $line (@lines) {
     if ($line eq 'make test') {
         is shell('make -n test')->{exit}, 0, "$line is known";
