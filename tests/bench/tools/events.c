@@ -327,8 +327,9 @@ static void consume(const char *mode)
 }
 
 /* What a handler writes: a row; beside it, in the same trip, what any outbox has at the least (a row of one index that
- * holds the event as text); or the event. */
-enum subject { ROW, OUTBOX, EVENT, SUBJECTS };
+ * holds the event as text); or a row of the log itself, with a version out of the air: nothing locked, nothing checked;
+ * or the event. */
+enum subject { ROW, OUTBOX, LOG, EVENT, SUBJECTS };
 
 struct written {
     int64_t n;
@@ -346,6 +347,15 @@ static int write_story(struct st_call *call, void *ctx)
                                 st_i64(call->arena, w->n), "contentHash", hash, "visibility", "private");
     if (w->what == EVENT) {
         st_emit(call, type, id, payload);
+        return 0;
+    }
+    if (w->what == LOG) {
+        st_json_keep(call->arena, payload);
+        st_exec(call,
+                "insert into events (event_id, event_type, aggregate_type, aggregate_id, aggregate_version, version, "
+                "metadata, payload) values ($1, $2, 'Story', $3, 1, '1.0.0', $4, $5)",
+                st_new_id(call->arena), type, id, st_json_text(call->arena, st_call_metadata(call)),
+                st_json_text(call->arena, payload));
         return 0;
     }
     json_t *event = json_pack("{s:s, s:s, s:s, s:o, s:o}", "eventId", st_new_id(call->arena), "eventType", type,
@@ -428,7 +438,7 @@ static int by_double(const void *x, const void *y)
 
 static void write_cost(void)
 {
-    static const char *const names[SUBJECTS] = {"row", "outbox", "event"};
+    static const char *const names[SUBJECTS] = {"row", "outbox", "log", "event"};
     struct st_worker w;
     double speed[SUBJECTS][WRITE_ROUNDS], ratio[SUBJECTS][WRITE_ROUNDS];
     use(&publisher);
