@@ -664,6 +664,24 @@ static void cast_given(void **state)
     st_arena_release(&a);
 }
 
+/* "The lad" is whom the scene is about, though somebody of the cast is called nothing else. */
+static void cast_without_a_name(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "\"Sit still,\" said Edgar, and took up his brush.\n\nWilliam Thorn yawned. William had sat there since "
+        "nine.\n\n\"Must I?\" said William.\n\n\"You must,\" said Edgar.\n\nWilliam laughed. \"Very well, then,\" said "
+        "the lad.\n\n* * *\n\nA lad came running down the road to the gate. \"Papers!\" cried the lad.\n";
+    static const struct st_character cast[] = {
+        {.name = "Edgar", .gender = 'm'}, {.name = "William Thorn", .gender = 'm'}, {.name = "The Lad", .gender = 'm'}};
+    struct st_arena a = {0};
+    struct st_analysis *found =
+        analyse_with(&a, text, &(struct st_analyse_hints){.cast = cast, .n_cast = ST_COUNT(cast), .cast_all = true});
+    assert_string_equal(speaker(found, find_segment(found, "Very well")), "William Thorn");
+    assert_string_equal(speaker(found, find_segment(found, "Papers")), "The Lad");
+    st_arena_release(&a);
+}
+
 /* Who is not of the cast is found beside it; nobody else speaks when it is all there is. */
 static void cast_is_all_or_not(void **state)
 {
@@ -948,6 +966,7 @@ int main(void)
         cmocka_unit_test(told_otherwise),
         cmocka_unit_test(never_named),
         cmocka_unit_test(cast_given),
+        cmocka_unit_test(cast_without_a_name),
         cmocka_unit_test(cast_is_all_or_not),
         cmocka_unit_test(speakers_corrected),
         cmocka_unit_test(corrected_to_nobody),

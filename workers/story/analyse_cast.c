@@ -120,6 +120,17 @@ int *an_find_cast(struct an *an)
     return member;
 }
 
+/* By a name, or only as the Lad, a Man? */
+bool an_cast_is_named(const struct an *an, int m)
+{
+    for (int i = 0; i <= an->hints->cast[m].n_aliases; i++) {
+        struct cast_name name;
+        if (!read_name(an, name_of(&an->hints->cast[m], i), &name) || !name.article)
+            return true;
+    }
+    return false;
+}
+
 int an_cast_narrator(const struct an *an)
 {
     for (int m = 0; m < an->hints->n_cast; m++)

@@ -580,12 +580,13 @@ static void make_cast(struct an *an)
     enum { KNOWN = 1 << 20 }; /* more than a text has votes */
     for (int i = 0; i < an->hints->n_cast; i++) {
         char gender = an->hints->cast[i].gender;
+        bool named = an_cast_is_named(an, i);
         AN_PUSH(an, persons) = (struct an_person){.entity = AN_NONE,
                                                   .character = -1,
                                                   .first = UINT32_MAX,
                                                   .heard = true,
-                                                  .named = true,
-                                                  .proper = true,
+                                                  .named = named,
+                                                  .proper = named,
                                                   .sure = true,
                                                   .votes.male = gender == 'm' ? KNOWN : 0,
                                                   .votes.female = gender == 'f' ? KNOWN : 0};

@@ -315,6 +315,7 @@ void an_learn_cast(struct an *an); /* makes the words of its names be found as n
  * For each entity the member of the cast that it is, 1 + its index; 0: none, or of several. Lives in the arena.
  */
 int *an_find_cast(struct an *an);
+bool an_cast_is_named(const struct an *an, int m);
 int an_cast_narrator(const struct an *an); /* its member who tells the story, or -1 */
 static inline bool an_in_cast(const struct an *an, int person)
 {
