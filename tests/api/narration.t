@@ -174,8 +174,13 @@ $api->fails(404, 'not_found', getNarration => of($eve, $story), 'it stays privat
 is $client->patch("/v1/stories/$story", json => {visibility => 'public'}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'then it is for all';
 ok wait_for(sub { $api->call(getNarration => of($eve, $story))->{status} == 200 }, 60), 'everybody may hear it';
 is $api->call(getNarrationAudio => audio($eve, $id))->{status}, 200, 'really';
+my ($hers, $readers) = map { $api->call(getNarration => of($_, $story))->{json}{audio}[0]{url} } $ada, $eve;
+is $client->get($readers)->{status}, 200, 'a reader has a link of their own';
+is $client->get($readers =~ s/viewer=\K[\w-]+/$ada->{userId}/r)->{status}, 401, 'and nobody else\'s';
 is $client->patch("/v1/stories/$story", json => {visibility => 'private'}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'the author takes it back';
 ok wait_for(sub { $api->call(getNarrationAudio => audio($eve, $id))->{status} == 404 }, 60), 'and nobody else hears it any more';
+is $client->get($readers)->{status}, 404, 'nor by the link that a reader was given';
+is $client->get($hers)->{status}, 200, 'unlike the author by theirs';
 
 # --- a changed text ---------------------------------------------------------------------------------------------------
 

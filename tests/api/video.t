@@ -94,6 +94,10 @@ is $client->patch("/v1/stories/$story", json => {visibility => 'link'}, token =>
 $api->fails(404, 'not_found', getVideo => of($eve, $story), 'which counts when it is published');
 is $client->post("/v1/stories/$story/publish", token => $ada->{token})->{status}, 200, 'as it is now';
 ok wait_for(sub { $api->call(getVideoFile => part($eve, $id))->{status} == 200 }, 60), 'so that others see it';
+my $given = $api->call(getVideo => of($eve, $story))->{json}{url};
+is $client->get($given, headers => {Range => 'bytes=0-99'})->{status}, 206, 'by a link, too';
+is $client->post("/v1/stories/$story/unpublish", token => $ada->{token})->{status}, 200, 'it is taken back';
+ok wait_for(sub { $client->get($given)->{status} == 404 }, 60), 'and that link ends';
 
 # Two edits in a row: the video that is waited for is the last one.
 for my $text ('The first edit is spoken by nobody.', 'The last edit.') {

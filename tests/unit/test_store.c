@@ -258,33 +258,46 @@ static void test_what_nothing_refers_to_is_collected(void **state)
     assert_int_equal(access(st_scratch(&call), F_OK), 0);
 }
 
-/* What somebody without a token gets by a link. */
-static int opens(const char *key, const char *link)
+/* What somebody without a token gets by a link, and who they are then. */
+static int opens(const char *key, const char *link, const char **ret_viewer)
 {
-    char signature[100];
+    char signature[100], viewer[100] = "";
     long long expires;
     const char *query = strpbrk(link, "?&");
-    if (!query || sscanf(query + 1, "expires=%lld&signature=%99s", &expires, signature) != 2)
+    if (!query || (sscanf(query + 1, "expires=%lld&viewer=%99[^&]&signature=%99s", &expires, viewer, signature) != 3 &&
+                   sscanf(query + 1, "expires=%lld&signature=%99s", &expires, signature) != 2))
         return ST_E_INVALID;
     call.user_id = "";
-    call.params = st_json_keep(&arena, json_pack("{s:I, s:s}", "expires", (json_int_t)expires, "signature", signature));
-    return st_object_admit(&call, key);
+    call.params = st_json_keep(&arena, json_pack("{s:I, s:s, s:s*}", "expires", (json_int_t)expires, "signature",
+                                                 signature, "viewer", *viewer ? viewer : NULL));
+    int r = st_object_admit(&call, key);
+    *ret_viewer = st_strdup(&arena, call.user_id);
+    return r;
 }
 
 static void test_links(void **state)
 {
     (void)state;
+    const char *viewer;
+    call.user_id = "u-1";
     const char *link = st_object_link(&call, "/v1/a", "alpha/a");
     assert_true(st_starts(link, "/v1/a?expires="));
     assert_true(st_starts(st_object_link(&call, "/v1/a?b=c", "alpha/a"), "/v1/a?b=c&expires="));
-    assert_int_equal(opens("alpha/a", link), 1);
-    assert_int_equal(opens("alpha/b", link), ST_E_UNAUTHENTICATED);
+    assert_int_equal(opens("alpha/a", link, &viewer), 0);
+    assert_string_equal(viewer, "u-1");
+    assert_int_equal(opens("alpha/b", link, &viewer), ST_E_UNAUTHENTICATED);
+    assert_string_equal(viewer, "");
+    assert_int_equal(opens("alpha/a", st_object_link(&call, "/v1/a", "alpha/a"), &viewer), 0);
+    assert_string_equal(viewer, ""); /* that one was a job's */
     char *other = st_strdup(&arena, link), *number = strstr(other, "expires=") + strlen("expires=");
+    strstr(other, "u-1")[2] = '2'; /* another's */
+    assert_int_equal(opens("alpha/a", other, &viewer), ST_E_UNAUTHENTICATED);
+    strstr(other, "u-2")[2] = '1';
     *number = '9'; /* a century or two more */
-    assert_int_equal(opens("alpha/a", other), ST_E_UNAUTHENTICATED);
+    assert_int_equal(opens("alpha/a", other, &viewer), ST_E_UNAUTHENTICATED);
     *number = '1';
     number[1] = '0'; /* the past */
-    assert_int_equal(opens("alpha/a", other), ST_E_UNAUTHENTICATED);
+    assert_int_equal(opens("alpha/a", other, &viewer), ST_E_UNAUTHENTICATED);
     call.params = st_json_keep(&arena, json_object());
     assert_int_equal(st_object_admit(&call, "alpha/a"), ST_E_UNAUTHENTICATED);
     call.user_id = "u-1";

@@ -113,9 +113,8 @@ int narration_get_audio(struct st_call *call)
     r = st_rows(call, &rows,
                 "select from narrations n join stories s using (story_id) where n.narration_id = $1 and "
                 "case $3::int when 0 then n.status = 'ready' "
-                "else n.parts @> jsonb_build_array(jsonb_build_object('part', $3::int)) end and "
-                "($2::uuid is null or " NARRATION_READABLE ")",
-                id, r ? NULL : call->user_id, st_i64(call->arena, part));
+                "else n.parts @> jsonb_build_array(jsonb_build_object('part', $3::int)) end and " NARRATION_READABLE,
+                id, call->user_id, st_i64(call->arena, part));
     if (r == 0 && st_rows_count(rows) == 0)
         return st_fail(call, ST_E_NOT_FOUND, "There is no such sound, or it is not yours to hear.");
     return r < 0 ? r : st_reply_object(call, st_streq(format, "mp3") ? "audio/mpeg" : "audio/ogg", key);

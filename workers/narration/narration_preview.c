@@ -28,11 +28,10 @@ int narration_preview(struct st_call *call)
 }
 
 /* user: whose it must be; NULL for anybody's. */
-static int find(struct st_call *call, const char *user, json_t **ret)
+static int find(struct st_call *call, json_t **ret)
 {
-    int r = st_row(call, ret,
-                   "select status, reason from previews where preview_id = $1 and ($2::uuid is null or user_id = $2)",
-                   st_param(call, "previewId"), user);
+    int r = st_row(call, ret, "select status, reason from previews where preview_id = $1 and user_id = $2",
+                   st_param(call, "previewId"), call->user_id);
     return r == ST_E_NOT_FOUND ? st_fail(call, r, "There is no such preview, or it is not yours.") : r;
 }
 
@@ -44,7 +43,7 @@ static const char *key_of(struct st_call *call)
 int narration_get_preview(struct st_call *call)
 {
     json_t *preview;
-    int r = find(call, call->user_id, &preview);
+    int r = find(call, &preview);
     if (r < 0)
         return r;
     const char *id = st_param(call, "previewId"), *status = st_str(preview, "status"),
@@ -61,7 +60,7 @@ int narration_get_preview_audio(struct st_call *call)
 {
     json_t *preview;
     int r = st_object_admit(call, key_of(call));
-    if (r < 0 || (r = find(call, r ? NULL : call->user_id, &preview)) < 0)
+    if (r < 0 || (r = find(call, &preview)) < 0)
         return r;
     if (!st_streq(st_str(preview, "status"), "ready"))
         return st_fail(call, ST_E_NOT_FOUND, "The preview is not ready.");

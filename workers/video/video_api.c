@@ -130,8 +130,8 @@ static int reply_part(struct st_call *call, const char *file, const char *conten
         return r;
     r = st_rows(call, &rows,
                 "select from video_jobs v join stories s using (story_id) "
-                "where v.video_id = $1 and v.status = 'ready' and ($2::uuid is null or " READABLE ")",
-                id, r ? NULL : call->user_id);
+                "where v.video_id = $1 and v.status = 'ready' and " READABLE,
+                id, call->user_id);
     if (r == 0 && st_rows_count(rows) == 0)
         return st_fail(call, ST_E_NOT_FOUND, "There is no such video, or it is not yours to see.");
     return r < 0 ? r : st_reply_object(call, content_type, key);

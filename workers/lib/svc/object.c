@@ -143,34 +143,38 @@ int st_reply_object(struct st_call *call, const char *content_type, const char *
 
 /* --- links --- */
 
-static const char *signature(struct st_call *call, const char *key, const char *expires)
+static const char *signature(struct st_call *call, const char *key, const char *expires, const char *viewer)
 {
-    return st_keyed_hash(call, "object", st_printf(call->arena, "%s\n%s", expires, key));
+    return st_keyed_hash(call, "object", st_printf(call->arena, "%s\n%s\n%s", expires, viewer, key));
 }
 
 /* The same for an hour, so that a page that is loaded again finds in the browser what it had. */
 const char *st_object_link(struct st_call *call, const char *path, const char *key)
 {
     const char *expires = st_i64(call->arena, (st_now() / ST_SECOND / STEP_S + 1) * STEP_S + GOOD_S);
-    return st_printf(call->arena, "%s%cexpires=%s&signature=%s", path, strchr(path, '?') ? '&' : '?', expires,
-                     signature(call, key, expires));
+    return st_printf(call->arena, "%s%cexpires=%s%s%s&signature=%s", path, strchr(path, '?') ? '&' : '?', expires,
+                     *call->user_id ? "&viewer=" : "", call->user_id, signature(call, key, expires, call->user_id));
 }
 
-static bool is_linked(struct st_call *call, const char *key)
+static bool is_linked(struct st_call *call, const char *key, const char *viewer)
 {
     const char *given = st_param(call, "signature");
     int64_t expires = st_param_int(call, "expires");
     if (!given || expires <= st_now() / ST_SECOND)
         return false;
-    const char *mac = signature(call, key, st_i64(call->arena, expires));
+    const char *mac = signature(call, key, st_i64(call->arena, expires), viewer);
     return strlen(given) == strlen(mac) && st_equal_secret(given, mac, strlen(mac));
 }
 
 int st_object_admit(struct st_call *call, const char *key)
 {
+    const char *viewer = st_param(call, "viewer");
     if (*call->user_id)
         return 0;
-    return is_linked(call, key) ? 1 : st_fail(call, ST_E_UNAUTHENTICATED, "A token is needed, or a link that is good.");
+    if (!is_linked(call, key, viewer ? viewer : ""))
+        return st_fail(call, ST_E_UNAUTHENTICATED, "A token is needed, or a link that is good.");
+    call->user_id = viewer ? viewer : "";
+    return 0;
 }
 
 /* --- what nothing refers to --- */

@@ -232,13 +232,14 @@ ST_MUSTCHECK int st_object_remove(struct st_call *call, const char *key);
 int st_reply_object(struct st_call *call, const char *content_type, const char *key);
 
 /*
- * Links that need no token, for players and downloads: `path` with a query that is good for half a day at least. The
- * path is that of an operation that has the parameters `expires` and `signature`, and admits anybody.
+ * Links that need no token, for players and downloads: `path` with a query that is good for half a day at least, and
+ * says whom it was given to: call->user_id. The path is that of an operation that has the parameters `expires`,
+ * `viewer` and `signature`, and admits anybody.
  */
 const char *st_object_link(struct st_call *call, const char *path, const char *key);
 /*
- * In that operation, first of all. Who has sent a token is judged by it: 0. Who has not needs such a link: 1. Else
- * ST_E_UNAUTHENTICATED.
+ * In that operation, first of all. Who has not sent a token needs such a link, and is from here on whom it was given to
+ * (nobody, when a job has made it): so it ends when that one may not read any more. Else ST_E_UNAUTHENTICATED.
  */
 ST_MUSTCHECK int st_object_admit(struct st_call *call, const char *key);
 
