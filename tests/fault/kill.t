@@ -55,8 +55,11 @@ for ([orders => 1], [billing => 2]) {
     for (1 .. $times) {
         $w->{via}{redis}->rule(from => 'client', match => 'OrderPlaced', answer => 1, do => 'kill') if $name eq 'orders';
         $w->{via}{redis}->rule(from => 'client', match => 'OrderBooked', answer => 1, do => 'kill') if $name eq 'billing';
-        order('three');
+        my $key = "relayed-$name-$_";
+        my $pid = $w->aside(sub { $w->surely($key, 'three') });    # the daemon may end before it answers
         dies($name, "$name is killed between XADD and the cursor");
+        waitpid $pid, 0;
+        $w->surely($key, 'three');
     }
     order('three') for 1 .. 5;
     $w->sound("$name killed between XADD and the cursor");
