@@ -27,7 +27,6 @@ int narration_preview(struct st_call *call)
     return st_reply(call, 202, json_pack("{s:s, s:s, s:n}", "previewId", id, "status", "pending", "audioUrl"));
 }
 
-/* user: whose it must be; NULL for anybody's. */
 static int find(struct st_call *call, json_t **ret)
 {
     int r = st_row(call, ret, "select status, reason from previews where preview_id = $1 and user_id = $2",
