@@ -22,11 +22,11 @@ ngx_module_t ngx_http_api_route_module = {
     NULL,          NULL,        NULL,     NGX_MODULE_V1_PADDING,
 };
 
-/* The raw path, without the query: what is matched, and what is forwarded. */
+/* The raw path, without the query: what is matched, and what is forwarded. None when the request line was broken. */
 static ngx_str_t raw_path(const ngx_http_request_t *r)
 {
     ngx_str_t path = r->unparsed_uri;
-    const u_char *query = memchr(path.data, '?', path.len);
+    const u_char *query = path.len ? memchr(path.data, '?', path.len) : NULL;
     if (query)
         path.len = (size_t)(query - path.data);
     return path;

@@ -141,9 +141,13 @@ sub metric { return $edge->metric(@_) }
     is me($token =~ s/.\z/chr(ord($&) ^ 1)/er)->{status}, 401, 'a token that differs in its last character is not found there';
 }
 {
-    my $short = bearer(exp => time + 2);
-    is me($short)->{status}, 200, 'a token that is about to expire is accepted';
-    ok wait_for(sub { me($short)->{status} == 401 }, 5), 'and refused when it has expired, though it was in the cache';
+    my ($short, $end, $status);
+    do {    # once more, should this machine have slept over its end
+        $short = bearer(exp => $end = int time + 2);
+        $status = me($short)->{status};
+    } while $status != 200 && time >= $end;
+    is $status, 200, 'a token that is about to expire is accepted';
+    ok wait_for(sub { me($short)->{status} == 401 }), 'and refused when it has expired, though it was in the cache';
 }
 
 # --- two keys, and the rule in the cache's key ---
@@ -164,7 +168,7 @@ is $two->get('/v1/me', bearer(-key => 'ed-next', -header => {kid => $thumb}, -al
     like $two->get('/metrics')->{body}, qr/tokens_total\{result="l2"\} [1-9]/, 'which found it in the shared cache';
     Storytelling::Edge->configure($two, keys => ['identity'], workers => 2);
     $two->reload;
-    ok wait_for(sub { $two->get('/v1/me', $token)->{status} == 401 }, 5), 'is not taken under another, in which its key is gone';
+    ok wait_for(sub { $two->get('/v1/me', $token)->{status} == 401 }), 'is not taken under another, in which its key is gone';
     is $two->get('/v1/me', $token)->{status}, 401, 'by no worker' for 1 .. 4;
 }
 $two->stop;

@@ -76,18 +76,18 @@ my $odd = Storytelling::Edge::start_child(sub {
     }
 });
 close $listen;
-ok wait_for(sub { $edge->error_log =~ /an override from Redis is left out: it is not text/ }, 10), 'lists that are not of text are left out';
+ok wait_for(sub { $edge->error_log =~ /an override from Redis is left out: it is not text/ }), 'lists that are not of text are left out';
 ok wait_for(sub { $edge->metric('redis_resyncs_total') > 0 }), 'and the rest goes on';
 unlike $edge->error_log, qr/exited on signal/, 'in the same workers';
 Storytelling::Edge::stop_child($odd);
 unlink Storytelling::Edge::redis_socket();
 $redis = Storytelling::Edge::start_redis();
 Storytelling::Edge::set_roles();
-ok wait_for(sub { $edge->metric('redis_up') }, 10), 'a good one takes its place';
+ok wait_for(sub { $edge->metric('redis_up') }), 'a good one takes its place';
 
 # --- a reload, and an end, while Redis is stopped ---
 kill STOP => $redis;
-ok wait_for(sub { !$edge->metric('redis_up') }, 10), 'a Redis that is stopped';
+ok wait_for(sub { !$edge->metric('redis_up') }), 'a Redis that is stopped';
 ok $edge->metric('redis_unanswered_total') > 0, 'answers nothing';
 $edge->reload;
 is $edge->get('/v1/things', bearer())->{status}, 200, 'a reload meanwhile';

@@ -145,7 +145,7 @@ for my $n (1 .. 3) {    # clients that go before the new service has answered: o
     is $edge->read_response($socket, \(my $buffer = ''), 'GET')->{status}, 200, 'the client does not wait for the shadow' if $n == 1;
     close $socket;
 }
-ok wait_for(sub { (() = Storytelling::Nginx::slurp("$dir/shadow.log") =~ /\n/g) >= $lines + 3 }, 15), 'a shadow outlives its client';
+ok wait_for(sub { (() = Storytelling::Nginx::slurp("$dir/shadow.log") =~ /\n/g) >= $lines + 3 }), 'a shadow outlives its client';
 ($answer, $line) = shadow_of('u1');
 is_deeply [json($answer->{body})->{signed}, $line->{differ}], ['yes', ['/from', '/token']], 'both are told the same, but the token, which stays out of services';
 is((from(HEAD => '/me', undef, bearer()))[0]{status}, 200, 'only a GET has a shadow');

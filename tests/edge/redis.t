@@ -38,7 +38,7 @@ Storytelling::Edge::set_user('u1', []);
 holds('all roles taken', sub { status(GET => '/v1/things', sub => 'u1') == 403 });
 Storytelling::Edge::set_user('u2', ['reader'], time + 4);
 holds('an override with an end', sub { status(DELETE => '/v1/things/a', sub => 'u2', roles => ['admin']) == 403 });
-ok wait_for(sub { status(DELETE => '/v1/things/a', sub => 'u2', roles => ['admin']) == 200 }, 15), 'and it has ended';
+ok wait_for(sub { status(DELETE => '/v1/things/a', sub => 'u2', roles => ['admin']) == 200 }), 'and it has ended';
 
 is status(GET => '/v1/me', sid => 's1', sub => 'u3'), 200, 'a session';
 Storytelling::Edge::revoke('s1');
@@ -93,7 +93,7 @@ is +(stat $state)[2] & 07777, 0600, 'which only the edge reads';
 kill STOP => $redis;
 is_deeply [map { status(GET => '/v1/me') } 1 .. 20], [(200) x 20], 'no request waits for a Redis that hangs';
 Storytelling::Edge::stop_child($redis, 'KILL');
-ok wait_for(sub { (health()->{dependencies}{eventBus} // '') eq 'unhealthy' }, 15), 'health tells that Redis is away';
+ok wait_for(sub { (health()->{dependencies}{eventBus} // '') eq 'unhealthy' }), 'health tells that Redis is away';
 is health()->{status}, 'degraded', 'degraded, not down';
 is $edge->get('/health')->{status}, 200, 'and 200';
 is_deeply json($edge->get('/health/ready')->{body}), {status => 'degraded', version => '0.1.0', dependencies => {permissions => 'healthy', eventBus => 'unhealthy'}},
@@ -116,7 +116,7 @@ is status(GET => '/v1/me', sid => 's1', sub => 'u3'), 401, 'so does a reload';
 # --- Redis comes back, empty ---
 my $resyncs = metric('redis_resyncs_total');
 $redis = Storytelling::Edge::start_redis();
-ok wait_for(sub { metric('redis_up') }, 5), 'Redis is heard again';
+ok wait_for(sub { metric('redis_up') }), 'Redis is heard again';
 is status(GET => '/v1/things'), 200, 'a Redis that has lost its state takes none from us';
 is status(GET => '/v1/things', sub => 'u1'), 403, 'nor the overrides';
 is status(GET => '/v1/me', sid => 's1', sub => 'u3'), 401, 'nor the revocations';
@@ -124,7 +124,7 @@ Storytelling::Edge::redis('HSET', 'st:edge:users', map { ("bad$_", '{"roles":["n
 Storytelling::Edge::redis('HSET', 'st:edge:users', 'u4', '{"roles":["admin"],"until":' . int(time + 600) . '}');
 Storytelling::Edge::redis('ZADD', 'st:edge:revoked', int(time + 600), 's9');
 Storytelling::Edge::set_roles();    # written before: read with the rest at the latest
-ok wait_for(sub { metric('redis_resyncs_total') > $resyncs }, 5), 'the whole state is read after a gap';
+ok wait_for(sub { metric('redis_resyncs_total') > $resyncs }), 'the whole state is read after a gap';
 holds('what was written without a message is known', sub { status(DELETE => '/v1/things/a', sub => 'u4', roles => []) == 200 });
 is status(GET => '/v1/me', sid => 's9'), 401, 'the session too';
 is status(GET => '/v1/things', sub => 'u1'), 200, 'and an override that Redis no longer has is gone';
@@ -132,9 +132,9 @@ is status(GET => '/v1/things', sub => 'u1'), 200, 'and an override that Redis no
 # --- Redis that hangs ---
 kill STOP => $redis;
 is status(GET => '/v1/me'), 200, 'requests do not notice a Redis that hangs' for 1 .. 3;
-ok wait_for(sub { !metric('redis_up') }, 15), 'the edge does';
+ok wait_for(sub { !metric('redis_up') }), 'the edge does';
 kill CONT => $redis;
-ok wait_for(sub { metric('redis_up') }, 10), 'and when it is over';
+ok wait_for(sub { metric('redis_up') }), 'and when it is over';
 
 # --- churn: the link goes down and up while changes come ---
 for (1 .. 5) {

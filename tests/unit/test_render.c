@@ -242,7 +242,7 @@ static void test_split_hostile(void **state)
         st_buf_release(&b);
         st_arena_release(&arena);
     }
-    assert_true(st_mono() - from < 10 * ST_SECOND);
+    assert_true(st_mono() - from < 120 * ST_SECOND); /* hours, were it quadratic */
 }
 
 static void test_wrap(void **state)

@@ -90,12 +90,13 @@ static json_t *member(const json_t *voices, const char *character)
 
 static int reply_cast(struct st_call *call)
 {
-    json_t *story, *one, *list = json_array();
+    json_t *story, *one;
     size_t i;
     int r = find_own(call, &story);
     if (r < 0)
         return r;
     const json_t *voices = json_object_get(story, "voices");
+    json_t *list = json_array();
     json_array_foreach (json_object_get(story, "characters"), i, one) {
         json_t *m = member(voices, st_json_str(one, "name", ""));
         json_object_set(m, "character", json_object_get(one, "name"));

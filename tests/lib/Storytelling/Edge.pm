@@ -43,7 +43,7 @@ sub json   { my ($text) = @_; return eval { $JSON->decode($text) } }
 
 sub wait_for {
     my ($what, $seconds) = @_;
-    my $until = time + ($seconds // 20);
+    my $until = time + ($seconds // 60);
     while (time < $until) {
         my $got = $what->();
         return $got if $got;
