@@ -34,7 +34,11 @@ for my $command (@commands) {
     like succeeds("$command --help", $command, '--help'), qr/^Usage: storyctl $command\b/, "explains $command";
 }
 refused(2, qr/\w/);
-refused(2, qr/sing/, 'sing');
+refused(2, qr/there is no command sing/, 'sing');
+refused(2, qr/$_->[0] has no option --nope/, @$_, '--nope') for ['status'], ['migrate'], ['rebuild', 'story'], ['tell', '/dev/null'], ['dead', 'list'];
+refused(2, qr/expected: status/, 'status', 'story');
+refused(2, qr/--from wants a value/, 'events', 'replay', '--from');
+refused(2, qr/later than --from/, qw(events replay --from 2026-01-02 --until 2026-01-01 --to-service analytics));
 refused(2, qr/dead list/, 'dead');
 refused(2, qr/no id/, 'dead', 'show', 'story', 'x');
 refused(2, qr/rebuild SERVICE/, 'rebuild');

@@ -76,8 +76,8 @@ refused_token('a key that the token brings along', 'the signature is not right',
 refused_token('an unknown kid', 'unknown key', -header => {kid => 'nobody'});
 refused_token('a kid that is a path', 'unknown key', -header => {kid => '../../dev/null'});
 refused_token('a kid that is no text', 'unknown key', -header => {kid => ['x']});
-refused_token("typ $_", 'not an access token', -header => {typ => $_}) for 'JWT', 'refresh+jwt', '';
-refused_token('no typ', 'not an access token', -header => {typ => undef});
+refused_token("typ $_", 'not an access token: its typ is another', -header => {typ => $_}) for 'JWT', 'refresh+jwt', '';
+refused_token('no typ', 'not an access token: its typ is another', -header => {typ => undef});
 is me(bearer(-header => {typ => 'application/at+jwt'}))->{status}, 200, 'the long form of typ is accepted';
 
 # --- signatures ---

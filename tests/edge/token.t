@@ -61,7 +61,7 @@ says(1, qr/^refused: the token has expired$/, 'expired', token(exp => time - 1),
 says(1, qr/^refused: unknown issuer$/, 'another issuer', token(), '--pem', $pem, '--iss', 'other');
 says(1, qr/^refused: the token is for somebody else$/, 'another audience', token(), '--pem', $pem, '--aud', 'other');
 says(0, qr/^accepted/, 'neither asked for', token(), '--pem', $pem);
-says(1, qr/^refused: not an access token$/, 'another type', token(-header => {typ => 'JWT'}), '--pem', $pem);
+says(1, qr/^refused: not an access token: its typ is another$/, 'another type', token(-header => {typ => 'JWT'}), '--pem', $pem);
 says(0, qr/^accepted/, 'that type wanted', token(-header => {typ => 'JWT'}), '--pem', $pem, '--typ', 'JWT');
 says(0, qr/^accepted/, 'the signature only', token(-header => {typ => 'x'}, exp => 1, iss => undef), '--pem', $pem, '--signature-only');
 says(1, qr/^refused: critical/, 'crit, the signature only', token(-header => {crit => ['exp']}), '--pem', $pem, '--signature-only');

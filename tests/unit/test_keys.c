@@ -361,11 +361,20 @@ static void test_company(void **state)
         parsed(st_printf(&arena, "{\"keys\":[%s,\"kid\":\"a\"},{" SECRET ",\"kid\":\"b\"}]}", jwk_of(p256)), -1);
     assert_int_equal(k.n, 1);
     assert_string_equal(k.left_out, "key 2: a secret among public keys");
-    assert_left_out(st_printf(&arena, "{\"keys\":[%s,\"kid\":\"a\"},%s,\"kid\":\"a\"}]}", jwk_of(p256), jwk_of(p384)),
-                    -1, "key 1: another key has its kid; key 2: another key has its kid");
+    assert_left_out(st_printf(&arena, "{\"keys\":[%s,\"kid\":\"a\"},%s,\"kid\":\"a\",\"alg\":\"ES256\"}]}",
+                              jwk_of(p256), jwk_of(p256)),
+                    -1, "key 1: another key has its kid and algorithm; key 2: another key has its kid and algorithm");
+    /* Keys of one name for several algorithms, or for other uses, can be told apart. */
+    k = parsed(st_printf(&arena,
+                         "{\"keys\":[%s,\"kid\":\"a\"},%s,\"kid\":\"a\"},%s,\"kid\":\"a\",\"alg\":\"PS256\"},"
+                         "%s,\"kid\":\"a\"},%s,\"kid\":\"a\",\"use\":\"enc\"}]}",
+                         jwk_of(p256), jwk_of(p384), jwk_of(rsa), jwk_of(rsa), jwk_of(rsa)),
+               -1);
+    assert_int_equal(k.n, 4);
+    assert_string_equal(k.left_out, "key 5: its use is not sig");
     /* Also when the other is of no use. */
     assert_left_out("{\"keys\":[{" SECRET ",\"kid\":\"a\"},{\"kty\":\"oct\",\"kid\":\"a\"}]}", -1,
-                    "key 1: another key has its kid; key 2: another key has its kid");
+                    "key 1: another key has its kid and algorithm; key 2: another key has its kid and algorithm");
 }
 
 static void test_texts_that_are_no_keys(void **state)

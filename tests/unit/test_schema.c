@@ -224,6 +224,25 @@ static void test_formats(void **state)
     assert_string_not_equal(check(host, parse(st_printf(&arena, "\"%s.%s.%s.%s\"", label, label, label, label))), "");
 }
 
+static void test_formats_of_openapi(void **state)
+{
+    (void)state;
+    static const struct keyword_case cases[] = {
+        {"{\"format\":\"int32\"}",
+         {"-2147483648", "2147483647", "1.0", "\"x\""},
+         {"-2147483649", "2147483648", "1.5", "1e10"}},
+        {"{\"format\":\"int64\"}",
+         {"-9223372036854775808", "9223372036854775807", "1e3"},
+         {"9.3e18", "-9.3e18", "0.5", "1e40"}},
+        {"{\"format\":\"byte\"}",
+         {"\"\"", "\"AA==\"", "\"+/8=\""},
+         {"\"A\"", "\"AA=A\"", "\"====\"", "\"-_8=\"", "\"AA\""}},
+        {"{\"format\":\"double\"}", {"1.5", "\"x\""}, {NULL}},
+        {"{\"format\":\"password\"}", {"\"x\"", "1"}, {NULL}},
+    };
+    RUN(cases);
+}
+
 static void test_objects(void **state)
 {
     (void)state;
@@ -526,6 +545,7 @@ static void test_compile_refuses(void **state)
         {"{\"type\":\"float\"}", "/type", "type must be"},
         {"{\"type\":[]}", "/type", "empty"},
         {"{\"type\":1}", "/type", "type must be"},
+        {"{\"type\":[\"string\",\"null\",\"string\"]}", "/type", "type names string twice"},
         {"{\"enum\":1}", "/enum", "must be a list"},
         {"{\"minLength\":-1}", "/minLength", "integer from 0"},
         {"{\"minLength\":1.5}", "/minLength", "integer from 0"},
@@ -628,7 +648,7 @@ static void test_costly_patterns_are_cut(void **state)
     const struct st_schema *s = compile("{\"pattern\":\"^(a|aa)+$\"}");
     assert_string_equal(check(s, parse("\"aaaaaaaaaaaaaaaa\"")), "");
     assert_string_equal(check(s, parse("\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab\"")),
-                        " is too long to be matched with its pattern");
+                        " takes too long to be matched with its pattern");
     s = compile("{\"not\":{\"pattern\":\"^(a|aa)+$\"}}");
     assert_string_not_equal(check(s, parse("\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab\"")), "");
     /* but long honest text passes, with groups that stack up too */
@@ -697,6 +717,7 @@ int main(void)
         cmocka_unit_test_teardown(test_numbers, teardown),
         cmocka_unit_test_teardown(test_strings, teardown),
         cmocka_unit_test_teardown(test_formats, teardown),
+        cmocka_unit_test_teardown(test_formats_of_openapi, teardown),
         cmocka_unit_test_teardown(test_objects, teardown),
         cmocka_unit_test_teardown(test_arrays, teardown),
         cmocka_unit_test_teardown(test_combinations, teardown),

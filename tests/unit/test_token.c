@@ -522,10 +522,13 @@ static void test_header_extensions(void **state)
                    "critical header extensions are not supported");
     assert_refused(forge(&es, header_of("ES256", ",\"crit\":[]"), CLAIMS),
                    "critical header extensions are not supported");
-    assert_refused(forge(&es, "{\"alg\":\"ES256\"}", CLAIMS), "not an access token");
-    assert_refused(forge(&es, "{\"alg\":\"ES256\",\"typ\":\"JWT\"}", CLAIMS), "not an access token");
-    assert_refused(forge(&es, "{\"alg\":\"ES256\",\"typ\":\"id+jwt\"}", CLAIMS), "not an access token");
-    assert_refused(forge(&es, "{\"alg\":\"ES256\",\"typ\":[\"at+jwt\"]}", CLAIMS), "not an access token");
+    assert_refused(forge(&es, "{\"alg\":\"ES256\"}", CLAIMS), "not an access token: its typ is another");
+    assert_refused(forge(&es, "{\"alg\":\"ES256\",\"typ\":\"JWT\"}", CLAIMS),
+                   "not an access token: its typ is another");
+    assert_refused(forge(&es, "{\"alg\":\"ES256\",\"typ\":\"id+jwt\"}", CLAIMS),
+                   "not an access token: its typ is another");
+    assert_refused(forge(&es, "{\"alg\":\"ES256\",\"typ\":[\"at+jwt\"]}", CLAIMS),
+                   "not an access token: its typ is another");
 }
 
 /* --- the signature --------------------------------------------------------------------------------------------------

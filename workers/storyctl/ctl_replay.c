@@ -418,6 +418,8 @@ int ctl_events_replay(struct ctl *c)
         return ctl_usage("expected: events replay --from TIME --to-service SERVICE");
     if (!(r.from = moment(c, from, &r.from_us)) || (until && !(r.until = moment(c, until, &r.until_us))))
         return ctl_usage("%s is no time; write 2026-01-31 or 2026-01-31T09:05:07Z", r.from ? until : from);
+    if (until && r.until_us <= r.from_us)
+        return ctl_usage("--until must be later than --from");
     if (r.again && (!r.reason || !*r.reason))
         return ctl_usage("--again repeats what the events have done, mails too; say why with --reason TEXT");
     char now[ST_TIME_LEN];

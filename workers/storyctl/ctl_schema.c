@@ -102,7 +102,7 @@ int ctl_schema(struct ctl *c)
     const char *name = c->argv[1], *path = c->argv[2];
     const struct st_schema *s = compile(c, name, &why);
     if (!s)
-        return no_verdict("the schema is not supported", why);
+        return no_verdict("the schema cannot be used", why);
     if (read_all(c, path, &text, &len, &why) < 0)
         return no_verdict("the document cannot be read", why);
     if (st_value_parse(c->arena, text, len, DEPTH, true, &instance, &why) < 0)

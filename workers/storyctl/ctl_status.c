@@ -7,6 +7,8 @@
 int ctl_status(struct ctl *c)
 {
     const char *names[CTL_SERVICES_MAX];
+    if (c->argc)
+        return ctl_usage("expected: status");
     int n = ctl_services(c, names), bad = 0;
     json_t *all = json_object();
     for (int i = 0; i < n; i++) {

@@ -1,6 +1,8 @@
 /* The operator's command line: the table of commands. */
 #include "storyctl/storyctl.h"
 
+#include <ctype.h>
+
 static const struct command {
     const char *name;
     int (*run)(struct ctl *c);
@@ -80,7 +82,8 @@ static const struct command {
     {"token", ctl_token, "verify an access token",
      "Usage: storyctl token verify --jwks KEYS|--pem KEY|--secret SECRET [--alg A] [--iss I] [--aud A] FILE\n"
      "Verifies the token in FILE (- for standard input) as the edge does.\n"
-     "Exit code 0 accepted, 1 refused (the reason is printed), 2 usage or a key that cannot be read.\n"
+     "Exit code 0 accepted, 1 refused (the reason is printed; a key that is not fit is one), 2 usage or a file that\n"
+     "cannot be read.\n"
      "  --jwks KEYS        a JWKS or a single JWK; the token's kid selects\n"
      "  --pem KEY          a public key or a certificate; the token's kid is not looked at\n"
      "  --secret SECRET    a file with the secret of HS256, 32 bytes or more\n"
@@ -143,6 +146,33 @@ static const struct command *find(const char *name)
     return NULL;
 }
 
+/* A command has the options that its help shows; there a value stands behind the name in capitals. */
+static bool has_option(const struct command *command, const char *name, bool *ret_has_value)
+{
+    size_t len = strlen(name);
+    for (const char *at = command->help; (at = strstr(at, name)); at += len)
+        if (!isalnum((unsigned char)at[len]) && at[len] != '-') {
+            *ret_has_value = at[len] == ' ' && isupper((unsigned char)at[len + 1]);
+            return true;
+        }
+    return false;
+}
+
+static int check_options(const struct command *command, const struct ctl *c)
+{
+    bool has_value;
+    for (int i = 0; i < c->argc; i++) {
+        const char *word = c->argv[i];
+        if (*word != '-' || st_streq(word, "-"))
+            continue;
+        if (!has_option(command, word, &has_value))
+            return ctl_usage("%s has no option %s", command->name, word);
+        if (has_value && ++i == c->argc)
+            return ctl_usage("%s wants a value", word);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct st_arena arena = {0};
@@ -160,9 +190,13 @@ int main(int argc, char **argv)
     } else if (command) {
         c.argc--;
         c.argv++;
-        code = command->run(&c);
+        code = check_options(command, &c);
+        if (code == 0)
+            code = command->run(&c);
+    } else if (wants_help || (c.argc && st_streq(c.argv[0], "help"))) {
+        code = help(stdout);
     } else {
-        code = help(wants_help || (c.argc && st_streq(c.argv[0], "help")) ? stdout : stderr);
+        code = c.argc ? ctl_usage("there is no command %s", c.argv[0]) : help(stderr);
     }
     st_arena_release(&arena);
     return code;

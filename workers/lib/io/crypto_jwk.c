@@ -174,22 +174,32 @@ static void leave_out(struct st_buf *why, size_t i, const char *reason)
     st_buf_printf(why, "%skey %zu: %s", why->len ? "; " : "", i + 1, reason);
 }
 
+/* The algorithm that a JWK would have, if it is for signatures; -1: none. */
+static int alg_of(const json_t *jwk, int wanted)
+{
+    const json_t *own = json_object_get(jwk, "alg");
+    int kind = kind_of(jwk);
+    if (kind < 0 || wrong_use(jwk))
+        return -1;
+    return own ? st_alg_find(json_string_value(own)) : wanted >= 0 ? wanted : kind;
+}
+
 /*
- * What its neighbours make of a key. Two of one kind with one kid: which is meant could only be guessed, or tried. A
- * secret among public keys: whoever reads the set could sign.
+ * What its neighbours make of a key. Two of one algorithm with one kid: which is meant could only be guessed, or tried.
+ * A secret among public keys: whoever reads the set could sign.
  */
-static const char *wrong_company(const json_t *list, const json_t *jwk)
+static const char *wrong_company(const json_t *list, const json_t *jwk, int wanted)
 {
     bool is_secret = st_streq(st_json_str(jwk, "kty", ""), "oct");
+    int alg = alg_of(jwk, wanted);
     size_t i;
     json_t *other;
     json_array_foreach ((json_t *)list, i, other) {
-        bool same_kind = json_equal(json_object_get(other, "kty"), json_object_get(jwk, "kty"));
-        if (is_secret && !same_kind)
+        if (is_secret && !json_equal(json_object_get(other, "kty"), json_object_get(jwk, "kty")))
             return "a secret among public keys";
-        if (other != jwk && same_kind && json_object_get(jwk, "kid") &&
+        if (other != jwk && alg >= 0 && alg == alg_of(other, wanted) && json_object_get(jwk, "kid") &&
             json_equal(json_object_get(other, "kid"), json_object_get(jwk, "kid")))
-            return "another key has its kid";
+            return "another key has its kid and algorithm";
     }
     return NULL;
 }
@@ -215,7 +225,7 @@ int st_jwks_parse(struct st_arena *a, const char *text, size_t len, int alg, str
     }
     for (size_t i = 0; i < n; i++) {
         jwk = list ? json_array_get(list, i) : doc;
-        reason = wrong_company(list, jwk);
+        reason = wrong_company(list, jwk, alg);
         const struct st_key *k = reason ? NULL : read_jwk(a, jwk, alg, &reason);
         if (k)
             keys.list[keys.n++] = k;

@@ -13,7 +13,8 @@
  * own; besides, https://json-schema.org/draft/2020-12/schema is known. Other documents are refused. $dynamicRef works.
  *
  * Formats are asserted: date-time date time duration email hostname ipv4 ipv6 uri uri-reference iri iri-reference
- * uri-template uuid json-pointer relative-json-pointer regex; others are refused. Patterns are ECMA-262's, with Unicode
+ * uri-template uuid json-pointer relative-json-pointer regex, and OpenAPI's int32 int64 byte; its float double binary
+ * password assert nothing; others are refused. Patterns are ECMA-262's, with Unicode
  * meaning, by PCRE2 with limits: a search, in code points; \d \w are ASCII. What PCRE2 cannot do (lookbehind of
  * variable length) or ECMA-262 does not know (\A, (?i), a++) is refused. Numbers are compared as decimals, exactly.
  *

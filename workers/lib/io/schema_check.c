@@ -396,11 +396,11 @@ bool st_check_pattern(struct st_check *c, const struct st_op *op, const struct s
 {
     int r = st_pattern_match(op->patterns[0], v->text, v->len);
     if (r < 0)
-        return st_check_give_up(c, at, "is too long to be matched with its pattern");
+        return st_check_give_up(c, at, "takes too long to be matched with its pattern");
     return r || st_check_report(c, at, op->message);
 }
 
 bool st_check_format(struct st_check *c, const struct st_op *op, const struct st_value *v, const struct st_path *at)
 {
-    return st_format_check(op->format, v->text, v->len) || st_check_report(c, at, op->message);
+    return st_format_check(op->format, v) || st_check_report(c, at, op->message);
 }

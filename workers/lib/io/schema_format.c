@@ -1,15 +1,16 @@
-/* The formats of JSON Schema that are asserted. */
+/* The formats of JSON Schema and of OpenAPI. */
 #include "io/idn.h"
 #include "io/schema_impl.h"
 
 #include <arpa/inet.h>
 #include <strings.h>
 
-/* A NUL stands behind each text, and none in it (but in a JSON pointer). */
+/* A NUL stands behind each text, and none in it (but in a JSON pointer). No message: nothing is asserted. */
 struct st_format {
     const char *name;
     bool (*check)(const char *s, size_t len);
     const char *message;
+    const struct st_value *least, *greatest; /* of an integer; NULL: it is a text */
 };
 
 enum { MAX_HOST = 253, MAX_LABEL = 63, MAX_LOCAL = 64, MAX_EMAIL = 254 };
@@ -425,6 +426,18 @@ static bool is_relative_pointer(const char *s, size_t len)
     return (len == n + 1 && s[n] == '#') || is_pointer(s + n, len - n);
 }
 
+/* RFC 4648 section 4, padded. */
+static bool is_base64(const char *s, size_t len)
+{
+    size_t padding = len && s[len - 1] == '=' ? 1 + (len > 1 && s[len - 2] == '=') : 0;
+    for (size_t i = 0; i < len - padding; i++)
+        if (!is_alpha(s[i]) && !st_is_digit(s[i]) && s[i] != '+' && s[i] != '/')
+            return false;
+    return len % 4 == 0;
+}
+
+#define INTEGER(n) (&(const struct st_value){.type = JSON_INTEGER, .integer = (n)})
+
 static const struct st_format formats[] = {
     {"date-time", is_date_time, "must be a date and time such as 2026-01-31T09:30:00Z"},
     {"date", is_date, "must be a date such as 2026-01-31"},
@@ -443,6 +456,14 @@ static const struct st_format formats[] = {
     {"json-pointer", is_pointer, "must be a JSON pointer"},
     {"relative-json-pointer", is_relative_pointer, "must be a relative JSON pointer"},
     {"regex", st_pattern_valid, "must be a regular expression"},
+    /* OpenAPI's own */
+    {"int32", NULL, "must be an integer of 32 bits", INTEGER(INT32_MIN), INTEGER(INT32_MAX)},
+    {"int64", NULL, "must be an integer of 64 bits", INTEGER(INT64_MIN), INTEGER(INT64_MAX)},
+    {"byte", is_base64, "must be base64"},
+    {.name = "float"},
+    {.name = "double"},
+    {.name = "binary"},
+    {.name = "password"},
 };
 
 const struct st_format *st_format_find(const char *name)
@@ -453,9 +474,16 @@ const struct st_format *st_format_find(const char *name)
     return NULL;
 }
 
-bool st_format_check(const struct st_format *f, const char *s, size_t len)
+bool st_format_check(const struct st_format *f, const struct st_value *v)
 {
-    return f->check(s, len) && (f->check == is_pointer || strlen(s) == len);
+    if (f->least)
+        return st_number_integral(v) && st_number_compare(v, f->least) >= 0 && st_number_compare(v, f->greatest) <= 0;
+    return f->check(v->text, v->len) && (f->check == is_pointer || strlen(v->text) == v->len);
+}
+
+unsigned st_format_applies(const struct st_format *f)
+{
+    return f->least ? 1u << JSON_INTEGER | 1u << JSON_REAL : f->check ? 1u << JSON_STRING : 0;
 }
 
 const char *st_format_message(const struct st_format *f)

@@ -147,7 +147,8 @@ ST_MUSTCHECK int st_pattern_match(const struct st_pattern *p, const char *s, siz
 
 /* NULL for a format that is not known. */
 const struct st_format *st_format_find(const char *name);
-bool st_format_check(const struct st_format *f, const char *s, size_t len);
+bool st_format_check(const struct st_format *f, const struct st_value *v);
+unsigned st_format_applies(const struct st_format *f); /* to instances whose 1 << type is in it; 0: none */
 const char *st_format_message(const struct st_format *f);
 
 /* Checks, by keyword. */

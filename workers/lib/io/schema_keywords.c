@@ -64,6 +64,8 @@ static int compile_type(struct st_compiler *c, const struct keyword_source *src,
         unsigned bits = type_bits(json_string_value(name));
         if (!bits)
             return st_compile_fail(c, src->at, "type must be object, array, string, number, integer, boolean or null");
+        if ((op->types & bits) == bits)
+            return st_compile_fail(c, src->at, "type names %s twice", json_string_value(name));
         op->types |= bits;
     }
     if (!n)
@@ -255,7 +257,8 @@ static int compile_format(struct st_compiler *c, const struct keyword_source *sr
     if (!op->format)
         return st_compile_fail(c, src->at, "the format %s is not supported", name ? name : "must be a string and");
     op->message = st_format_message(op->format);
-    return 0;
+    op->applies = st_format_applies(op->format);
+    return op->applies ? 0 : SKIP;
 }
 
 static int compile_unique(struct st_compiler *c, const struct keyword_source *src, struct st_op *op)
@@ -515,7 +518,7 @@ static const struct keyword {
     {"enum", compile_enum, st_check_enum, ANY},
     {"minLength", compile_count, st_check_min_length, STRING},
     {"maxLength", compile_count, st_check_max_length, STRING},
-    {"format", compile_format, st_check_format, STRING},
+    {"format", compile_format, st_check_format, STRING | NUMBER},
     {"pattern", compile_pattern, st_check_pattern, STRING},
     {"minimum", compile_number, st_check_minimum, NUMBER},
     {"maximum", compile_number, st_check_maximum, NUMBER},

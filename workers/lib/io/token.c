@@ -68,7 +68,7 @@ static int check_header(const struct st_token_rule *rule, const struct st_value 
     if (b64 && b64->type != JSON_TRUE)
         return refuse("a payload that is not encoded is not supported", ret_why);
     if (!rule->signature_only && !is_type(rule, st_value_get(header, "typ")))
-        return refuse("not an access token", ret_why);
+        return refuse("not an access token: its typ is another", ret_why);
     return 0;
 }
 
