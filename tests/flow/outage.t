@@ -141,7 +141,7 @@ ok $client->wait_for_mail('late@example.org', qr/can be $_/, 30), "and its autho
 
 my @all = (@ids, $long, $without, $after_loss, $again, $told);
 my @open = @all;
-ok wait_for(sub { shift @open while @open && happened($open[0])->{VideoGenerated}; !@open }, 240), 'every story has come to its end'    # a film that was under way is begun anew when its lease has ended
+ok wait_for(sub { shift @open while @open && happened($open[0])->{VideoGenerated}; !@open }, 600), 'every story has come to its end'    # a film that was under way is begun anew when its lease has ended
     or diag explain {map { $_ => happened($_) } @open};
 is_deeply happened($_), \%ONCE, 'everything happened once' for @all;
 
