@@ -29,7 +29,7 @@ is_deeply $api->succeeds(200, listApiKeys => {token => $other->{token}}, "somebo
 
 $api->fails(422, 'unprocessable', createApiKey => {@mine, json => {name => 'x', %{$_->[1]}}}, $_->[0], $_->[2])
     for ['a scope that is none', {scopes => ['everything']}, '/scopes/0'], ['no scope at all', {scopes => []}, '/scopes'], ['an end that is no time', {expiresAt => 'soon'}, '/expiresAt'];
-$api->fails(422, 'unprocessable', createApiKey => {@mine, json => {name => 'x', expiresAt => '2001-01-01T00:00:00Z'}}, 'an end in the past');
+$api->fails(422, 'unprocessable', createApiKey => {@mine, json => {name => 'x', expiresAt => $_}}, "an end in the past: $_") for '2001-01-01T00:00:00Z', '0000-01-01T00:00:00-23:59';
 $api->fails(404, 'not_found', deleteApiKey => {token => $other->{token}, path => {keyId => $key->{keyId}}}, "somebody else's key");
 
 # What the edge reads.

@@ -235,6 +235,24 @@ static void test_members(void **state)
     assert_int_equal(st_json_int(NULL, "i", 5), 5);
 }
 
+static void test_times(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"2026-01-31T09:05:07Z", "2026-01-31T09:05:07.000Z"},
+        {"2026-01-31T09:05:07.1234567890123-23:59", "2026-02-01T09:04:07.123Z"},
+        {"2026-01-31t09:05:07+23:59", "2026-01-30T09:06:07.000Z"},
+        {"0000-01-01T00:00:00Z", "1970-01-01T00:00:00.000Z"},
+        {"9999-12-31T23:59:59.999-12:00", "9999-12-31T23:59:59.000Z"},
+        {"tomorrow", "tomorrow"},
+    };
+    for (size_t i = 0; i < ST_COUNT(cases); i++) {
+        json_t *j = st_json_keep(&arena, json_pack("{s:s}", "at", cases[i][0]));
+        assert_string_equal(st_json_time(&arena, j, "at"), cases[i][1]);
+        assert_null(st_json_time(&arena, j, "until"));
+    }
+}
+
 static void test_keep_releases(void **state)
 {
     (void)state;
@@ -286,11 +304,17 @@ static void test_files(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_accepts, teardown),    cmocka_unit_test_teardown(test_refuses, teardown),
-        cmocka_unit_test_teardown(test_says_where, teardown), cmocka_unit_test_teardown(test_depth, teardown),
-        cmocka_unit_test_teardown(test_text, teardown),       cmocka_unit_test_teardown(test_text_reads_back, teardown),
-        cmocka_unit_test_teardown(test_canonical, teardown),  cmocka_unit_test_teardown(test_pointer, teardown),
-        cmocka_unit_test_teardown(test_members, teardown),    cmocka_unit_test_teardown(test_keep_releases, teardown),
+        cmocka_unit_test_teardown(test_accepts, teardown),
+        cmocka_unit_test_teardown(test_refuses, teardown),
+        cmocka_unit_test_teardown(test_says_where, teardown),
+        cmocka_unit_test_teardown(test_depth, teardown),
+        cmocka_unit_test_teardown(test_text, teardown),
+        cmocka_unit_test_teardown(test_text_reads_back, teardown),
+        cmocka_unit_test_teardown(test_canonical, teardown),
+        cmocka_unit_test_teardown(test_pointer, teardown),
+        cmocka_unit_test_teardown(test_members, teardown),
+        cmocka_unit_test_teardown(test_times, teardown),
+        cmocka_unit_test_teardown(test_keep_releases, teardown),
         cmocka_unit_test_teardown(test_files, teardown),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -35,7 +35,7 @@ int identity_create_api_key(struct st_call *call)
                "expires_at as \"expiresAt\"",
                id, call->user_id, st_str(call->body, "name"), st_strndup(call->arena, key, PREFIX_LEN),
                st_sha256_hex(call->arena, key, strlen(key)), scopes ? st_json_text(call->arena, scopes) : NULL,
-               st_str(call->body, "expiresAt"), st_i64(call->arena, KEYS_MAX));
+               st_json_time(call->arena, call->body, "expiresAt"), st_i64(call->arena, KEYS_MAX));
     if (r == ST_E_NOT_FOUND)
         return st_fail(call, ST_E_UNPROCESSABLE, "A key ends in the future, and there are at most %d keys.", KEYS_MAX);
     if (r < 0)

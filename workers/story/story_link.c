@@ -53,7 +53,8 @@ int story_create_link(struct st_call *call)
                "where ($4::timestamptz is null or $4::timestamptz > now()) "
                "and (select count(*) from story_links where story_id = $2) < $5::int returning " LINK_COLUMNS,
                st_new_id(call->arena), id, st_sha256_hex(call->arena, token, strlen(token)),
-               st_str(call->body, "expiresAt"), st_i64(call->arena, LINKS_MAX), email ? "true" : "false");
+               st_json_time(call->arena, call->body, "expiresAt"), st_i64(call->arena, LINKS_MAX),
+               email ? "true" : "false");
     if (r == ST_E_NOT_FOUND)
         return st_fail(call, ST_E_UNPROCESSABLE, "A link ends in the future, and a story has at most %d.", LINKS_MAX);
     if (r < 0)

@@ -82,7 +82,7 @@ bool st_time_parse(const char *s, int64_t *ret_us)
     if (*s == '.') {
         s++;
         int n = 0;
-        for (; *s >= '0' && *s <= '9' && n < 9; s++, n++)
+        for (; *s >= '0' && *s <= '9'; s++, n++)
             if (n < 6)
                 frac = frac * 10 + (*s - '0');
         if (n == 0)

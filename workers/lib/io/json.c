@@ -311,6 +311,16 @@ const char *st_json_str(const json_t *object, const char *name, const char *othe
     return s ? s : otherwise;
 }
 
+const char *st_json_time(struct st_arena *a, const json_t *object, const char *name)
+{
+    static const int64_t last = 253402300799 * (int64_t)ST_SECOND; /* 9999-12-31T23:59:59Z */
+    const char *text = st_json_str(object, name, NULL);
+    int64_t us;
+    if (!text || !st_time_parse(text, &us))
+        return text;
+    return st_time_format(us < 0 ? 0 : us > last ? last : us, st_alloc(a, ST_TIME_LEN));
+}
+
 int64_t st_json_int(const json_t *object, const char *name, int64_t otherwise)
 {
     const json_t *j = json_object_get(object, name);

@@ -45,6 +45,11 @@ bool st_json_is_index(const char *token);
 
 /* Members of an object; the default when absent, null or of another type. 1.0 is an integer too. */
 const char *st_json_str(const json_t *object, const char *name, const char *otherwise);
+/*
+ * A date-time as PostgreSQL takes it (UTC, from 1970 to 9999): RFC 3339 has offsets and a year that it refuses. NULL
+ * when there is none; what is no date-time as it is.
+ */
+const char *st_json_time(struct st_arena *a, const json_t *object, const char *name);
 int64_t st_json_int(const json_t *object, const char *name, int64_t otherwise);
 double st_json_num(const json_t *object, const char *name, double otherwise);
 bool st_json_bool(const json_t *object, const char *name, bool otherwise);
