@@ -192,7 +192,7 @@ is $replayed->{headers}{'idempotent-replayed'}, 'true', 'and says so';
 $api->fails(422, 'idempotency_key_reused', createUser => {json => registration(), token => $admin->{token}, headers => {'Idempotency-Key' => "k$$"}}, 'not with another request');
 $api->fails(409, 'already_exists', createUser => {json => {%$made, email => uc $made->{email}}, token => $admin->{token}}, 'a taken address is a conflict');
 $api->fails(422, 'unprocessable', createUser => {json => registration(roles => $_), token => $admin->{token}}, 'roles are checked: ' . JSON::PP::encode_json($_))
-    for [], ['author', 'author'], ['Author'], ['author', 'listener'], [7];
+    for [], ['author', 'author'], ['Author'], ['author', 'listener'], ['nobody'], [7];
 my $listener = $api->succeeds(200, login => login($made), 'the new account logs in')->{json};
 $api->fails(403, 'forbidden', createStory => {json => {title => 'T', content => 'C'}, token => $listener->{accessToken}}, 'and may do what its role may');
 

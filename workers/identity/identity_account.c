@@ -2,6 +2,7 @@
 #include "identity/identity.h"
 #include "io/crypto.h"
 #include "io/password.h"
+#include "io/yaml.h"
 
 enum { TOKEN_BYTES = 16 }; /* 128 bits */
 
@@ -117,6 +118,20 @@ static int reply_user(struct st_call *call, int status, const char *user_id)
     return st_reply_keep(call, status, user);
 }
 
+/* Roles are authorization's, which takes them from roles.yaml; a name that is none is told here, where somebody waits.
+ */
+static int require_role(struct st_call *call, const char *role)
+{
+    struct st_yaml file;
+    const char *why = "";
+    int r = st_yaml_load(call->arena, st_printf(call->arena, "%s/roles.yaml", st_option("config_dir")), &file, &why);
+    if (r < 0)
+        return st_fail(call, r, "%s", why);
+    if (!json_object_get(json_object_get(file.root, "roles"), role))
+        return st_fail(call, ST_E_UNPROCESSABLE, "There is no role %s.", role);
+    return 0;
+}
+
 /* The operator's way: a verified account, with the roles given; authorization learns the first from the event. */
 int identity_create_user(struct st_call *call)
 {
@@ -126,8 +141,9 @@ int identity_create_user(struct st_call *call)
     const char *role = json_array_size(roles) ? json_string_value(json_array_get(roles, 0)) : "author";
     if (json_array_size(roles) > 1)
         return st_fail(call, ST_E_UNPROCESSABLE, "Create the account with one role and assign the others to it.");
-    int r = st_password_hash(call->arena, st_str(call->body, "password"), &hash);
-    if (r < 0)
+    int r;
+    if ((r = require_role(call, role)) < 0 ||
+        (r = st_password_hash(call->arena, st_str(call->body, "password"), &hash)) < 0)
         return r;
     json_t *user;
     r = find_by_email(call, email, &user);
