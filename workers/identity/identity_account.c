@@ -118,8 +118,7 @@ static int reply_user(struct st_call *call, int status, const char *user_id)
     return st_reply_keep(call, status, user);
 }
 
-/* Roles are authorization's, which takes them from roles.yaml; a name that is none is told here, where somebody waits.
- */
+/* Roles are authorization's, from roles.yaml; a name that is none is told here, where somebody waits. */
 static int require_role(struct st_call *call, const char *role)
 {
     struct st_yaml file;

@@ -151,7 +151,7 @@ static bool has_option(const struct command *command, const char *name, bool *re
 {
     size_t len = strlen(name);
     for (const char *at = command->help; (at = strstr(at, name)); at += len)
-        if (!isalnum((unsigned char)at[len]) && at[len] != '-') {
+        if (strchr(" [|", at[-1]) && !isalnum((unsigned char)at[len]) && at[len] != '-') {
             *ret_has_value = at[len] == ' ' && isupper((unsigned char)at[len + 1]);
             return true;
         }
