@@ -36,7 +36,7 @@ enum {
     RETRIES = DELIVERIES_MAX, /* parked events at once, */
     RETRY_SLICE_US = 200000,  /* and as long as this before what was delivered comes again */
     ATTEMPTS = 12,            /* then an event is a dead letter; */
-    CRASHES = 6,              /* also when so many attempts, half a minute in all, have ended their process */
+    CRASHES = 5,              /* also when so many attempts, half a minute in all, have ended their process */
     LEASE_EVERY_US = 2000000, /* a third of its life */
     SLOW_POLL_US = 5000000,   /* when no doorbell rings */
     ERROR_MAX = 2000,         /* bytes */
