@@ -264,6 +264,8 @@ $(BUILD)/bench/%: $(OBJ)/tests/bench/tools/%.o $(LIBRARY) $(BUILD)/link.stamp
 	$(link)
 $(BUILD)/bench/analyse: $(BUILD)/lib/story.a
 $(BUILD)/bench/film: $(BUILD)/lib/video.a
+$(BUILD)/bench/events: $(BUILD)/lib/story.a
+$(BUILD)/bench/events: LDFLAGS += -Wl,--wrap=st_emit
 
 $(BUILD)/bench/%/npm.stamp: tests/bench/peers/%/package.json tests/bench/peers/%/package-lock.json
 	@echo '  NPM   tests/bench/peers/$*'
