@@ -330,6 +330,39 @@ static void test_points(void **state)
     assert_left_out(st_json_text(&arena, doc), -1, "key 1: the point is not on the curve");
 }
 
+/* A certificate that the key signs itself, in base64. */
+static const char *certificate_of(EVP_PKEY *pkey)
+{
+    X509 *x = X509_new();
+    unsigned char *der = NULL;
+    assert_true(X509_set_pubkey(x, pkey) && X509_gmtime_adj(X509_getm_notBefore(x), 0) &&
+                X509_gmtime_adj(X509_getm_notAfter(x), 3600) &&
+                X509_sign(x, pkey, EVP_PKEY_is_a(pkey, "ED25519") ? NULL : EVP_sha256()));
+    int len = i2d_X509(x, &der);
+    char *text = st_alloc(&arena, (size_t)len * 4 / 3 + 4);
+    EVP_EncodeBlock((unsigned char *)text, der, len);
+    OPENSSL_free(der);
+    X509_free(x);
+    return text;
+}
+
+static void test_jwk_certificate(void **state)
+{
+    (void)state;
+    EVP_PKEY *all[] = {rsa, p256, p521, ed};
+    for (size_t i = 0; i < ST_COUNT(all); i++) {
+        const char *jwk = jwk_of(all[i]), *own = certificate_of(all[i]), *other = certificate_of(p384);
+        assert_int_equal(parsed(st_printf(&arena, "%s,\"x5c\":[\"%s\",\"%s\"]}", jwk, own, other), -1).n, 1);
+        assert_left_out(st_printf(&arena, "%s,\"x5c\":[\"%s\",\"%s\"]}", jwk, other, own), -1,
+                        "key 1: its x5c has another key");
+    }
+    static const char *const none[] = {"[]",         "\"AAAA\"",       "[1]", "[\"\"]", "[\"AAA\"]",
+                                       "[\"AAAA\"]", "[\"MIIB-_==\"]", "{}"};
+    for (size_t i = 0; i < ST_COUNT(none); i++)
+        assert_left_out(st_printf(&arena, "%s,\"x5c\":%s}", jwk_of(p256), none[i]), -1,
+                        "key 1: its x5c is no certificate");
+}
+
 /* --- JWKS -----------------------------------------------------------------------------------------------------------
  */
 
@@ -519,6 +552,7 @@ int main(void)
         cmocka_unit_test_teardown(test_weak_rsa, release),
         cmocka_unit_test_teardown(test_flawed_generator, release),
         cmocka_unit_test_teardown(test_points, release),
+        cmocka_unit_test_teardown(test_jwk_certificate, release),
         cmocka_unit_test_teardown(test_jwks, release),
         cmocka_unit_test_teardown(test_company, release),
         cmocka_unit_test_teardown(test_texts_that_are_no_keys, release),

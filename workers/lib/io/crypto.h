@@ -70,7 +70,8 @@ void st_key_digest(const struct st_key *k, unsigned char out[ST_SHA256_LEN]);
  * Keys to verify with, from a text of any of these kinds: PEM (public or private key, certificate), JWK, JWKS.
  * alg: the algorithm that the caller wants (enum st_alg), -1 for each key's own. Keys that are not fit for it, or not
  * fit at all, are left out, as RFC 7517 section 5 wants; `left_out` says why, for people. So are secrets among public
- * keys, and keys that share their kid and algorithm: which is meant could only be guessed.
+ * keys, keys that share their kid and algorithm (which is meant could only be guessed), and those whose x5c certifies
+ * another key.
  */
 enum { ST_KEYS_MAX = 64, ST_KEYS_TEXT_MAX = 64 * 1024 };
 struct st_keys {

@@ -6,6 +6,7 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/param_build.h>
+#include <openssl/x509.h>
 
 enum { JWKS_DEPTH = 8, KID_MAX = 256, POINT_MAX = 1 + 2 * 66, WHY_MAX = 4096 };
 
@@ -133,6 +134,28 @@ static int kind_of(const json_t *jwk)
     return -1;
 }
 
+/*
+ * RFC 7517 section 4.7: the first certificate of x5c, DER in base64 that is not base64url, holds the same key. Whether
+ * anybody trusts it is not asked: the key set itself is what is trusted.
+ */
+static const char *wrong_certificate(struct st_arena *a, const json_t *jwk, const EVP_PKEY *pkey)
+{
+    const json_t *chain = json_object_get(jwk, "x5c"), *first = json_array_get(chain, 0);
+    size_t len = json_string_length(first);
+    if (!chain)
+        return NULL;
+    unsigned char *der = st_alloc(a, len / 4 * 3 + 1);
+    int n = len && len % 4 == 0 ? EVP_DecodeBlock(der, (const unsigned char *)json_string_value(first), (int)len) : -1;
+    const unsigned char *at = der;
+    X509 *certificate = n > 0 ? d2i_X509(NULL, &at, n) : NULL;
+    const EVP_PKEY *its = certificate ? X509_get0_pubkey(certificate) : NULL;
+    const char *why = !its                          ? "its x5c is no certificate"
+                      : EVP_PKEY_eq(its, pkey) != 1 ? "its x5c has another key"
+                                                    : NULL;
+    X509_free(certificate);
+    return why;
+}
+
 static struct st_key *build_key(struct st_arena *a, const json_t *jwk, int kind, int alg, const char **ret_why)
 {
     if (kind >= ST_HS256) {
@@ -146,6 +169,10 @@ static struct st_key *build_key(struct st_arena *a, const json_t *jwk, int kind,
     EVP_PKEY *pkey = st_alg_parts[kind].coordinate ? ec_key(a, jwk, &st_alg_parts[kind], ret_why)
                      : kind == ST_EDDSA            ? ed_key(a, jwk, ret_why)
                                                    : rsa_key(a, jwk, ret_why);
+    if (pkey && (*ret_why = wrong_certificate(a, jwk, pkey))) {
+        EVP_PKEY_free(pkey);
+        pkey = NULL;
+    }
     ERR_clear_error();
     return pkey ? st_key_adopt(a, pkey, alg, json_object_get(jwk, "d") != NULL, ret_why) : NULL;
 }
