@@ -664,6 +664,27 @@ static void cast_given(void **state)
     st_arena_release(&a);
 }
 
+/* Who is given with a family name that the text lacks is known by the first name, also by one that is a word, too. */
+static void cast_by_first_names(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "\"You may go,\" said Will.\n\n\"Then I will,\" said May. She may have smiled.\n\n\"Go,\" said "
+        "Mr. Ladislaw.\n";
+    static const struct st_character cast[] = {{.name = "May Parker", .gender = 'f'},
+                                               {.name = "Will Ladislaw", .gender = 'm'},
+                                               {.name = "Mr. Parker", .gender = 'm'},
+                                               {.name = "The Parker", .gender = 'm'}};
+    struct st_arena a = {0};
+    struct st_analysis *found =
+        analyse_with(&a, text, &(struct st_analyse_hints){.cast = cast, .n_cast = ST_COUNT(cast), .cast_all = true});
+    assert_string_equal(speaker(found, find_segment(found, "Then I will")), "May Parker");
+    assert_string_equal(speaker(found, find_segment(found, "You may go")), "Will Ladislaw");
+    assert_null(find_character(found, "Mr. Parker"));
+    assert_null(find_character(found, "The Parker"));
+    st_arena_release(&a);
+}
+
 /* "The lad" is whom the scene is about, though somebody of the cast is called nothing else. */
 static void cast_without_a_name(void **state)
 {
@@ -966,6 +987,7 @@ int main(void)
         cmocka_unit_test(told_otherwise),
         cmocka_unit_test(never_named),
         cmocka_unit_test(cast_given),
+        cmocka_unit_test(cast_by_first_names),
         cmocka_unit_test(cast_without_a_name),
         cmocka_unit_test(cast_is_all_or_not),
         cmocka_unit_test(speakers_corrected),

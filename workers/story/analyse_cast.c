@@ -8,7 +8,10 @@ struct cast_name {
     bool article; /* had one before it */
 };
 
-/* False if the text lacks one of its words. */
+/*
+ * False if the text has nothing of it. Who has a family name that the text lacks is known by the words before it: May
+ * Parker of a story that only has May.
+ */
 static bool read_name(const struct an *an, const char *s, struct cast_name *name)
 {
     enum { WORD_BYTES = 64 };
@@ -29,7 +32,7 @@ static bool read_name(const struct an *an, const char *s, struct cast_name *name
         char folded[WORD_BYTES];
         uint32_t term = an_find(an, folded, an_fold(from, (size_t)(to - from), folded, sizeof(folded)));
         if (term == AN_NONE)
-            return false;
+            return name->n > 0 && !name->article && !*s && !an_is(an, name->term[0], AN_C(TITLE));
         if (name->n == 0 && !name->article && an_is(an, term, AN_C(DET)) && s < end) {
             name->article = true;
             continue;
