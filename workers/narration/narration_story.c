@@ -178,15 +178,18 @@ static void remove_files(struct st_call *call, const json_t *narrations)
                    json_pack("{s:s}", "narrationId", st_str(one, "narration_id")));
 }
 
-/* A day is for those who are still listening, and for the film that is made of it. */
+/* A day is for those who are still listening, and for the film that is made of it. Pending is what the story changed
+ * under. */
 int narration_drop_superseded(struct st_call *call)
 {
     json_t *gone;
-    int r = st_list(call, &gone,
-                    "delete from narrations where narration_id in (select n.narration_id from narrations n "
-                    "join narrations later on later.story_id = n.story_id and later.narration_id > n.narration_id "
-                    "where n.status <> 'pending' and later.status = 'ready' "
-                    "and later.finished_at < now() - interval '1 day' limit 1000) returning narration_id");
+    int r =
+        st_list(call, &gone,
+                "delete from narrations where narration_id in (select n.narration_id from narrations n "
+                "join narrations later on later.story_id = n.story_id and later.narration_id > n.narration_id "
+                "where later.status = 'ready' and later.finished_at < now() - interval '1 day' "
+                "and (n.status <> 'pending' or not exists (select from jobs j "
+                "where j.unique_key = n.narration_id::text and j.ended is null)) limit 1000) returning narration_id");
     if (r == 0)
         remove_files(call, gone);
     return r;
