@@ -8,7 +8,7 @@ use Time::HiRes qw(sleep);
 my $E = 'Storytelling::Edge';
 Storytelling::Edge::echo('echo');
 mkdir Storytelling::Edge::dir() . '/tmp';
-my @with = (workers => 2, server => 'client_header_timeout 300ms; api_body_timeout 300ms; access_log logs/a.log b;' . Storytelling::Edge::server_config(),
+my @with = (workers => 2, server => 'client_header_timeout 2s; api_body_timeout 2s; access_log logs/a.log b;' . Storytelling::Edge::server_config(),
     state => Storytelling::Edge::state_file(revoked => {gone => {value => '', until => time + 600}}),
     http => 'log_format b "$status $api_refused $api_operation $api_scheme $api_decision $request_uri";');
 my $edge = $E->nginx(@with);
@@ -95,10 +95,10 @@ is $m{'request_duration_seconds_count{operation="getFree"}'}, 3, 'durations';
 cmp_ok $m{'request_duration_seconds_bucket{operation="getFree",le="1"}'}, '>=', $m{'request_duration_seconds_bucket{operation="getFree",le="0.005"}'}, 'cumulative';
 $edge->reload;
 is metrics()->{'requests_total{operation="getFree",status="200"}'}, 3, 'they live through a reload';
-my @clients = map { my $s = $edge->connect; $s } 1 .. 20;
+my @clients;    # each asks as soon as it is there: who waits is hung up on
 for my $round (1 .. 5) {
-    for my $s (@clients) {
-        my $buffer = '';
+    for my $i (0 .. 19) {
+        my ($s, $buffer) = ($clients[$i] //= $edge->connect, '');
         print $s "GET /v1/free HTTP/1.1\r\nHost: a\r\n\r\n";
         $edge->read_response($s, \$buffer, 'GET');
     }
