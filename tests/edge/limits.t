@@ -46,9 +46,9 @@ is statuses(6, GET => '/v1/tier', bearer(tier => 'premium')), '200 200 200 200 2
 is statuses(3, POST => '/v1/work', bearer()), '200 200 429', 'ten units are two of four';
 is statuses(3, GET => '/v1/work', bearer()), '200 200 429', 'and two of one';
 my $r = $edge->request(POST => '/v1/work', undef, bearer(sub => 'costs'));
-is $r->{headers}{ratelimit}, '"work";r=6;t=1440', 'the header tells units';
+like $r->{headers}{ratelimit}, qr/^"work";r=6;t=14(?:40|[0-3]\d)$/, 'the header tells units';
 $edge->request(POST => '/v1/work', undef, bearer(sub => 'costs'));
-is $edge->request(POST => '/v1/work', undef, bearer(sub => 'costs'))->{headers}{'retry-after'}, 720, 'and when so many are there again';
+like $edge->request(POST => '/v1/work', undef, bearer(sub => 'costs'))->{headers}{'retry-after'}, qr/^(?:720|7[01]\d|6[5-9]\d)$/, 'and when so many are there again';
 
 # --- several: who is refused by one gets back what the others took ---
 my @at = (elsewhere(), 'X-Tenant: pair');
@@ -57,7 +57,7 @@ is statuses(5, GET => '/v1/pair', @at, bearer(sub => 'p1')), join(' ', (429) x 5
 is statuses(2, GET => '/v1/pair', $at[0], 'X-Tenant: other', bearer(sub => 'p1')), '200 200', 'and the others have not counted that';
 $r = $edge->get('/v1/pair', $at[0], 'X-Tenant: third', bearer(sub => 'p1'));
 is $r->{status}, 429, 'what they counted they have counted';
-is $r->{headers}{ratelimit}, '"pair.user";r=0;t=3600, "pair.address";r=2;t=2400', 'the headers tell it, the tightest first';
+like $r->{headers}{ratelimit}, qr/^"pair\.user";r=0;t=3(?:600|5\d\d), "pair\.address";r=2;t=2(?:400|3\d\d)$/, 'the headers tell it, the tightest first';
 is statuses(2, GET => '/v1/pair', $at[0], 'X-Tenant: third', bearer(sub => 'p2')), '200 200', 'the address has two left';
 is statuses(1, GET => '/v1/pair', $at[0], 'X-Tenant: fourth', bearer(sub => 'p2')), '429', 'and no more';
 

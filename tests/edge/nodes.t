@@ -72,7 +72,7 @@ is both('limit_fallback_total{limit="ten"}'), 0, 'no node has decided alone';
 sub ten { my ($node, $user) = @_; return $nodes[$node]->get('/v1/ten', bearer(sub => $user)) }
 my $r;
 $r = ten($_ % 2, 'turns') for 1 .. 7;
-is $r->{headers}{ratelimit}, '"ten";r=3;t=2520', 'what is left is told over both nodes';
+like $r->{headers}{ratelimit}, qr/^"ten";r=3;t=2(?:520|[45]\d\d)$/, 'what is left is told over both nodes';
 my @keys = split /\n/, `redis-cli -s @{[Storytelling::Edge::redis_socket()]} --raw KEYS 'st:limit:*'`;
 is scalar(grep { !/^st:limit:ten:[0-9a-f]{32}$/ } @keys), 0, 'the names in Redis tell nobody who it is';
 is scalar(@keys), 2, 'one for each key';
@@ -83,7 +83,7 @@ my $text = 'x' x 100_000;
 $r = $nodes[0]->post('/v1/work', qq({"text":"$text"}), bearer(sub => 'body'));
 is $r->{status}, 200, 'a request with a body waits for Redis';
 is length(json($r->{body})->{body}), 100_011, 'and brings it to the service';
-is $nodes[1]->post('/v1/work', '', bearer(sub => 'body'))->{headers}{ratelimit}, '"work";r=2;t=2880', 'eight units are gone';
+like $nodes[1]->post('/v1/work', '', bearer(sub => 'body'))->{headers}{ratelimit}, qr/^"work";r=2;t=28(?:80|[0-7]\d)$/, 'eight units are gone';
 my $curl = `curl -sZ --parallel-immediate --http2-prior-knowledge -w '%{http_version} %{http_code}\n' -H '@{[bearer(sub => 'h2')]}' @{[join ' ', map { "-o /dev/null http://127.0.0.1:$h2/v1/ten" } 1 .. 12]} 2>/dev/null`;
 is join(' ', sort split /\n/, $curl), join(' ', ('2 200') x 10, ('2 429') x 2), 'twelve at once over HTTP/2: ten pass';
 
