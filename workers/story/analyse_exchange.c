@@ -6,44 +6,48 @@
 #include <math.h>
 
 /*
- * How many times more likely a speaker is than another, as found on half of the annotated novels; by what stands
- * between the turns: nothing, narration that leads to the quote, paragraphs. (Behind paragraphs novels say 8.2 for who
- * goes on; the short stories of four languages that are in tests/bench/annotated less, and novels hardly care.)
+ * How many times more likely a speaker is than another, learnt together with the weights of analyse_choice.c; by what
+ * stands between the turns, and by whether a verb of speech comes with the turn.
  */
-static const double same[AN_GAPS] = {0.53, 4.9, 4.5};    /* the speaker of the turn before goes on */
-static const double returns[AN_GAPS] = {13.7, 4.8, 6.0}; /* the one before that is back; by the wider of both gaps */
-static const double third[AN_GAPS] = {1.1, 1.3, 1.9};    /* neither of the two */
-static const double asked = 0.85, answers = 0.6;         /* goes on, having asked; with yes or no */
-static const double called = 2.9;                        /* whom the turn before called by name */
+static const struct {
+    float same[AN_GAPS][2];    /* the speaker of the turn before goes on */
+    float returns[AN_GAPS][2]; /* the one before that is back; by the wider of both gaps */
+    float third[AN_GAPS][2];   /* neither of the two */
+    float called[AN_GAPS];     /* whom the turn before called by name */
+    float asked[2];            /* the turn before ends in a question: [0] its speaker goes on, [1] another */
+    float answers[2];          /* the turn begins with yes or no: the same */
+} factors = {
+    .same = {{0.24f, 0.48f}, {2.60f, 4.49f}, {7.84f, 3.73f}, {0.77f, 1.04f}, {2.44f, 1.99f}},
+    .returns = {{6.43f, 4.32f}, {3.13f, 1.83f}, {3.49f, 2.45f}, {0.72f, 0.69f}, {1.12f, 1.30f}},
+    .third = {{0.22f, 0.86f}, {0.57f, 0.65f}, {0.73f, 0.92f}, {0.77f, 0.92f}, {0.67f, 0.70f}},
+    .called = {6.97f, 1.19f, 1.05f, 0.61f, 1.20f},
+    .asked = {1.35f, 1.64f},
+    .answers = {0.91f, 1.36f},
+};
 
 enum { N = AN_CHOICES };
 
 /* How much more likely the choice c of turn i is behind the choices a and b of the two turns before it. */
-static double follow(const struct an *an, const struct an_turn *turn, int back, int a, int b, int c)
+static float follow(const struct an *an, const struct an_turn *turn, int back, int a, int b, int c)
 {
     const struct an_turn *last = turn - 1;
     int who = turn->choices[c].person, before = last->choices[b].person;
-    double factor = 1;
+    int gap = turn->gap, wider = gap > (int)last->gap ? gap : (int)last->gap, verb = turn->said.verb;
     if (who < 0)
         return 1;
-    if (last->called >= 0 && an_person(an, last->called) == who)
-        factor *= called;
+    float factor = last->called >= 0 && an_person(an, last->called) == who ? factors.called[gap] : 1;
+    factor *= (last->asks ? factors.asked[who != before] : 1) * (turn->answers ? factors.answers[who != before] : 1);
     if (who == before)
-        return factor * same[turn->gap] * (last->asks ? asked : 1) * (turn->answers ? answers : 1);
-    int gap = turn->gap > last->gap ? turn->gap : last->gap;
+        return factor * factors.same[gap][verb];
     if (back > 1 && last[-1].choices[a].person == who)
-        factor *= returns[gap];
-    else if (back > 1 && last[-1].choices[a].person >= 0)
-        factor *= third[gap];
-    return factor;
+        return factor * factors.returns[wider][verb];
+    return factor * (back > 1 && last[-1].choices[a].person >= 0 ? factors.third[wider][verb] : 1);
 }
 
-/* Turns of the same conversation behind which it stands, up to two. */
+/* Turns behind which it stands, up to two. */
 static int turns_behind(const struct an_turn *turn, const struct an_turn *first)
 {
-    if (turn == first || turn[-1].talk != turn->talk)
-        return 0;
-    return turn - 1 == first || turn[-2].talk != turn->talk ? 1 : 2;
+    return turn - first < 2 ? (int)(turn - first) : 2;
 }
 
 static int width(const struct an_turn *turn, int back, int of)
@@ -69,10 +73,10 @@ static void forward(const struct an *an, const struct an_turn *turn, int back, f
     int n_b = width(turn, back, 1), n_a = width(turn, back, 2);
     for (int c = 0; c < turn->n_choices; c++) {
         for (int b = 0; b < n_b; b++) {
-            double sum = back ? 0 : 1;
+            float sum = back ? 0 : 1;
             for (int a = 0; back && a < n_a; a++)
-                sum += (double)last[a][b] * follow(an, turn, back, a, b, c);
-            to[b][c] = (float)(sum * (double)turn->choices[c].score);
+                sum += last[a][b] * follow(an, turn, back, a, b, c);
+            to[b][c] = sum * turn->choices[c].score;
         }
     }
     normalise(to, n_b, turn->n_choices);
@@ -84,10 +88,10 @@ static void backward(const struct an *an, const struct an_turn *turn, int back, 
     int n_b = width(turn, back, 1), n_a = width(turn, back, 2);
     for (int a = 0; a < n_a; a++) {
         for (int b = 0; b < n_b; b++) {
-            double sum = 0;
+            float sum = 0;
             for (int c = 0; c < turn->n_choices; c++)
-                sum += (double)from[b][c] * (double)turn->choices[c].score * follow(an, turn, back, a, b, c);
-            last[a][b] = (float)sum;
+                sum += from[b][c] * turn->choices[c].score * follow(an, turn, back, a, b, c);
+            last[a][b] = sum;
         }
     }
     normalise(last, n_a, n_b);
@@ -124,8 +128,7 @@ void an_decide_turns(struct an_talk *t)
         forward(an, &t->turns[i], turns_behind(&t->turns[i], t->turns), i ? to[i - 1] : NULL, to[i]);
     }
     for (uint32_t i = t->n_turns; i-- > 0;) {
-        bool last = i + 1 == t->n_turns || t->turns[i + 1].talk != t->turns[i].talk;
-        if (last)
+        if (i + 1 == t->n_turns)
             for (int b = 0; b < N; b++)
                 for (int c = 0; c < N; c++)
                     from[i][b][c] = 1;

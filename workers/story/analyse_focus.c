@@ -1,9 +1,14 @@
 /* Keeps in view whom the story is about: whom he, she, her father and the young man mean at a point of it. */
 #include "story/analyse_int.h"
 
-/* What a mention adds to a person's weight, and what is left of all weights behind a sentence, a paragraph, a scene. */
-static const double subject = 1.0, owner = 0.6, object = 0.4, spoken_of = 0.04, pronoun = 0.44, his = 0.15;
-static const double sentence = 0.7, paragraph = 0.85, scene = 0.3, faintest = 0.02;
+const struct an_fading an_fading = {.subject = 1,
+                                    .object = 0.4f,
+                                    .spoken_of = 0.04f,
+                                    .sentence = 0.7f,
+                                    .paragraph = 0.85f,
+                                    .scene = 0.3f,
+                                    .least = 0.02f};
+static const double owner = 0.6, pronoun = 0.44, his = 0.15;
 /* "The girl" means a person of at least this weight, and of so many times the weight of a girl without a name. */
 static const double vague_least = 0.16, vague_own = 2.0;
 
@@ -28,12 +33,23 @@ bool an_is_being(const struct an *an, const struct an_entity *e)
     return head_of(an, e)->classes & (AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE)) || p->quoted * 4 >= p->mentions;
 }
 
-static void fade(struct an_focus *f, double factor)
+int an_means(const struct an *an, const struct an_mention *m)
+{
+    return an_person(an, m->means >= 0 ? m->means : an->entities[m->entity].person);
+}
+
+const struct an_mention *an_being_at(const struct an *an, uint32_t w)
+{
+    const struct an_mention *m = an->words[w].mention >= 0 ? &an->mentions[an->words[w].mention] : NULL;
+    return m && an_is_being(an, &an->entities[m->entity]) ? m : NULL;
+}
+
+static void fade(struct an_focus *f, float factor)
 {
     int n = 0;
     for (int i = 0; i < f->n; i++) {
-        f->in[i].weight *= (float)factor;
-        if (f->in[i].weight > faintest)
+        f->in[i].weight *= factor;
+        if (f->in[i].weight > an_fading.least)
             f->in[n++] = f->in[i];
     }
     f->n = n;
@@ -63,7 +79,7 @@ void an_focus_note(struct an_focus *f, int person, double weight)
     else if (at == f->n)
         f->in[f->n++] = (struct an_in_focus){.person = person};
     f->in[at].weight += (float)weight;
-    if (weight >= object)
+    if ((float)weight >= an_fading.object)
         remember(f, person);
 }
 
@@ -170,12 +186,13 @@ static void read_mention(struct an_focus *f, struct an_mention *m)
         return;
     if (quoted) {
         if (!e->description)
-            an_focus_note(f, e->person, spoken_of);
+            an_focus_note(f, e->person, (double)an_fading.spoken_of);
         return;
     }
     if (m->means < 0 && an_is_vague(an, m->entity, an->words[m->word].term))
         m->means = resolve_vague(f, m);
-    double weight = m->subject ? subject : an->words[m->word + m->n - 1].owner ? owner : object;
+    bool owns = an->words[m->word + m->n - 1].owner;
+    double weight = m->subject ? (double)an_fading.subject : owns ? owner : (double)an_fading.object;
     an_focus_note(f, m->means >= 0 ? m->means : e->person, weight);
 }
 
@@ -195,7 +212,7 @@ void an_focus_read(struct an_focus *f, uint32_t until)
         const struct an_word *word = &an->words[w];
         const struct an_span *span = &an->spans[word->span];
         if (span->para != f->para) {
-            fade(f, an->paras[span->para].scene ? scene : paragraph);
+            fade(f, an->paras[span->para].scene ? an_fading.scene : an_fading.paragraph);
             f->para = span->para;
         }
         if (word->mention >= 0) {
@@ -211,6 +228,6 @@ void an_focus_read(struct an_focus *f, uint32_t until)
                 read_pronoun(f, classes);
         }
         if (word->after & AN_STOP && !span->quoted)
-            fade(f, sentence);
+            fade(f, an_fading.sentence);
     }
 }

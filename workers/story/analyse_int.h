@@ -15,6 +15,7 @@
  *   analyse_turn.c       quotes -> turns; what stands beside them, whom they call
  *   analyse_focus.c      whom pronouns and vague descriptions mean at a point
  *   analyse_alter.c      unnamed speakers -> those whom the others call by name
+ *   analyse_beside.c     what the narration around a turn tells of those in it
  *   analyse_choice.c     who may be speaking a turn, by all that hints at it
  *   analyse_exchange.c   how people take turns
  *   analyse_speaker.c    speakers of all spans, by these
@@ -355,6 +356,10 @@ struct an_said an_clause_after(struct an *an, uint32_t s);
 struct an_said an_clause_before(struct an *an, uint32_t s);
 
 /* analyse_focus.c */
+/* What a mention weighs, and what is left of all weights behind a sentence, a paragraph, a scene. */
+extern const struct an_fading {
+    float subject, object, spoken_of, sentence, paragraph, scene, least;
+} an_fading;
 enum { AN_FOCUS_MAX = 16 };
 struct an_focus {
     struct an *an;
@@ -373,6 +378,8 @@ int an_person(const struct an *an, int person); /* who it turned out to be */
 bool an_is_known(const struct an *an, int person);
 double an_age_fits(const struct an *an, uint32_t entity, int person);
 bool an_is_being(const struct an *an, const struct an_entity *e);
+int an_means(const struct an *an, const struct an_mention *m);         /* the person */
+const struct an_mention *an_being_at(const struct an *an, uint32_t w); /* the mention that begins there, or NULL */
 /* Is it one of those that stand for other people; article: the term before it, or its first? */
 bool an_is_vague(const struct an *an, uint32_t entity, uint32_t article);
 char an_description_gender(const struct an *an, uint32_t entity);
@@ -397,12 +404,14 @@ struct an_turn {
     int self; /* who the speaker says to be, or -1 */
     enum an_evidence evidence;
     float confidence;
-    struct an_said said;                                              /* the clause that decides */
-    enum { AN_GAP_NONE, AN_GAP_LEAD, AN_GAP_PARAGRAPH, AN_GAPS } gap; /* narration between the one before and it */
-    bool asks, answers;                                               /* ends in a question; begins with yes or no */
-    bool corrected;                                                   /* the caller knows the speaker */
-    bool fixed;                                                       /* the text names the speaker */
-    bool vague; /* the text has a vague description of the speaker */
+    struct an_said said; /* the clause that decides */
+    /* What stands between the one before and it: nothing, narration that leads to it, paragraphs; another scene, and
+     * so much narration that it is another conversation. */
+    enum { AN_GAP_NONE, AN_GAP_LEAD, AN_GAP_PARAGRAPH, AN_GAP_SCENE, AN_GAP_LONG, AN_GAPS } gap;
+    bool asks, answers; /* ends in a question; begins with yes or no */
+    bool corrected;     /* the caller knows the speaker */
+    bool fixed;         /* the text names the speaker */
+    bool vague;         /* the text has a vague description of the speaker */
     struct an_choice {
         int person;        /* -1: somebody else */
         float score;       /* logarithm of how likely, as the turn alone tells; in the end the probability */
@@ -428,6 +437,30 @@ char an_gender_wanted(enum an_who who);
 void an_merge_persons(struct an *an, int from, int into); /* they turn out to be one */
 bool an_is_unnamed(const struct an *an, int person);
 void an_find_alters(struct an_talk *t);
+
+/* analyse_beside.c */
+enum an_zone {
+    AN_ZONE_BEFORE, /* in the paragraph of the turn, before it */
+    AN_ZONE_SINCE,  /* paragraphs between the turn before and this one */
+    AN_ZONE_TAIL,   /* behind the turn before, in its paragraph */
+    AN_ZONE_INSIDE, /* between its quotes */
+    AN_ZONE_BEHIND, /* in its paragraph, behind it */
+    AN_ZONE_UNTIL,  /* paragraphs between it and the next turn */
+    AN_ZONE_HEAD,   /* before the next turn, in that one's paragraph */
+    AN_ZONES,
+};
+enum { AN_NEAR = 32 };
+struct an_beside {      /* bits: 1 << zone */
+    uint8_t he, she;    /* where one of these pronouns stands */
+    int last[AN_ZONES]; /* the last person that does something there, or -1 */
+    int n;
+    struct an_near {
+        int person;
+        uint8_t subject, mentioned; /* does something there; is otherwise named */
+        float ahead;                /* how soon and often named behind the turn, also by what is said */
+    } near[AN_NEAR];
+};
+void an_look_beside(const struct an_talk *t, uint32_t turn, struct an_beside *ret);
 
 /* analyse_choice.c */
 void an_focus_turn(struct an_focus *f,

@@ -269,7 +269,7 @@ static bool has_namesake(const struct an *an, const struct namesakes *of, const 
 }
 
 /*
- * How often it is whom the text names so, as found on half of the novels: who speaks seldom, or has a namesake, may be
+ * How often it is whom the text names so, as found on annotated novels: who speaks seldom, or has a namesake, may be
  * somebody else of the story, whom it calls otherwise, too.
  */
 static double trust(const struct an *an, const struct namesakes *of, int person, uint32_t turns)
@@ -390,7 +390,7 @@ void an_find_speakers(struct an *an)
     for (uint32_t i = 0; i < an->n_persons; i++)
         an->persons[i].turns = 0;
     an_find_alters(&t);
-    for (int round = 0; round < 2; round++) {
+    for (int round = 0; round < 3; round++) {
         an_find_choices(&t);
         an_decide_turns(&t);
         an_take_choices(&t);

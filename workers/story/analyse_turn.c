@@ -211,10 +211,12 @@ static struct an_turn *new_turn(struct an_talk *t, uint32_t s)
     *turn = (struct an_turn){.s0 = s, .s1 = s, .para = an->spans[s].para, .speaker = -1, .called = -1, .self = -1};
     if (t->n_turns) {
         const struct an_turn *last = turn - 1;
-        bool ends = scene_between(an, last->para, turn->para) || gap_bytes(an, last->s1, s) > TALK_GAP_BYTES;
-        turn->talk = last->talk + ends;
+        bool scene = scene_between(an, last->para, turn->para), far = gap_bytes(an, last->s1, s) > TALK_GAP_BYTES;
+        turn->talk = last->talk + (scene || far);
         uint32_t lead = an->paras[turn->para].s0;
-        turn->gap = turn->para > an->spans[last->s1].para + 1                 ? AN_GAP_PARAGRAPH
+        turn->gap = scene                                                     ? AN_GAP_SCENE
+                    : far                                                     ? AN_GAP_LONG
+                    : turn->para > an->spans[last->s1].para + 1               ? AN_GAP_PARAGRAPH
                     : lead < s && an->spans[s].w0 > an->spans[lead].w0 + LEAD ? AN_GAP_LEAD
                                                                               : AN_GAP_NONE;
     }
@@ -252,7 +254,9 @@ void an_find_turns(struct an_talk *t)
             turn->answers || (begins && span->w1 > span->w0 && an_is(an, an->words[span->w0].term, AN_C(ANSWER)));
         if (span->corrected)
             an_correct(turn, span->speaker);
-        if (said.who != AN_WHO_NONE && (turn->said.who == AN_WHO_NONE || (said.verb && !turn->said.verb)))
+        /* Who tells a tale of several paragraphs says I, too, where the marks inside it are lost. */
+        bool tale = span->continues && said.who == AN_WHO_ME;
+        if (!tale && said.who != AN_WHO_NONE && (turn->said.who == AN_WHO_NONE || (said.verb && !turn->said.verb)))
             turn->said = said;
         int self = -1;
         turn->calls_gender = turn->calls_gender ? turn->calls_gender : gender_called(an, span);
