@@ -85,9 +85,10 @@ void an_learn_cast(struct an *an)
 
 /* ---- Behind it ---- */
 
+enum { SEVERAL = -1 };
+
 static void claim(const struct an *an, const struct an_entity *e, int *member, int m)
 {
-    enum { SEVERAL = -1 };
     uint32_t found = an_find_entity(an, e);
     if (found != AN_NONE)
         member[found] = member[found] && member[found] != m + 1 ? SEVERAL : m + 1;
@@ -110,14 +111,58 @@ static void claim_forms(const struct an *an, const struct cast_name *name, int *
     claim(an, &e, member, m);
 }
 
+/* Who has a name of a word and others: 1 + the index of the man, of the woman; 0: nobody. */
+struct bearers {
+    int man, woman;
+};
+
+/* By term. Lives in the arena. */
+static struct bearers *find_bearers(const struct an *an)
+{
+    struct bearers *of = st_new_n(an->arena, struct bearers, an->n_terms + 1);
+    struct cast_name name;
+    for (int m = 0; m < an->hints->n_cast; m++) {
+        char gender = an->hints->cast[m].gender;
+        for (int i = 0; gender && i <= an->hints->cast[m].n_aliases; i++) {
+            bool read = read_name(an, name_of(&an->hints->cast[m], i), &name) && name.n > 1;
+            for (int k = 0; read && k < name.n; k++) {
+                int *who = gender == 'm' ? &of[name.term[k]].man : &of[name.term[k]].woman;
+                *who = *who && *who != m + 1 ? SEVERAL : m + 1;
+            }
+        }
+    }
+    return of;
+}
+
+/*
+ * Whom the names of member m mean, or -1: of several. A list that has Small beside Jonathan Small, and does not know
+ * Small's gender, has him twice; a family name alone is the man's.
+ */
+static int meant_by(const struct an *an, const struct bearers *of, int m)
+{
+    const struct st_character *c = &an->hints->cast[m];
+    struct cast_name name, other;
+    if (c->gender || !read_name(an, c->name, &name) || name.n > 1 || name.article)
+        return m;
+    for (int i = 1; i <= c->n_aliases; i++)
+        if (!read_name(an, name_of(c, i), &other) || other.n > 1 || other.term[0] != name.term[0])
+            return m;
+    const struct bearers *b = &of[name.term[0]];
+    int who = b->man ? b->man : b->woman;
+    return who == SEVERAL ? -1 : who ? who - 1 : m;
+}
+
 int *an_find_cast(struct an *an)
 {
     int *member = st_new_n(an->arena, int, an->n_entities + 1);
+    const struct bearers *of = find_bearers(an);
     struct cast_name name;
-    for (int m = 0; m < an->hints->n_cast; m++)
-        for (int i = 0; i <= an->hints->cast[m].n_aliases; i++)
+    for (int m = 0; m < an->hints->n_cast; m++) {
+        int who = meant_by(an, of, m);
+        for (int i = 0; who >= 0 && i <= an->hints->cast[m].n_aliases; i++)
             if (read_name(an, name_of(&an->hints->cast[m], i), &name))
-                claim_forms(an, &name, member, m);
+                claim_forms(an, &name, member, who);
+    }
     for (uint32_t i = 0; i < an->n_entities; i++)
         member[i] = member[i] < 0 ? 0 : member[i];
     return member;
