@@ -687,6 +687,55 @@ static void cast_without_a_name(void **state)
     st_arena_release(&a);
 }
 
+/* A list that has a man twice, once by his family name and without a gender, means him; his wife is called otherwise.
+ */
+static void cast_has_somebody_twice(void **state)
+{
+    (void)state;
+    static const char text[] = "\"Coketown, sir,\" said Bounderby, \"is not what you are accustomed to.\"\n\nMrs. "
+                               "Bounderby looked at the fire. \"It is a town,\" said Mrs. Bounderby.\n\n\"I was born "
+                               "in a ditch,\" returned Mr. Bounderby.\n\nReggie came in. \"Which ditch?\" asked "
+                               "Reggie.\n";
+    static const char *const josiah[] = {"Josiah Bounderby", "Mr. Bounderby"}, *const louisa[] = {"Mrs. Bounderby"};
+    static const struct st_character cast[] = {
+        {.name = "Bounderby"},
+        {.name = "Josiah Bounderby", .aliases = josiah, .n_aliases = 2, .gender = 'm'},
+        {.name = "Louisa Bounderby", .aliases = louisa, .n_aliases = 1, .gender = 'f'},
+        {.name = "Reggie"}, /* is nobody else */
+    };
+    struct st_arena a = {0};
+    struct st_analysis *found =
+        analyse_with(&a, text, &(struct st_analyse_hints){.cast = cast, .n_cast = ST_COUNT(cast), .cast_all = true});
+    assert_string_equal(speaker(found, find_segment(found, "Coketown")), "Josiah Bounderby");
+    assert_string_equal(speaker(found, find_segment(found, "It is a town")), "Louisa Bounderby");
+    assert_string_equal(speaker(found, find_segment(found, "I was born")), "Josiah Bounderby");
+    assert_string_equal(speaker(found, find_segment(found, "Which ditch")), "Reggie");
+    assert_null(find_character(found, "Bounderby"));
+    st_arena_release(&a);
+}
+
+/* Who tells a tale of several paragraphs says "said I", too; it is not the narrator of the book who says so. */
+static void tale_with_lost_marks(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "I sat by the window with Holmes, and I said nothing. I knew that I would hear it all. I waited.\n\n\"Now for "
+        "your story, Small,\" said Holmes.\n\n\"I was changed to Madras, and I was left to myself.\n\n\"I stood at the "
+        "gate that night, and Tom came up.\n\n\"Take him to the guard\", said I. The two closed in upon him.\n\n\"So "
+        "that is how it was.\"\n\n\"A fine tale, Small,\" said Holmes.\n\nI thought so too, and I told him. I rose, "
+        "and "
+        "I went to the door with Small.\n";
+    static const struct st_character cast[] = {
+        {.name = "Narrator", .gender = 'm'}, {.name = "Holmes", .gender = 'm'}, {.name = "Small", .gender = 'm'}};
+    struct st_arena a = {0};
+    struct st_analysis *found =
+        analyse_with(&a, text, &(struct st_analyse_hints){.cast = cast, .n_cast = ST_COUNT(cast), .cast_all = true});
+    static const char *const tale[] = {"I was changed", "I stood at", "Take him"};
+    for (size_t i = 0; i < ST_COUNT(tale); i++)
+        assert_string_equal(speaker(found, find_segment(found, tale[i])), "Small");
+    st_arena_release(&a);
+}
+
 /* Who is not of the cast is found beside it; nobody else speaks when it is all there is. */
 static void cast_is_all_or_not(void **state)
 {
@@ -972,6 +1021,8 @@ int main(void)
         cmocka_unit_test(never_named),
         cmocka_unit_test(cast_given),
         cmocka_unit_test(cast_without_a_name),
+        cmocka_unit_test(cast_has_somebody_twice),
+        cmocka_unit_test(tale_with_lost_marks),
         cmocka_unit_test(cast_is_all_or_not),
         cmocka_unit_test(speakers_corrected),
         cmocka_unit_test(corrected_to_nobody),
