@@ -1,0 +1,181 @@
+/* Tests what the caller of the story analyser knows and it does not: the characters, and who speaks. */
+#include "../lib/analysis.h"
+
+/* A cast that was given: renamed, merged and split as the user has it, people whom the rules would not find, and one
+ * with a family name that the text lacks, whose first name is a word, too. */
+static void cast_given(void **state)
+{
+    (void)state;
+    static const char text[] = "\"Good morning,\" said Elsa.\n\nThe captain bowed. \"Good morning, Miss Brand,\" he "
+                               "said.\n\n\"Late again!\" cried Five.\n\nMr. Brand came in. \"Who is late?\" asked Mr. "
+                               "Brand.\n\nElsa Brand laughed. \"You are,\" she said.\n\n\"I am not,\" I said.\n\n\"I "
+                               "will,\" said May. She may have smiled.\n";
+    static const char *const elsa[] = {"Elsa", "Miss Brand", "Elsa Brand"}, *const vane[] = {"The captain"},
+                             *const brand[] = {"Mr. Brand"}, *const me[] = {"Narrator"};
+    static const struct st_character cast[] = {
+        {.name = "Aunt Elsa", .aliases = elsa, .n_aliases = 3, .gender = 'f'},
+        {.name = "Captain Vane", .aliases = vane, .n_aliases = 1, .gender = 'm', .age = "old"},
+        {.name = "Father", .aliases = brand, .n_aliases = 1, .gender = 'm'},
+        {.name = "Five", .gender = 'm'},
+        {.name = "Ishmael", .aliases = me, .n_aliases = 1},
+        {.name = "May Parker", .gender = 'f'},
+        {.name = "Mr. Parker", .gender = 'm'},
+        {.name = "Nobody at all"},
+    };
+    static const char *const expected[][2] = {
+        {"Good morning", "Aunt Elsa"}, {"Good morning, Miss", "Captain Vane"},
+        {"Late again", "Five"},        {"Who is late", "Father"},
+        {"You are", "Aunt Elsa"},      {"I am not", "Ishmael"},
+        {"I will", "May Parker"},
+    };
+    struct st_arena a = {0};
+    struct st_analysis *found =
+        analyse_with(&a, text, &(struct st_analyse_hints){.cast = cast, .n_cast = ST_COUNT(cast), .cast_all = true});
+    for (size_t i = 0; i < ST_COUNT(expected); i++)
+        assert_string_equal(speaker(found, find_segment(found, expected[i][0])), expected[i][1]);
+    assert_int_equal(found->n_characters, 6);
+    assert_string_equal(find_character(found, "Captain Vane")->age, "old");
+    assert_int_equal(find_character(found, "Father")->gender, 'm');
+    assert_null(find_character(found, "Nobody at all"));
+    st_arena_release(&a);
+}
+
+/* "The lad" is whom the scene is about, though somebody of the cast is called nothing else. */
+static void cast_without_a_name(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "\"Sit still,\" said Edgar, and took up his brush.\n\nWilliam Thorn yawned. William had sat there since "
+        "nine.\n\n\"Must I?\" said William.\n\n\"You must,\" said Edgar.\n\nWilliam laughed. \"Very well, then,\" said "
+        "the lad.\n\n* * *\n\nA lad came running down the road to the gate. \"Papers!\" cried the lad.\n";
+    static const struct st_character cast[] = {
+        {.name = "Edgar", .gender = 'm'}, {.name = "William Thorn", .gender = 'm'}, {.name = "The Lad", .gender = 'm'}};
+    struct st_arena a = {0};
+    struct st_analysis *found =
+        analyse_with(&a, text, &(struct st_analyse_hints){.cast = cast, .n_cast = ST_COUNT(cast), .cast_all = true});
+    assert_string_equal(speaker(found, find_segment(found, "Very well")), "William Thorn");
+    assert_string_equal(speaker(found, find_segment(found, "Papers")), "The Lad");
+    st_arena_release(&a);
+}
+
+/* A list that has a man twice, once by his family name and without a gender, means him; his wife is called otherwise.
+ */
+static void cast_has_somebody_twice(void **state)
+{
+    (void)state;
+    static const char text[] = "\"Coketown, sir,\" said Bounderby, \"is not what you are accustomed to.\"\n\nMrs. "
+                               "Bounderby looked at the fire. \"It is a town,\" said Mrs. Bounderby.\n\n\"I was born "
+                               "in a ditch,\" returned Mr. Bounderby.\n\nReggie came in. \"Which ditch?\" asked "
+                               "Reggie.\n";
+    static const char *const josiah[] = {"Josiah Bounderby", "Mr. Bounderby"}, *const louisa[] = {"Mrs. Bounderby"};
+    static const struct st_character cast[] = {
+        {.name = "Bounderby"},
+        {.name = "Josiah Bounderby", .aliases = josiah, .n_aliases = 2, .gender = 'm'},
+        {.name = "Louisa Bounderby", .aliases = louisa, .n_aliases = 1, .gender = 'f'},
+        {.name = "Reggie"}, /* is nobody else */
+    };
+    struct st_arena a = {0};
+    struct st_analysis *found =
+        analyse_with(&a, text, &(struct st_analyse_hints){.cast = cast, .n_cast = ST_COUNT(cast), .cast_all = true});
+    assert_string_equal(speaker(found, find_segment(found, "Coketown")), "Josiah Bounderby");
+    assert_string_equal(speaker(found, find_segment(found, "It is a town")), "Louisa Bounderby");
+    assert_string_equal(speaker(found, find_segment(found, "I was born")), "Josiah Bounderby");
+    assert_string_equal(speaker(found, find_segment(found, "Which ditch")), "Reggie");
+    assert_null(find_character(found, "Bounderby"));
+    st_arena_release(&a);
+}
+
+/* Who tells a tale of several paragraphs says "said I", too; it is not the narrator of the book who says so. */
+static void tale_with_lost_marks(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "I sat by the window with Holmes, and I said nothing. I knew that I would hear it all. I waited.\n\n\"Now for "
+        "your story, Small,\" said Holmes.\n\n\"I was changed to Madras, and I was left to myself.\n\n\"I stood at the "
+        "gate that night, and Tom came up.\n\n\"Take him to the guard\", said I. The two closed in upon him.\n\n\"So "
+        "that is how it was.\"\n\n\"A fine tale, Small,\" said Holmes.\n\nI thought so too, and I told him. I rose, "
+        "and "
+        "I went to the door with Small.\n";
+    static const struct st_character cast[] = {
+        {.name = "Narrator", .gender = 'm'}, {.name = "Holmes", .gender = 'm'}, {.name = "Small", .gender = 'm'}};
+    struct st_arena a = {0};
+    struct st_analysis *found =
+        analyse_with(&a, text, &(struct st_analyse_hints){.cast = cast, .n_cast = ST_COUNT(cast), .cast_all = true});
+    static const char *const tale[] = {"I was changed", "I stood at", "Take him"};
+    for (size_t i = 0; i < ST_COUNT(tale); i++)
+        assert_string_equal(speaker(found, find_segment(found, tale[i])), "Small");
+    st_arena_release(&a);
+}
+
+/* Who is not of the cast is found beside it; nobody else speaks when it is all there is. */
+static void cast_is_all_or_not(void **state)
+{
+    (void)state;
+    static const char text[] = "\"Yes,\" said Ann.\n\n\"No,\" said Ben.\n";
+    static const struct st_character cast[] = {{.name = "Ann"}};
+    struct st_arena a = {0};
+    struct st_analyse_hints hints = {.cast = cast, .n_cast = 1};
+    struct st_analysis *found = analyse_with(&a, text, &hints);
+    assert_string_equal(speaker(found, find_segment(found, "No")), "Ben");
+    hints.cast_all = true;
+    found = analyse_with(&a, text, &hints);
+    assert_string_equal(speaker(found, find_segment(found, "Yes")), "Ann");
+    assert_string_equal(speaker(found, find_segment(found, "No")), "");
+    assert_int_equal(found->n_characters, 1);
+    st_arena_release(&a);
+}
+
+/* A corrected speaker holds, and those who take turns with him follow. */
+static void speakers_corrected(void **state)
+{
+    (void)state;
+    static const char text[] = "Ann met Ben and Cid.\n\n\"Where were you?\" said Ann.\n\n\"At home.\"\n\n"
+                               "\"All day?\"\n\n\"All day.\"\n\n\"Hm,\" Ann said. \"Fine.\"\n";
+    static const struct st_character cast[] = {{.name = "Ben"}, {.name = "Cid"}};
+    struct st_arena a = {0};
+    struct st_analyse_hints hints = {.cast = cast, .n_cast = 2};
+    struct st_analysis *found = analyse_with(&a, text, &hints);
+    struct st_speaker_hint speakers[] = {
+        {find_segment(found, "At home")->id, 1}, {find_segment(found, "Fine")->id, -1}, {"0000000000000000", 0}};
+    hints.speakers = speakers;
+    hints.n_speakers = ST_COUNT(speakers);
+    found = analyse_with(&a, text, &hints);
+    const struct st_segment *home = find_segment(found, "At home");
+    assert_string_equal(speaker(found, home), "Cid");
+    assert_string_equal(home->evidence, "corrected");
+    assert_true(home->confidence == 1);
+    assert_string_equal(speaker(found, find_segment(found, "All day?")), "Ann");
+    assert_string_equal(speaker(found, find_segment(found, "All day.")), "Cid");
+    assert_string_equal(speaker(found, find_segment(found, "Hm")), "Ann");
+    assert_string_equal(speaker(found, find_segment(found, "Fine")), "");
+    st_arena_release(&a);
+}
+
+/* Nobody says what the text has its narrator say: that was corrected. */
+static void corrected_to_nobody(void **state)
+{
+    (void)state;
+    static const char text[] = "\"Late,\" I said.\n\n\"Very,\" I said.\n";
+    struct st_arena a = {0};
+    struct st_analysis *found = analyse_with(&a, text, NULL);
+    struct st_speaker_hint nobody = {find_segment(found, "Late")->id, -1};
+    found = analyse_with(&a, text, &(struct st_analyse_hints){.speakers = &nobody, .n_speakers = 1});
+    assert_string_equal(speaker(found, find_segment(found, "Late")), "");
+    assert_string_equal(speaker(found, find_segment(found, "Very")), "Narrator");
+    st_arena_release(&a);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cast_given),
+        cmocka_unit_test(cast_without_a_name),
+        cmocka_unit_test(cast_has_somebody_twice),
+        cmocka_unit_test(tale_with_lost_marks),
+        cmocka_unit_test(cast_is_all_or_not),
+        cmocka_unit_test(speakers_corrected),
+        cmocka_unit_test(corrected_to_nobody),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
