@@ -82,6 +82,9 @@ static void cast_has_somebody_twice(void **state)
     assert_string_equal(speaker(found, find_segment(found, "I was born")), "Josiah Bounderby");
     assert_string_equal(speaker(found, find_segment(found, "Which ditch")), "Reggie");
     assert_null(find_character(found, "Bounderby"));
+    found = analyse_with(&a, text, &(struct st_analyse_hints){.cast = cast, .n_cast = ST_COUNT(cast)});
+    assert_string_equal(speaker(found, find_segment(found, "Coketown")), "Bounderby"); /* an author has parted them */
+    assert_string_equal(speaker(found, find_segment(found, "I was born")), "Josiah Bounderby");
     st_arena_release(&a);
 }
 

@@ -98,8 +98,8 @@ struct st_analyse_hints {
      * result that are of the cast have these names; those that the text does not mention are not among them.
      */
     const struct st_character *cast;
-    int n_cast;                             /* at most ST_ANALYSE_CHARACTERS_MAX, more are passed over */
-    bool cast_all;                          /* nobody else speaks or is a character */
+    int n_cast;    /* at most ST_ANALYSE_CHARACTERS_MAX, more are passed over */
+    bool cast_all; /* nobody else speaks or is a character; one that is but a part of another's name is that one */
     const struct st_speaker_hint *speakers; /* these have confidence 1 and the evidence "corrected" */
     int n_speakers;
 };

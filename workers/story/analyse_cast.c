@@ -135,14 +135,15 @@ static struct bearers *find_bearers(const struct an *an)
 }
 
 /*
- * Whom the names of member m mean, or -1: of several. A list that has Small beside Jonathan Small, and does not know
- * Small's gender, has him twice; a family name alone is the man's.
+ * Whom the names of member m mean, or -1: of several. A list of all that has Small beside Jonathan Small, and does not
+ * know Small's gender, has him twice; a family name alone is the man's. Characters that an author has corrected are no
+ * such list: who was split in two stays so.
  */
 static int meant_by(const struct an *an, const struct bearers *of, int m)
 {
     const struct st_character *c = &an->hints->cast[m];
     struct cast_name name, other;
-    if (c->gender || !read_name(an, c->name, &name) || name.n > 1 || name.article)
+    if (!an->hints->cast_all || c->gender || !read_name(an, c->name, &name) || name.n > 1 || name.article)
         return m;
     for (int i = 1; i <= c->n_aliases; i++)
         if (!read_name(an, name_of(c, i), &other) || other.n > 1 || other.term[0] != name.term[0])

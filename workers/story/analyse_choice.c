@@ -145,13 +145,13 @@ struct pairs {
 /* What all turns of a round share. */
 struct round {
     struct pairs pairs;
-    int *at; /* by person: 1 + the index of the candidate, or 0 */
-    float worth[FAR + 1];
+    int *at;              /* by person: 1 + the index of the candidate, or 0 */
+    float worth[FAR + 1]; /* of a turn, by how many turns away it is */
 };
 
 struct gathering {
     const struct an_talk *t;
-    uint32_t i;
+    uint32_t i; /* index of the turn */
     struct an_turn *turn;
     char wanted; /* by the pronoun or description */
     struct candidate list[CANDIDATES];
