@@ -15,7 +15,7 @@ static int unused(struct st_call *call)
     return 0;
 }
 
-static int slow_ms; /* of each event */
+static int64_t stops_at; /* the event with this n takes until the process is killed */
 
 /* The state: of each thing the sum of n, and its last event. n -1, -2, -3: what a projection must not do. */
 static int project_done(struct st_call *call)
@@ -30,8 +30,8 @@ static int project_done(struct st_call *call)
         return st_fail(call, ST_E_CONFLICT, "not this one");
     if (n == -4)
         st_exec(call, "insert into things values (null)");
-    if (slow_ms)
-        st_sleep_ms(slow_ms);
+    while (stops_at && n == stops_at)
+        pause();
     st_exec(call,
             "insert into things values ($1, $2, event_version($3), $3, event_time($3), $4, $5) "
             "on conflict (thing_id) do update set total = things.total + excluded.total, version = excluded.version, "
@@ -266,10 +266,18 @@ static void test_check_says_what_differs(void **state)
 static atomic_bool writing;
 static atomic_int written, refused;
 
+static bool connected(struct st_worker *w)
+{
+    st_pg_exec(w->pg, "select", ST_PARAMS());
+    return st_pg_flush(w->pg) == 0;
+}
+
 static void *writer(void *ctx)
 {
     struct st_worker w;
     st_worker_init(&w, &beta->run, "writer");
+    while (!connected(&w) && atomic_load(&writing)) /* a slow machine may take its time */
+        st_sleep_ms(100);
     for (int i = 0; atomic_load(&writing); i++, st_sleep_ms(1)) {
         struct st_call call;
         char thing[32];
@@ -323,12 +331,11 @@ static void test_killed_on_its_way(void **state)
     for (int i = 0; i < 300; i++)
         assert_null(done(st_printf(&arena, "t-%d", i), i));
     const char *before = dump();
-    slow_ms = 3;
     pid_t pid = fork();
     if (pid == 0) {
+        stops_at = 250; /* in the second page */
         _exit(rebuild_(false) < 0);
     }
-    slow_ms = 0;
     assert_true(wait_for(number("select count(*) from pg_class c join pg_namespace n on n.oid = relnamespace "
                                 "where nspname = 'rebuild' and relname = 'things'") == 1 &&
                          number("select count(*) from rebuild.things") > 100));
@@ -342,32 +349,41 @@ static void test_killed_on_its_way(void **state)
     assert_int_equal(number("select count(*) from pg_namespace where nspname = 'rebuild'"), 0);
 }
 
-/* The later one wins; the earlier says so and leaves everything to it. */
-static void *rebuild_in_thread(void *ctx)
+static int rebuild_to(FILE *f)
 {
-    (void)ctx;
-    static char lines[64 * 1024];
     const char *why = "";
-    FILE *f = fmemopen(lines, sizeof(lines), "w");
+    assert_non_null(f);
     int r = st_rebuild(&beta->run, false, f, &why);
     fclose(f);
-    return (void *)(intptr_t)r;
+    return r;
 }
 
+/* The output of a rebuild that stops itself, or lets another process go on, at the first that it tells. */
+static ssize_t stops_or_continues(void *ctx, const char *text, size_t n)
+{
+    (void)text;
+    const pid_t *other = ctx;
+    kill(other ? *other : getpid(), other ? SIGCONT : SIGSTOP);
+    return (ssize_t)n;
+}
+
+static const cookie_io_functions_t telling = {.write = stops_or_continues};
+
+/* The later one wins; the earlier says so and leaves everything to it. */
 static void test_a_later_one_takes_over(void **state)
 {
     (void)state;
     for (int i = 0; i < 300; i++)
         assert_null(done(st_printf(&arena, "t-%d", i), i));
-    slow_ms = 10;
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(rebuild_in_thread(NULL) == (void *)(intptr_t)ST_E_FENCED ? 0 : 1);
-    slow_ms = 0;
-    assert_true(wait_for(number("select count(*) from rebuild_run") == 1));
-    assert_int_equal(rebuild_(false), 0);
     int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
+    pid_t earlier = fork();
+    if (earlier == 0)
+        _exit(rebuild_to(fopencookie(NULL, "w", telling)) == ST_E_FENCED ? 0 : 1);
+    assert_int_equal(waitpid(earlier, &status, WUNTRACED), earlier);
+    assert_true(WIFSTOPPED(status));
+    assert_int_equal(number("select count(*) from rebuild_run"), 1);
+    assert_int_equal(rebuild_to(fopencookie(&earlier, "w", telling)), 0);
+    assert_int_equal(waitpid(earlier, &status, 0), earlier);
     assert_int_equal(status, 0);
     assert_int_equal(rebuild_(true), 0);
     assert_true(json_is_true(result("same")));
@@ -394,6 +410,13 @@ static void test_says_why_not(void **state)
     assert_non_null(strstr(failure, "foreign keys"));
     assert_string_equal(dump(), before);
     assert_int_equal(number("select count(*) from pg_namespace where nspname = 'rebuild'"), 0);
+}
+
+static void *rebuild_in_thread(void *ctx)
+{
+    static char lines[64 * 1024];
+    (void)ctx;
+    return (void *)(intptr_t)rebuild_to(fmemopen(lines, sizeof(lines), "w"));
 }
 
 /* The relay's lesson: what commits late has an early seq. */
