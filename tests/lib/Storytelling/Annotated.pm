@@ -139,21 +139,28 @@ sub _read_pdnc {
         push @characters, {name => $row->{'Main Name'}, gender => $gender, aliases => \@aliases};
     }
     my $before = letters_before($text);
-    my $parts  = sub { substr($text, $_[0][1], $_[1][0] - $_[0][1]) =~ /"/ };    # narration: it is between marks
+    my $gap    = sub { substr $text, $_[0][1], $_[1][0] - $_[0][1] };
     my @quotes = map {
         my $row = $_;
         my @spans = map { [split /,\s*/] } $row->{quoteByteSpans} =~ /\[(\d+, \d+)\]/g;
         @spans = sort { $a->[0] <=> $b->[0] } @spans;
         for (my $i = 0; $i < $#spans;) {
-            $parts->(@spans[$i, $i + 1]) ? $i++ : splice @spans, $i, 2, [$spans[$i][0], $spans[$i + 1][1]];
+            $gap->(@spans[$i, $i + 1]) =~ /"/ ? $i++ : splice @spans, $i, 2, [$spans[$i][0], $spans[$i + 1][1]];    # narration
         }
         my ($type) = lc($row->{quoteType}) =~ /^(explicit|anaphoric|implicit)/;
-        {
-            spans => [map { [map { $before->($_) } @$_] } @spans],
-            speaker => $main{$row->{speaker}} // $row->{speaker}, type => $type // 'implicit',
-        }
+        {spans => \@spans, speaker => $main{$row->{speaker}} // $row->{speaker}, type => $type // 'implicit'}
     } _read_csv("$folder/quotation_info.csv");
-    return {name => basename($folder), path => "$folder/novel_text.txt", text => $text, quotes => \@quotes, characters => \@characters};
+    my @marked;    # what a speaker quotes is cut out of some: from mark to mark it is one
+    for my $piece (sort { $a->[0] <=> $b->[0] } map { my $who = $_->{speaker}; map { [@$_, $who] } @{$_->{spans}} } @quotes) {
+        my $goes_on = @marked && $marked[-1][2] eq $piece->[2] && $gap->($marked[-1], $piece) !~ /["()]|\n\s*\n/;
+        $goes_on ? ($marked[-1][1] = max($marked[-1][1], $piece->[1])) : push @marked, [@$piece];
+    }
+    my $letters = sub { [map { [map { $before->($_) } @{$_}[0, 1]] } @_] };
+    $_->{spans} = $letters->(@{$_->{spans}}) for @quotes;
+    return {
+        name => basename($folder), path => "$folder/novel_text.txt", text => $text,
+        quotes => \@quotes, marked => $letters->(@marked), characters => \@characters,
+    };
 }
 
 # What is annotated are the first 2,000 words, cut into tokens; the letters are those of the original.
@@ -383,7 +390,7 @@ sub score {
         $quote->{right} = $who >= 0 && defined $is->{$who} && $is->{$who} eq $quote->{speaker} ? 1 : 0;
     }
     return {
-        spans    => score_spans($found, map { @{$_->{spans}} } @quotes),
+        spans    => score_spans($found, $text->{marked} ? @{$text->{marked}} : map { @{$_->{spans}} } @quotes),
         clusters => score_clusters($text, $found),
         quotes   => [grep { $_->{speaker} !~ /^(?:_(?!narr)|\?$)/ } @quotes],    # by a crowd, by nobody knows whom: not judged
         feelings => [map { [$_->{emotion}, segment_of($found, $_->{spans})->{emotion}] } grep { $_->{emotion} } @quotes, @{$text->{feelings} // []}],
