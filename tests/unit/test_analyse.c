@@ -636,6 +636,18 @@ static void paragraphs(void **state)
                     "swept up the streets.\r\n\r\nThe end.");
     assert_int_equal(wrapped->n_segments, 2);
     assert_non_null(strstr(wrapped->segments[0].text, "except at occasional"));
+    /* So is a stanza in such a text, though its lines end early; a heading above it is not of it. */
+    struct st_analysis *verse =
+        analyse(&a, "The rain had not stopped when she took the book down from its shelf, and\n"
+                    "by the light of the last candle, which was burning low and would not see\n"
+                    "another night, she read to the child.\n\n\"Sleep, sleep, little boat,\n"
+                    "    Nothing is so light afloat\n  As thy sail\n\n\"Rest, rest, little oar,\n"
+                    "    Nothing waits upon the shore.\"\n\nCHAPTER II\n\nThe rain had stopped.\n\n"
+                    "He slept.\n\nShe shut the book.\n\nIt was late.\n\nNobody came.\n\nA dog barked.\n\n"
+                    "It grew quiet.\n\nThe candle went out.\n");
+    assert_int_equal(verse->segments[verse->n_segments - 1].paragraph, 11);
+    assert_string_equal(verse->segments[1].text, "Sleep, sleep, little boat, Nothing is so light afloat As thy sail");
+    assert_string_equal(verse->segments[2].text, "Rest, rest, little oar, Nothing waits upon the shore.");
     struct st_analysis *lines = analyse(&a, "# Home\n\"Hello,\" said Tom.\n\"Hello,\" said Ann.\n* * *\nThey left.");
     check_answer(lines);
     assert_string_equal(lines->segments[0].text, "Home");

@@ -164,7 +164,9 @@ size_t an_fold(const char *s, size_t len, char *out, size_t room)
 struct line {
     uint32_t start, end; /* trimmed */
     uint32_t chars;
-    bool indented, wraps; /* wraps: the next line goes on with the same paragraph */
+    bool indented;
+    bool full;  /* the next word had no room */
+    bool wraps; /* the next line goes on with the same paragraph */
 };
 
 static bool is_space(uint32_t cp)
@@ -189,7 +191,7 @@ static uint32_t read_line(const char *text, uint32_t at, uint32_t len, struct li
 {
     const char *s = text + at, *end = text + len;
     bool content = false;
-    *line = (struct line){at, at, 0, false, false};
+    *line = (struct line){.start = at, .end = at};
     while (s < end) {
         const char *here = s;
         uint32_t cp = st_utf8_next(&s);
@@ -260,6 +262,52 @@ static uint32_t wrap_column(const char *text, const struct line *lines, size_t n
     return column >= WRAP_MIN ? column : 0;
 }
 
+/* Lines to the next blank one. */
+static size_t block_lines(const struct line *lines, size_t n)
+{
+    size_t k = 0;
+    while (k < n && !blank(&lines[k]))
+        k++;
+    return k;
+}
+
+/* Whether blank lines stand between paragraphs, but for a few lines that end early in a block: verse, an address. */
+static bool spaced(const struct line *lines, size_t n)
+{
+    size_t ends = 0, inside = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (blank(&lines[i]) || lines[i].wraps)
+            continue;
+        ends++;
+        inside += i + 1 < n && !blank(&lines[i + 1]);
+    }
+    return inside * 4 < ends;
+}
+
+/* May the line be one of a stanza? Headings and rules have no small letter, or a mark. */
+static bool is_verse(const char *text, const struct line *l)
+{
+    bool small = false;
+    for (const char *s = text + l->start; s < text + l->end && !small;) {
+        uint32_t cp = st_utf8_next(&s);
+        small = an_is_letter(cp) && !an_is_upper(cp);
+    }
+    return small && !l->full && text[l->start] != '#';
+}
+
+/* A stanza is a paragraph: its lines end early, all of them. */
+static void join_stanzas(const char *text, struct line *lines, size_t n)
+{
+    for (size_t i = 0, k; i < n; i += k + 1) {
+        bool joins = true;
+        k = block_lines(lines + i, n - i);
+        for (size_t j = i; j < i + k; j++)
+            joins &= is_verse(text, &lines[j]);
+        for (size_t j = i; joins && j + 1 < i + k; j++)
+            lines[j].wraps = true;
+    }
+}
+
 static void find_wraps(const char *text, struct line *lines, size_t n)
 {
     uint32_t column = wrap_column(text, lines, n);
@@ -267,9 +315,11 @@ static void find_wraps(const char *text, struct line *lines, size_t n)
         struct line *l = &lines[i], *next = &lines[i + 1];
         if (blank(l) || blank(next))
             continue;
-        bool full = column && l->chars + 1 + first_word_chars(text, next) + WRAP_SLACK > column;
-        l->wraps = (full && (!next->indented || l->indented)) || breaks_sentence(text, l, next);
+        l->full = column && l->chars + 1 + first_word_chars(text, next) + WRAP_SLACK > column;
+        l->wraps = (l->full && (!next->indented || l->indented)) || breaks_sentence(text, l, next);
     }
+    if (column && spaced(lines, n))
+        join_stanzas(text, lines, n);
 }
 
 /* "***", "---", "* * *": the mark of a new scene. */
