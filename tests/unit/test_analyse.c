@@ -625,6 +625,23 @@ static void same_answer_twice(void **state)
     st_arena_release(&a);
 }
 
+/* Who continues is who spoke last; who replies is another. */
+static void continued_or_replied(void **state)
+{
+    (void)state;
+    static const char *const verbs[][2] = {{"continued", "Tom"}, {"went on", "Tom"}, {"replied", "Ben"}};
+    struct st_arena a = {0};
+    for (size_t i = 0; i < ST_COUNT(verbs); i++) {
+        struct st_analysis *found = analyse(
+            &a, st_printf(&a,
+                          "\"Sit down,\" said Tom to Ben.\n\n\"Here?\" said Ben.\n\n\"There,\" said Tom. \"We have "
+                          "time.\"\n\nThere was a pause.\n\n\"Nobody knows,\" he %s.\n\n\"Tell me,\" said the girl.\n",
+                          verbs[i][0]));
+        assert_string_equal(speaker(found, find_segment(found, "Nobody knows")), verbs[i][1]);
+    }
+    st_arena_release(&a);
+}
+
 static void paragraphs(void **state)
 {
     (void)state;
@@ -806,6 +823,7 @@ int main(void)
         cmocka_unit_test(sentences),
         cmocka_unit_test(ids_survive_edits),
         cmocka_unit_test(same_answer_twice),
+        cmocka_unit_test(continued_or_replied),
         cmocka_unit_test(paragraphs),
         cmocka_unit_test(no_word_is_lost),
         cmocka_unit_test(emotions),

@@ -88,6 +88,43 @@ static void cast_has_somebody_twice(void **state)
     st_arena_release(&a);
 }
 
+/* "The doctor" is the Doctor Brown that the story has told of, and before it does, one without a name. */
+static void cast_with_a_title(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "A doctor came out of the house. \"It is a boy,\" said the doctor.\n\n* * *\n\nMr. Brown shut the gate "
+        "behind him. \"How is she?\" asked the doctor.\n\n\"Asleep,\" said Rose.\n\n\"Good,\" said the good "
+        "doctor.\n\n\"And mine?\" asked the doctor's wife.\n\nDr. Grey rode up. \"Who is ill?\" said the "
+        "doctor.\n\n\"Nobody,\" said Mr. Brown.\n\n\"Ride home,\" said the doctor.\n";
+    static const char *const brown[] = {"Doctor Brown", "Brown"};
+    static const struct st_character cast[] = {{.name = "The Doctor", .gender = 'm'},
+                                               {.name = "Mr. Brown", .aliases = brown, .n_aliases = 2, .gender = 'm'},
+                                               {.name = "Rose", .gender = 'f'},
+                                               {.name = "Dr. Grey", .gender = 'm'},
+                                               {.name = "The doctor's wife", .gender = 'f'}};
+    static const char *const expected[][2] = {
+        {"It is a boy", "The Doctor"},     {"How is she", "Mr. Brown"}, {"Good", "Mr. Brown"},
+        {"And mine", "The doctor's wife"}, {"Who is ill", "Dr. Grey"},  {"Ride home", "Mr. Brown"},
+    };
+    struct st_arena a = {0};
+    struct st_analyse_hints hints = {.cast = cast, .n_cast = ST_COUNT(cast), .cast_all = true};
+    struct st_analysis *found = analyse_with(&a, text, &hints);
+    for (size_t i = 0; i < ST_COUNT(expected); i++)
+        assert_string_equal(speaker(found, find_segment(found, expected[i][0])), expected[i][1]);
+    hints.cast_all = false;
+    found = analyse_with(&a, text, &hints);
+    assert_string_equal(speaker(found, find_segment(found, "How is she")),
+                        "The Doctor"); /* an author has parted them */
+    hints = (struct st_analyse_hints){0};
+    found = analyse_with(&a,
+                         "Captain Vane met Captain Wren.\n\n\"Sail,\" said Captain Vane.\n\nCaptain Wren "
+                         "frowned.\n\n\"At dawn,\" said the captain.\n",
+                         &hints);
+    assert_string_equal(speaker(found, find_segment(found, "At dawn")), "Captain Wren");
+    st_arena_release(&a);
+}
+
 /* Who tells a tale of several paragraphs says "said I", too; it is not the narrator of the book who says so. */
 static void tale_with_lost_marks(void **state)
 {
@@ -174,6 +211,7 @@ int main(void)
         cmocka_unit_test(cast_given),
         cmocka_unit_test(cast_without_a_name),
         cmocka_unit_test(cast_has_somebody_twice),
+        cmocka_unit_test(cast_with_a_title),
         cmocka_unit_test(tale_with_lost_marks),
         cmocka_unit_test(cast_is_all_or_not),
         cmocka_unit_test(speakers_corrected),

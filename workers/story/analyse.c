@@ -54,6 +54,7 @@ int st_analyse(struct st_arena *a, const char *text, size_t len, const struct st
     an_learn_cast(an);
     an_find_names(an);
     an_cluster(an);
+    an_find_titled(an);
     an_read_clauses(an);
     an_cut_segments(an);
     an_find_speakers(an);

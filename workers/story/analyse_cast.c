@@ -30,7 +30,9 @@ static bool read_name(const struct an *an, const char *s, struct cast_name *name
         if (from == to)
             continue;
         char folded[WORD_BYTES];
-        uint32_t term = an_find(an, folded, an_fold(from, (size_t)(to - from), folded, sizeof(folded)));
+        size_t n = an_fold(from, (size_t)(to - from), folded, sizeof(folded));
+        n -= n > 2 && memcmp(folded + n - 2, "'s", 2) == 0 ? 2 : 0; /* as the words of the text: the farmer's wife */
+        uint32_t term = an_find(an, folded, n);
         if (term == AN_NONE)
             return name->n > 0 && !name->article && !*s && !an_is(an, name->term[0], AN_C(TITLE));
         if (name->n == 0 && !name->article && an_is(an, term, AN_C(DET)) && s < end) {
@@ -178,6 +180,13 @@ bool an_cast_is_named(const struct an *an, int m)
             return true;
     }
     return false;
+}
+
+uint32_t an_cast_title(const struct an *an, int m, int i)
+{
+    struct cast_name name;
+    bool titled = read_name(an, name_of(&an->hints->cast[m], i), &name) && is_titled(an, &name);
+    return titled ? name.term[0] : AN_NONE;
 }
 
 int an_cast_narrator(const struct an *an)

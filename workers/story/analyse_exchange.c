@@ -6,8 +6,9 @@
 #include <math.h>
 
 /*
- * How many times more likely a speaker is than another, learnt together with the weights of analyse_choice.c; by what
- * stands between the turns, and by whether a verb of speech comes with the turn.
+ * How many times more likely a speaker is than another, learnt together with the weights of analyse_choice.c (the last
+ * two behind them, and by trial); by what stands between the turns, and by whether a verb of speech comes with the
+ * turn.
  */
 static const struct {
     float same[AN_GAPS][2];    /* the speaker of the turn before goes on */
@@ -16,6 +17,8 @@ static const struct {
     float called[AN_GAPS];     /* whom the turn before called by name */
     float asked[2];            /* the turn before ends in a question: [0] its speaker goes on, [1] another */
     float answers[2];          /* the turn begins with yes or no: the same */
+    float replies[2];          /* the verb is answered: the same */
+    float resumes[2];          /* the verb is continued: the same */
 } factors = {
     .same = {{0.24f, 0.48f}, {2.60f, 4.49f}, {7.84f, 3.73f}, {0.77f, 1.04f}, {2.44f, 1.99f}},
     .returns = {{6.43f, 4.32f}, {3.13f, 1.83f}, {3.49f, 2.45f}, {0.72f, 0.69f}, {1.12f, 1.30f}},
@@ -23,6 +26,8 @@ static const struct {
     .called = {6.97f, 1.19f, 1.05f, 0.61f, 1.20f},
     .asked = {1.35f, 1.64f},
     .answers = {0.91f, 1.36f},
+    .replies = {0.30f, 1.10f},
+    .resumes = {2.00f, 0.70f},
 };
 
 enum { N = AN_CHOICES };
@@ -37,6 +42,8 @@ static float follow(const struct an *an, const struct an_turn *turn, int back, i
         return 1;
     float factor = last->called >= 0 && an_person(an, last->called) == who ? factors.called[gap] : 1;
     factor *= (last->asks ? factors.asked[who != before] : 1) * (turn->answers ? factors.answers[who != before] : 1);
+    factor *= (turn->said.reply ? factors.replies[who != before] : 1);
+    factor *= (turn->said.resume ? factors.resumes[who != before] : 1);
     if (who == before)
         return factor * factors.same[gap][verb];
     if (back > 1 && last[-1].choices[a].person == who)

@@ -11,6 +11,7 @@
  *   analyse_name.c       words -> entities (names and descriptions that occur) and mentions
  *   analyse_cast.c       what the caller knows of the characters and of who speaks
  *   analyse_cluster.c    entities -> persons: aliases merged, gender, age
+ *   analyse_title.c      whom a title alone means: the doctor
  *   analyse_clause.c     who a clause beside a quote says is speaking
  *   analyse_turn.c       quotes -> turns; what stands beside them, whom they call
  *   analyse_focus.c      whom pronouns and vague descriptions mean at a point
@@ -32,6 +33,7 @@
 #define AN_CLASSES(X)                                                                                                  \
     X(SPEECH) /* said, whispered */                                                                                    \
     X(REPLY)  /* answered: the quote before it is another's */                                                         \
+    X(RESUME) /* continued: the quote before it is the speaker's, too */                                               \
     X(THINK)  /* thought, wondered */                                                                                  \
     X(HE)     /* subject pronouns */                                                                                   \
     X(SHE)                                                                                                             \
@@ -202,7 +204,8 @@ struct an_mention {
     uint8_t n;    /* words */
     bool subject; /* a verb follows */
     bool object;  /* a preposition precedes */
-    int means;    /* person that a vague description stands for, or -1 */
+    int means;    /* person that a vague description or a title stands for, or -1 */
+    int titled;   /* the same, of a title alone; analyse_title.c */
 };
 
 struct an_link {
@@ -317,7 +320,8 @@ void an_learn_cast(struct an *an); /* makes the words of its names be found as n
  */
 int *an_find_cast(struct an *an);
 bool an_cast_is_named(const struct an *an, int m);
-int an_cast_narrator(const struct an *an); /* its member who tells the story, or -1 */
+uint32_t an_cast_title(const struct an *an, int m, int i); /* of its name (0) or alias; AN_NONE */
+int an_cast_narrator(const struct an *an);                 /* its member who tells the story, or -1 */
 static inline bool an_in_cast(const struct an *an, int person)
 {
     return person >= 0 && person < an->hints->n_cast;
@@ -333,6 +337,9 @@ void an_cluster(struct an *an);               /* entities -> persons */
 char an_gender(const struct an_votes *votes); /* 'm', 'f' or 0 */
 void an_add_votes(struct an_votes *to, const struct an_votes *v);
 
+/* analyse_title.c */
+void an_find_titled(struct an *an); /* mentions of a title -> persons who have it */
+
 /* analyse_character.c */
 const char *an_name(struct an *an, int person); /* as the result has it */
 /* persons -> characters, those that count; speakers of spans become indexes of characters. */
@@ -347,10 +354,12 @@ struct an_said {
     uint32_t verb_word;
     bool verb; /* a verb of speech or thought says so; else it is the subject of an action */
     bool think;
-    bool reply;
+    bool reply, resume;
     bool colon; /* a colon or comma leads into the quote */
     bool apart; /* the clause is a sentence of its own */
 };
+/* The person of the subject, when that is an entity. */
+struct an_person *an_subject(const struct an *an, const struct an_said *said);
 /* What the clause behind quote span s, and the one before it, say of who speaks. */
 struct an_said an_clause_after(struct an *an, uint32_t s);
 struct an_said an_clause_before(struct an *an, uint32_t s);

@@ -45,6 +45,10 @@ const struct an_lex an_lexicon[] = {
     {"en", C(SPEECH) | C(REPLY),
      "answered answer answers answering replied reply replies replying responded respond responds retorted retorts "
      "returned rejoined"},
+    {"en", C(RESUME), "continued continues continuing added adds adding resumed resumes went_on proceeded pursued"},
+    {"de", C(RESUME), "fuhr fügte setzte ergänzte"},
+    {"fr", C(RESUME), "continua continue poursuivit ajouta ajoute"},
+    {"es", C(RESUME), "continuó continúa prosiguió añadió añade agregó"},
     {"en", C(DEAR), "dear dearest"},
     {"de", C(DEAR), "lieber liebe liebster liebste"},
     {"fr", C(DEAR), "cher chère"},

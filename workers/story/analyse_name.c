@@ -488,7 +488,7 @@ static void add_mention(struct an *an, uint32_t w, uint32_t entity, uint32_t n)
     struct an_entity *e = &an->entities[entity];
     struct an_mention *m = &AN_PUSH(an, mentions);
     bool linked = w > 0 && an->words[w - 1].span == an->words[w].span && !(an->words[w - 1].after & AN_BREAK);
-    *m = (struct an_mention){.word = w, .entity = entity, .n = (uint8_t)n, .means = -1};
+    *m = (struct an_mention){.word = w, .entity = entity, .n = (uint8_t)n, .means = -1, .titled = -1};
     bool complement = linked && word_is(an, w - 1, AN_C(AUX)) && word_is(an, w, AN_C(INDEF)); /* he was a big man */
     m->object = linked && (word_is(an, w - 1, AN_C(PREP)) || complement);
     const struct an_word *last = &an->words[w + n - 1];

@@ -99,7 +99,7 @@ static void resolve_clause(struct an_talk *t, struct an_turn *turn)
     enum an_evidence evidence = said->verb ? AN_E_ATTRIBUTION : AN_E_ACTION;
     int who;
     char wanted = an_gender_wanted(said->who);
-    const struct an_person *p = said->who == AN_WHO_ENTITY ? an_person_of(an, said->entity) : NULL;
+    const struct an_person *p = said->who == AN_WHO_ENTITY ? an_subject(an, said) : NULL;
     bool stranger = p && !an_may_speak(an, (int)(p - an->persons)); /* the girl: one of the cast */
     if (stranger)
         wanted = p->named ? 0 : an_gender(&p->votes);

@@ -13,6 +13,13 @@ struct an_person *an_person_of(const struct an *an, uint32_t entity)
     return &an->persons[an->entities[entity].person];
 }
 
+struct an_person *an_subject(const struct an *an, const struct an_said *said)
+{
+    int32_t m = an->words[said->word].mention;
+    int titled = m >= 0 ? an->mentions[m].titled : -1;
+    return titled >= 0 ? &an->persons[titled] : an_person_of(an, said->entity);
+}
+
 char an_gender_wanted(enum an_who who)
 {
     return who == AN_WHO_HE ? 'm' : who == AN_WHO_SHE ? 'f' : 0;
@@ -24,10 +31,10 @@ char an_gender_wanted(enum an_who who)
 static bool compatible(const struct an *an, const struct an_said *a, const struct an_said *b)
 {
     if (a->who == AN_WHO_ENTITY && b->who == AN_WHO_ENTITY)
-        return an_person_of(an, a->entity) == an_person_of(an, b->entity);
+        return an_subject(an, a) == an_subject(an, b);
     if (a->who == AN_WHO_ENTITY || b->who == AN_WHO_ENTITY) {
         const struct an_said *name = a->who == AN_WHO_ENTITY ? a : b, *pronoun = name == a ? b : a;
-        char gender = an_gender(&an_person_of(an, name->entity)->votes), wanted = an_gender_wanted(pronoun->who);
+        char gender = an_gender(&an_subject(an, name)->votes), wanted = an_gender_wanted(pronoun->who);
         return pronoun->who == AN_WHO_IT ? !gender : wanted && (!gender || gender == wanted);
     }
     return a->who == b->who;
