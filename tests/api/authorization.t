@@ -37,6 +37,9 @@ my %asked = map { $_ => 1 } map { @{$_->{security}[0]{bearer} // []} } $api->ope
 my %given = map { $_ => 1 } map { @{$_->{permissions}} } values %role;
 is_deeply [grep { !$asked{$_} } grep { !/\*/ } sort keys %given], [], 'no role may do what no operation asks for';
 
+# Who makes accounts gives them roles, any of them.
+is_deeply [sort @{$api->operation('createUser')->{security}[0]{bearer}}], ['role:assign', 'user:create'], 'making accounts needs leave to give roles';
+
 # --- give and take ----------------------------------------------------------------------------------------------------
 
 is figures($user), 403, 'an author sees no figures';
