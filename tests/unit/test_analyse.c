@@ -550,6 +550,31 @@ static void told_otherwise(void **state)
     }
 }
 
+/* Emphasis is a thought where the words beside it say so, or it says I; other words in italics are narration. */
+static void emphasis_or_thought(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *begins;
+        enum st_segment_kind kind;
+    } cases[] = {
+        {"Ben sat down. *Who is there?* he asked himself.\n", "Who is", ST_THOUGHT},
+        {"Ben sat down. He thought, *why not now?*\n", "why not", ST_THOUGHT},
+        {"Ben sat down. *I should go.* It was late.\n", "I should", ST_THOUGHT},
+        {"\"Who is there?\" asked Ben, _sotto voce_. \"Is it you?\"\n", "asked Ben", ST_NARRATION},
+        {"Ben sat down. *The Silver Lake.* It was a good book.\n", "Ben sat", ST_NARRATION},
+    };
+    for (size_t i = 0; i < ST_COUNT(cases); i++) {
+        struct st_arena a = {0};
+        struct st_analysis *found = analyse(&a, cases[i].text);
+        check_answer(found);
+        assert_int_equal(find_segment(found, cases[i].begins)->kind, cases[i].kind);
+        for (int k = 0; cases[i].kind == ST_NARRATION && k < found->n_segments; k++)
+            assert_int_not_equal(found->segments[k].kind, ST_THOUGHT);
+        st_arena_release(&a);
+    }
+}
+
 /* A painter whom the text never names is the one whom the others call Basil. */
 static void never_named(void **state)
 {
@@ -819,6 +844,7 @@ int main(void)
         cmocka_unit_test(letters_and_namesakes),
         cmocka_unit_test(hyphens),
         cmocka_unit_test(told_otherwise),
+        cmocka_unit_test(emphasis_or_thought),
         cmocka_unit_test(never_named),
         cmocka_unit_test(sentences),
         cmocka_unit_test(ids_survive_edits),

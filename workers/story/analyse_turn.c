@@ -88,6 +88,13 @@ static bool says_i(const struct an *an, const struct an_span *span)
     return false;
 }
 
+/* *Who is it?* she asked herself; he thought, *why not?* But: asked Marvel, *sotto voce*. */
+static bool is_thought(const struct an *an, const struct an_span *span, const struct an_said *said)
+{
+    bool capital = an_is_upper(an_peek(an->text + span->start, an->text + span->end));
+    return (said->verb && (said->think || capital)) || says_i(an, span);
+}
+
 /* Quotes and emphasised sentences that are thought, not spoken. */
 void an_read_clauses(struct an *an)
 {
@@ -97,7 +104,8 @@ void an_read_clauses(struct an *an)
         if (!span->quoted && !span->emphasis)
             continue;
         an->said[s] = clause_of(an, s);
-        bool thought = span->emphasis ? an->said[s].verb || says_i(an, span) : an->said[s].verb && an->said[s].think;
+        const struct an_said *said = &an->said[s];
+        bool thought = span->emphasis ? is_thought(an, span, said) : said->verb && said->think;
         span->kind = thought ? ST_THOUGHT : span->kind;
     }
 }
