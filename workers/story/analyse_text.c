@@ -284,15 +284,24 @@ static bool spaced(const struct line *lines, size_t n)
     return inside * 4 < ends;
 }
 
-/* May the line be one of a stanza? Headings and rules have no small letter, or a mark. */
-static bool is_verse(const char *text, const struct line *l)
+/* May the line go on with a stanza? Speech, an item of a list, a dash begin something of their own. */
+static bool goes_on(uint32_t cp)
 {
+    return (an_is_letter(cp) && cp >= 'A') || cp == '(' || cp == '_' || cp == '\'' || cp == 0x2019;
+}
+
+/* May the line be one of a stanza? Rules and most headings have no small letter. */
+static bool is_verse(const char *text, const struct line *l, bool first)
+{
+    const char *s = text + l->start, *end = text + l->end;
     bool small = false;
-    for (const char *s = text + l->start; s < text + l->end && !small;) {
+    if (l->full || *s == '#' || (!first && !goes_on(an_peek(s, end))) || (end - s > 8 && memcmp(s, "Chapter ", 8) == 0))
+        return false;
+    while (s < end && !small) {
         uint32_t cp = st_utf8_next(&s);
-        small = an_is_letter(cp) && !an_is_upper(cp);
+        small = an_is_letter(cp) && !an_is_upper(cp) && cp >= 'A';
     }
-    return small && !l->full && text[l->start] != '#';
+    return small;
 }
 
 /* A stanza is a paragraph: its lines end early, all of them. */
@@ -301,8 +310,8 @@ static void join_stanzas(const char *text, struct line *lines, size_t n)
     for (size_t i = 0, k; i < n; i += k + 1) {
         bool joins = true;
         k = block_lines(lines + i, n - i);
-        for (size_t j = i; j < i + k; j++)
-            joins &= is_verse(text, &lines[j]);
+        for (size_t j = i; joins && j < i + k; j++)
+            joins = is_verse(text, &lines[j], j == i);
         for (size_t j = i; joins && j + 1 < i + k; j++)
             lines[j].wraps = true;
     }
