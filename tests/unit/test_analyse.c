@@ -687,7 +687,7 @@ static void paragraphs(void **state)
                     "    Nothing waits upon the shore.\"\n\nCHAPTER II\n\nThe rain had stopped.\n\n"
                     "He slept.\n\nShe shut the book.\n\nIt was late.\n\nNobody came.\n\nA dog barked.\n\n"
                     "It grew quiet.\n\n\"Is he asleep?\" asked Ann.\n\"Yes,\" said the nurse.\n\n"
-                    "CHAPTER 3\nIt was late in the year.\n\n1. Milk\n2. Bread\n\nIt rained.\n\nIt snowed.\n\n"
+                    "CHAPTER 3\nIt was late in the year.\n\n- Milk\n- Bread\n\nIt rained.\n\nIt snowed.\n\n"
                     "It froze.\n\nIt thawed.\n\nIt rained.\n\nIt snowed.\n\nThe candle went out.\n");
     assert_int_equal(verse->segments[verse->n_segments - 1].paragraph, 23);
     assert_string_equal(verse->segments[1].text, "Sleep, sleep, little boat, Nothing is so light afloat As thy sail");
