@@ -21,8 +21,9 @@ static int release(void **state)
 static void test_pronunciation(void **state)
 {
     (void)state;
-    static const struct st_pronounce_rule rules[] = {
-        {"Siobhan", "Shivawn"}, {"St.", "Saint"}, {"Loch Ness", "Lock Ness"}, {"loch", "lock"}, {"Žofie", "Zhofee"}};
+    static const struct st_pronounce_rule rules[] = {{"Siobhan", "Shivawn"},     {"St.", "Saint"},
+                                                     {"Loch Ness", "Lock Ness"}, {"loch", "lock"},
+                                                     {"Žofie", "Zhofee"},        {"東京", "Tokyo"}};
     static const char *const cases[][2] = {
         {"Siobhan!", "Shivawn!"},
         {"siobhan and SIOBHAN", "Shivawn and Shivawn"},
@@ -30,6 +31,9 @@ static void test_pronunciation(void **state)
         {"St. Loch of Loch Ness", "Saint lock of Lock Ness"},
         {"Žofie, éSiobhan", "Zhofee, éSiobhan"},
         {"St.Ives", "SaintIves"},
+        {"“Siobhan, come!” Siobhan’s —Siobhan… ‘Siobhan’", "“Shivawn, come!” Shivawn’s —Shivawn… ‘Shivawn’"},
+        {"¿Siobhan? «Siobhan» Siobhané", "¿Shivawn? «Shivawn» Siobhané"},
+        {"私は東京へ行く。", "私はTokyoへ行く。"},
         {"", ""},
     };
     for (size_t i = 0; i < ST_COUNT(cases); i++)

@@ -3,10 +3,33 @@
 
 #include <strings.h>
 
-/* A byte of a word: letters, digits, and whatever is not ASCII. */
-static bool in_word(char c)
+/*
+ * Is the character a letter or digit of a script that parts its words by spaces? Punctuation is not (typographic
+ * quotes, dashes, ellipses, those of Spanish and of East Asia), nor are scripts in which words follow each other at
+ * once.
+ */
+static bool in_word(uint32_t cp)
 {
-    return st_is_alnum(c) || (unsigned char)c >= 0x80;
+    if (cp < 0x80)
+        return st_is_alnum((char)cp);
+    return cp != 0xD7 && cp != 0xF7 && cp >= 0xAA && !(cp >= 0xAB && cp <= 0xB4) && !(cp >= 0xB6 && cp <= 0xB9) &&
+           !(cp >= 0xBB && cp <= 0xBF) && !(cp >= 0x2000 && cp <= 0x206F) && !(cp >= 0x20A0 && cp <= 0x20CF) &&
+           !(cp >= 0x2E80 && cp <= 0xA4CF) && !(cp >= 0xF900 && cp <= 0xFAFF) && !(cp >= 0xFE30 && cp <= 0xFE4F) &&
+           !(cp >= 0xFF00 && cp <= 0xFF0F) && !(cp >= 0xFF1A && cp <= 0xFF20) && !(cp >= 0x1F000 && cp <= 0x1FAFF);
+}
+
+/* The character that ends before s. */
+static uint32_t before(const char *begin, const char *s)
+{
+    const char *p = s;
+    while (p > begin && ((unsigned char)*--p & 0xC0) == 0x80)
+        ;
+    return p < s ? st_utf8_next(&p) : 0;
+}
+
+static uint32_t at(const char *s)
+{
+    return *s ? st_utf8_next(&s) : 0;
 }
 
 static const struct st_pronounce_rule *rule_at(const struct st_pronounce_rule *rules, size_t n, const char *s)
@@ -18,7 +41,8 @@ static const struct st_pronounce_rule *rule_at(const struct st_pronounce_rule *r
         if ((word[0] | 0x20) != (s[0] | 0x20))
             continue;
         size_t len = strlen(word);
-        if (len > longest && strncasecmp(word, s, len) == 0 && (!in_word(word[len - 1]) || !in_word(s[len]))) {
+        if (len > longest && strncasecmp(word, s, len) == 0 &&
+            (!in_word(before(word, word + len)) || !in_word(at(s + len)))) {
             best = &rules[i];
             longest = len;
         }
@@ -31,7 +55,7 @@ const char *st_pronounce(struct st_arena *a, const struct st_pronounce_rule *rul
     struct st_buf out = ST_BUF(SIZE_MAX / 2);
     const char *from = text, *result = text;
     for (const char *s = text; *s;) {
-        bool begins = s == text || !in_word(s[-1]) || !in_word(*s);
+        bool begins = ((unsigned char)*s & 0xC0) != 0x80 && (!in_word(before(text, s)) || !in_word(at(s)));
         const struct st_pronounce_rule *rule = begins ? rule_at(rules, n, s) : NULL;
         if (!rule) {
             s++;
