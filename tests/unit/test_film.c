@@ -120,11 +120,13 @@ static int teardown(void **state)
     return 0;
 }
 
+static int passage_ms = 4200; /* of a film of one */
+
 /* Plans the film of one passage, or two; gives the first clip's id. */
 static const char *plan_film(size_t passages, bool animated)
 {
     const struct st_video_segment list[] = {
-        {"The ship left the harbour at dawn.", NULL, "joy", 1, 0, passages > 1 ? 5500 : 1200},
+        {"The ship left the harbour at dawn.", NULL, "joy", 1, 0, passages > 1 ? 5500 : passage_ms},
         {"In the forest it was dark.", NULL, "fear", 1, 5500, 10600}};
     struct st_call call;
     st_call_init(&call, &worker, "render");
@@ -181,7 +183,8 @@ static int submissions(void)
     return n;
 }
 
-static bool is_made(const char *clip)
+/* seconds: as ffprobe has them */
+static bool is_made_of(const char *clip, const char *seconds)
 {
     struct st_call call;
     const char *path;
@@ -195,7 +198,12 @@ static bool is_made(const char *clip)
     struct st_spawn_result r;
     assert_int_equal(st_spawn(&arena, &(struct st_spawn){.argv = argv, .timeout_us = 60 * ST_SECOND}, &r), 0);
     st_arena_reset(&worker.arena);
-    return st_starts(r.out, "h264,1280,720,1.2"); /* 0.8 s, and again */
+    return st_starts(r.out, st_printf(&arena, "h264,1280,720,%s", seconds));
+}
+
+static bool is_made(const char *clip)
+{
+    return is_made_of(clip, "4.2"); /* 0.8 s, and again */
 }
 
 static void test_each_provider(void **state)
@@ -254,6 +262,12 @@ static void test_the_cheapest_that_can(void **state)
     use("luma runway pika");
     const char *clip = plan(1);
     assert_string_equal(finish(clip), "done pika");
+    assert_string_equal(ask(db, "select units from provider_calls where units > 0"), "5");
+    change(db, "delete from clips");
+    passage_ms = 1200; /* of which Pika would charge five */
+    clip = plan(1);
+    passage_ms = 4200;
+    assert_string_equal(finish(clip), "done runway");
     change(db, "delete from clips");
     change(db, "update providers set open_until = now() + interval '1 hour' where provider = 'pika'");
     clip = plan(1);
@@ -264,6 +278,31 @@ static void test_the_cheapest_that_can(void **state)
     clip = plan(1);
     assert_int_equal(step(clip, NULL), 0);
     assert_string_equal(state_of(clip), "sent luma"); /* Runway has no 1080p */
+}
+
+/* The only one, away for a while, is waited for; not for ever. */
+static void test_away(void **state)
+{
+    (void)state;
+    use("pika");
+    change(db, "insert into providers (provider, open_until) values ('pika', now() + interval '1 hour')");
+    const char *clip = plan(1);
+    for (int i = 0; i < 3; i++) {
+        change(db, "truncate jobs");
+        assert_int_equal(step(clip, NULL), 0);
+    }
+    assert_string_equal(ask(db, "select state || waits from clips"), "wanted3");
+    const char *delay =
+        "select extract(epoch from max(run_at) - now())::int between 200 and 250 from jobs where name = 'clip'";
+    assert_string_equal(ask(db, delay), "t");
+    change(db, "update providers set open_until = null");
+    assert_string_equal(finish(clip), "done pika");
+    assert_int_equal(submissions(), 1);
+    change(db, "delete from clips");
+    change(db, "update providers set open_until = now() + interval '1 hour'");
+    assert_string_equal(finish(plan(1)), "failed");
+    assert_string_equal(ask(db, "select reason from clips"), "No provider can film it now.");
+    assert_int_equal(submissions(), 1);
 }
 
 static void test_filmed_once(void **state)
@@ -280,6 +319,15 @@ static void test_filmed_once(void **state)
     assert_string_equal(ask(db, "select state from clips where clip_id = $1", clip), "done");
     assert_true(is_made(clip));
     assert_int_equal(submissions(), 1);
+    /* Longer, but not by so much that another would be made: it is cut anew. */
+    change(db,
+           "insert into clips (clip_id, video_id, start_ms, end_ms, prompt, seed, cache_key) select gen_random_uuid(), "
+           "video_id, start_ms + 20000, end_ms + 20400, prompt, seed, '' from clips where start_ms < 10000");
+    clip = ask(db, "select clip_id from clips where state = 'wanted'");
+    assert_int_equal(step(clip, NULL), 0);
+    assert_string_equal(ask(db, "select state from clips where clip_id = $1", clip), "done");
+    assert_int_equal(submissions(), 1);
+    assert_true(is_made_of(clip, "4.58"));
 }
 
 static void test_what_is_not_known_is_not_sent_again(void **state)
@@ -330,6 +378,7 @@ static void test_failures(void **state)
         {"422\n", "failed pika", 1},                  /* content: nobody else is asked */
         {"content\n", "failed pika", 1},              /* the same, found out later */
         {"quota\n", "done runway", 2},                /* the next one */
+        {"runner\n", "done runway", 2},               /* fal could not run it */
         {"401\n", "done runway", 2},                  /* a wrong key */
         {"429\n", "done pika", 2},                    /* asked to wait, and asked again */
         {"internal\n", "done runway", 2},             /* it has failed there */
@@ -619,6 +668,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_each_provider, setup, teardown),
         cmocka_unit_test_setup_teardown(test_animated, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_cheapest_that_can, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_away, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filmed_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_not_known_is_not_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures, setup, teardown),

@@ -541,7 +541,7 @@ static int render(struct st_video_job job, struct st_video_info *info, char **re
 }
 
 /* How many pixels of a part of the film are nearly white at a time: that is text. */
-static int white_pixels(const char *film, double at, const char *crop)
+static int bright_pixels(const char *film, double at, const char *crop, int level)
 {
     const char *filter = st_printf(&arena, "trim=start=%g,crop=%s,format=gray", at, crop);
     const char *argv[] = {"ffmpeg",    "-v", "error", "-i",       film, "-vf", filter,
@@ -550,8 +550,13 @@ static int white_pixels(const char *film, double at, const char *crop)
     assert_true(r.out_len > 0);
     int n = 0;
     for (size_t i = 0; i < r.out_len; i++)
-        n += (unsigned char)r.out[i] > 235;
+        n += (unsigned char)r.out[i] > level;
     return n;
+}
+
+static int white_pixels(const char *film, double at, const char *crop)
+{
+    return bright_pixels(film, at, crop, 235);
 }
 
 #define CAPTION_AREA "1000:120:140:560"
@@ -591,6 +596,30 @@ static void test_film(void **state)
     assert_true(white_pixels(job.output_path, 3.4, CAPTION_AREA) > 300);
     assert_int_equal(white_pixels(job.output_path, 1.6, "400:34:440:500"), 0);
     assert_true(white_pixels(job.output_path, 3.4, "400:34:440:500") > 100); /* the name */
+}
+
+/* All that have lent their voices are named, in whatever size they fit. */
+static void test_end_card(void **state)
+{
+    (void)state;
+    enum { NAMES = 20, FADED = 125 };
+    const struct st_video_segment segment = {"The first words.", NULL, "joy", 1, 500, 3500};
+    const char *voices[NAMES + 1] = {NULL}, *const *const whose[] = {NULL, voices};
+    for (int i = 0; i < NAMES; i++)
+        voices[i] = "Bartholomew Featherstonehaugh - the lighthouse keeper";
+    for (size_t i = 0; i < ST_COUNT(whose); i++) {
+        struct st_video_job job = job_of(&segment, 1);
+        job.voices = whose[i];
+        struct st_video_info info;
+        char *reason;
+        assert_int_equal(render(job, &info, &reason), 0);
+        double at = (double)info.duration_ms / 1000 - 0.55;
+        int first = bright_pixels(job.output_path, at, "1000:60:140:380", FADED);
+        int last = bright_pixels(job.output_path, at, "1000:40:140:640", FADED);
+        assert_int_equal(first > 100, i);
+        assert_int_equal(last > 100, i);
+        assert_int_equal(bright_pixels(job.output_path, at, "1280:30:0:690", FADED), 0);
+    }
 }
 
 static void test_film_streams(void **state)
@@ -783,6 +812,7 @@ int main(void)
         cmocka_unit_test_teardown(test_ass_is_not_injectable, release),
         cmocka_unit_test_teardown(test_vtt, release),
         cmocka_unit_test_teardown(test_film, release),
+        cmocka_unit_test_teardown(test_end_card, release),
         cmocka_unit_test_teardown(test_film_streams, release),
         cmocka_unit_test_teardown(test_film_with_clips, release),
         cmocka_unit_test_teardown(test_film_of_many_hostile_segments, release),

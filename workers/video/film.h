@@ -10,7 +10,7 @@
 
 struct film_wish {
     const char *prompt;
-    int seconds; /* the provider makes the next longer one that it can */
+    int seconds; /* one of the lengths that the provider makes */
     bool upright, large;
     int64_t seed;
     const char *picture;  /* address of a JPEG that it begins with; "" for none */
@@ -34,10 +34,11 @@ struct film_told {
     size_t len;
 };
 
+enum { FILM_LENGTHS = 9 };
 struct film_api {
-    struct st_provider http; /* its price is that of a second */
-    int max_seconds;
-    bool large; /* can it make 1080p? */
+    struct st_provider http;   /* its price is that of a second */
+    int lengths[FILM_LENGTHS]; /* seconds that it makes and charges, rising; the rest 0 */
+    bool large;                /* can it make 1080p? */
     /* The body that begins one, and *ret_path; kept by the arena. */
     json_t *(*begin)(struct st_arena *a, const struct film_wish *wish, const char **ret_path);
     const char *id; /* member of the answer that names what was begun */
@@ -57,5 +58,6 @@ struct film_api {
 /* Ends with one that has no name. */
 extern const struct film_api film_apis[];
 const struct film_api *film_api_find(const char *name); /* or NULL */
+int film_seconds(const struct film_api *f, int wish);   /* the shortest of its lengths that will do, or its longest */
 
 #endif

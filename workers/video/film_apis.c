@@ -47,12 +47,13 @@ static bool mentions(const char *text, const char *const *words)
     return false;
 }
 
-/* An account that is used up is told in words, by whatever status. */
+/* An account that is used up is told in words, by whatever status but 422: that repeats what was sent. */
 static enum st_outcome classify(struct st_arena *a, const struct st_http_answer *answer, const char **ret_why)
 {
     static const char *const used_up[] = {"credit", "balance", "quota", "daily limit", NULL};
     enum st_outcome outcome = st_outcome_of_status(answer);
-    if (outcome != ST_OUTCOME_OK && answer->status / 100 == 4 && mentions(answer->body, used_up)) {
+    if (outcome != ST_OUTCOME_OK && answer->status / 100 == 4 && answer->status != 422 &&
+        mentions(answer->body, used_up)) {
         *ret_why = st_printf(a, "The account at the provider is used up (%d).", answer->status);
         return ST_OUTCOME_QUOTA;
     }
@@ -66,10 +67,9 @@ static const char *const runway_headers[] = {"X-Runway-Version: 2024-11-06", NUL
 static json_t *runway_begin(struct st_arena *a, const struct film_wish *w, const char **ret_path)
 {
     *ret_path = *w->picture ? "/v1/image_to_video" : "/v1/text_to_video";
-    int seconds = w->seconds < 2 ? 2 : w->seconds > 10 ? 10 : w->seconds;
     json_t *body = json_pack("{s:s, s:s, s:s, s:i, s:I}", "model", "gen4.5", "promptText",
                              cut(a, w->prompt, PROMPT_RUNWAY), "ratio", w->upright ? "720:1280" : "1280:720",
-                             "duration", seconds, "seed", (json_int_t)(w->seed & 0xffffffff));
+                             "duration", w->seconds, "seed", (json_int_t)(w->seed & 0xffffffff));
     if (*w->picture)
         json_object_set_new(body, "promptImage", json_string(w->picture));
     return st_json_keep(a, body);
@@ -106,7 +106,7 @@ static json_t *luma_begin(struct st_arena *a, const struct film_wish *w, const c
     *ret_path = "/generations/video";
     json_t *body = json_pack("{s:s, s:s, s:s, s:s, s:s}", "model", "ray-2", "prompt", cut(a, w->prompt, PROMPT_LUMA),
                              "aspect_ratio", w->upright ? "9:16" : "16:9", "resolution", w->large ? "1080p" : "720p",
-                             "duration", w->seconds > 5 ? "9s" : "5s");
+                             "duration", st_printf(a, "%ds", w->seconds));
     if (*w->picture)
         json_object_set_new(body, "keyframes",
                             json_pack("{s:{s:s, s:s}}", "frame0", "type", "image", "url", w->picture));
@@ -157,7 +157,7 @@ static json_t *pika_begin(struct st_arena *a, const struct film_wish *w, const c
     if (*w->callback)
         *ret_path = st_printf(a, "%s?fal_webhook=%s", *ret_path, st_url_encode(a, w->callback));
     json_t *body = json_pack("{s:s, s:s, s:s, s:I}", "prompt", w->prompt, "resolution", w->large ? "1080p" : "720p",
-                             "duration", w->seconds > 5 ? "10" : "5", "seed", (json_int_t)w->seed);
+                             "duration", st_printf(a, "%d", w->seconds), "seed", (json_int_t)w->seed);
     if (*w->picture) /* which has its shape */
         json_object_set_new(body, "image_url", json_string(w->picture));
     else
@@ -220,7 +220,7 @@ const struct film_api film_apis[] = {
               .attempts = 3,
               .price_micros = 142000,
               .classify = classify},
-     .max_seconds = 9,
+     .lengths = {5, 9},
      .large = true,
      .begin = luma_begin,
      .id = "id",
@@ -237,7 +237,7 @@ const struct film_api film_apis[] = {
               .attempts = 3,
               .price_micros = 90000,
               .classify = classify},
-     .max_seconds = 10,
+     .lengths = {5, 10},
      .large = true,
      .begin = pika_begin,
      .id = "request_id",
@@ -255,13 +255,21 @@ const struct film_api film_apis[] = {
               .attempts = 3,
               .price_micros = 120000,
               .classify = classify},
-     .max_seconds = 10,
+     .lengths = {2, 3, 4, 5, 6, 7, 8, 9, 10},
      .begin = runway_begin,
      .id = "id",
      .status_path = runway_status_path,
      .status = runway_status},
     {.http = {.name = NULL}},
 };
+
+int film_seconds(const struct film_api *f, int wish)
+{
+    int i = 0;
+    while (i + 1 < FILM_LENGTHS && f->lengths[i + 1] && f->lengths[i] < wish)
+        i++;
+    return f->lengths[i];
+}
 
 const struct film_api *film_api_find(const char *name)
 {

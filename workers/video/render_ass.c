@@ -5,7 +5,7 @@ enum {
     CARD_MS = 4000, /* of the title and of the end, at most */
     TITLE_CHARS = 160,
     TITLE_LINES = 4,
-    VOICES_MAX = 12, /* named on the end card */
+    VOICES_MAX = 24, /* named on the end card */
     VOICE_CHARS = 60,
     NAME_GAP_MS = 300, /* a shorter silence does not take the name away */
 };
@@ -119,26 +119,45 @@ static void write_title(FILE *f, const struct layout *l, const char *title, int6
     }
 }
 
-/* The picture goes dark; the title once more is not needed, whose voices it were is. */
+/* The size, at most that of a speaker's name, in which the voices fit below the end: long ones take several lines. */
+static int voices_size(const struct layout *l, const char *const *voices, int n)
+{
+    enum { LEAST = 14, MARGIN = 40, SIDES = 120 };
+    int size = l->name_size, height;
+    do {
+        int per_line = (l->w - SIDES) * 2 / size; /* a letter is about half as wide as its line is high */
+        height = size;
+        for (int i = 0; i < n; i++)
+            height += size * (1 + (int)st_utf8_length(voices[i], strlen(voices[i])) / per_line);
+    } while (height > l->h - MARGIN - l->title_y - l->title_size && (size -= 2) > LEAST);
+    return size;
+}
+
+/* The picture goes dark; the title once more is not needed, whose voices they were is. */
 static void write_end(FILE *f, const struct layout *l, const struct st_video_job *job, int64_t start, int64_t end)
 {
     const struct st_language *language = st_language_find(job->language);
     struct st_arena a = {0};
+    const char *voices[VOICES_MAX + 1];
+    int n = 0;
+    for (; job->voices && job->voices[n] && n < VOICES_MAX; n++)
+        voices[n] = st_text_clean(&a, job->voices[n], VOICE_CHARS);
+    if (n == VOICES_MAX && job->voices[n])
+        voices[n++] = "\u2026";
     begin_event(f, 4, "Shape", start, end, 0);
     write_rectangle(f, 0, 0, l->w, l->h, "\\fad(900,0)\\1c&H120A08&\\1a&H28&");
     begin_event(f, 5, "Title", start, end, 0);
-    fprintf(f, "{\\pos(%d,%d)\\fad(900,500)}%s\n", l->w / 2, l->title_y - (job->voices ? 40 : 0), language->the_end);
-    for (size_t i = 0; job->voices && job->voices[i] && i < VOICES_MAX; i++) {
-        if (i == 0) {
-            begin_event(f, 5, "Voice", start, end, 0);
-            fprintf(f, "{\\an8\\pos(%d,%d)\\fad(1200,500)}{\\b1}%s{\\b0}", l->w / 2, l->title_y + l->title_size,
-                    language->voices);
-        }
-        fputs("\\N", f);
-        write_escaped(f, st_text_clean(&a, job->voices[i], VOICE_CHARS));
+    fprintf(f, "{\\pos(%d,%d)\\fad(900,500)}%s\n", l->w / 2, l->title_y - (n ? 40 : 0), language->the_end);
+    if (n) {
+        begin_event(f, 5, "Voice", start, end, 0);
+        fprintf(f, "{\\an8\\pos(%d,%d)\\fad(1200,500)\\fs%d}{\\b1}%s{\\b0}", l->w / 2, l->title_y + l->title_size,
+                voices_size(l, voices, n), language->voices);
     }
-    if (job->voices && job->voices[0])
-        fputc('\n', f);
+    for (int i = 0; i < n; i++) {
+        fputs("\\N", f);
+        write_escaped(f, voices[i]);
+    }
+    fputs(n ? "\n" : "", f);
     st_arena_release(&a);
 }
 

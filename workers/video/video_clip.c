@@ -17,6 +17,8 @@ enum {
     POLL_MAX_MS = 60000,
     POLLS_MAX = 60, /* most of an hour */
     LOOKS_MAX = 10, /* for one whose fate is unknown, a minute apart */
+    WAITS_MAX = 5,  /* for a provider that is away: 1, 2, 4, 8, 16 minutes */
+    WAIT_MS = 60000,
     ANSWER_MAX = 4 << 20,
 };
 
@@ -31,25 +33,6 @@ bool video_can_film(const char *tier)
     for (const struct film_api *f = film_apis; f->http.name; f++)
         ready |= st_provider_ready(&f->http);
     return allowed && ready;
-}
-
-/* The cheapest that is set up, can do it, has not been tried for this clip, and whose breaker is closed; or NULL. */
-static int choose(struct st_call *call, const json_t *clip, const struct film_api **ret)
-{
-    struct st_rows *rows;
-    int r = st_rows(call, &rows,
-                    "select provider from providers where open_until > now() union "
-                    "select unnest(tried) from clips where clip_id = $1",
-                    st_str(clip, "clip_id"));
-    *ret = NULL;
-    for (const struct film_api *f = film_apis; r == 0 && f->http.name; f++) {
-        bool out = !st_provider_ready(&f->http) || (st_streq(st_str(clip, "resolution"), "1080p") && !f->large);
-        for (int i = 0; i < st_rows_count(rows); i++)
-            out |= st_streq(st_cell(rows, i, 0), f->http.name);
-        if (!out && (!*ret || f->http.price_micros < (*ret)->http.price_micros))
-            *ret = f;
-    }
-    return r;
 }
 
 static int64_t length_of(const json_t *clip)
@@ -71,6 +54,39 @@ static struct film_wish wish_of(const json_t *clip)
                               .large = st_streq(st_str(clip, "resolution"), "1080p"),
                               .seed = st_json_int(clip, "seed", 0),
                               .picture = ""};
+}
+
+/* What the clip costs there. */
+static int64_t price(const struct film_api *f, const json_t *clip)
+{
+    return f->http.price_micros * film_seconds(f, seconds_of(clip));
+}
+
+/*
+ * The cheapest that is set up, can do it, has not been tried for this clip, and is there; or NULL. *ret_away: one that
+ * may be there later.
+ */
+static int choose(struct st_call *call, const json_t *clip, const struct film_api **ret, bool *ret_away)
+{
+    struct st_rows *rows;
+    int r = st_rows(call, &rows,
+                    "select provider, true from providers where open_until > now() union all "
+                    "select unnest(away), true from clips where clip_id = $1 union all "
+                    "select unnest(tried), false from clips where clip_id = $1",
+                    st_str(clip, "clip_id"));
+    *ret = NULL;
+    *ret_away = false;
+    for (const struct film_api *f = film_apis; r == 0 && f->http.name; f++) {
+        bool tried = !st_provider_ready(&f->http) || (st_streq(st_str(clip, "resolution"), "1080p") && !f->large);
+        bool away = false;
+        for (int i = 0; i < st_rows_count(rows); i++)
+            if (st_streq(st_cell(rows, i, 0), f->http.name))
+                *(st_streq(st_cell(rows, i, 1), "t") ? &away : &tried) = true;
+        *ret_away |= away && !tried;
+        if (!tried && !away && (!*ret || price(f, clip) < price(*ret, clip)))
+            *ret = f;
+    }
+    return r;
 }
 
 /* --- how a clip moves on ----------------------------------------------------------------------------------------- */
@@ -127,6 +143,27 @@ static int next_provider(struct st_call *call, const json_t *clip)
     return 0;
 }
 
+/* Another may be there now; they will all be asked again in a while. */
+static int next_meanwhile(struct st_call *call, const json_t *clip)
+{
+    const char *id = st_str(clip, "clip_id");
+    st_exec(call, "update clips set state = 'wanted', away = away || provider where clip_id = $1", id);
+    video_enqueue_clip(call, id, 0);
+    return 0;
+}
+
+/* Nobody can be asked. */
+static int wait_or_end(struct st_call *call, const json_t *clip, bool away)
+{
+    const char *id = st_str(clip, "clip_id");
+    int64_t waits = st_json_int(clip, "waits", 0);
+    if (!away || waits >= WAITS_MAX)
+        return end_clip(call, clip, "failed", NULL, "No provider can film it now.");
+    st_exec(call, "update clips set away = '{}', waits = waits + 1 where clip_id = $1", id);
+    video_enqueue_clip(call, id, (int64_t)WAIT_MS << waits);
+    return 0;
+}
+
 static int wait_for_it(struct st_call *call, const json_t *clip)
 {
     int64_t polls = st_json_int(clip, "polls", 0), ms = POLL_FIRST_MS;
@@ -158,35 +195,64 @@ static const char *cache_key(struct st_call *call, const json_t *clip, const cha
     return st_sha256_hex(call->arena, all, strlen(all));
 }
 
-/* The same was filmed before: 1 when it is this clip's now. */
+/* A film of any length and size, as a clip of the passage's. */
+static int take(struct st_call *call, const json_t *clip, const char *from, const char *to)
+{
+    const struct film_wish w = wish_of(clip);
+    int side = w.large ? 1920 : 1280, other = w.large ? 1080 : 720;
+    const char *why;
+    int r = st_footage_take(call->arena,
+                            &(struct st_footage){.path = from,
+                                                 .width = w.upright ? other : side,
+                                                 .height = w.upright ? side : other,
+                                                 .ms = length_of(clip),
+                                                 .clip = to,
+                                                 .cancelled = st_provider_job_stops,
+                                                 .arg = call},
+                            &why);
+    if (r == ST_E_UNPROCESSABLE)
+        st_log(ST_LOG_WARNING, "What a provider has filmed is refused", ST_S("provider", st_str(clip, "provider")),
+               ST_S("reason", why));
+    return r == ST_E_UNAVAILABLE ? st_fail(call, r, "%s.", why) : r;
+}
+
+/* The same was filmed before, of about that length: 1 when it is this clip's now. */
 static int take_cached(struct st_call *call, const json_t *clip, const char *key)
 {
     json_t *old;
     const char *path;
-    int r = st_row(call, &old, "select object_key from clips where cache_key = $1 and state = 'done' limit 1", key);
+    int r = st_row(
+        call, &old,
+        "select object_key, end_ms - start_ms as ms from clips where cache_key = $1 and state = 'done' limit 1", key);
     if (r < 0)
         return r == ST_E_NOT_FOUND ? 0 : r;
     if ((r = st_commit(call)) < 0)
         return r;
     if (st_object_get(call, st_str(old, "object_key"), &path) < 0)
         return 0; /* its film was deleted meanwhile */
-    const char *own =
-        st_printf(call->arena, "video/%s/clips/%s.mp4", st_str(clip, "video_id"), st_str(clip, "clip_id"));
+    const char *id = st_str(clip, "clip_id");
+    const char *own = st_printf(call->arena, "video/%s/clips/%s.mp4", st_str(clip, "video_id"), id);
+    if (st_json_int(old, "ms", 0) != length_of(clip)) {
+        const char *cut = st_printf(call->arena, "%s/%s.mp4", st_scratch(call), id);
+        if ((r = take(call, clip, path, cut)) < 0)
+            return r;
+        path = cut;
+    }
     if ((r = st_object_put_file(call, own, path)) < 0 || (r = end_clip(call, clip, "done", own, NULL)) < 0)
         return r;
     return 1;
 }
 
 /* What a submission that gave no name has come to. */
-static int not_sent(struct st_call *call, const json_t *clip, int r, const struct st_provider_answer *answer)
+static int not_sent(struct st_call *call, const json_t *clip, int r)
 {
-    int status = answer->http.status;
-    bool unsure = r == ST_E_TIMEOUT || (status / 100 == 5 && status != 503);
     if (r == ST_E_CANCELLED)
         return r; /* the next run finds the intent */
     if (r == ST_E_UNPROCESSABLE)
         return end_clip(call, clip, "failed", NULL, "The provider does not film this passage.");
-    if (!unsure)
+    if (r == ST_E_UNAVAILABLE || r == ST_E_LIMITED)
+        return next_meanwhile(call, clip);
+    if (r != ST_E_TIMEOUT)
         return next_provider(call, clip);
     st_exec(call, "update clips set state = 'unknown', polls = 0 where clip_id = $1", st_str(clip, "clip_id"));
     video_enqueue_clip(call, st_str(clip, "clip_id"), POLL_FIRST_MS);
@@ -200,11 +266,13 @@ static int submit(struct st_call *call, json_t *clip)
     const char *id = st_str(clip, "clip_id"), *path, *why, *ref = NULL;
     struct st_provider_answer answer = {0};
     json_t *body, *said;
-    int r = choose(call, clip, &api);
+    bool away;
+    int r = choose(call, clip, &api, &away);
     if (r < 0)
         return r;
     if (!api)
-        return end_clip(call, clip, "failed", NULL, "No provider can film it now.");
+        return wait_or_end(call, clip, away);
+    wish.seconds = film_seconds(api, wish.seconds);
     const char *key = cache_key(call, clip, api->http.name, &wish);
     if ((r = take_cached(call, clip, key)) != 0)
         return r < 0 ? r : 0;
@@ -234,7 +302,7 @@ static int submit(struct st_call *call, json_t *clip)
     if (r == 0 && st_json_parse(call->arena, answer.http.body, answer.http.len, ST_JSON_DEPTH, &said, &why) == 0)
         ref = st_json_str(said, api->id, NULL);
     if (!ref)
-        return not_sent(call, clip, r < 0 ? r : ST_E_TIMEOUT, &answer);
+        return not_sent(call, clip, r < 0 ? r : ST_E_TIMEOUT);
     st_exec(call, "update clips set state = 'sent', provider_ref = $2, polls = 0 where clip_id = $1", id, ref);
     video_enqueue_clip(call, id, POLL_FIRST_MS);
     return 0;
@@ -274,27 +342,6 @@ static int look_for(struct st_call *call, const json_t *clip, const struct film_
 
 /* --- what came --------------------------------------------------------------------------------------------------- */
 
-/* What has come, as a clip. */
-static int take(struct st_call *call, const json_t *clip, const char *from, const char *to)
-{
-    const struct film_wish w = wish_of(clip);
-    int side = w.large ? 1920 : 1280, other = w.large ? 1080 : 720;
-    const char *why;
-    int r = st_footage_take(call->arena,
-                            &(struct st_footage){.path = from,
-                                                 .width = w.upright ? other : side,
-                                                 .height = w.upright ? side : other,
-                                                 .ms = length_of(clip),
-                                                 .clip = to,
-                                                 .cancelled = st_provider_job_stops,
-                                                 .arg = call},
-                            &why);
-    if (r == ST_E_UNPROCESSABLE)
-        st_log(ST_LOG_WARNING, "What a provider has filmed is refused", ST_S("provider", st_str(clip, "provider")),
-               ST_S("reason", why));
-    return r == ST_E_UNAVAILABLE ? st_fail(call, r, "%s.", why) : r;
-}
-
 static int fetch(struct st_call *call, const json_t *clip, const struct film_api *api, const char *url)
 {
     const char *id = st_str(clip, "clip_id");
@@ -323,6 +370,16 @@ static int fetch(struct st_call *call, const json_t *clip, const struct film_api
     return r < 0 ? r : end_clip(call, clip, "done", key, NULL);
 }
 
+/* fal's own runners have failed, by any of 500 to 504; a gateway that is in the way says nothing of it. */
+static bool tells_failure(struct st_arena *a, const struct st_http_answer *answer)
+{
+    json_t *said;
+    const char *why;
+    return answer->status == 500 ||
+           (answer->status / 100 == 5 && st_json_parse(a, answer->body, answer->len, ST_JSON_DEPTH, &said, &why) == 0 &&
+            json_object_get(said, "error_type"));
+}
+
 static int poll_it(struct st_call *call, const json_t *clip, const struct film_api *api)
 {
     struct st_provider_answer answer = {0};
@@ -332,7 +389,7 @@ static int poll_it(struct st_call *call, const json_t *clip, const struct film_a
         api->status(call->arena, &answer.http, &status);
     if (r == 0 && status.next && (r = ask(call, api, status.next, true, &answer)) == 0)
         api->status(call->arena, &answer.http, &status);
-    else if (status.next && answer.http.status == 500) /* the result of what has failed */
+    else if (status.next && tells_failure(call->arena, &answer.http)) /* the result of what has failed */
         return next_provider(call, clip);
     if (r == ST_E_CANCELLED)
         return r;

@@ -59,10 +59,11 @@ static int stop_filming(struct st_call *call, const char *video_id)
 {
     json_t *clips, *one;
     size_t i;
-    int r = st_list(call, &clips,
-                    "update clips set state = 'wanted', provider = null, tried = '{}', provider_ref = null, polls = 0, "
-                    "reason = null where video_id = $1 and state <> 'done' returning clip_id",
-                    video_id);
+    int r = st_list(
+        call, &clips,
+        "update clips set state = 'wanted', provider = null, tried = '{}', away = '{}', waits = 0, "
+        "provider_ref = null, polls = 0, reason = null where video_id = $1 and state <> 'done' returning clip_id",
+        video_id);
     if (r < 0)
         return r;
     json_array_foreach (clips, i, one)

@@ -259,12 +259,18 @@ static void drop(struct st_call *call, const json_t *videos)
 /* Its films have the same voices. */
 int video_on_narration_withdrawn(struct st_call *call)
 {
-    json_t *gone;
-    int r = st_list(call, &gone, "delete from video_jobs where narration_id = $1 returning video_id",
-                    st_str(call->body, "narrationId"));
-    if (r == 0)
-        drop(call, gone);
-    return r;
+    const char *id = st_str(call->body, "narrationId");
+    json_t *gone, *one;
+    size_t i;
+    int r = st_list(call, &gone, "select video_id from video_jobs where narration_id = $1", id);
+    if (r < 0)
+        return r;
+    json_array_foreach (gone, i, one)
+        if ((r = video_end_filming(call, st_str(one, "video_id"), "Its narration was withdrawn.")) < 0)
+            return r;
+    st_exec(call, "delete from video_jobs where narration_id = $1", id);
+    drop(call, gone);
+    return 0;
 }
 
 /*

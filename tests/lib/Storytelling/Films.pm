@@ -6,7 +6,7 @@ package Storytelling::Films;
 #
 # DIR/film.mp4 is what it has filmed. DIR/faults holds what befalls the next requests, one word a line: an HTTP status,
 # `quota` (an account that is used up), `reset` (it is done, but the connection breaks), `garbage` (no JSON), `content`
-# and `internal` (what was asked for fails, for that reason), `cut` (half of a file), `html` (a page in place of a file),
+# `internal` and `runner` (what was asked for fails, for that reason; the last at fal), `cut` (half of a file), `html` (a page in place of a file),
 # or `ok`. DIR/jwks.json are the keys that fal signs with. DIR/log gets method and path of each, DIR/bodies what was
 # sent, DIR/callbacks where to call back.
 use strict;
@@ -18,6 +18,11 @@ use Storytelling::S3;
 
 my $JSON = JSON::PP->new->utf8->canonical;
 my ($port, $dir, %made, $count);
+
+# fal repeats what it was sent.
+use constant REFUSED => {
+    detail => [{loc => ['body', 'prompt'], msg => 'content policy', type => 'content_policy_violation', input => 'He lost his balance, and his credit.'}]
+};
 
 sub uuid { return sprintf '0193c7e2-0000-4000-8000-%012d', ++$count }
 
@@ -92,7 +97,8 @@ sub fal {
         return [202, {status => 'IN_PROGRESS', request_id => $id}] if look($m) eq 'runs';
         return [200, {status => 'COMPLETED', request_id => $id, metrics => {inference_time => 1}}];
     }
-    return [422, {detail => [{loc => ['body', 'prompt'], msg => 'content policy', type => 'content_policy_violation'}]}] if ($m->{fails} // '') eq 'content';
+    return [422, REFUSED] if ($m->{fails} // '') eq 'content';
+    return [503, {detail => 'x', error_type => 'runner_disconnected'}] if ($m->{fails} // '') eq 'runner';
     return [500, {detail => 'x', error_type => 'internal_error'}] if $m->{fails};
     return [200, {video => {url => film(), content_type => 'video/mp4'}}];
 }
@@ -108,7 +114,7 @@ sub answer {
     }
     my ($scheme, $key) = split / /, $r->{header}{authorization} // '';
     return [401, {error => 'bad key'}] if ($key // '') ne 'secret-key' || $scheme ne ($r->{path} =~ m{\A/fal-ai/} ? 'Key' : 'Bearer');
-    $r->{fails} = $fault if $fault eq 'content' || $fault eq 'internal';
+    $r->{fails} = $fault if $fault =~ /\A(?:content|internal|runner)\z/;
     $r->{json} = $JSON->decode($r->{body}) if $r->{body} ne '';
     return $r->{path} =~ m{\A/v1/} ? runway($r) : $r->{path} =~ m{\A/fal-ai/} ? fal($r) : luma($r);
 }
@@ -121,7 +127,7 @@ sub serve_one {
     my $fault = Storytelling::S3::next_fault($dir);
     note(log => "$r->{method} $r->{path}");
     note(bodies => $r->{body}) if $r->{method} eq 'POST';
-    my ($status, $body) = @{$fault =~ /\A\d+\z/ ? [$fault, {error => 'asked for'}] : $fault eq 'quota' ? [400, {error => 'You do not have enough credits'}] : answer($r, $fault)};
+    my ($status, $body) = @{$fault =~ /\A\d+\z/ ? [$fault, $fault == 422 ? REFUSED : {error => 'asked for'}] : $fault eq 'quota' ? [400, {error => 'You do not have enough credits'}] : answer($r, $fault)};
     if ($fault eq 'reset') {
         setsockopt($socket, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0);
         return;
