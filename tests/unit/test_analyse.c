@@ -560,6 +560,7 @@ static void emphasis_or_thought(void **state)
     } cases[] = {
         {"Ben sat down. *Who is there?* he asked himself.\n", "Who is", ST_THOUGHT},
         {"Ben sat down. He thought, *why not now?*\n", "why not", ST_THOUGHT},
+        {"Ana se sentó en la silla. *¿Quién anda ahí?* se preguntó Ana.\n", "¿Quién", ST_THOUGHT},
         {"Ben sat down. *I should go.* It was late.\n", "I should", ST_THOUGHT},
         {"\"Who is there?\" asked Ben, _sotto voce_. \"Is it you?\"\n", "asked Ben", ST_NARRATION},
         {"Ben sat down. *The Silver Lake.* It was a good book.\n", "Ben sat", ST_NARRATION},
@@ -664,6 +665,11 @@ static void continued_or_replied(void **state)
                           verbs[i][0]));
         assert_string_equal(speaker(found, find_segment(found, "Nobody knows")), verbs[i][1]);
     }
+    /* What is added to one's own words says nothing of who spoke before them. */
+    struct st_analysis *own = analyse(
+        &a, "\"Sit down,\" said Tom to Ben.\n\n\"I will sit where I please,\" said Ben.\n\nTom shut the door, and "
+            "the room grew dark.\n\n\"By the fire.\" The clock struck. \"It is late,\" he added.\n");
+    assert_string_equal(speaker(own, find_segment(own, "By the fire")), "Tom");
     st_arena_release(&a);
 }
 
@@ -687,9 +693,14 @@ static void paragraphs(void **state)
                     "    Nothing waits upon the shore.\"\n\nCHAPTER II\n\nThe rain had stopped.\n\n"
                     "He slept.\n\nShe shut the book.\n\nIt was late.\n\nNobody came.\n\nA dog barked.\n\n"
                     "It grew quiet.\n\n\"Is he asleep?\" asked Ann.\n\"Yes,\" said the nurse.\n\n"
-                    "CHAPTER 3\nIt was late in the year.\n\n- Milk\n- Bread\n\nIt rained.\n\nIt snowed.\n\n"
-                    "It froze.\n\nIt thawed.\n\nIt rained.\n\nIt snowed.\n\nThe candle went out.\n");
-    assert_int_equal(verse->segments[verse->n_segments - 1].paragraph, 23);
+                    "CHAPTER 3\nIt was late in the year.\n\nPart One\nHe slept.\n\n"
+                    "'Asleep?' said Ann.\n'Yes.'\n'Then hush.'\n\n- Milk\n- Bread\n\nIt rained.\n\nIt snowed.\n\n"
+                    "It froze.\n\nIt thawed.\n\nIt rained.\n\nIt snowed.\n\nIt froze.\n\nIt thawed.\n\nIt rained.\n\n"
+                    "It snowed.\n\nIt froze.\n\nIt thawed.\n\nThe candle had gone out, and the rain, which had not "
+                    "stopped, ran down\n"
+                    "the window while she sat there in the dark and listened to the child who\n"
+                    "slept.\n");
+    assert_int_equal(verse->segments[verse->n_segments - 1].paragraph, 34);
     assert_string_equal(verse->segments[1].text, "Sleep, sleep, little boat, Nothing is so light afloat As thy sail");
     assert_string_equal(verse->segments[2].text, "Rest, rest, little oar, Nothing waits upon the shore.");
     struct st_analysis *lines = analyse(&a, "# Home\n\"Hello,\" said Tom.\n\"Hello,\" said Ann.\n* * *\nThey left.");

@@ -94,8 +94,8 @@ static void cast_with_a_title(void **state)
     (void)state;
     static const char text[] =
         "A doctor came out of the house. \"It is a boy,\" said the doctor.\n\n* * *\n\nMr. Brown shut the gate "
-        "behind him. \"How is she?\" asked the doctor.\n\n\"Asleep,\" said Rose.\n\n\"Good,\" said the good "
-        "doctor.\n\n\"And mine?\" asked the doctor's wife.\n\nDr. Grey rode up. \"Who is ill?\" said the "
+        "behind him. \"How is she?\" asked the doctor.\n\n\"Asleep,\" said Rose.\n\n\"Good,\" said "
+        "the doctor.\n\n\"And mine?\" asked the doctor's wife.\n\nDr. Grey rode up. \"Who is ill?\" said the "
         "doctor.\n\n\"Nobody,\" said Mr. Brown.\n\n\"Ride home,\" said the doctor.\n";
     static const char *const brown[] = {"Doctor Brown", "Brown"};
     static const struct st_character cast[] = {{.name = "The Doctor", .gender = 'm'},
@@ -117,6 +117,24 @@ static void cast_with_a_title(void **state)
     assert_string_equal(speaker(found, find_segment(found, "How is she")),
                         "The Doctor"); /* an author has parted them */
     hints = (struct st_analyse_hints){0};
+    static const char *const others[][3] = {
+        /* text, what is said, and by whom */
+        {"Dr. Brown met Dr. Grey. They shook hands.\n\n* * *\n\nRose lay ill in the city. A doctor came, a stranger to "
+         "her. \"Lie still,\" said the doctor.\n",
+         "Lie still", "The doctor"},
+        {"Tom Vane, the doctor, took off his hat. Tom Vane sat down.\n\nDr. Grey had left for London.\n\n\"She will "
+         "live,\" said the doctor.\n",
+         "She will live", "Tom Vane"},
+        {"Dr. Brown had sent for two more.\n\n\"It is the heart,\" said the first doctor.\n", "It is the heart",
+         "The first doctor"},
+        {"King Arthur rode home. King Arthur was tired.\n\nThey turned into King Street. In King Street nobody was "
+         "to be seen. They went along King Street.\n\n\"Knock,\" said the king.\n",
+         "Knock", "King Arthur"},
+    };
+    for (size_t i = 0; i < ST_COUNT(others); i++) {
+        found = analyse_with(&a, others[i][0], &hints);
+        assert_string_equal(speaker(found, find_segment(found, others[i][1])), others[i][2]);
+    }
     found = analyse_with(&a,
                          "Captain Vane met Captain Wren.\n\n\"Sail,\" said Captain Vane.\n\nCaptain Wren "
                          "frowned.\n\n\"At dawn,\" said the captain.\n",

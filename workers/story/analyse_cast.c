@@ -6,6 +6,7 @@ struct cast_name {
     uint32_t term[AN_NAME_WORDS];
     int n;
     bool article; /* had one before it */
+    bool owner;   /* its first word had 's: Doctor's wife */
 };
 
 /*
@@ -31,7 +32,9 @@ static bool read_name(const struct an *an, const char *s, struct cast_name *name
             continue;
         char folded[WORD_BYTES];
         size_t n = an_fold(from, (size_t)(to - from), folded, sizeof(folded));
-        n -= n > 2 && memcmp(folded + n - 2, "'s", 2) == 0 ? 2 : 0; /* as the words of the text: the farmer's wife */
+        bool owner = n > 2 && memcmp(folded + n - 2, "'s", 2) == 0; /* which the words of the text have apart */
+        n -= owner ? 2 : 0;
+        name->owner = name->owner || (owner && name->n == 0);
         uint32_t term = an_find(an, folded, n);
         if (term == AN_NONE)
             return name->n > 0 && !name->article && !*s && !an_is(an, name->term[0], AN_C(TITLE));
@@ -53,7 +56,7 @@ static const char *name_of(const struct st_character *c, int i)
 
 static bool is_titled(const struct an *an, const struct cast_name *name)
 {
-    return name->n > 1 && !name->article && an_is(an, name->term[0], AN_C(TITLE));
+    return name->n > 1 && !name->article && !name->owner && an_is(an, name->term[0], AN_C(TITLE));
 }
 
 /* ---- Before names are looked for ---- */

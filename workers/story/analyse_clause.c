@@ -101,7 +101,7 @@ static void take_verb(const struct an *an, uint32_t w, struct an_said *said)
     said->verb_word = w;
     said->think = word_is(an, w, AN_C(THINK)) && !word_is(an, w, AN_C(SPEECH));
     said->reply = word_is(an, w, AN_C(REPLY));
-    said->resume = word_is(an, w, AN_C(RESUME));
+    said->resume = word_is(an, w, AN_C(RESUME)) && (!word_is(an, w, AN_C(PARTICLE)) || text_is(an, w + 1, "on"));
 }
 
 /* Words that stand between a verb and its subject or the other way round: softly, out, again, -t-. */

@@ -45,8 +45,8 @@ const struct an_lex an_lexicon[] = {
     {"en", C(SPEECH) | C(REPLY),
      "answered answer answers answering replied reply replies replying responded respond responds retorted retorts "
      "returned rejoined"},
-    {"en", C(RESUME), "continued continues continuing added adds adding resumed resumes went_on proceeded pursued"},
-    {"de", C(RESUME), "fuhr fügte setzte ergänzte"},
+    {"en", C(RESUME), "continued continues continuing added adds adding resumed resumes went goes proceeded pursued"},
+    {"de", C(RESUME), "fuhr fügte"},
     {"fr", C(RESUME), "continua continue poursuivit ajouta ajoute"},
     {"es", C(RESUME), "continuó continúa prosiguió añadió añade agregó"},
     {"en", C(DEAR), "dear dearest"},

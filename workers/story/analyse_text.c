@@ -271,48 +271,67 @@ static size_t block_lines(const struct line *lines, size_t n)
     return k;
 }
 
-/* Whether blank lines stand between paragraphs, but for a few lines that end early in a block: verse, an address. */
-static bool spaced(const struct line *lines, size_t n)
-{
-    size_t ends = 0, inside = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (blank(&lines[i]) || lines[i].wraps)
-            continue;
-        ends++;
-        inside += i + 1 < n && !blank(&lines[i + 1]);
-    }
-    return inside * 4 < ends;
-}
-
-/* May the line go on with a stanza? Speech, an item of a list, a dash begin something of their own. */
-static bool goes_on(uint32_t cp)
-{
-    return (an_is_letter(cp) && cp >= 'A') || cp == '(' || cp == '_' || cp == '\'' || cp == 0x2019;
-}
-
-/* May the line be one of a stanza? Rules and most headings have no small letter. */
-static bool is_verse(const char *text, const struct line *l, bool first)
+/* May the line go on with a stanza? Speech, a dash, an item of a list begin something of their own. */
+static bool begins_verse_line(const char *text, const struct line *l)
 {
     const char *s = text + l->start, *end = text + l->end;
-    bool small = false;
-    if (l->full || *s == '#' || (!first && !goes_on(an_peek(s, end))) || (end - s > 8 && memcmp(s, "Chapter ", 8) == 0))
-        return false;
-    while (s < end && !small) {
-        uint32_t cp = st_utf8_next(&s);
-        small = an_is_letter(cp) && !an_is_upper(cp) && cp >= 'A';
-    }
-    return small;
+    uint32_t cp = st_utf8_next(&s), next = an_peek(s, end);
+    bool letter = an_is_letter(next) && next >= 'A';
+    if (cp == '\'' || cp == 0x2019)
+        return letter && !an_is_upper(next); /* 'twas, and no quote */
+    if (cp == '(' || cp == '_')
+        return letter;
+    return an_is_letter(cp) && cp >= 'A' && next != ')' && next != '.';
 }
 
-/* A stanza is a paragraph: its lines end early, all of them. */
+static bool has_small_letter(const char *s, const char *end)
+{
+    while (s < end) {
+        uint32_t cp = st_utf8_next(&s);
+        if (an_is_letter(cp) && !an_is_upper(cp) && cp >= 'A')
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Is the block a stanza: lines that end early, all of them, and not each with its sentence, or with what somebody says?
+ * A line alone above another, without a comma, may be a heading.
+ */
+static bool is_stanza(const char *text, const struct line *lines, size_t n)
+{
+    size_t ends = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct line *l = &lines[i];
+        uint32_t last = an_before(text + l->start, text + l->end);
+        bool closes = last == '"' || last == 0x201D || last == 0x2019 || last == '\'' || last == 0xBB;
+        if (l->full || text[l->start] == '#' || !has_small_letter(text + l->start, text + l->end) ||
+            (i > 0 && !begins_verse_line(text, l)) || (closes && i + 1 < n))
+            return false;
+        ends += i + 1 < n && an_is_terminator(last);
+        if (n == 2 && i == 0 && !(last == ',' || last == ';' || lines[1].indented))
+            return false;
+    }
+    return n > 1 && ends + 1 < n;
+}
+
+/* A stanza is a paragraph in a text in which, but for them, blank lines stand between paragraphs. */
 static void join_stanzas(const char *text, struct line *lines, size_t n)
 {
+    size_t ends = 0, inside = 0;
     for (size_t i = 0, k; i < n; i += k + 1) {
-        bool joins = true;
         k = block_lines(lines + i, n - i);
-        for (size_t j = i; joins && j < i + k; j++)
-            joins = is_verse(text, &lines[j], j == i);
-        for (size_t j = i; joins && j + 1 < i + k; j++)
+        bool stanza = is_stanza(text, lines + i, k);
+        ends += k > 0;
+        for (size_t j = i; !stanza && j + 1 < i + k; j++) {
+            ends += !lines[j].wraps;
+            inside += !lines[j].wraps;
+        }
+    }
+    for (size_t i = 0, k; inside * 4 < ends && i < n; i += k + 1) {
+        k = block_lines(lines + i, n - i);
+        bool stanza = is_stanza(text, lines + i, k);
+        for (size_t j = i; stanza && j + 1 < i + k; j++)
             lines[j].wraps = true;
     }
 }
@@ -327,7 +346,7 @@ static void find_wraps(const char *text, struct line *lines, size_t n)
         l->full = column && l->chars + 1 + first_word_chars(text, next) + WRAP_SLACK > column;
         l->wraps = (l->full && (!next->indented || l->indented)) || breaks_sentence(text, l, next);
     }
-    if (column && spaced(lines, n))
+    if (column)
         join_stanzas(text, lines, n);
 }
 

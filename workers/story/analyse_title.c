@@ -13,8 +13,9 @@ struct bearer {
 
 struct titles {
     struct an *an;
-    uint32_t *of;   /* by term: its first bearer */
-    uint32_t *told; /* by person: the word that last told of him; AN_NONE: none yet */
+    uint32_t *of;    /* by term: its first bearer */
+    uint32_t *told;  /* by person: the word that last told of him; AN_NONE: none yet */
+    uint32_t *other; /* by term: the word at which "a doctor" came, whoever that is; 0: none yet */
     struct bearer *bearers;
     uint32_t n_bearers;
 };
@@ -62,24 +63,32 @@ static void find_bearers(struct titles *t)
             add_bearer(t, an_cast_title(an, c, i), c);
 }
 
-/* "The doctor", "the good doctor": the bearer that the story has told of last, or -1. */
+/* A title alone, of the one who is known by it: the captain; not: the old captain, his captain, another captain. */
+static bool is_title_alone(const struct an *an, const struct an_mention *m)
+{
+    const struct an_entity *e = &an->entities[m->entity];
+    uint32_t article = an->words[m->word].term;
+    return e->description && e->n == 1 && an_is(an, article, AN_C(DET)) &&
+           !an_is(an, article, AN_C(INDEF) | AN_C(POSS)) && !st_streq(an->terms[article].text, "another") &&
+           !an_is(an, e->term[0], AN_C(VAGUE) | AN_C(KIN));
+}
+
+/* The bearer that the story has told of last, or -1: the words are somebody's own. */
 static int bearer_at(const struct titles *t, const struct an_mention *m)
 {
     const struct an *an = t->an;
     const struct an_entity *e = &an->entities[m->entity];
-    uint32_t article = an->words[m->word].term, head = e->term[e->n - 1];
+    uint32_t head = e->term[0];
     int last = -1, n;
-    for (int i = 0; i + 1 < e->n; i++)
-        if (!an_is(an, e->term[i], AN_C(MOD) | AN_C(ADJ) | AN_C(OLD)))
-            return -1; /* the doctor's wife */
-    if (!an_is(an, article, AN_C(DET)) || an_is(an, article, AN_C(INDEF) | AN_C(POSS)) ||
-        an_is(an, head, AN_C(VAGUE) | AN_C(KIN)) || bears(t, head, e->person, &n))
+    if (!is_title_alone(an, m) || an->persons[e->person].proper || bears(t, head, e->person, &n) ||
+        (an_in_cast(an, e->person) && !an->hints->cast_all)) /* an author has him apart */
         return -1;
-    if (an_in_cast(an, e->person) && !an->hints->cast_all)
-        return -1; /* an author has him apart */
     for (uint32_t b = t->of[head]; b != AN_NONE; b = t->bearers[b].next) {
         int person = t->bearers[b].person;
-        if (t->told[person] != AN_NONE && an_may_speak(an, person) && (last < 0 || t->told[person] > t->told[last]))
+        const struct an_person *p = &an->persons[person];
+        if (t->told[person] != AN_NONE && t->told[person] >= t->other[head] && an_may_speak(an, person) &&
+            (an_in_cast(an, person) || p->subject >= p->place) && /* no King Street */
+            (last < 0 || t->told[person] > t->told[last]))
             last = person;
     }
     return last;
@@ -90,6 +99,7 @@ void an_find_titled(struct an *an)
     struct titles t = {.an = an};
     t.of = st_new_n(an->arena, uint32_t, an->n_terms + 1);
     t.told = st_new_n(an->arena, uint32_t, an->n_persons + 1);
+    t.other = st_new_n(an->arena, uint32_t, an->n_terms + 1);
     memset(t.of, 0xFF, an->n_terms * sizeof(*t.of));
     memset(t.told, 0xFF, an->n_persons * sizeof(*t.told));
     find_bearers(&t);
@@ -98,9 +108,10 @@ void an_find_titled(struct an *an)
         const struct an_entity *e = &an->entities[m->entity];
         if (an->spans[an->words[m->word].span].quoted)
             continue;
-        int person = e->description ? m->titled = bearer_at(&t, m) : e->person;
-        m->means = m->titled;
-        if (person >= 0)
-            t.told[person] = m->word;
+        if (e->description)
+            m->means = m->titled = bearer_at(&t, m);
+        if (e->description && an_is(an, an->words[m->word].term, AN_C(INDEF)))
+            t.other[e->term[e->n - 1]] = m->word;
+        t.told[m->titled >= 0 ? m->titled : e->person] = m->word;
     }
 }

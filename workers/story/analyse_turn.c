@@ -91,8 +91,13 @@ static bool says_i(const struct an *an, const struct an_span *span)
 /* *Who is it?* she asked herself; he thought, *why not?* But: asked Marvel, *sotto voce*. */
 static bool is_thought(const struct an *an, const struct an_span *span, const struct an_said *said)
 {
-    bool capital = an_is_upper(an_peek(an->text + span->start, an->text + span->end));
-    return (said->verb && (said->think || capital)) || says_i(an, span);
+    enum { CASED = 0x530 }; /* Latin, Greek, Cyrillic: those behind have no small letters, but for a few */
+    const char *s = an->text + span->start, *end = an->text + span->end;
+    uint32_t first = 0;
+    while (s < end && !an_is_letter(first))
+        first = st_utf8_next(&s);
+    bool begins = an_is_upper(first) || first >= CASED;
+    return (said->verb && (said->think || begins)) || says_i(an, span);
 }
 
 /* Quotes and emphasised sentences that are thought, not spoken. */
@@ -271,8 +276,11 @@ void an_find_turns(struct an_talk *t)
             an_correct(turn, span->speaker);
         /* Who tells a tale of several paragraphs says I, too, where the marks inside it are lost. */
         bool tale = span->continues && said.who == AN_WHO_ME;
-        if (!tale && said.who != AN_WHO_NONE && (turn->said.who == AN_WHO_NONE || (said.verb && !turn->said.verb)))
+        if (!tale && said.who != AN_WHO_NONE && (turn->said.who == AN_WHO_NONE || (said.verb && !turn->said.verb))) {
             turn->said = said;
+            if (s != turn->s0) /* "By the fire." The clock struck. "It is late," he added: to his own words */
+                turn->said.reply = turn->said.resume = false;
+        }
         int self = -1;
         turn->calls_gender = turn->calls_gender ? turn->calls_gender : gender_called(an, span);
         read_names(an, span, turn, &self);

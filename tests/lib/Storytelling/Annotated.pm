@@ -152,7 +152,8 @@ sub _read_pdnc {
     } _read_csv("$folder/quotation_info.csv");
     my @marked;    # what a speaker quotes is cut out of some: from mark to mark it is one
     for my $piece (sort { $a->[0] <=> $b->[0] } map { my $who = $_->{speaker}; map { [@$_, $who] } @{$_->{spans}} } @quotes) {
-        my $goes_on = @marked && $marked[-1][2] eq $piece->[2] && $gap->($marked[-1], $piece) !~ /["()]|\n\s*\n/;
+        my $nested  = @marked && $piece->[0] < $marked[-1][1];
+        my $goes_on = @marked && $marked[-1][2] eq $piece->[2] && ($nested || $gap->($marked[-1], $piece) !~ /["()]|\n\s*\n/);
         $goes_on ? ($marked[-1][1] = max($marked[-1][1], $piece->[1])) : push @marked, [@$piece];
     }
     my $letters = sub { [map { [map { $before->($_) } @{$_}[0, 1]] } @_] };
