@@ -108,13 +108,32 @@ static int setup(void **state)
 {
     (void)state;
     with_key(true);
-    change(db, "truncate voice_profiles, jobs, events, aggregates, providers, provider_calls, provider_totals cascade");
+    change(db, "truncate voice_profiles, withdrawn_voices, jobs, events, aggregates, providers, provider_calls, "
+               "provider_totals cascade");
     change(db, "insert into voice_profiles (profile_id, user_id, sample_id, name, scope, consent_version, "
                "consent_sha256) values ('" PROFILE "', '" USER "', '" SAMPLE "', 'Mine', 'own', '1', '')");
     write_file("faults", "");
     write_file("log", "");
     write_file("slots", "9");
     return 0;
+}
+
+static int run_schedule(struct st_call *call, void *ctx)
+{
+    (void)ctx;
+    return narration_schedule_voices(call);
+}
+
+/* Of the jobs that the schedule adds: for whom they are. */
+static const char *scheduled(void)
+{
+    struct st_call call;
+    change(db, "truncate jobs");
+    st_call_init(&call, &worker, "keep_voices");
+    assert_int_equal(st_call_transact(&call, run_schedule, NULL), 0);
+    st_arena_reset(&worker.arena);
+    return ask(db,
+               "select string_agg((payload->>'profileId') || coalesce(' ' || (payload->>'voice'), ''), ',') from jobs");
 }
 
 /* The provider keeps nothing from one test to the next. */
@@ -253,6 +272,25 @@ static void test_taken_back(void **state)
     assert_int_equal(voices(), 0);
 }
 
+/* A request that was on its way is carried out late, and there is no account any more: it is looked for again. */
+static void test_taken_back_for_good(void **state)
+{
+    (void)state;
+    assert_string_equal(scheduled(), PROFILE);
+    write_file("faults", "reset"); /* before the answer: the voice is there */
+    step();
+    assert_int_equal(voices(), 1);
+    change(db, "insert into withdrawn_voices values ('" PROFILE "', 'gone')");
+    change(db, "delete from voice_profiles");
+    assert_string_equal(scheduled(), PROFILE " gone");
+    assert_int_equal(step_with("gone"), 0);
+    assert_int_equal(voices(), 0);
+    assert_string_equal(scheduled(), PROFILE " gone"); /* it may be on its way yet */
+    change(db, "update withdrawn_voices set withdrawn_at = now() - interval '16 minutes'");
+    assert_int_equal(step_with("gone"), 0);
+    assert_null(scheduled());
+}
+
 static void test_no_provider(void **state)
 {
     (void)state;
@@ -278,6 +316,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_place, setup, teardown),
         cmocka_unit_test_setup_teardown(test_taken_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_taken_back_for_good, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_provider, setup, teardown),
     };
     return cmocka_run_group_tests(tests, begin, end);

@@ -17,15 +17,21 @@ void narration_keep_voice_soon(struct st_call *call, const char *profile_id, con
                json_pack("{s:s, s:s*}", "profileId", profile_id, "voice", voice));
 }
 
-/* Tries again what the provider had no room for, and what ended with its process. */
+/*
+ * Tries again what the provider had no room for, and what ended with its process; and looks again for what was taken
+ * back, until it cannot come any more.
+ */
 int narration_schedule_voices(struct st_call *call)
 {
     json_t *rows, *one;
     size_t i;
     int r =
-        st_list(call, &rows, "select profile_id from voice_profiles where status in ('waiting', 'sent') limit 1000");
+        st_list(call, &rows,
+                "(select profile_id, null as provider_voice from voice_profiles where status in ('waiting', 'sent') "
+                "limit 1000) union all "
+                "(select profile_id, provider_voice from withdrawn_voices order by withdrawn_at limit 1000)");
     json_array_foreach (r < 0 || !st_provider_ready(&st_clone_provider) ? NULL : rows, i, one)
-        narration_keep_voice_soon(call, st_str(one, "profile_id"), NULL, 0);
+        narration_keep_voice_soon(call, st_str(one, "profile_id"), st_str(one, "provider_voice"), 0);
     return r;
 }
 
@@ -122,6 +128,9 @@ static int forget(struct st_call *call, const char *id, const char *known)
         if ((r = st_clone_forget(call, json_string_value(one), &why)) < 0)
             return st_fail(call, r, "%s", why);
     st_exec(call, "update voice_profiles set provider = null, provider_voice = null where profile_id = $1", id);
+    /* A request takes minutes at most: what is not there then will not be. */
+    st_exec(call, "delete from withdrawn_voices where profile_id = $1 and withdrawn_at < now() - interval '15 minutes'",
+            id);
     return 0;
 }
 

@@ -255,6 +255,8 @@ static int withdraw(struct st_call *call, const json_t *p, const char *reason)
             id);
     if (sample_id)
         narration_remove_sample(call, sample_id);
+    st_exec(call, "insert into withdrawn_voices (profile_id, provider_voice) values ($1, $2)", id,
+            st_str(p, "provider_voice"));
     st_cancel(call, "keep_voice", id);
     narration_keep_voice_soon(call, id, st_str(p, "provider_voice"), 0);
     if (st_streq(st_str(p, "status"), "ready"))
