@@ -119,4 +119,26 @@ is $client->request(DELETE => "/v1/stories/$story", {token => $ada->{token}})->{
 ok wait_for(sub { $api->call(getVideoFile => part($ada, $last->{videoId}))->{status} == 404 }, 60), 'its video is gone';
 ok wait_for(sub { !-e $platform->var . "/objects/video/$last->{videoId}/video.mp4" }, 60), 'also on the disk';
 
+# --- when the tier's videos are used up ---------------------------------------------------------------------------------
+
+sub limit_videos { $platform->sql('subscription', "update subscription_tiers set limits = limits || '{\"videos\": $_[0]}' where tier = 'free'") }
+my $max = $client->register_user;
+my $state_of = sub { my ($id) = @_; return $api->call(getVideo => of($max, $id))->{json} // {} };
+ok wait_for(sub { $api->call(getUsage => {token => $max->{token}})->{status} == 200 }, 60), 'another author';
+limit_videos(1);
+my $first = $client->post('/v1/stories', json => {title => 'One', content => 'The sea was calm.'}, token => $max->{token})->{json}{storyId};
+ok wait_for(sub { ($state_of->($first)->{status} // '') eq 'ready' }, 90), 'has one film';
+ok wait_for(sub { ($platform->sql('video', "select count(*) from blocks where user_id = '$max->{userId}'"))[0] == 1 }, 60), 'and no more for now';
+my $other_format = sub { return (makeVideo => {%{of($max, $first)}, json => {aspectRatio => '9:16'}}) };
+my $refused = $api->fails(402, 'payment_required', $other_format->(), 'another format is refused');
+like $refused->{json}{detail}, qr/videos is used up until \d{4}-/, 'and says until when';
+is $api->call(makeVideo => {%{of($max, $first)}, json => {}})->{status}, 202, 'the film that is there is not';
+my $second = $client->post('/v1/stories', json => {title => 'Two', content => 'The wind rose.'}, token => $max->{token})->{json}{storyId};
+ok wait_for(sub { ($state_of->($second)->{status} // '') eq 'failed' }, 90), 'another story gets none';
+like $state_of->($second)->{reason}, qr/used up/, 'and says why';
+limit_videos(50);
+$api->succeeds(202, changeSubscription => {json => {tier => 'premium', paymentToken => 'tok_visa'}, token => $max->{token}}, 'a tier with more of them');
+ok wait_for(sub { ($platform->sql('video', "select count(*) from blocks where user_id = '$max->{userId}'"))[0] == 0 }, 60), 'lifts that';
+$api->succeeds(202, $other_format->(), 'and the other format is made');
+
 done_testing;

@@ -42,6 +42,9 @@ static const struct st_subscription subscriptions[] = {
     {"StoryUnpublished", video_on_story_unpublished},
     {"StoryRestored", video_on_story_restored},
     {"AuthorNamed", video_on_author_named},
+    {"UsageLimitReached", video_on_limit_reached},
+    {"UsageLimitLifted", video_on_limit_lifted},
+    {"SubscriptionChanged", video_on_subscription_changed},
     {0},
 };
 
@@ -72,6 +75,7 @@ static const struct st_erasure erasures[] = {
     {"stories", ST_ERASED}, /* by the handler, with the files that were made of them */
     {"story_readers", ST_ERASED, "delete from story_readers where user_id = $1"},
     {"people", ST_ERASED, "delete from people where user_id = $1"},
+    {"blocks", ST_ERASED, "delete from blocks where user_id = $1"},
     {0},
 };
 

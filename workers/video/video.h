@@ -35,8 +35,14 @@ int video_on_narration_failed(struct st_call *call);
 int video_drop_superseded(struct st_call *call); /* schedule */
 int video_on_narration_withdrawn(struct st_call *call);
 
-/* The row of the video is there: its making begins. */
-void video_begin(struct st_call *call, const char *video_id, const char *story_id, const char *author_id);
+int video_on_limit_reached(struct st_call *call);
+int video_on_limit_lifted(struct st_call *call);
+int video_on_subscription_changed(struct st_call *call);
+
+/* Why the author gets no video now, for people, kept by the call's arena; NULL: he gets one. */
+ST_MUSTCHECK int video_limit(struct st_call *call, const char *author_id, const char **ret_why);
+/* The row of the video is there: its making begins, or is given up at once when the author's videos are used up. */
+ST_MUSTCHECK int video_begin(struct st_call *call, const char *video_id, const char *story_id, const char *author_id);
 
 /* video_plan.c */
 struct st_video_job;

@@ -86,6 +86,7 @@ int video_get(struct st_call *call)
 int video_make(struct st_call *call)
 {
     const char *story_id = st_param(call, "storyId"), *pictures = st_json_str(call->body, "pictures", "drawn");
+    const char *used_up;
     json_t *s, *v;
     int r = st_row(call, &s,
                    "select s.author_id, s.collaboration_id, v.narration_id, v.audio_ref, v.timing_ref from stories s "
@@ -117,7 +118,12 @@ int video_make(struct st_call *call)
         return r;
     if (st_streq(st_str(v, "status"), "ready"))
         return st_reply(call, 202, with_format(ready(call, v), v));
-    video_begin(call, st_str(v, "video_id"), story_id, call->user_id);
+    if ((r = video_limit(call, call->user_id, &used_up)) < 0)
+        return r;
+    if (used_up)
+        return st_fail(call, ST_E_PAYMENT, "%s", used_up);
+    if ((r = video_begin(call, st_str(v, "video_id"), story_id, call->user_id)) < 0)
+        return r;
     return st_reply(call, 202, with_format(pending(v), v));
 }
 

@@ -178,13 +178,53 @@ int video_on_user_deleted(struct st_call *call)
     return 0;
 }
 
-/* The row is there; the rest comes by itself. */
-void video_begin(struct st_call *call, const char *video_id, const char *story_id, const char *author_id)
+int video_on_limit_reached(struct st_call *call)
 {
+    if (!st_streq(st_str(call->body, "metric"), "videos"))
+        return 0;
+    st_exec(call,
+            "insert into blocks select $1, $2 where not exists (select from erased_users where user_id = $1) "
+            "on conflict (user_id) do update set until = $2",
+            st_str(call->body, "userId"), st_str(call->body, "resetsAt"));
+    return 0;
+}
+
+int video_on_limit_lifted(struct st_call *call)
+{
+    return st_streq(st_str(call->body, "metric"), "videos") ? video_on_subscription_changed(call) : 0;
+}
+
+/* A new tier starts with new limits; if those are reached too, subscription says so again. */
+int video_on_subscription_changed(struct st_call *call)
+{
+    st_exec(call, "delete from blocks where user_id = $1", st_str(call->body, "userId"));
+    return 0;
+}
+
+int video_limit(struct st_call *call, const char *author_id, const char **ret_why)
+{
+    struct st_rows *rows;
+    int r = st_rows(call, &rows, "select until from blocks where user_id = $1 and until > now()", author_id);
+    *ret_why = r == 0 && st_rows_count(rows)
+                   ? st_printf(call->arena, "Your tier's number of videos is used up until %s.", st_cell(rows, 0, 0))
+                   : NULL;
+    return r;
+}
+
+/* The row is there; the rest comes by itself. */
+int video_begin(struct st_call *call, const char *video_id, const char *story_id, const char *author_id)
+{
+    const char *why;
+    int r = video_limit(call, author_id, &why);
+    if (r < 0)
+        return r;
+    if (why)
+        return video_give_up(call, video_id, why);
     st_enqueue(call, "render", video_id, 0, json_pack("{s:s}", "videoId", video_id));
     st_emit(call, "VideoProcessing", video_id,
             json_pack("{s:s, s:s, s:s, s:s, s:f}", "videoId", video_id, "storyId", story_id, "authorId", author_id,
                       "provider", "ffmpeg", "progress", 0.0));
+    return 0;
 }
 
 /*
@@ -210,8 +250,7 @@ int video_on_collaboration_completed(struct st_call *call)
         return r == ST_E_NOT_FOUND ? 0 : r;
     if ((r = stop_rendering(call, story_id)) < 0)
         return r;
-    video_begin(call, id, story_id, st_str(v, "author_id"));
-    return 0;
+    return video_begin(call, id, story_id, st_str(v, "author_id"));
 }
 
 int video_on_narration_generated(struct st_call *call)
@@ -232,8 +271,7 @@ int video_on_narration_generated(struct st_call *call)
     st_exec(call, "delete from narration_failures where story_id = $1", story_id);
     if ((r = stop_rendering(call, story_id)) < 0)
         return r;
-    video_begin(call, id, story_id, st_str(b, "authorId"));
-    return 0;
+    return video_begin(call, id, story_id, st_str(b, "authorId"));
 }
 
 int video_on_narration_failed(struct st_call *call)
