@@ -123,6 +123,13 @@ my $refused = again($fallen->{narrationId}, $segment);
 is $refused->{status}, 'failed', 'without one there is no narration';
 like $refused->{reason}, qr/openai:nova of the narrator is not to be had.*used up.*fallback/, 'the reason says what to do';
 
+# It is away for some seconds, and is waited for; nobody else's voice takes its place.
+put('mode', '');
+$platform->sql('narration', "update providers set failures = 0, open_until = now() + interval '5 seconds' where provider = 'openai_speech'");
+my $patient = again($refused->{narrationId}, $segment);
+is_deeply [$patient->{status}, $patient->{voices}[0]{voiceId}, $patient->{voices}[0]{insteadOf}], ['ready', 'openai:nova', undef], 'a provider that is away is waited for'
+    or diag $patient->{reason};
+
 # --- who may have it ------------------------------------------------------------------------------------------------------
 
 $platform->set_tier($user, 'premium');

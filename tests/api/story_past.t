@@ -73,6 +73,17 @@ changed($broken, 'it is mended', content => 'Better words.');
 is $api->call(getAnalysis => of($ada, $broken))->{json}{status}, 'pending', 'so nothing has failed';
 is $api->call(deleteStory => of($ada, $broken))->{status}, 204, 'gone';
 
+my $out = $api->succeeds(201, createStory => {json => {title => 'T', content => 'A text that is out.'}, token => $ada->{token}}, 'another')->{json}{storyId};
+ok settled($out), 'is analysed';
+$api->succeeds(200, publishStory => of($ada, $out), 'and published');
+$platform->sql('story', "update stories set content = '', content_hash = '', state = 'analyzing' where story_id = '$out'");
+$platform->sql('story', "insert into jobs (name, unique_key, payload, metadata, attempts) values ('analyse', '$out', '{\"storyId\":\"$out\"}', '{\"correlationId\":\"test\"}', 4)");
+ok wait_for(sub { $api->call(getAnalysis => of($ada, $out))->{json}{status} eq 'failed' }, 60), 'its next text cannot be';
+is state_of($out), 'published', 'it is what it was, for its readers';
+is $platform->storyctl('dead', 'drop', 'story', map { "job-$_" } $platform->sql('story', "select job_id from jobs where ended = 'dead' and unique_key = '$out'"))->{exit}, 0, 'its dead letter is seen, too';
+$api->succeeds(200, unpublishStory => of($ada, $out), 'and can be taken back');
+is $api->call(deleteStory => of($ada, $out))->{status}, 204, 'gone';
+
 # --- revisions --------------------------------------------------------------------------------------------------------
 
 my $story = $api->succeeds(201, createStory => {json => {title => 'One', content => 'First.'}, token => $ada->{token}}, 'a story')->{json}{storyId};

@@ -195,6 +195,17 @@ static void give_up(struct st_call *call, const json_t *n, const char *reason, b
                       st_str(n, "author_id"), "title", st_str(n, "title"), "reason", reason, "retryable", retryable));
 }
 
+/* Waits between attempts double from a second on: ten are eight minutes. */
+enum {
+    ATTEMPTS_HERE = 3,     /* of what is no provider's fault */
+    ATTEMPTS_FALLBACK = 6, /* half a minute, before another voice takes the place of one that is away */
+};
+
+static bool passes(int r)
+{
+    return r == ST_E_UNAVAILABLE || r == ST_E_LIMITED || r == ST_E_TIMEOUT;
+}
+
 static int speak(struct st_call *call, const json_t *n, struct narration_script *s, struct st_narrate_result *ret)
 {
     const char *id = st_str(n, "narration_id");
@@ -216,7 +227,8 @@ static int speak(struct st_call *call, const json_t *n, struct narration_script 
     int r;
     do /* with the voices that the author wants instead; what was spoken by the others is in the cache */
         r = st_narrate_audio(call->arena, &s->job, ret);
-    while (r < 0 && state.stop == 0 && ret->lost && narration_script_lose(s, (size_t)(ret->lost - s->voices)) == 0);
+    while (r < 0 && state.stop == 0 && ret->lost && !(passes(r) && call->job->attempt < ATTEMPTS_FALLBACK) &&
+           narration_script_lose(s, (size_t)(ret->lost - s->voices)) == 0);
     s->job.remote = NULL;
     return r < 0 && state.stop < 0 ? state.stop : r;
 }
@@ -256,9 +268,8 @@ static int lost_voice(struct st_call *call, const json_t *n, const struct narrat
     const char *reason =
         st_printf(call->arena, "The voice %s of %s is not to be had. %s Choose another, or a fallback.",
                   result->lost->id, who, result->why);
-    if (r == ST_E_UNAVAILABLE || r == ST_E_LIMITED || r == ST_E_TIMEOUT)
-        if (call->job->attempt < call->job->max_attempts)
-            return st_fail(call, r, "%s", reason);
+    if (passes(r) && call->job->attempt < call->job->max_attempts)
+        return st_fail(call, r, "%s", reason);
     if (r == ST_E_CANCELLED || r == ST_E_FENCED)
         return r;
     give_up(call, n, reason, r != ST_E_UNPROCESSABLE);
@@ -292,9 +303,11 @@ int narration_speak(struct st_call *call)
     }
     if (r == 0)
         return finish(call, n, &s, &result);
-    if (r != ST_E_UNPROCESSABLE && r != ST_E_INVALID && r != ST_E_TOO_LARGE)
+    bool again = r != ST_E_UNPROCESSABLE && r != ST_E_INVALID && r != ST_E_TOO_LARGE;
+    if (again && (passes(r) || call->job->attempt < ATTEMPTS_HERE || r == ST_E_CANCELLED || r == ST_E_FENCED))
         return result.why ? st_fail(call, r, "%s", result.why) : r;
-    give_up(call, n, result.why ? result.why : "The text cannot be spoken.", false); /* it would fail again */
+    const char *why = again ? "The narration could not be made." : "The text cannot be spoken.";
+    give_up(call, n, result.why && !again ? result.why : why, again);
     return 0;
 }
 

@@ -116,12 +116,16 @@ static int store(struct st_call *call, const json_t *story, const struct story_f
     return tell(call, story_id, event, characters);
 }
 
-/* The author reads it in the analysis; another text, or asking again, begins anew. */
+/*
+ * The author reads it in the analysis; another text, or asking again, begins anew. What is published stays so: readers
+ * have it.
+ */
 int story_analyse_failed(struct st_call *call)
 {
     st_exec(call,
-            "update stories set state = 'draft', analysis_error = 'The text cannot be analysed.' "
-            "where story_id = $1 and state = 'analyzing' and deleted_at is null",
+            "update stories set state = case when published_at is null then 'draft' else 'published' end, "
+            "analysis_error = 'The text cannot be analysed.' where story_id = $1 and state = 'analyzing' and "
+            "deleted_at is null",
             st_str(call->body, "storyId"));
     return 0;
 }
