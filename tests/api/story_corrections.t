@@ -69,6 +69,7 @@ for (['another speaker', {speaker => 'Nobody There'}, '/speaker'], ['a number', 
     my ($what, $json, $pointer) = @$_;
     $api->fails(422, 'unprocessable', correctSegment => at($ada, $id, $home, json => $json), "$what is refused", $pointer);
 }
+$api->fails(422, 'unprocessable', correctSegment => at($ada, $id, segment($second, 'The cat slept')->{segmentId}, json => {speaker => 'Ann'}), 'narration has no speaker', '/speaker');
 $api->fails(404, 'not_found', correctSegment => at($ada, $id, 'x' x 20, json => {speaker => 'Ann'}), 'a segment must be there');
 $api->fails(404, 'not_found', correctSegment => at($eve, $id, $home, json => {speaker => 'Ann'}), 'others correct nothing');
 $api->fails(404, 'not_found', correctSegment => at($ada, $UNKNOWN, $home, json => {speaker => 'Ann'}), 'nor anybody what is not there');

@@ -98,6 +98,10 @@ int story_drop_corrections(struct st_call *call)
     "where a.story_id = $1 and not exists (select from story_cast k where k.story_id = $1 "                            \
     "and (k.name = c.name or k.aliases ? c.name)))"
 
+/* Whether the segment $2 of the analysis is narration: what follows its id, up to which no quote stands unescaped. */
+#define NARRATION                                                                                                      \
+    "split_part(split_part(a.segments, '\"segmentId\":\"' || $2 || '\"', 2), '\",\"kind\":\"', 2) like 'narration\"%'"
+
 static int check_segment(struct st_call *call, const char *speaker)
 {
     struct st_rows *rows;
@@ -106,7 +110,8 @@ static int check_segment(struct st_call *call, const char *speaker)
                 "select exists (select from story_analyses a where a.story_id = $1 and "
                 "a.segments like '%\"segmentId\":\"' || $2 || '\"%'), "
                 "$3::text is null or exists (select from " EVERYBODY " e where e.name = $3), "
-                "(select count(*) from story_segment_corrections where story_id = $1 and segment_id <> $2) < $4::int",
+                "(select count(*) from story_segment_corrections where story_id = $1 and segment_id <> $2) < $4::int, "
+                "$3::text is null or exists (select from story_analyses a where a.story_id = $1 and not " NARRATION ")",
                 st_param(call, "storyId"), st_param(call, "segmentId"), speaker, st_i64(call->arena, SEGMENTS_MAX));
     if (r < 0)
         return r;
@@ -118,6 +123,10 @@ static int check_segment(struct st_call *call, const char *speaker)
     }
     if (!st_streq(st_cell(rows, 0, 2), "t"))
         return st_fail(call, ST_E_UNPROCESSABLE, "At most %d segments of a story are corrected.", SEGMENTS_MAX);
+    if (!st_streq(st_cell(rows, 0, 3), "t")) {
+        st_fail_at(call, "/speaker", "must not be there: the segment is narration");
+        return st_fail(call, ST_E_UNPROCESSABLE, "Nobody speaks narration; put quotation marks around what is spoken.");
+    }
     return 0;
 }
 
