@@ -304,7 +304,8 @@ int narration_speak(struct st_call *call)
     if (r == 0)
         return finish(call, n, &s, &result);
     bool again = r != ST_E_UNPROCESSABLE && r != ST_E_INVALID && r != ST_E_TOO_LARGE;
-    if (again && (passes(r) || call->job->attempt < ATTEMPTS_HERE || r == ST_E_CANCELLED || r == ST_E_FENCED))
+    bool away = passes(r) && r != ST_E_TIMEOUT; /* here it is an engine that hangs in the text */
+    if (again && (away || call->job->attempt < ATTEMPTS_HERE || r == ST_E_CANCELLED || r == ST_E_FENCED))
         return result.why ? st_fail(call, r, "%s", result.why) : r;
     const char *why = again ? "The narration could not be made." : "The text cannot be spoken.";
     give_up(call, n, result.why && !again ? result.why : why, again);
