@@ -124,7 +124,7 @@ my $again = wait_for(sub { $api->call(createStory => story($second, 'no-database
 ok $again, 'with the database the same request succeeds';
 is_deeply {map { $_ => $platform->pid($_) } @SERVICES}, \%pids, 'and no service had to be started again';
 is $client->get('/v1/me', token => $second->{token})->{status}, 200, 'the others are back, too';
-ok reached($second, $again, 'video', 60), 'and what follows comes to its end';
+ok reached($second, $again, 'video', 180), 'and what follows comes to its end';
 
 # --- events that come in another order than they happened ---------------------------------------------------------------------
 
