@@ -128,7 +128,7 @@ ok wait_for(sub { $api->call(getUsage => {token => $max->{token}})->{status} == 
 limit_videos(1);
 my $first = $client->post('/v1/stories', json => {title => 'One', content => 'The sea was calm.'}, token => $max->{token})->{json}{storyId};
 ok wait_for(sub { ($state_of->($first)->{status} // '') eq 'ready' }, 90), 'has one film';
-ok wait_for(sub { ($platform->sql('video', "select count(*) from blocks where user_id = '$max->{userId}'"))[0] == 1 }, 60), 'and no more for now';
+ok wait_for(sub { ($platform->sql('video', "select count(*) from blocks where user_id = '$max->{userId}'"))[0] == 1 }, 60), 'and no more until the period ends';
 my $other_format = sub { return (makeVideo => {%{of($max, $first)}, json => {aspectRatio => '9:16'}}) };
 my $refused = $api->fails(402, 'payment_required', $other_format->(), 'another format is refused');
 like $refused->{json}{detail}, qr/videos is used up until \d{4}-/, 'and says until when';
