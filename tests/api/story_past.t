@@ -52,8 +52,14 @@ is $back->{publishedAt}, undef, 'and not published';
 $api->fails(404, 'not_found', getStory => of($eve, $id), 'others no longer read it');
 ok wait_for(sub { $client->get("/v1/stories/$id/narration", token => $eve->{token})->{status} == 404 }, 60), 'nor hear it';
 $api->fails(409, 'conflict', unpublishStory => of($ada, $id), 'it is taken back once');
-is $api->succeeds(202, analyseStory => of($ada, $id), 'it is analysed again')->{json}{state}, 'analyzing', 'on demand';
+my $analysis = $api->call(getAnalysis => of($ada, $id))->{json}{analysisId};
+is $api->succeeds(202, analyseStory => of($ada, $id), 'it may be analysed again')->{json}{state}, 'ready', 'but nothing has changed';
+is $api->call(getAnalysis => of($ada, $id))->{json}{analysisId}, $analysis, 'so it is what it was';
+is_deeply [$platform->sql('story', "select count(*) from events where event_type = 'StoryAnalyzed' and aggregate_id = '$id'")], [1], 'and nobody need speak or film it anew';
+$platform->sql('story', "update story_analyses set analyser_version = 1 where story_id = '$id'");
+is $api->succeeds(202, analyseStory => of($ada, $id), 'by a later analyser')->{json}{state}, 'analyzing', 'it is analysed again';
 ok settled($id), 'to its end';
+isnt $api->call(getAnalysis => of($ada, $id))->{json}{analysisId}, $analysis, 'with another analysis';
 
 # --- an analysis that fails -------------------------------------------------------------------------------------------
 

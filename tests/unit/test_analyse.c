@@ -631,6 +631,72 @@ static void ids_survive_edits(void **state)
     st_arena_release(&a);
 }
 
+/* The text after an edit, known what it had before. */
+static struct st_analysis *edited(struct st_arena *a, const struct st_analysis *old, const char *text)
+{
+    const char **ids = st_new_n(a, const char *, (size_t)old->n_segments);
+    for (int i = 0; i < old->n_segments; i++)
+        ids[i] = old->segments[i].id;
+    struct st_analyse_hints hints = {.former = ids, .n_former = old->n_segments};
+    struct st_analysis *found;
+    assert_int_equal(st_analyse(a, text, strlen(text), &hints, &found), 0);
+    for (int i = 0; i < found->n_segments; i++)
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(found->segments[i].id, found->segments[k].id);
+    return found;
+}
+
+/* Whether the segments of `new` are those of `old` that are named, by place; -1: one that was not there. */
+static void same_ids(const struct st_analysis *old, const struct st_analysis *new, const int *want, int n)
+{
+    assert_int_equal(new->n_segments, n);
+    for (int i = 0; i < n; i++) {
+        int at = -1;
+        for (int k = 0; k < old->n_segments; k++)
+            if (st_streq(old->segments[k].id, new->segments[i].id))
+                at = k;
+        if (at != want[i])
+            fail_msg("segment %d (%s) was %d, not %d", i, new->segments[i].text, at, want[i]);
+    }
+}
+
+/* Equal lines are told apart by what stands around them, wherever others come and go. */
+static void equal_lines_keep_their_ids(void **state)
+{
+    (void)state;
+    static const char before[] = "A dog.\n\nYes.\n\nA cat.\n\nYes.\n\nYes.\n\nA cow.";
+    static const struct {
+        const char *text;
+        int n, was[8];
+    } edits[] = {
+        {"Yes.\n\nA dog.\n\nYes.\n\nA cat.\n\nYes.\n\nYes.\n\nA cow.", 7, {-1, 0, 1, 2, 3, 4, 5}},
+        {"A dog.\n\nA cat.\n\nYes.\n\nYes.\n\nA cow.", 5, {0, 2, 3, 4, 5}},
+        {"A dog.\n\nYes.\n\nA cat.\n\nYes.\n\nA cow.\n\nYes.", 6, {0, 1, 2, 3, 5, 4}},
+        {"A cat.\n\nYes.\n\nYes.\n\nA cow.\n\nA dog.\n\nYes.", 6, {2, 3, 4, 5, 0, 1}},
+        {"A dog.\n\nYes.\n\nYes.\n\nA pig.\n\nYes.\n\nYes.\n\nA cow.", 7, {0, 1, -1, -1, 3, 4, 5}},
+        {"Yes.\n\nYes.\n\nYes.", 3, {1, 3, 4}},
+        {"Something else.", 1, {-1}},
+    };
+    struct st_arena a = {0};
+    struct st_analysis *old = analyse(&a, before), *gone, *back;
+    for (size_t i = 0; i < ST_COUNT(edits); i++)
+        same_ids(old, edited(&a, old, edits[i].text), edits[i].was, edits[i].n);
+    gone = edited(&a, old, "A dog.\n\nA cat.\n\nYes.\n\nYes.\n\nA cow.");
+    back = edited(&a, gone, before);
+    same_ids(old, back, (const int[]){0, 1, 2, 3, 4, 5}, 6); /* what is taken back is as it was */
+    static const char *const strange[] = {"",
+                                          "Yes.",
+                                          "0123456789abcdefn",
+                                          "0123456789abcdefn0",
+                                          "0123456789abcdefn99999999999",
+                                          "0123456789abcdefx",
+                                          "xyz456789abcdef0"};
+    struct st_analyse_hints hints = {.former = strange, .n_former = ST_COUNT(strange)};
+    assert_int_equal(st_analyse(&a, before, strlen(before), &hints, &back), 0);
+    same_ids(old, back, (const int[]){0, 1, 2, 3, 4, 5}, 6);
+    st_arena_release(&a);
+}
+
 static void same_answer_twice(void **state)
 {
     (void)state;
@@ -861,6 +927,7 @@ int main(void)
         cmocka_unit_test(never_named),
         cmocka_unit_test(sentences),
         cmocka_unit_test(ids_survive_edits),
+        cmocka_unit_test(equal_lines_keep_their_ids),
         cmocka_unit_test(same_answer_twice),
         cmocka_unit_test(continued_or_replied),
         cmocka_unit_test(paragraphs),

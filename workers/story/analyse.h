@@ -10,7 +10,7 @@
  *
  * Thread-safe. Everything returned lives in the arena. Time and memory grow linearly with the text (1 MB of
  * prose: a tenth of a second, some 30 MB of arena; of the worst nonsense: below a second and 150 MB). The same text
- * gives the same answer for one ST_ANALYSER_VERSION.
+ * and hints give the same answer for one ST_ANALYSER_VERSION.
  *
  * After an edit the whole text is read again. A name in the last chapter may tell who speaks in the first, so that what
  * an edit touches can only be found by doing all of it, which takes the tenth of a second. Ids tell which segments it
@@ -55,7 +55,7 @@ struct st_character {
 
 struct st_segment {
     int index;
-    const char *id;   /* [a-z0-9], 16 to 32 of them: hash of the text and its occurrence; edits elsewhere keep it */
+    const char *id;   /* [a-z0-9], 16 to 32 of them: hash of the text, and which of its like; see former below */
     const char *text; /* trimmed, never empty */
     enum st_segment_kind kind;
     int character;     /* who speaks or thinks: index into characters; -1 for narration and where unknown */
@@ -102,6 +102,12 @@ struct st_analyse_hints {
     bool cast_all; /* nobody else speaks or is a character; one that is but a part of another's name is that one */
     const struct st_speaker_hint *speakers; /* these have confidence 1 and the evidence "corrected" */
     int n_speakers;
+    /*
+     * Ids, no two the same, of the segments that the text had before it was edited, in order. Those that are still
+     * there keep them, also where others of the same words come or go: else these are counted from the beginning.
+     */
+    const char *const *former;
+    int n_former;
 };
 
 /*

@@ -21,7 +21,8 @@
  *   analyse_exchange.c   how people take turns
  *   analyse_speaker.c    speakers of all spans, by these
  *   analyse_character.c  persons -> characters
- *   analyse_segment.c    spans -> segments, ids
+ *   analyse_segment.c    spans -> segments
+ *   analyse_id.c         their ids
  *   analyse_emotion.c    emotion of a segment
  *   analyse.c            calls them in turn
  */
@@ -227,6 +228,12 @@ struct an_person {
     struct an_votes votes;
     int merged;    /* 1 + the person that this one turned out to be, or 0 */
     int character; /* index into the result, or -1 */
+};
+
+/* A segment on its way, of a span, and its words. */
+struct an_piece {
+    struct st_segment segment;
+    uint32_t span, w0, w1;
 };
 
 struct an {
@@ -482,6 +489,9 @@ void an_decide_turns(struct an_talk *t);
 
 /* analyse_speaker.c */
 void an_find_speakers(struct an *an);
+
+/* analyse_id.c */
+void an_give_ids(struct an *an);
 
 /* analyse_segment.c */
 void an_cut_segments(struct an *an);                           /* text and ids; speakers that the hints know */

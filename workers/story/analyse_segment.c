@@ -7,11 +7,6 @@ enum {
     SEGMENTS_MANY = ST_ANALYSE_SEGMENTS_MAX - ST_ANALYSE_TEXT_MAX / PIECE_CLAUSE,
 };
 
-struct an_piece {
-    struct st_segment segment;
-    uint32_t span, w0, w1;
-};
-
 struct maker {
     struct an *an;
     uint32_t word; /* first word that is in no piece yet */
@@ -157,40 +152,7 @@ static uint32_t cut_paragraph(struct maker *m, const struct an_para *para)
     return s;
 }
 
-/* ---- Identifiers ---- */
-
-struct id_count {
-    uint64_t hash;
-    uint32_t count;
-};
-
-static uint64_t hash_text(const char *s)
-{
-    uint64_t h = UINT64_C(14695981039346656037);
-    for (; *s; s++)
-        h = (h ^ (unsigned char)*s) * UINT64_C(1099511628211);
-    return h ^ h >> 29;
-}
-
-/* Texts of equal hash only share the count, so that identifiers stay unique. */
-static void give_ids(struct an *an)
-{
-    uint32_t size = 16;
-    while (size < an->n_pieces * 2)
-        size *= 2;
-    struct id_count *counts = st_new_n(an->arena, struct id_count, size);
-    for (uint32_t i = 0; i < an->n_pieces; i++) {
-        uint64_t hash = hash_text(an->pieces[i].segment.text);
-        uint32_t at = (uint32_t)((hash ^ an->seed) * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (size - 1);
-        while (counts[at].count && counts[at].hash != hash)
-            at = (at + 1) & (size - 1);
-        counts[at].hash = hash;
-        uint32_t n = ++counts[at].count;
-        unsigned long long h = hash;
-        an->pieces[i].segment.id =
-            n == 1 ? st_printf(an->arena, "%016llx", h) : st_printf(an->arena, "%016llxn%u", h, n);
-    }
-}
+/* ---- What the caller knows ---- */
 
 static int by_id(const void *va, const void *vb)
 {
@@ -225,7 +187,7 @@ void an_cut_segments(struct an *an)
         done = cut_paragraph(&m, &an->paras[i]);
     if (done < an->n_spans) /* no story: the rest is read out as it comes */
         add_pieces(&m, done, ST_NARRATION, an->text + an->spans[done].start, an->text + an->len);
-    give_ids(an);
+    an_give_ids(an);
     if (an->hints->n_speakers)
         take_hints(an);
 }

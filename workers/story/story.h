@@ -131,13 +131,15 @@ int story_list_corrections(struct st_call *call);
 int story_drop_corrections(struct st_call *call);
 int story_correct_segment(struct st_call *call);
 int story_drop_segment_correction(struct st_call *call);
+int story_describe_character(struct st_call *call);
 int story_merge_characters(struct st_call *call);
 int story_split_character(struct st_call *call);
 int story_corrections(struct st_call *call, const char *story_id, json_t **ret); /* as story_found.h has them */
 
 /* story_analysis.c */
 int story_get_analysis(struct st_call *call);
-int story_analyse(struct st_call *call);        /* job */
+int story_is_analysed(struct st_call *call, const char *story_id, const char *tier); /* 1, or 0 */
+int story_analyse(struct st_call *call);                                             /* job */
 int story_chat(struct st_call *call);           /* the same for tiers that have a provider for it (story_chat.h) */
 int story_analyse_failed(struct st_call *call); /* its end */
 int story_remove_files(struct st_call *call);   /* job */

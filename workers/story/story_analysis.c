@@ -102,9 +102,10 @@ static int store(struct st_call *call, const json_t *story, const struct story_f
         return r;
     st_exec(call,
             "insert into story_analyses (analysis_id, story_id, content_hash, analyser_version, language, segments, "
-            "changes, analyser, fallback) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "changes, analyser, fallback, corrections) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             analysis_id, story_id, hash, st_i64(call->arena, ST_ANALYSER_VERSION), a->language, segments,
-            changes ? st_json_text(call->arena, changes) : NULL, found->analyser, found->fallback);
+            changes ? st_json_text(call->arena, changes) : NULL, found->analyser, found->fallback,
+            st_i64(call->arena, st_json_int(story, "corrections", 0)));
     st_exec(call,
             "insert into story_characters select $1, t.n, t.c->>'name', t.c->'aliases', (t.c->>'mentions')::int, "
             "t.c->>'gender', t.c->>'age' from jsonb_array_elements($2::jsonb) with ordinality t (c, n)",
@@ -135,7 +136,8 @@ int story_begin(struct st_call *call, json_t **ret_story, json_t **ret_correctio
     const char *id = st_str(call->body, "storyId");
     int r = st_row(call, ret_story,
                    "select story_id, author_id, title, content, content_hash, "
-                   "case when language_given then language end as language from stories "
+                   "case when language_given then language end as language, corrections, "
+                   "(select segments from story_analyses a where a.story_id = s.story_id) as former from stories s "
                    "where story_id = $1 and deleted_at is null",
                    id);
     if (r == ST_E_NOT_FOUND)
@@ -152,13 +154,28 @@ int story_end(struct st_call *call, const json_t *story, const struct story_foun
 }
 
 /*
+ * Of this text, by what analyses it for the tier, and with these corrections: asking again would change nothing, and
+ * narrations and films would be made anew for it.
+ */
+int story_is_analysed(struct st_call *call, const char *story_id, const char *tier)
+{
+    struct st_rows *rows;
+    int r = st_rows(call, &rows,
+                    "select from stories s join story_analyses a using (story_id, content_hash, corrections) "
+                    "where story_id = $1 and state not in ('draft', 'analyzing') and analyser_version = $2 and "
+                    "fallback is null and analyser = $3",
+                    story_id, st_i64(call->arena, ST_ANALYSER_VERSION), story_analyser(call->arena, tier));
+    return r < 0 ? r : st_rows_count(rows) > 0;
+}
+
+/*
  * The whole text each time, as analyse.h says why. What comes out as it was before is told as unchanged, so that those
  * who speak and show it need not begin anew.
  */
 int story_analyse(struct st_call *call)
 {
     json_t *story, *corrections;
-    struct story_found found = {.analyser = "embedded"};
+    struct story_found found = {.analyser = STORY_EMBEDDED};
     if (story_wants_chat(st_json_str(call->body, "tier", ""))) {
         st_enqueue(call, "ask", st_str(call->body, "storyId"), 0, json_incref(call->body));
         return 0;
@@ -167,7 +184,7 @@ int story_analyse(struct st_call *call)
     if (r <= 0)
         return r;
     const char *content = st_str(story, "content");
-    const struct st_analyse_hints hints = story_hints(call->arena, st_str(story, "language"), corrections);
+    const struct st_analyse_hints hints = story_hints(call->arena, story, corrections);
     r = st_analyse(call->arena, content, strlen(content), &hints, &found.analysis);
     if (r < 0)
         return st_fail(call, r, "The text cannot be analysed.");

@@ -73,6 +73,16 @@ bool story_wants_chat(const char *tier)
     return false;
 }
 
+static const char *chat_name(struct st_arena *arena)
+{
+    return st_printf(arena, "chat/%.58s", st_option("chat_model"));
+}
+
+const char *story_analyser(struct st_arena *arena, const char *tier)
+{
+    return story_wants_chat(tier) ? chat_name(arena) : STORY_EMBEDDED;
+}
+
 /* --- one passage --- */
 
 /* What an answer depends on. */
@@ -191,13 +201,13 @@ static void overlay(struct st_arena *arena, struct story_found *found, const jso
 int story_chat(struct st_call *call)
 {
     json_t *story, *corrections, *by_provider;
-    struct story_found found = {.analyser = st_printf(call->arena, "chat/%.58s", st_option("chat_model"))};
+    struct story_found found = {.analyser = chat_name(call->arena)};
     const char *why = NULL;
     int r = story_begin(call, &story, &corrections);
     if (r <= 0)
         return r;
     const char *content = st_str(story, "content");
-    struct st_analyse_hints hints = story_hints(call->arena, st_str(story, "language"), NULL);
+    struct st_analyse_hints hints = story_hints(call->arena, story, NULL);
     r = st_analyse(call->arena, content, strlen(content), &hints, &found.analysis);
     if (r < 0)
         return st_fail(call, r, "The text cannot be analysed.");
@@ -205,12 +215,12 @@ int story_chat(struct st_call *call)
     if (r < 0 && (!why || r == ST_E_CANCELLED || r == ST_E_FENCED))
         return r;
     if (r < 0) {
-        found.analyser = "embedded";
+        found.analyser = STORY_EMBEDDED;
         found.fallback = why;
         by_provider = NULL;
     }
     const json_t *all = by_provider ? story_chat_merge(call->arena, corrections, by_provider) : corrections;
-    hints = story_hints(call->arena, st_str(story, "language"), all);
+    hints = story_hints(call->arena, story, all);
     r = st_analyse(call->arena, content, strlen(content), &hints, &found.analysis);
     if (r < 0)
         return st_fail(call, r, "The text cannot be analysed.");

@@ -45,6 +45,7 @@ struct st_call;
 int story_begin(struct st_call *call, json_t **ret_story, json_t **ret_corrections);
 int story_end(struct st_call *call, const json_t *story, const struct story_found *found);
 bool story_wants_chat(const char *tier);
+const char *story_analyser(struct st_arena *arena, const char *tier); /* the name of what analyses for the tier */
 
 /* The author's corrections, and what the provider has found where they say nothing. */
 json_t *story_chat_merge(struct st_arena *arena, const json_t *corrections, const json_t *found);

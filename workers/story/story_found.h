@@ -6,10 +6,12 @@
 
 enum story_corrected { STORY_SPEAKER_CORRECTED = 1, STORY_EMOTION_CORRECTED = 2 };
 
+#define STORY_EMBEDDED "embedded"
+
 struct story_found {
     struct st_analysis *analysis;
     unsigned char *corrected; /* of each segment, enum story_corrected */
-    const char *analyser;     /* "embedded", or the provider's name */
+    const char *analyser;     /* STORY_EMBEDDED, or the provider's name and model */
     const char *fallback;     /* why it is not the one that was asked for; or NULL */
 };
 
@@ -32,10 +34,11 @@ json_t *story_changes(struct st_arena *arena, const struct st_analysis *a, const
 
 /*
  * Corrections: {cast: [{name, aliases, gender?, age?}], segments: [{segmentId, speakerGiven, speaker, emotion,
- * intensity}]}. The hints by which the analyser heeds cast and speakers; and what it does not know of, emotions, put
- * over what it has found.
+ * intensity}]}. The hints by which the analyser heeds cast and speakers, and what it must know of the story: language,
+ * if its author gave one, and the segments that it had (former: JSON as clients see it); and what the analyser does not
+ * know of, emotions, put over what it has found.
  */
-struct st_analyse_hints story_hints(struct st_arena *arena, const char *language, const json_t *corrections);
+struct st_analyse_hints story_hints(struct st_arena *arena, const json_t *story, const json_t *corrections);
 void story_overlay(struct st_arena *arena, struct story_found *found, const json_t *corrections);
 
 bool story_emotion_from_name(const char *name, enum st_emotion *ret);

@@ -39,14 +39,34 @@ static int find(const struct st_character *cast, int n, const char *name)
     return -1;
 }
 
-struct st_analyse_hints story_hints(struct st_arena *arena, const char *language, const json_t *corrections)
+/* Ids in the JSON text of segments: within a text no quotation mark stands unescaped. */
+static const char *const *read_ids(struct st_arena *arena, const char *segments, int *ret_n)
+{
+    static const char member[] = "\"segmentId\":\"";
+    const size_t len = sizeof(member) - 1;
+    int n = 0;
+    for (const char *s = segments; s && (s = strstr(s, member)); s += len)
+        n++;
+    const char **ids = st_new_n(arena, const char *, (size_t)n + 1);
+    *ret_n = n;
+    n = 0;
+    for (const char *s = segments; s && (s = strstr(s, member));) {
+        s += len;
+        ids[n++] = st_strndup(arena, s, strcspn(s, "\""));
+    }
+    return ids;
+}
+
+struct st_analyse_hints story_hints(struct st_arena *arena, const json_t *story, const json_t *corrections)
 {
     const json_t *list = json_object_get(corrections, "cast"), *segments = json_object_get(corrections, "segments");
     size_t most = json_array_size(list) + json_array_size(segments), i;
     struct st_character *cast = st_new_n(arena, struct st_character, most + 1);
     struct st_speaker_hint *speakers = st_new_n(arena, struct st_speaker_hint, json_array_size(segments) + 1);
-    struct st_analyse_hints hints = {.language = language, .cast = cast, .speakers = speakers};
+    struct st_analyse_hints hints = {
+        .language = st_json_str(story, "language", NULL), .cast = cast, .speakers = speakers};
     json_t *one;
+    hints.former = read_ids(arena, st_json_str(story, "former", NULL), &hints.n_former);
     json_array_foreach ((json_t *)list, i, one)
         read_character(arena, one, &cast[hints.n_cast++]);
     json_array_foreach ((json_t *)segments, i, one) {

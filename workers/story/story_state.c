@@ -45,23 +45,28 @@ static int move(struct st_call *call, const json_t *old, const char *to, json_t 
                   st_param(call, "storyId"), to);
 }
 
-int story_analyse_again(struct st_call *call)
-{
-    json_t *old, *story;
-    int r;
-    if ((r = story_own_as_read(call, &old)) < 0 || (r = move(call, old, "analyzing", &story)) < 0)
-        return r;
-    story_start_analysis(call, st_param(call, "storyId"), call->tier);
-    return story_reply(call, 202, story);
-}
-
-/* Publishing again changes nothing. */
-static int as_it_is(struct st_call *call)
+/* What was asked for is so already. */
+static int as_it_is(struct st_call *call, int status)
 {
     json_t *story;
     int r = st_row(call, &story, "select " STORY_COLUMNS " from stories s where s.story_id = $1",
                    st_param(call, "storyId"));
-    return r < 0 ? r : story_reply(call, 200, story);
+    return r < 0 ? r : story_reply(call, status, story);
+}
+
+int story_analyse_again(struct st_call *call)
+{
+    const char *id = st_param(call, "storyId");
+    json_t *old, *story;
+    int r;
+    if ((r = story_own_as_read(call, &old)) < 0 || (r = story_is_analysed(call, id, call->tier)) < 0)
+        return r;
+    if (r)
+        return as_it_is(call, 202);
+    if ((r = move(call, old, "analyzing", &story)) < 0)
+        return r;
+    story_start_analysis(call, id, call->tier);
+    return story_reply(call, 202, story);
 }
 
 int story_publish(struct st_call *call)
@@ -72,7 +77,7 @@ int story_publish(struct st_call *call)
     if (r < 0)
         return r;
     if (st_streq(st_str(old, "state"), "published"))
-        return as_it_is(call);
+        return as_it_is(call, 200);
     if ((r = move(call, old, "published", &story)) < 0)
         return r;
     st_emit(call, "StoryPublished", id,
