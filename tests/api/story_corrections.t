@@ -127,6 +127,35 @@ $api->fails(422, 'unprocessable', splitCharacter => split_off(name => 'Old Ben',
 my $parted = $api->succeeds(200, splitCharacter => split_off(name => 'Old Ben', aliases => ['Benjamin']), 'one is two')->{json};
 is_deeply [map { $_->{name} } @{$parted->{characters}}], ['Benjamin', 'Old Ben'], 'both are kept';
 becomes($id, 'each says their own', sub { segment($_[0], 'At home')->{speaker} eq 'Old Ben' && segment($_[0], 'Good')->{speaker} eq 'Benjamin' });
+
+# --- whom the analysis has missed -------------------------------------------------------------------------------------
+
+sub describe { my ($who, %json) = @_; return of($who, $id, json => \%json) }
+$api->fails(422, 'unprocessable', describeCharacter => describe($ada, name => 'Ben'), 'a name of somebody is not another\'s', '/name');
+$api->fails(422, 'unprocessable', describeCharacter => describe($ada, name => 'Zoe', aliases => ['Zo', 'Ann']), 'nor an alias', '/aliases');
+$api->fails(422, 'unprocessable', describeCharacter => describe($ada, name => 'Zoe', gender => 'cat'), 'nor any gender', '/gender');
+$api->fails(404, 'not_found', describeCharacter => describe($eve, name => 'Zoe'), 'nor by others');
+$api->fails(422, 'unprocessable', correctSegment => at($ada, $id, $home, json => {speaker => 'Zoe'}), 'nobody knows her', '/speaker');
+my $zoe = $api->succeeds(200, describeCharacter => describe($ada, name => 'Zoe', aliases => ['Zo'], gender => 'female'), 'the author does')->{json};
+is_deeply [grep { $_->{name} eq 'Zoe' } @{$zoe->{characters}}], [{name => 'Zoe', aliases => ['Zo'], gender => 'female'}], 'that is kept';
+$api->succeeds(200, correctSegment => at($ada, $id, $home, json => {speaker => 'Zoe'}), 'so she may speak');
+becomes($id, 'and does', sub { (segment($_[0], 'At home')->{speaker} // '') eq 'Zoe' && grep { $_->{name} eq 'Zoe' && ($_->{gender} // '') eq 'female' } @{$_[0]{characters}} });
+my $older = $api->succeeds(200, describeCharacter => describe($ada, name => 'Zoe', age => 'old'), 'more of her')->{json};
+is_deeply [grep { $_->{name} eq 'Zoe' } @{$older->{characters}}], [{name => 'Zoe', aliases => ['Zo'], gender => 'female', age => 'old'}], 'beside what was known';
+$api->succeeds(200, describeCharacter => describe($ada, name => 'Ann', gender => 'male', age => 'child'), 'one whom it has found');
+becomes($id, 'is as the author says', sub { grep { $_->{name} eq 'Ann' && $_->{gender} eq 'male' && $_->{age} eq 'child' } @{$_[0]{characters}} });
+
+# --- equal words ------------------------------------------------------------------------------------------------------
+
+(my $twice = $text) =~ s/At home/Good/;
+$api->succeeds(200, updateStory => of($ada, $id, json => {content => $twice}, headers => {'If-Match' => '*'}), 'two say the same');
+becomes($id, 'so it is', sub { 2 == grep { $_->{text} =~ /^Good/ } @{$_[0]{segments}} });
+my $last = (grep { $_->{text} =~ /^Good/ } @{analysis($id)->{segments}})[1]{segmentId};
+$api->succeeds(200, correctSegment => at($ada, $id, $last, json => {speaker => 'Zoe'}), 'the second is corrected');
+$api->succeeds(200, updateStory => of($ada, $id, json => {content => "“Good,” said Ann.\n\n$twice"}, headers => {'If-Match' => '*'}), 'and another comes before both');
+becomes($id, 'the correction stays where it was', sub { join(',', map { $_->{speaker} // '' } grep { $_->{text} =~ /^Good/ } @{$_[0]{segments}}) =~ /^Ann,[^,]+,Zoe$/ });
+$api->succeeds(200, updateStory => of($ada, $id, json => {content => $text}, headers => {'If-Match' => '*'}), 'the text as it was');
+becomes($id, 'and its words', sub { 1 == grep { $_->{text} =~ /^Good/ } @{$_[0]{segments}} });
 $api->succeeds(200, dropCorrections => of($ada, $id), 'the author corrects nothing any more');
 becomes($id, 'then it is as at first', sub { names($_[0]) eq names($before) });
 is_deeply $api->call(listCorrections => of($ada, $id))->{json}, {characters => [], segments => []}, 'nothing is left';

@@ -23,6 +23,7 @@ static const struct st_operation operations[] = {
     {"dropCorrections", story_drop_corrections},
     {"correctSegment", story_correct_segment},
     {"dropSegmentCorrection", story_drop_segment_correction},
+    {"describeCharacter", story_describe_character},
     {"mergeCharacters", story_merge_characters},
     {"splitCharacter", story_split_character},
     {"listRevisions", story_list_revisions},

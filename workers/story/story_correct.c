@@ -185,17 +185,46 @@ static int put_character(struct st_call *call, const char *name, const char *ali
     return r;
 }
 
-/* A name that is somebody else's would make two beings one by accident. */
-static int check_name(struct st_call *call, const char *pointer, const char *name, const json_t *among)
+/* A name that is somebody else's, of those not among them, would make two beings one by accident. */
+static int check_names(struct st_call *call, const char *pointer, const json_t *names, const json_t *among)
 {
     struct st_rows *rows;
     int r = st_rows(call, &rows,
-                    "select from " EVERYBODY " e where (e.name = $2 or e.aliases ? $2) and not $3::jsonb ? e.name",
-                    st_param(call, "storyId"), name, st_json_text(call->arena, among));
+                    "with given as (select array(select jsonb_array_elements_text($2::jsonb)) as names) "
+                    "select from given, " EVERYBODY
+                    " e where (e.name = any (names) or e.aliases ?| names) and not $3::jsonb ? e.name",
+                    st_param(call, "storyId"), st_json_text(call->arena, names), st_json_text(call->arena, among));
     if (r < 0 || st_rows_count(rows) == 0)
         return r;
     st_fail_at(call, pointer, "is the name of another character");
     return st_fail(call, ST_E_UNPROCESSABLE, "Another character of the story has that name.");
+}
+
+static json_t *one_name(struct st_call *call, const char *name)
+{
+    return st_json_keep(call->arena, json_pack("[s]", name));
+}
+
+/* One whom the analysis has missed, or what it could not know of one whom it has found. */
+int story_describe_character(struct st_call *call)
+{
+    const char *name = st_str(call->body, "name");
+    const json_t *aliases = json_object_get(call->body, "aliases"), *self = one_name(call, name);
+    json_t *character;
+    int r;
+    if ((r = own_analysis(call)) < 0 || (r = check_names(call, "/name", self, self)) < 0 ||
+        (r = aliases ? check_names(call, "/aliases", aliases, self) : 0) < 0)
+        return r;
+    r = st_row(call, &character,
+               "select coalesce(e.aliases, '[]') || coalesce(given->'aliases', '[]') as aliases, "
+               "case when given ? 'gender' then given->>'gender' else e.gender end as gender, "
+               "case when given ? 'age' then given->>'age' else e.age end as age "
+               "from (select $3::jsonb as given) t left join " EVERYBODY " e on e.name = $2 limit 1",
+               st_param(call, "storyId"), name, st_json_text(call->arena, call->body));
+    if (r < 0)
+        return r;
+    r = put_character(call, name, st_json_text(call->arena, json_object_get(character, "aliases")), character);
+    return r < 0 ? r : changed(call);
 }
 
 /* One being of several names, or, of one, one that is called otherwise. */
@@ -221,7 +250,7 @@ int story_merge_characters(struct st_call *call)
         st_fail_at(call, "/names", "must be names of the story's characters");
         return st_fail(call, ST_E_UNPROCESSABLE, "There is no such character in the story.");
     }
-    if ((r = check_name(call, "/name", name, names)) < 0)
+    if ((r = check_names(call, "/name", one_name(call, name), names)) < 0)
         return r;
     st_exec(call, "delete from story_cast where story_id = $1 and $2::jsonb ? name", id, given);
     r = put_character(call, name, st_json_text(call->arena, json_object_get(merged, "aliases")), merged);
@@ -253,7 +282,7 @@ int story_split_character(struct st_call *call)
         st_fail_at(call, "/aliases", "must be aliases of the character");
         return st_fail(call, ST_E_UNPROCESSABLE, "The character has no such alias.");
     }
-    if ((r = check_name(call, "/newName", other, st_json_keep(call->arena, json_pack("[s]", name)))) < 0 ||
+    if ((r = check_names(call, "/newName", one_name(call, other), one_name(call, name))) < 0 ||
         (r = put_character(call, name, st_json_text(call->arena, json_object_get(old, "rest")), old)) < 0 ||
         (r = put_character(call, other, given, NULL)) < 0)
         return r;
