@@ -41,7 +41,12 @@ my $begun = $api->succeeds(202, analyseStory => of($ada, $id), 'its author has i
 is $begun->{json}{state}, 'analyzing', 'that is under way';
 ok settled($id), 'and comes to an end';
 is $api->call(getAnalysis => of($ada, $id))->{json}{characters}[0]{name}, 'Tom', 'as that of any other story';
-$platform->sql('story', "update stories set state = 'narrating' where story_id = '$id'");
+ok wait_for(sub { (($platform->sql('narration', "select status from narrations where story_id = '$id'"))[0] // '') eq 'ready' }, 60), 'once it has been spoken';
+ok wait_for(sub { state_of($id) eq 'ready' }, 60), 'it is ready';
+$platform->sql('narration', "insert into events (event_id, event_type, aggregate_type, aggregate_id, aggregate_version, version, metadata, payload) values "
+        . "(gen_random_uuid(), 'NarrationProgressed', 'narration', '$UNKNOWN', 1, '1.0.0', '{\"correlationId\": \"test\"}', "
+        . "'{\"narrationId\": \"$UNKNOWN\", \"storyId\": \"$id\", \"done\": 1, \"total\": 2}')");
+ok wait_for(sub { state_of($id) eq 'narrating' }, 60), 'while it is spoken again, it says so';
 $api->fails(409, 'conflict', unpublishStory => of($ada, $id), 'what is not published cannot be taken back');
 is $api->succeeds(200, publishStory => of($ada, $id), 'it is published')->{json}{state}, 'published', 'and says so';
 changed($id, 'for all', visibility => 'public');

@@ -97,8 +97,11 @@ is standing()->{tier}, 'free', 'and changes nothing';
 limit_stories(1);
 $client->post('/v1/stories', json => {title => 'First', content => 'A.'}, token => $payer->{token});
 ok wait_for(sub { told('UsageLimitReached') }, 60), 'the free tier is used up';
+sub posts { return $client->post('/v1/stories', json => {title => 'Second', content => 'A.'}, token => $payer->{token})->{status} }
+ok wait_for(sub { posts() == 402 }, 60), 'so nothing more is posted';
 $api->succeeds(202, change(tier => 'premium', paymentToken => 'tok_visa'), 'the next one is taken');
 ok wait_for(sub { standing()->{tier} eq 'premium' }, 60), 'and the tier holds';
+ok wait_for(sub { posts() == 201 }, 60), 'with more to be posted';
 limit_stories(50);
 my ($paid) = told('PaymentProcessed');
 is_deeply $paid->{amount}, {value => 999, currency => 'EUR'}, 'a first period is paid in full';
