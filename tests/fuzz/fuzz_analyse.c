@@ -6,8 +6,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The first byte: the language, whether the answer is told back, and whether as all there is. */
-enum { LANGUAGE = 7, TELL_BACK = 8, ALL = 16 };
+/* The first byte: the language, whether the answer is told back, whether as all there is, whether the text is edited.
+ */
+enum { LANGUAGE = 7, TELL_BACK = 8, ALL = 16, EDIT = 32 };
 
 #define CHECK(what)                                                                                                    \
     do {                                                                                                               \
@@ -127,6 +128,30 @@ static void tell_back(struct st_arena *a, const char *text, size_t len, const st
               again->segments[i].character < 0);
 }
 
+static void remember(struct st_arena *a, const struct st_analysis *found, struct st_analyse_hints *hints)
+{
+    const char **ids = st_new_n(a, const char *, (size_t)found->n_segments + 1);
+    for (int i = 0; i < found->n_segments; i++)
+        ids[i] = found->segments[i].id;
+    hints->former = ids;
+    hints->n_former = found->n_segments;
+}
+
+/* Known from before, it is what it was; and a part of it is known from a larger whole, and the whole from that. */
+static void edit(struct st_arena *a, const char *text, size_t len, const struct st_analysis *found,
+                 struct st_analyse_hints hints)
+{
+    size_t half = len / 2;
+    while (half && !st_utf8_valid(text, half))
+        half--;
+    remember(a, found, &hints);
+    check_same(found, analyse(a, text, len, &hints));
+    if (!half)
+        return;
+    remember(a, analyse(a, text, half, &hints), &hints);
+    analyse(a, text, len, &hints);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const languages[] = {NULL, "en", "de", "fr", "es", "ru", "it", "zh"};
@@ -146,6 +171,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_same(found, analyse(&a, text, len, &hints));
     if (data[0] & TELL_BACK)
         tell_back(&a, text, len, found, data[0] & ALL);
+    if (data[0] & EDIT)
+        edit(&a, text, len, found, hints);
     st_arena_release(&a);
     return 0;
 }

@@ -14,7 +14,7 @@ static const char scene[] =
 
 static struct st_analysis *analysis_of(struct st_arena *a, const json_t *found)
 {
-    const struct st_analyse_hints hints = story_hints(a, "en", found);
+    const struct st_analyse_hints hints = story_hints(a, st_json_keep(a, json_pack("{s:s}", "language", "en")), found);
     struct st_analysis *ret;
     must(st_analyse(a, scene, strlen(scene), &hints, &ret) == 0);
     return ret;

@@ -12,7 +12,8 @@ static struct st_arena arena;
 
 static struct story_found analysed(const char *text, const json_t *corrections)
 {
-    const struct st_analyse_hints hints = story_hints(&arena, "en", corrections);
+    const struct st_analyse_hints hints =
+        story_hints(&arena, st_json_keep(&arena, json_pack("{s:s}", "language", "en")), corrections);
     struct story_found found = {.analyser = "embedded"};
     assert_int_equal(st_analyse(&arena, text, strlen(text), &hints, &found.analysis), 0);
     story_overlay(&arena, &found, corrections);
