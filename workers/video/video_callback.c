@@ -147,9 +147,15 @@ int video_clip_progress(struct st_call *call)
                 event_of(call, api, &told));
     if (r < 0)
         return r;
-    if (st_rows_affected(rows))
+    if (st_rows_affected(rows)) {
+        /* Whatever becomes of the answer that would have named it. */
+        if (ref && strlen(ref) <= REF_MAX)
+            st_exec(call,
+                    "update clips set provider_ref = $2 where clip_id = $1 and state in ('sending', 'unknown') "
+                    "and provider_ref is null",
+                    id, ref);
         st_enqueue(call, "clip", st_printf(call->arena, "%s/told", id), 0,
-                   json_pack("{s:s, s:b, s:s*}", "clipId", id, "told", true, "ref",
-                             ref && strlen(ref) <= REF_MAX ? ref : NULL));
+                   json_pack("{s:s, s:b}", "clipId", id, "told", true));
+    }
     return st_reply(call, 200, json_pack("{s:b}", "ok", true));
 }

@@ -246,16 +246,23 @@ static int take_cached(struct st_call *call, const json_t *clip, const char *key
 /* What a submission that gave no name has come to. */
 static int not_sent(struct st_call *call, const json_t *clip, int r)
 {
+    const char *id = st_str(clip, "clip_id");
+    struct st_rows *rows;
     if (r == ST_E_CANCELLED)
         return r; /* the next run finds the intent */
+    int locked = st_rows(call, &rows, "select provider_ref from clips where clip_id = $1 for update", id);
+    if (locked < 0)
+        return locked;
+    if (st_rows_count(rows) && st_cell(rows, 0, 0)) /* it has called back meanwhile: it was sent */
+        r = ST_E_TIMEOUT;
     if (r == ST_E_UNPROCESSABLE)
         return end_clip(call, clip, "failed", NULL, "The provider does not film this passage.");
     if (r == ST_E_UNAVAILABLE || r == ST_E_LIMITED)
         return next_meanwhile(call, clip);
     if (r != ST_E_TIMEOUT)
         return next_provider(call, clip);
-    st_exec(call, "update clips set state = 'unknown', polls = 0 where clip_id = $1", st_str(clip, "clip_id"));
-    video_enqueue_clip(call, st_str(clip, "clip_id"), POLL_FIRST_MS);
+    st_exec(call, "update clips set state = 'unknown', polls = 0 where clip_id = $1", id);
+    video_enqueue_clip(call, id, POLL_FIRST_MS);
     return 0;
 }
 
@@ -323,10 +330,10 @@ static int ask(struct st_call *call, const struct film_api *api, const char *pat
                           call->arena, ret);
 }
 
-/* One whose fate is not known. `told`: the name that the provider called it by when it called back. */
-static int look_for(struct st_call *call, const json_t *clip, const struct film_api *api, const char *told)
+/* One whose fate is not known, unless the provider has called back, and named it. */
+static int look_for(struct st_call *call, const json_t *clip, const struct film_api *api)
 {
-    const char *id = st_str(clip, "clip_id"), *ref = told;
+    const char *id = st_str(clip, "clip_id"), *ref = st_str(clip, "provider_ref");
     struct st_provider_answer answer;
     if (!ref && api->list_path && ask(call, api, api->list_path, false, &answer) == 0)
         ref = api->find(call->arena, &answer.http, video_callback_url(call, id, api));
@@ -416,7 +423,7 @@ int video_clip(struct st_call *call)
     int r = load(call, &clip);
     if (r < 0)
         return r == ST_E_NOT_FOUND ? 0 : r;
-    const char *state = st_json_str(clip, "state", ""), *told = st_str(call->body, "ref");
+    const char *state = st_json_str(clip, "state", "");
     const struct film_api *api = film_api_find(st_str(clip, "provider"));
     bool sent = st_streq(state, "sent"), unknown = st_streq(state, "unknown");
     if (st_json_bool(call->body, "told", false) && !sent && !unknown)
@@ -428,7 +435,7 @@ int video_clip(struct st_call *call)
     if (sent)
         return poll_it(call, clip, api);
     /* sending: it was killed between the intent and the answer. */
-    return unknown || st_streq(state, "sending") ? look_for(call, clip, api, told) : 0;
+    return unknown || st_streq(state, "sending") ? look_for(call, clip, api) : 0;
 }
 
 int video_clip_failed(struct st_call *call)

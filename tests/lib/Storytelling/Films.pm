@@ -5,10 +5,10 @@ package Storytelling::Films;
 #   perl -Itests/lib -MStorytelling::Films -e Storytelling::Films::main DIR    prints its port, serves until it is killed
 #
 # DIR/film.mp4 is what it has filmed. DIR/faults holds what befalls the next requests, one word a line: an HTTP status,
-# `quota` (an account that is used up), `reset` (it is done, but the connection breaks), `garbage` (no JSON), `content`
-# `internal` and `runner` (what was asked for fails, for that reason; the last at fal), `cut` (half of a file), `html` (a page in place of a file),
-# or `ok`. DIR/jwks.json are the keys that fal signs with. DIR/log gets method and path of each, DIR/bodies what was
-# sent, DIR/callbacks where to call back.
+# `quota` (an account that is used up), `reset` (it is done, but the connection breaks), `held` (the same, and not before
+# DIR/held is gone), `garbage` (no JSON), `content`, `internal` and `runner` (what was asked for fails, for that reason;
+# the last at fal), `cut` (half of a file), `html` (a page in place of a file), or `ok`. DIR/jwks.json are the keys that
+# fal signs with. DIR/log gets method and path of each, DIR/bodies what was sent, DIR/callbacks where to call back.
 use strict;
 use warnings;
 use IO::Socket::INET;
@@ -128,7 +128,8 @@ sub serve_one {
     note(log => "$r->{method} $r->{path}");
     note(bodies => $r->{body}) if $r->{method} eq 'POST';
     my ($status, $body) = @{$fault =~ /\A\d+\z/ ? [$fault, $fault == 422 ? REFUSED : {error => 'asked for'}] : $fault eq 'quota' ? [400, {error => 'You do not have enough credits'}] : answer($r, $fault)};
-    if ($fault eq 'reset') {
+    select undef, undef, undef, 0.01 while $fault eq 'held' && -e "$dir/held";
+    if ($fault =~ /\A(?:reset|held)\z/) {
         setsockopt($socket, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0);
         return;
     }
