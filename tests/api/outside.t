@@ -31,7 +31,7 @@ my $story  = $client->post('/v1/stories', json => {title => 'Dawn', content => '
 sub of { my (%more) = @_; return {path => {storyId => $story}, token => $author->{token}, %more} }
 # The story's video, once it has come to an end.
 sub film {
-    return wait_for(sub { my $v = $api->call(getVideo => of())->{json} // {}; ($v->{status} // 'pending') ne 'pending' && $v }, 60) || {status => 'none'};
+    return wait_for(sub { my $v = $api->call(getVideo => of())->{json} // {}; ($v->{status} // 'pending') ne 'pending' && $v }, 120) || {status => 'none'};
 }
 sub used { return {map { $_->{metric} => $_->{used} } @{$api->call(getUsage => {token => $author->{token}})->{json}{metrics} // []}}->{videos} }
 
@@ -121,11 +121,28 @@ $platform->up;
 ok wait_for(sub { deleted($lost) }, 60), 'when a daemon starts again, what nothing refers to is removed';
 is $client->get($_->{url}, headers => {Range => 'bytes=0-9'})->{status}, 206, "not what is of use: $_->{format}" for @{$narration->{audio}};
 
+# A film that is stopped while a passage is being filmed; the next one has the same.
+sub under_way { return ($platform->sql('video', "select count(*) from clips where state = 'sent'"))[0] }
+my $before = () = $fal->get('log') =~ /^POST /mg;
 $fal->put(slow => '');
-ask(captions => 'track');
-ok wait_for(sub { used() == 6 }, 60), 'another film is under way' or diag used();
+my $stopped = ask(captions => 'track', aspectRatio => '9:16');
+ok wait_for(sub { under_way() == 1 }, 60), 'another film is under way';
+is $client->post("/v1/stories/$story/narration", json => {all => JSON::PP::true}, token => $author->{token})->{status}, 202, 'the story is narrated anew';
+ok wait_for(sub { (film()->{videoId} // $stopped->{videoId}) ne $stopped->{videoId} }, 60), 'which has a film of its own';
+ok wait_for(sub { used() == 5 }, 60), 'what the other would have taken is given back' or diag used();
+ask(captions => 'track', aspectRatio => '9:16');
+ok wait_for(sub { used() == 7 }, 60), 'it is asked for again' or diag used();
+unlink $fal->dir . '/slow';
+is film()->{status}, 'ready', 'and made' or diag explain film();
+my $after = () = $fal->get('log') =~ /^POST /mg;
+is $after - $before, 1, 'the provider was asked once';
+
+$fal->put(slow => '');
+ask(resolution => '1080p');
+ok wait_for(sub { used() == 9 && under_way() == 1 }, 60), 'one more is under way' or diag used();
 is $client->request(DELETE => "/v1/stories/$story", {token => $author->{token}})->{status}, 204, 'the story is deleted';
 ok wait_for(sub { deleted("video/$drawn->{videoId}/video.mp4") && deleted("video/$again->{videoId}/video.mp4") }, 60), 'and its films with it';
-ok wait_for(sub { used() == 4 }, 60), 'what one that was under way would have taken is given back' or diag used();
+ok wait_for(sub { used() == 7 }, 60), 'what one that was under way would have taken is given back' or diag used();
+ok wait_for(sub { $fal->get('log') =~ m{^PUT /fal-ai/pika/requests/[^/]+/cancel$}m }, 60), 'and the provider need not go on';
 
 done_testing;

@@ -10,7 +10,7 @@
 #include "video/render.h"
 #include "video/video.h"
 
-enum { STEPS_MAX = 40 };
+enum { STEPS_MAX = 40, POLLS = 60 /* that a passage is waited for */ };
 
 #define STORY "0193c7e2-1111-7111-8111-111111111111"
 #define VIDEO "0193c7e2-2222-7111-8111-111111111111"
@@ -25,6 +25,8 @@ static const struct st_option options[] = {{"film_tiers", "premium,family"},
                                            {"fal_keys_url", ""},
                                            {0}};
 static const struct st_job_kind jobs[] = {{.name = "clip", .handler = video_clip},
+                                          {.name = "cancel_clip", .handler = video_cancel_clip},
+                                          {.name = "remove_files"},
                                           {.name = "film_keys", .handler = video_fetch_keys},
                                           {.name = "render"},
                                           {0}};
@@ -104,9 +106,8 @@ static int setup(void **state)
     change(db, "truncate film_keys");
     change(db, "truncate jobs, providers, provider_calls, provider_totals cascade");
     change(db, "insert into stories (story_id, author_id) values ('" STORY "', '" STORY "')");
-    change(db,
-           "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, pictures) values ('" VIDEO
-           "', '" STORY "', '" STORY "', 'a', 't', 'filmed')");
+    change(db, "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, pictures, filming) "
+               "values ('" VIDEO "', '" STORY "', '" STORY "', 'a', 't', 'filmed', gen_random_uuid())");
     write_file("faults", "");
     write_file("log", "");
     write_file("bodies", "");
@@ -167,6 +168,15 @@ static int step_as(const char *clip, bool told)
 static int step(const char *clip)
 {
     return step_as(clip, false);
+}
+
+/* As step, but for the test's arena, which belongs to its thread. */
+static void *told_step(void *body)
+{
+    struct st_call call;
+    st_call_init(&call, &worker, "clip");
+    call.body = body;
+    return (void *)(intptr_t)st_call_transact(&call, run_clip, NULL);
 }
 
 static const char *state_of(const char *clip)
@@ -337,6 +347,127 @@ static void test_filmed_once(void **state)
     assert_true(is_made_of(clip, "4.58"));
 }
 
+/* A film was stopped; the next one has the same passage. */
+static void test_what_was_sent_goes_on(void **state)
+{
+    (void)state;
+    use("pika runway");
+    const char *first = plan(1);
+    assert_int_equal(step(first), 0);
+    assert_string_equal(state_of(first), "sent pika");
+    change(db, "update video_jobs set filming = null");
+    const char *unsent = "insert into clips (clip_id, video_id, start_ms, end_ms, prompt, seed, cache_key) "
+                         "select gen_random_uuid(), video_id, start_ms + 9000, end_ms + 9000, $1, seed, '' from clips "
+                         "where start_ms = 0 limit 1 returning clip_id";
+    const char *other = ask(db, unsent, "Another passage");
+    assert_int_equal(step(other), 0);
+    assert_string_equal(state_of(other), "wanted"); /* nobody wants it now */
+    change(db, "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, pictures, filming) "
+               "values ('" STORY "', '" STORY "', '" VIDEO "', 'a', 't', 'filmed', gen_random_uuid())");
+    const char *next = ask(db, unsent, ask(db, "select prompt from clips where clip_id = $1", first));
+    assert_non_null(ask(db, "update clips set video_id = '" STORY "' where clip_id = $1 returning ''", next));
+    /* Wherever it would be sent to now. */
+    change(db, "update providers set open_until = now() + interval '1 hour' where provider = 'pika'");
+    assert_int_equal(step(next), 0);
+    assert_string_equal(state_of(next), "wanted");
+    assert_non_null(ask(db, "select 1 from jobs where name = 'clip' and unique_key = $1", next));
+    change(db, "update providers set open_until = null");
+    assert_string_equal(finish(first), "done pika");
+    assert_null(ask(db, "select 1 from jobs where name = 'render'"));
+    assert_string_equal(finish(next), "done pika");
+    assert_true(is_made(next));
+    assert_string_equal(ask(db, "select string_agg(unique_key, ' ') from jobs where name = 'render'"), STORY);
+    assert_int_equal(submissions(), 1);
+}
+
+static int delete_story(struct st_call *call, void *ctx)
+{
+    (void)ctx;
+    return video_on_story_deleted(call);
+}
+
+static int run_cancel(struct st_call *call, void *ctx)
+{
+    (void)ctx;
+    return video_cancel_clip(call);
+}
+
+/* The story is deleted, as its event tells. */
+static void forget(void)
+{
+    struct st_call call;
+    st_call_init(&call, &edge, "StoryDeleted");
+    call.body = st_json_keep(&arena, json_pack("{s:s}", "storyId", STORY));
+    assert_int_equal(st_call_transact(&call, delete_story, NULL), 0);
+    st_arena_reset(&edge.arena);
+}
+
+/* What the job that was asked for does; it may be told that it comes too late. */
+static void is_cancelled_as(const char *request)
+{
+    struct st_call call;
+    json_t *payload;
+    const char *why, *text = ask(db, "select payload from jobs where name = 'cancel_clip'");
+    assert_non_null(text);
+    assert_int_equal(st_json_parse(&arena, text, strlen(text), ST_JSON_DEPTH, &payload, &why), 0);
+    for (int i = 0; i < 3; i++) {
+        st_call_init(&call, &worker, "cancel_clip");
+        call.body = payload;
+        assert_int_equal(st_call_transact(&call, run_cancel, NULL), 0);
+        st_arena_reset(&worker.arena);
+    }
+    assert_non_null(strstr(text_of("log"), request));
+}
+
+static void test_what_nobody_needs_is_cancelled(void **state)
+{
+    (void)state;
+    static const char *const names[][2] = {{"runway", "DELETE /v1/tasks/0193c7e2-"},
+                                           {"luma", "DELETE /generations/0193c7e2-"},
+                                           {"pika", "PUT /fal-ai/pika/requests/0193c7e2-"}};
+    for (size_t i = 0; i < ST_COUNT(names); i++) {
+        setup(NULL);
+        change(db, "truncate deleted_stories");
+        use(names[i][0]);
+        assert_int_equal(step(plan(1)), 0);
+        change(db, "update video_jobs set filming = null");
+        forget();
+        is_cancelled_as(names[i][1]);
+    }
+    /* The story goes while its passage is being sent. */
+    setup(NULL);
+    change(db, "truncate deleted_stories");
+    use("luma");
+    pthread_t sending;
+    void *r, *body = st_json_keep(&arena, json_pack("{s:s}", "clipId", plan(1)));
+    write_file("faults", "late\n");
+    write_file("held", "");
+    assert_int_equal(pthread_create(&sending, NULL, told_step, body), 0);
+    assert_true(wait_for(strstr(text_of("callbacks"), "token=") != NULL));
+    change(db, "update video_jobs set filming = null");
+    forget();
+    assert_int_equal(unlink(in_dir("held")), 0);
+    assert_int_equal(pthread_join(sending, &r), 0);
+    assert_null(r);
+    st_arena_reset(&worker.arena);
+    is_cancelled_as(names[1][1]);
+    /* It is waited for so long, and no longer. */
+    setup(NULL);
+    change(db, "truncate deleted_stories");
+    use("runway luma");
+    write_file("slow", "");
+    const char *clip = plan(1);
+    assert_int_equal(step(clip), 0);
+    assert_string_equal(state_of(clip), "sent runway");
+    for (int i = 0; i < POLLS; i++)
+        assert_int_equal(step(clip), 0);
+    assert_string_equal(state_of(clip), "sent runway");
+    assert_int_equal(step(clip), 0);
+    assert_int_equal(unlink(in_dir("slow")), 0);
+    is_cancelled_as(names[0][1]);
+    assert_string_equal(finish(clip), "done luma");
+}
+
 static void test_what_is_not_known_is_not_sent_again(void **state)
 {
     (void)state;
@@ -499,15 +630,6 @@ static void test_call_back(void **state)
     const char *name = "select provider_ref like '0193c7e2-%' from clips";
     assert_string_equal(ask(db, name), "t"); /* the name that we were given counts */
     assert_string_equal(finish(clip), "done luma");
-}
-
-/* As step, but for the test's arena, which belongs to its thread. */
-static void *told_step(void *body)
-{
-    struct st_call call;
-    st_call_init(&call, &worker, "clip");
-    call.body = body;
-    return (void *)(intptr_t)st_call_transact(&call, run_clip, NULL);
 }
 
 /* Both of its jobs look at it, and the one that comes second has seen what is true no more. */
@@ -709,6 +831,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_the_cheapest_that_can, setup, teardown),
         cmocka_unit_test_setup_teardown(test_away, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filmed_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_was_sent_goes_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_nobody_needs_is_cancelled, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_not_known_is_not_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_film_waits_for_all, setup, teardown),

@@ -47,6 +47,8 @@ struct film_api {
     /* Path of a list of what was begun, to look for one whose fate is unknown; NULL: there is none. */
     const char *list_path;
     const char *(*find)(struct st_arena *a, const struct st_http_answer *answer, const char *callback); /* its id */
+    const char *cancel; /* method that ends what was begun, and need not go on; one that has ended is refused (4xx) */
+    const char *(*cancel_path)(struct st_arena *a, const char *id);
     /*
      * How it signs what it tells by calling back: its url_option is the whole address of the keys (JWKS), and one of
      * them must fit. NULL: it does not sign; then only the address that it was given tells who calls.

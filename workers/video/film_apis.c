@@ -171,6 +171,11 @@ static const char *pika_status_path(struct st_arena *a, const char *id)
     return st_printf(a, "/fal-ai/pika/requests/%s/status?logs=0", st_url_encode(a, id));
 }
 
+static const char *pika_cancel_path(struct st_arena *a, const char *id)
+{
+    return st_printf(a, "/fal-ai/pika/requests/%s/cancel", st_url_encode(a, id));
+}
+
 /* Of the status, or of the result that it leads to; there is no status of failure, the result has it. */
 static void pika_status(struct st_arena *a, const struct st_http_answer *answer, struct film_status *ret)
 {
@@ -227,7 +232,9 @@ const struct film_api film_apis[] = {
      .status_path = luma_status_path,
      .status = luma_status,
      .list_path = "/generations?limit=100&offset=0",
-     .find = luma_find},
+     .find = luma_find,
+     .cancel = "DELETE",
+     .cancel_path = luma_status_path},
     {.http = {.name = "pika",
               .url_option = "fal_url",
               .key_option = "fal_key_file",
@@ -243,6 +250,8 @@ const struct film_api film_apis[] = {
      .id = "request_id",
      .status_path = pika_status_path,
      .status = pika_status,
+     .cancel = "PUT",
+     .cancel_path = pika_cancel_path,
      .keys = &fal_keys,
      .genuine = fal_genuine},
     {.http = {.name = "runway",
@@ -259,7 +268,9 @@ const struct film_api film_apis[] = {
      .begin = runway_begin,
      .id = "id",
      .status_path = runway_status_path,
-     .status = runway_status},
+     .status = runway_status,
+     .cancel = "DELETE",
+     .cancel_path = runway_status_path},
     {.http = {.name = NULL}},
 };
 

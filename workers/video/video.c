@@ -61,6 +61,7 @@ static const struct st_job_kind jobs[] = {
      .timeout_s = 900,
      .attempts = 5,
      .failed = video_clip_failed},
+    {.name = "cancel_clip", .handler = video_cancel_clip, .concurrency = 1, .timeout_s = 300, .attempts = 10},
     {.name = "film_keys", .handler = video_fetch_keys, .concurrency = 1, .timeout_s = 120, .attempts = 5},
     {.name = "remove_files", .handler = video_remove_files, .concurrency = 1, .timeout_s = 60, .attempts = 20},
     {0},

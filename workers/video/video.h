@@ -56,6 +56,9 @@ ST_MUSTCHECK int video_load_clips(struct st_call *call, const char *video_id, st
 void video_enqueue_clip(struct st_call *call, const char *clip_id, int64_t delay_ms);
 int video_clip(struct st_call *call); /* job */
 int video_clip_failed(struct st_call *call);
+/* The film will be no more: what providers are at for it is cancelled there. */
+ST_MUSTCHECK int video_cancel_clips(struct st_call *call, const char *video_id);
+int video_cancel_clip(struct st_call *call); /* job */
 
 /* video_callback.c */
 struct film_api;

@@ -2,9 +2,10 @@
  * Passages of a story filmed by a provider, as jobs: which passages, by whom, and what came of it.
  *
  * A request is sent once. Its intent is stored before, its name at the provider after; one whose fate is not known is
- * looked for in the provider's list, or waits until the provider calls back, and is never sent again. What a provider
- * could not do goes to the next one that is cheap enough to be asked; what it would not do (content) goes to nobody.
- * A passage that nobody films keeps its drawn picture.
+ * looked for in the provider's list, or waits until the provider calls back, and is never sent again. What was sent
+ * goes on when its film is stopped, and a film that wants the same waits for it; when its story is gone, it is
+ * cancelled. What a provider could not do goes to the next one that is cheap enough to be asked; what it would not do
+ * (content) goes to nobody. A passage that nobody films keeps its drawn picture.
  */
 #include "video/film.h"
 #include "video/footage.h"
@@ -19,6 +20,7 @@ enum {
     LOOKS_MAX = 10, /* for one whose fate is unknown, a minute apart */
     WAITS_MAX = 5,  /* for a provider that is away: 1, 2, 4, 8, 16 minutes */
     WAIT_MS = 60000,
+    FLIGHT_MS = 10000, /* between two looks at what is filmed for another film */
     ANSWER_MAX = 4 << 20,
 };
 
@@ -89,6 +91,43 @@ static int choose(struct st_call *call, const json_t *clip, const struct film_ap
     return r;
 }
 
+/* --- what nobody needs any more ---------------------------------------------------------------------------------- */
+
+static void cancel_later(struct st_call *call, const char *provider, const char *ref)
+{
+    st_enqueue(call, "cancel_clip", NULL, 0, json_pack("{s:s, s:s}", "provider", provider, "ref", ref));
+}
+
+int video_cancel_clips(struct st_call *call, const char *video_id)
+{
+    struct st_rows *rows;
+    int r = st_rows(call, &rows, "select provider, provider_ref from clips where video_id = $1 and state = 'sent'",
+                    video_id);
+    for (int i = 0; r == 0 && i < st_rows_count(rows); i++)
+        cancel_later(call, st_cell(rows, i, 0), st_cell(rows, i, 1));
+    return r;
+}
+
+int video_cancel_clip(struct st_call *call)
+{
+    const struct film_api *api = film_api_find(st_str(call->body, "provider"));
+    struct st_provider_answer answer = {0};
+    int r = st_commit(call);
+    if (r < 0 || !api)
+        return r;
+    r = st_provider_do(&api->http,
+                       &(struct st_provider_call){.method = api->cancel,
+                                                  .path = api->cancel_path(call->arena, st_str(call->body, "ref")),
+                                                  .answer_max = ANSWER_MAX,
+                                                  .look_up = true,
+                                                  .cancelled = st_provider_job_stops,
+                                                  .ctx = call},
+                       call->arena, &answer);
+    if (r == ST_E_UNPROCESSABLE || answer.http.status == 404) /* it had ended */
+        return 0;
+    return r < 0 ? st_fail(call, r, "It cannot be cancelled at %s: %s", api->http.name, answer.why) : 0;
+}
+
 /* --- how a clip moves on ----------------------------------------------------------------------------------------- */
 
 void video_enqueue_clip(struct st_call *call, const char *clip_id, int64_t delay_ms)
@@ -108,7 +147,7 @@ static int has_moved(struct st_call *call, const json_t *clip)
     return r < 0 ? r : st_rows_count(rows) == 0;
 }
 
-/* When it was the last one, the film is put together. */
+/* When it was the last one, the film is put together, unless it was stopped. */
 static int end_clip(struct st_call *call, const json_t *clip, const char *state, const char *key, const char *reason)
 {
     const char *id = st_str(clip, "clip_id"), *video_id = st_str(clip, "video_id");
@@ -119,10 +158,11 @@ static int end_clip(struct st_call *call, const json_t *clip, const char *state,
     st_exec(call, "update clips set state = $2, object_key = $3, reason = $4 where clip_id = $1", id, state, key,
             reason);
     /* Two that end at the same time must not both think that the other is still at work. */
-    r = st_rows(call, &rows, "select from video_jobs where video_id = $1 for update", video_id);
-    if (r == 0)
-        r = st_rows(call, &rows, "select from clips where video_id = $1 and state not in ('done', 'failed') limit 1",
-                    video_id);
+    r = st_rows(call, &rows, "select from video_jobs where video_id = $1 and filming is not null for update", video_id);
+    if (r < 0 || st_rows_count(rows) == 0)
+        return r;
+    r = st_rows(call, &rows, "select from clips where video_id = $1 and state not in ('done', 'failed') limit 1",
+                video_id);
     if (r == 0 && st_rows_count(rows) == 0)
         st_enqueue(call, "render", video_id, 0, json_pack("{s:s}", "videoId", video_id));
     return r;
@@ -167,8 +207,10 @@ static int wait_or_end(struct st_call *call, const json_t *clip, bool away)
 static int wait_for_it(struct st_call *call, const json_t *clip)
 {
     int64_t polls = st_json_int(clip, "polls", 0), ms = POLL_FIRST_MS;
-    if (polls >= POLLS_MAX)
+    if (polls >= POLLS_MAX) {
+        cancel_later(call, st_str(clip, "provider"), st_str(clip, "provider_ref"));
         return next_provider(call, clip);
+    }
     int r = has_moved(call, clip);
     if (r != 0)
         return r < 0 ? r : 0;
@@ -216,21 +258,43 @@ static int take(struct st_call *call, const json_t *clip, const char *from, cons
     return r == ST_E_UNAVAILABLE ? st_fail(call, r, "%s.", why) : r;
 }
 
-/* The same was filmed before, of about that length: 1 when it is this clip's now. */
-static int take_cached(struct st_call *call, const json_t *clip, const char *key)
+/* Under which the same may be found, by whomever it was filmed. */
+static const char *cache_keys(struct st_call *call, const json_t *clip)
 {
+    struct film_wish wish = wish_of(clip);
+    const char *keys = "{";
+    for (const struct film_api *f = film_apis; f->http.name; f++) {
+        wish.seconds = film_seconds(f, seconds_of(clip));
+        keys = st_printf(call->arena, "%s%s%s", keys, keys[1] ? "," : "", cache_key(call, clip, f->http.name, &wish));
+    }
+    return st_printf(call->arena, "%s}", keys);
+}
+
+/*
+ * The same, of about that length, was filmed before, or is being filmed for another film: 1 when it is this clip's now,
+ * or waited for.
+ */
+static int take_over(struct st_call *call, json_t *clip)
+{
+    const char *id = st_str(clip, "clip_id"), *path;
     json_t *old;
-    const char *path;
-    int r = st_row(
-        call, &old,
-        "select object_key, end_ms - start_ms as ms from clips where cache_key = $1 and state = 'done' limit 1", key);
+    /* Two at a time must not both find that there is none. */
+    st_exec(call, "select pg_advisory_xact_lock(hashtextextended('clip ' || $1, 0))", st_str(clip, "prompt"));
+    int r = st_row(call, &old,
+                   "select state, provider, cache_key, object_key, end_ms - start_ms as ms from clips "
+                   "where cache_key = any($1::text[]) and state in ('done', 'sending', 'unknown', 'sent') "
+                   "order by state = 'done' desc limit 1",
+                   cache_keys(call, clip));
     if (r < 0)
         return r == ST_E_NOT_FOUND ? 0 : r;
+    if (!st_streq(st_str(old, "state"), "done")) {
+        video_enqueue_clip(call, id, FLIGHT_MS);
+        return 1;
+    }
     if ((r = st_commit(call)) < 0)
         return r;
     if (st_object_get(call, st_str(old, "object_key"), &path) < 0)
         return 0; /* its film was deleted meanwhile */
-    const char *id = st_str(clip, "clip_id");
     const char *own = st_printf(call->arena, "video/%s/clips/%s.mp4", st_str(clip, "video_id"), id);
     if (st_json_int(old, "ms", 0) != length_of(clip)) {
         const char *cut = st_printf(call->arena, "%s/%s.mp4", st_scratch(call), id);
@@ -238,9 +302,13 @@ static int take_cached(struct st_call *call, const json_t *clip, const char *key
             return r;
         path = cut;
     }
-    if ((r = st_object_put_file(call, own, path)) < 0 || (r = end_clip(call, clip, "done", own, NULL)) < 0)
+    if ((r = st_object_put_file(call, own, path)) < 0)
         return r;
-    return 1;
+    st_exec(call, "update clips set provider = $2, cache_key = $3 where clip_id = $1 and state = 'wanted'", id,
+            st_str(old, "provider"), st_str(old, "cache_key"));
+    json_object_set(clip, "provider", json_object_get(old, "provider"));
+    r = end_clip(call, clip, "done", own, NULL);
+    return r < 0 ? r : 1;
 }
 
 /* What a submission that gave no name has come to. */
@@ -274,15 +342,13 @@ static int submit(struct st_call *call, json_t *clip)
     struct st_provider_answer answer = {0};
     json_t *body, *said;
     bool away;
-    int r = choose(call, clip, &api, &away);
-    if (r < 0)
-        return r;
+    int r = take_over(call, clip);
+    if (r != 0 || (r = choose(call, clip, &api, &away)) < 0)
+        return r < 0 ? r : 0;
     if (!api)
         return wait_or_end(call, clip, away);
     wish.seconds = film_seconds(api, wish.seconds);
     const char *key = cache_key(call, clip, api->http.name, &wish);
-    if ((r = take_cached(call, clip, key)) != 0)
-        return r < 0 ? r : 0;
     st_exec(call,
             "update clips set state = 'sending', provider = $2, cache_key = $3, sent_at = now() where clip_id = $1", id,
             api->http.name, key);
@@ -310,9 +376,14 @@ static int submit(struct st_call *call, json_t *clip)
         ref = st_json_str(said, api->id, NULL);
     if (!ref)
         return not_sent(call, clip, r < 0 ? r : ST_E_TIMEOUT);
-    st_exec(call, "update clips set state = 'sent', provider_ref = $2, polls = 0 where clip_id = $1", id, ref);
-    video_enqueue_clip(call, id, POLL_FIRST_MS);
-    return 0;
+    struct st_rows *rows;
+    r = st_rows(call, &rows, "update clips set state = 'sent', provider_ref = $2, polls = 0 where clip_id = $1", id,
+                ref);
+    if (r == 0 && st_rows_affected(rows) == 0) /* its story was deleted meanwhile */
+        cancel_later(call, api->http.name, ref);
+    else
+        video_enqueue_clip(call, id, POLL_FIRST_MS);
+    return r;
 }
 
 /* once: what fails is not asked again at once; the next look will. */
@@ -412,7 +483,7 @@ static int poll_it(struct st_call *call, const json_t *clip, const struct film_a
 static int load(struct st_call *call, json_t **ret)
 {
     return st_row(call, ret,
-                  "select c.*, v.aspect_ratio, v.resolution from clips c join video_jobs v using (video_id) "
+                  "select c.*, v.aspect_ratio, v.resolution, v.filming from clips c join video_jobs v using (video_id) "
                   "where c.clip_id = $1",
                   st_str(call->body, "clipId"));
 }
@@ -427,9 +498,9 @@ int video_clip(struct st_call *call)
     const struct film_api *api = film_api_find(st_str(clip, "provider"));
     bool sent = st_streq(state, "sent"), unknown = st_streq(state, "unknown");
     if (st_json_bool(call->body, "told", false) && !sent && !unknown)
-        return 0; /* the job of the clip itself is at it */
-    if (st_streq(state, "wanted"))
-        return submit(call, clip);
+        return 0;                  /* the job of the clip itself is at it */
+    if (st_streq(state, "wanted")) /* by a film that was not stopped */
+        return st_str(clip, "filming") ? submit(call, clip) : 0;
     if ((r = st_commit(call)) < 0 || !api)
         return r;
     if (sent)

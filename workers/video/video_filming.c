@@ -34,36 +34,40 @@ static int give_back(struct st_call *call)
 
 /* --- video.film --- */
 
+/* What could not be filmed for an earlier saga of the same video is tried anew; what was sent for it goes on. */
 static int film(struct st_call *call)
 {
     const char *video_id = st_str(call->body, "videoId");
     struct st_rows *rows;
     json_t *clips, *one;
     size_t i;
-    int r =
-        st_rows(call, &rows, "select from video_jobs where video_id = $1 and filming = $2", video_id, call->saga->id);
+    int r = st_rows(call, &rows, "select from video_jobs where video_id = $1 and filming = $2 for update", video_id,
+                    call->saga->id);
     if (r == 0 && st_rows_count(rows) == 0) /* FilmingFailed came too early to be an answer */
         return st_fail(call, ST_E_CONFLICT, "The film is not wanted any more.");
-    if (r < 0 ||
-        (r = st_list(call, &clips, "select clip_id from clips where video_id = $1 and state = 'wanted'", video_id)) < 0)
+    if (r == 0)
+        r = st_list(call, &clips,
+                    "update clips set state = 'wanted', provider = null, tried = '{}', away = '{}', waits = 0, "
+                    "provider_ref = null, polls = 0, reason = null where video_id = $1 and state in ('wanted', "
+                    "'failed') returning clip_id",
+                    video_id);
+    if (r < 0)
         return r;
     json_array_foreach (clips, i, one)
         video_enqueue_clip(call, st_str(one, "clip_id"), 0);
-    if (json_array_size(clips) == 0)
+    r = st_rows(call, &rows, "select from clips where video_id = $1 and state <> 'done' limit 1", video_id);
+    if (r == 0 && st_rows_count(rows) == 0)
         st_enqueue(call, "render", video_id, 0, json_pack("{s:s}", "videoId", video_id));
-    return 0;
+    return r;
 }
 
-/* Passages that were not filmed can be wanted again, by another saga of the same video. */
+/* Nothing more is sent. What was sent goes on: the next film may have the same passage. */
 static int stop_filming(struct st_call *call, const char *video_id)
 {
     json_t *clips, *one;
     size_t i;
-    int r = st_list(
-        call, &clips,
-        "update clips set state = 'wanted', provider = null, tried = '{}', away = '{}', waits = 0, "
-        "provider_ref = null, polls = 0, reason = null where video_id = $1 and state <> 'done' returning clip_id",
-        video_id);
+    int r = st_list(call, &clips, "select clip_id from clips where video_id = $1 and state = 'wanted' for update",
+                    video_id);
     if (r < 0)
         return r;
     json_array_foreach (clips, i, one)

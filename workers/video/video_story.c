@@ -152,9 +152,12 @@ static int forget_story(struct st_call *call, const char *story_id)
     r = st_list(call, &videos, "select video_id from video_jobs where story_id = $1", story_id);
     if (r < 0)
         return r;
-    json_array_foreach (videos, i, one)
+    json_array_foreach (videos, i, one) {
+        if ((r = video_cancel_clips(call, st_str(one, "video_id"))) < 0)
+            return r;
         st_enqueue(call, "remove_files", st_str(one, "video_id"), 0,
                    json_pack("{s:s}", "videoId", st_str(one, "video_id")));
+    }
     st_exec(call, "delete from stories where story_id = $1", story_id);
     st_exec(call, "insert into deleted_stories values ($1) on conflict do nothing", story_id);
     return 0;
@@ -304,7 +307,8 @@ int video_on_narration_withdrawn(struct st_call *call)
     if (r < 0)
         return r;
     json_array_foreach (gone, i, one)
-        if ((r = video_end_filming(call, st_str(one, "video_id"), "Its narration was withdrawn.")) < 0)
+        if ((r = video_end_filming(call, st_str(one, "video_id"), "Its narration was withdrawn.")) < 0 ||
+            (r = video_cancel_clips(call, st_str(one, "video_id"))) < 0)
             return r;
     st_exec(call, "delete from video_jobs where narration_id = $1", id);
     drop(call, gone);

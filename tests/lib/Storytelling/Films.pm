@@ -6,7 +6,7 @@ package Storytelling::Films;
 #
 # DIR/film.mp4 is what it has filmed. DIR/faults holds what befalls the next requests, one word a line: an HTTP status,
 # `quota` (an account that is used up), `reset` (it is done, but the connection breaks), `held` (the same, and not before
-# DIR/held is gone), `garbage` (no JSON), `content`, `internal` and `runner` (what was asked for fails, for that reason;
+# DIR/held is gone), `late` (held, then answered), `garbage` (no JSON), `content`, `internal` and `runner` (what was asked for fails, for that reason;
 # the last at fal), `cut` (half of a file), `html` (a page in place of a file), or `ok`. DIR/jwks.json are the keys that
 # fal signs with. DIR/log gets method and path of each, DIR/bodies what was sent, DIR/callbacks where to call back.
 use strict;
@@ -35,6 +35,9 @@ sub look {
     return -e "$dir/slow" || $m->{looks} < 2 && !-e "$dir/quick" ? 'runs' : $m->{fails} // 'done';
 }
 
+# It is not to be done any more, and cannot be seen again.
+sub cancel { my ($id) = @_; delete $made{$id}; return [204, ''] }
+
 sub runway {
     my ($r) = @_;
     return [400, {error => 'X-Runway-Version'}] if ($r->{header}{'x-runway-version'} // '') ne '2024-11-06';
@@ -48,6 +51,7 @@ sub runway {
     }
     my ($id) = $r->{path} =~ m{\A/v1/tasks/(.+)\z};
     my $m = $made{$id} or return [404, {error => 'gone'}];
+    return cancel($id) if $r->{method} eq 'DELETE';
     my $state = look($m);
     return [200, {id => $id, status => 'RUNNING', progress => 0.5}] if $state eq 'runs';
     return [200, {id => $id, status => 'SUCCEEDED', output => [film()]}] if $state eq 'done';
@@ -76,6 +80,7 @@ sub luma {
     }
     return [200, {generations => [map { generation($_, 'runs') } grep { $made{$_}{request} } sort keys %made], has_more => JSON::PP::false}] if $r->{path} eq '/generations';
     my ($id) = $r->{path} =~ m{\A/generations/(.+)\z};
+    return cancel($id) if $made{$id} && $r->{method} eq 'DELETE';
     return $made{$id} ? [200, generation($id, look($made{$id}))] : [404, {detail => 'not found'}];
 }
 
@@ -91,8 +96,9 @@ sub fal {
         note(callbacks => Storytelling::S3::decode($r->{query} =~ s/\Afal_webhook=//r));
         return [200, {status => 'IN_QUEUE', request_id => $id, queue_position => 0}];
     }
-    my ($id, $status) = $r->{path} =~ m{\A/fal-ai/pika/requests/([^/]+)(/status)?\z};
+    my ($id, $status) = $r->{path} =~ m{\A/fal-ai/pika/requests/([^/]+)(/status|/cancel)?\z};
     my $m = $made{$id} or return [404, {detail => 'not found'}];
+    return look($m) eq 'runs' ? [202, {status => 'CANCELLATION_REQUESTED'}] : [400, {status => 'ALREADY_COMPLETED'}] if $r->{method} eq 'PUT';
     if ($status) {
         return [202, {status => 'IN_PROGRESS', request_id => $id}] if look($m) eq 'runs';
         return [200, {status => 'COMPLETED', request_id => $id, metrics => {inference_time => 1}}];
@@ -128,7 +134,7 @@ sub serve_one {
     note(log => "$r->{method} $r->{path}");
     note(bodies => $r->{body}) if $r->{method} eq 'POST';
     my ($status, $body) = @{$fault =~ /\A\d+\z/ ? [$fault, $fault == 422 ? REFUSED : {error => 'asked for'}] : $fault eq 'quota' ? [400, {error => 'You do not have enough credits'}] : answer($r, $fault)};
-    select undef, undef, undef, 0.01 while $fault eq 'held' && -e "$dir/held";
+    select undef, undef, undef, 0.01 while $fault =~ /\A(?:held|late)\z/ && -e "$dir/held";
     if ($fault =~ /\A(?:reset|held)\z/) {
         setsockopt($socket, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0);
         return;
