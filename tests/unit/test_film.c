@@ -499,28 +499,42 @@ static void test_failures(void **state)
 {
     (void)state;
     static const struct {
-        const char *faults, *becomes;
+        const char *whom, *faults, *becomes;
         int submissions;
     } cases[] = {
-        {"422\n", "failed pika", 1},                  /* content: nobody else is asked */
-        {"content\n", "failed pika", 1},              /* the same, found out later */
-        {"quota\n", "done runway", 2},                /* the next one */
-        {"runner\n", "done runway", 2},               /* fal could not run it */
-        {"401\n", "done runway", 2},                  /* a wrong key */
-        {"429\n", "done pika", 2},                    /* asked to wait, and asked again */
-        {"internal\n", "done runway", 2},             /* it has failed there */
-        {"ok\nok\nok\nok\ncut\n", "done pika", 1},    /* so is a download */
-        {"ok\nok\nok\nok\nhtml\n", "done runway", 2}, /* what came is no film */
-        {"ok\n404\n", "done runway", 2},              /* it does not know it any more */
+        {"pika runway", "422\n", "failed pika", 1},     /* content: nobody else is asked */
+        {"pika runway", "content\n", "failed pika", 1}, /* the same, found out later */
+        {"runway luma", "content\n", "failed runway", 1},
+        {"luma", "content\n", "failed luma", 1},
+        {"pika runway", "quota\n", "done runway", 2},    /* the next one */
+        {"pika runway", "runner\n", "done runway", 2},   /* fal could not run it */
+        {"pika runway", "401\n", "done runway", 2},      /* a wrong key */
+        {"pika runway", "429\n", "done pika", 2},        /* asked to wait, and asked again */
+        {"runway", "503\n", "done runway", 2},           /* the same, in its words */
+        {"pika runway", "503\n", "failed pika", 1},      /* which others do not use: it may have been taken */
+        {"runway", "500\n", "failed runway", 1},         /* the same */
+        {"luma", "503\n", "failed luma", 1},             /* and it is not in its list */
+        {"pika runway", "internal\n", "done runway", 2}, /* it has failed there */
+        {"runway luma", "internal\n", "done luma", 2},
+        /* What was sent is waited for, whatever ails the provider. */
+        {"pika runway", "ok\n401\n403\ngarbage\nstrange\n422\n402\n", "done pika", 1},
+        {"pika runway", "ok\nok\nok\n401\nok\n502\nok\ngarbage\n", "done pika", 1},
+        {"runway luma", "ok\n401\n403\ngarbage\nstrange\n400\n503\n", "done runway", 1},
+        {"luma", "ok\n401\n403\ngarbage\nstrange\n422\n402\n", "done luma", 1},
+        {"pika runway", "ok\nok\nok\nok\ncut\n", "done pika", 1},    /* so is a download */
+        {"pika runway", "ok\nok\nok\nok\nhtml\n", "done runway", 2}, /* what came is no film */
+        {"pika runway", "ok\n404\n", "done runway", 2},              /* it does not know it any more */
     };
     for (size_t i = 0; i < ST_COUNT(cases); i++) {
         setup(NULL);
-        use("pika runway");
+        use(cases[i].whom);
         const char *clip = plan(1);
         write_file("faults", cases[i].faults);
         const char *became = finish(clip);
-        if (!st_streq(became, cases[i].becomes) || submissions() != cases[i].submissions)
+        if (!st_streq(became, cases[i].becomes) || submissions() != cases[i].submissions || *text_of("faults"))
             fail_msg("case %zu: %s, %d submissions:\n%s", i, became, submissions(), text_of("log"));
+        if (strstr(cases[i].faults, "content"))
+            assert_string_equal(ask(db, "select reason from clips"), "The provider does not film this passage.");
     }
 }
 
@@ -626,7 +640,7 @@ static void test_call_back(void **state)
     assert_int_equal(call_back(clip, &luma), 200);
     luma.body = "{\"id\": \"g-3\", \"state\": \"another\"}";
     assert_int_equal(call_back(clip, &luma), 200);
-    assert_string_equal(ask(db, "select count(*) from clip_calls"), "3");
+    assert_string_equal(ask(db, "select count(*) from clip_calls"), "2");
     const char *name = "select provider_ref like '0193c7e2-%' from clips";
     assert_string_equal(ask(db, name), "t"); /* the name that we were given counts */
     assert_string_equal(finish(clip), "done luma");

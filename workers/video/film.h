@@ -24,7 +24,7 @@ struct film_status {
     enum st_outcome outcome; /* of one that has failed: content, quota, transient or permanent */
     const char *why;         /* for people; NULL unless it has failed */
     const char *url;         /* of one that is done: to be fetched soon, it expires */
-    const char *next;        /* the answer is elsewhere: the path to ask; or NULL */
+    const char *next;        /* the result is elsewhere: the path to ask; or NULL */
 };
 
 /* What a provider that calls back signs: some headers ("" when they are absent), and the body as it came. */
@@ -43,7 +43,9 @@ struct film_api {
     json_t *(*begin)(struct st_arena *a, const struct film_wish *wish, const char **ret_path);
     const char *id; /* member of the answer that names what was begun */
     const char *(*status_path)(struct st_arena *a, const char *id);
-    void (*status)(struct st_arena *a, const struct st_http_answer *answer, struct film_status *ret);
+    /* What makes no sense, or is not known, says nothing: it waits. Only what surely has failed has. */
+    void (*status)(struct st_arena *a, const struct st_http_answer *answer, struct film_status *ret); /* of a 2xx */
+    void (*result)(struct st_arena *a, const struct st_http_answer *answer, struct film_status *ret); /* of `next` */
     /* Path of a list of what was begun, to look for one whose fate is unknown; NULL: there is none. */
     const char *list_path;
     const char *(*find)(struct st_arena *a, const struct st_http_answer *answer, const char *callback); /* its id */

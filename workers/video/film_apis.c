@@ -20,12 +20,6 @@ static json_t *parse(struct st_arena *a, const struct st_http_answer *answer)
     return st_json_parse(a, answer->body, answer->len, ST_JSON_DEPTH, &j, &why) == 0 && json_is_object(j) ? j : NULL;
 }
 
-static void senseless(struct film_status *ret)
-{
-    *ret = (struct film_status){
-        .state = FILM_FAILED, .outcome = ST_OUTCOME_PERMANENT, .why = "The provider's answer makes no sense."};
-}
-
 static void failed(struct film_status *ret, enum st_outcome outcome, const char *why)
 {
     *ret = (struct film_status){.state = FILM_FAILED, .outcome = outcome, .why = why};
@@ -35,8 +29,6 @@ static void done(struct film_status *ret, const char *url)
 {
     if (url && strlen(url) < URL_MAX && (st_starts(url, "https://") || st_starts(url, "http://127.0.0.1:")))
         *ret = (struct film_status){.state = FILM_DONE, .url = url};
-    else
-        senseless(ret);
 }
 
 static bool mentions(const char *text, const char *const *words)
@@ -63,6 +55,12 @@ static enum st_outcome classify(struct st_arena *a, const struct st_http_answer 
 /* --- Runway ------------------------------------------------------------------------------------------------------ */
 
 static const char *const runway_headers[] = {"X-Runway-Version: 2024-11-06", NULL};
+
+/* It sheds load by 502 to 504: nothing was begun, and it may be asked again. */
+static enum st_outcome runway_classify(struct st_arena *a, const struct st_http_answer *answer, const char **ret_why)
+{
+    return answer->status >= 502 && answer->status <= 504 ? ST_OUTCOME_LIMITED : classify(a, answer, ret_why);
+}
 
 static json_t *runway_begin(struct st_arena *a, const struct film_wish *w, const char **ret_path)
 {
@@ -94,8 +92,6 @@ static void runway_status(struct st_arena *a, const struct st_http_answer *answe
                content ? "The provider does not film this passage." : "The provider has failed.");
     } else if (st_streq(status, "CANCELLED")) {
         failed(ret, ST_OUTCOME_TRANSIENT, "It was cancelled at the provider.");
-    } else if (!st_streq(status, "PENDING") && !st_streq(status, "THROTTLED") && !st_streq(status, "RUNNING")) {
-        senseless(ret);
     }
 }
 
@@ -132,8 +128,6 @@ static void luma_status(struct st_arena *a, const struct st_http_answer *answer,
         bool content = mentions(st_json_str(g, "failure_reason", ""), refusals);
         failed(ret, content ? ST_OUTCOME_CONTENT : ST_OUTCOME_TRANSIENT,
                content ? "The provider does not film this passage." : "The provider has failed.");
-    } else if (!st_streq(state, "queued") && !st_streq(state, "dreaming")) {
-        senseless(ret);
     }
 }
 
@@ -176,18 +170,30 @@ static const char *pika_cancel_path(struct st_arena *a, const char *id)
     return st_printf(a, "/fal-ai/pika/requests/%s/cancel", st_url_encode(a, id));
 }
 
-/* Of the status, or of the result that it leads to; there is no status of failure, the result has it. */
 static void pika_status(struct st_arena *a, const struct st_http_answer *answer, struct film_status *ret)
 {
     const json_t *j = parse(a, answer);
-    const char *status = j ? st_json_str(j, "status", NULL) : NULL;
     *ret = (struct film_status){.state = FILM_WAITS};
-    if (!j)
-        senseless(ret);
-    else if (st_streq(status, "COMPLETED"))
+    if (j && st_streq(st_json_str(j, "status", NULL), "COMPLETED"))
         ret->next = st_printf(a, "/fal-ai/pika/requests/%s", st_url_encode(a, st_json_str(j, "request_id", "")));
-    else if (!st_streq(status, "IN_QUEUE") && !st_streq(status, "IN_PROGRESS"))
+}
+
+/*
+ * There is no state of failure: the result has it, by its HTTP status. Those of fal's own say error_type; one from 501
+ * on that does not is that of a gateway in the way, and says nothing of the work.
+ */
+static void pika_result(struct st_arena *a, const struct st_http_answer *answer, struct film_status *ret)
+{
+    const json_t *j = parse(a, answer);
+    int s = answer->status;
+    bool fals = j && json_object_get(j, "error_type");
+    *ret = (struct film_status){.state = FILM_WAITS};
+    if (s / 100 == 2)
         done(ret, st_json_str(json_object_get(j, "video"), "url", NULL));
+    else if (s == 499 || s == 500 || (fals && (s == 400 || s / 100 == 5)))
+        failed(ret, ST_OUTCOME_TRANSIENT, "The provider has failed.");
+    else if (s == 400 || s == 413 || s == 422)
+        failed(ret, ST_OUTCOME_CONTENT, "The provider does not film this passage.");
 }
 
 /* Who has failed to tell us its keys is not who films. */
@@ -250,6 +256,7 @@ const struct film_api film_apis[] = {
      .id = "request_id",
      .status_path = pika_status_path,
      .status = pika_status,
+     .result = pika_result,
      .cancel = "PUT",
      .cancel_path = pika_cancel_path,
      .keys = &fal_keys,
@@ -263,7 +270,7 @@ const struct film_api film_apis[] = {
               .timeout_ms = 60000,
               .attempts = 3,
               .price_micros = 120000,
-              .classify = classify},
+              .classify = runway_classify},
      .lengths = {2, 3, 4, 5, 6, 7, 8, 9, 10},
      .begin = runway_begin,
      .id = "id",

@@ -448,16 +448,10 @@ static int fetch(struct st_call *call, const json_t *clip, const struct film_api
     return r < 0 ? r : end_clip(call, clip, "done", key, NULL);
 }
 
-/* fal's own runners have failed, by any of 500 to 504; a gateway that is in the way says nothing of it. */
-static bool tells_failure(struct st_arena *a, const struct st_http_answer *answer)
-{
-    json_t *said;
-    const char *why;
-    return answer->status == 500 ||
-           (answer->status / 100 == 5 && st_json_parse(a, answer->body, answer->len, ST_JSON_DEPTH, &said, &why) == 0 &&
-            json_object_get(said, "error_type"));
-}
-
+/*
+ * Only what the provider says of the work itself ends it. While our key is refused, or what comes makes no sense, it is
+ * the provider that is unwell, and what was sent is waited for.
+ */
 static int poll_it(struct st_call *call, const json_t *clip, const struct film_api *api)
 {
     struct st_provider_answer answer = {0};
@@ -465,17 +459,16 @@ static int poll_it(struct st_call *call, const json_t *clip, const struct film_a
     int r = ask(call, api, api->status_path(call->arena, st_str(clip, "provider_ref")), false, &answer);
     if (r == 0)
         api->status(call->arena, &answer.http, &status);
-    if (r == 0 && status.next && (r = ask(call, api, status.next, true, &answer)) == 0)
-        api->status(call->arena, &answer.http, &status);
-    else if (status.next && tells_failure(call->arena, &answer.http)) /* the result of what has failed */
-        return next_provider(call, clip);
+    if (status.next && (r = ask(call, api, status.next, true, &answer)) != ST_E_CANCELLED)
+        api->result(call->arena, &answer.http, &status);
     if (r == ST_E_CANCELLED)
         return r;
-    if (r == ST_E_UNPROCESSABLE || (r == 0 && status.state == FILM_FAILED && status.outcome == ST_OUTCOME_CONTENT))
-        return end_clip(call, clip, "failed", NULL, "The provider does not film this passage.");
-    if (r == ST_E_BAD_GATEWAY || (r == 0 && status.state == FILM_FAILED))
+    if (status.state == FILM_FAILED && status.outcome == ST_OUTCOME_CONTENT)
+        return end_clip(call, clip, "failed", NULL, status.why);
+    bool gone = answer.http.status == 404 || answer.http.status == 410; /* it does not know it any more */
+    if (status.state == FILM_FAILED || gone)
         return next_provider(call, clip);
-    return r == 0 && status.state == FILM_DONE ? fetch(call, clip, api, status.url) : wait_for_it(call, clip);
+    return status.state == FILM_DONE ? fetch(call, clip, api, status.url) : wait_for_it(call, clip);
 }
 
 /* --- jobs --------------------------------------------------------------------------------------------------------- */

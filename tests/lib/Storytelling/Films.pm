@@ -6,7 +6,8 @@ package Storytelling::Films;
 #
 # DIR/film.mp4 is what it has filmed. DIR/faults holds what befalls the next requests, one word a line: an HTTP status,
 # `quota` (an account that is used up), `reset` (it is done, but the connection breaks), `held` (the same, and not before
-# DIR/held is gone), `late` (held, then answered), `garbage` (no JSON), `content`, `internal` and `runner` (what was asked for fails, for that reason;
+# DIR/held is gone), `late` (held, then answered), `garbage` (no JSON), `strange` (a state that nobody knows),
+# `content`, `internal` and `runner` (what was asked for fails, for that reason;
 # the last at fal), `cut` (half of a file), `html` (a page in place of a file), or `ok`. DIR/jwks.json are the keys that
 # fal signs with. DIR/log gets method and path of each, DIR/bodies what was sent, DIR/callbacks where to call back.
 use strict;
@@ -140,6 +141,7 @@ sub serve_one {
         return;
     }
     $body = $JSON->encode($body) if ref $body;
+    $body =~ s/"(?:status|state)":"\K\w+/paused/ if $fault eq 'strange';
     $body = '{"id": ' if $fault eq 'garbage';
     $body = '<html><video></html>' . "\0" x 3000 if $fault eq 'html';
     my $size = length $body;
