@@ -83,6 +83,12 @@ my $filmed = film();
 is $filmed->{status}, 'ready', 'the film is made' or diag explain $filmed;
 is $filmed->{pictures}, 'filmed', 'with a filmed passage';
 isnt $filmed->{videoId}, $drawn->{videoId}, 'beside the drawn one';
+# What is told of the film's passages, and by whom it was made.
+sub passages { my ($v) = @_; return [map { [@$_{qw(state provider reason)}] } @{$v->{passages} // []}] }
+sub told { my ($v) = @_; return join ' ', map { $_ // '-' } $platform->sql('video', "select concat_ws(' ', payload->>'provider', payload->>'filmedPassages', payload->>'passages') from events where event_type = 'VideoGenerated' and aggregate_id = '$v->{videoId}'") }
+is_deeply passages($filmed), [['filmed', 'pika', undef]], 'its author is told by whom';
+is $drawn->{passages}, undef, 'a drawn film has none';
+is_deeply [map { told($_) } $drawn, $filmed], ['ffmpeg', 'pika 1 1'], 'so is everybody who hears of it';
 $fal->put('out.mp4', $client->get($filmed->{url})->{content});
 my @rgb = unpack 'C3', tool(qw(ffmpeg -v error -ss 1 -i), $fal->dir . '/out.mp4', qw(-frames:v 1 -vf), 'crop=iw:ih/3:0:0,scale=1:1:flags=area,format=rgb24', qw(-f rawvideo -));
 ok $rgb[1] > 150 && $rgb[0] < 90, 'which is to be seen' or diag "@rgb";
@@ -106,7 +112,10 @@ my $shown = $client->get($picture);
 is "$shown->{status} $shown->{headers}{'content-type'}", '200 image/jpeg', 'it may look at the picture to begin with';
 like $shown->{content}, qr/^\xff\xd8/, 'which is one';
 is $client->get($picture =~ s/signature=\K./x/r)->{status}, 401, 'and at nothing else';
-is film()->{status}, 'ready', 'what it does not film stays drawn' or diag explain film();
+my $stays = film();
+is $stays->{status}, 'ready', 'what it does not film stays drawn' or diag explain $stays;
+is_deeply passages($stays), [['drawn', undef, 'The provider does not film this passage.']], 'and it is said why';
+is told($stays), 'ffmpeg 0 1', 'to all';
 ok wait_for(sub { used() == 4 }, 60), 'and is given back' or diag used();
 sub sagas { return join ' ', $platform->sql('video', "select state || count(*) from sagas where name = 'filming' group by state order by 1") }
 ok wait_for(sub { sagas() eq 'compensated1 done2' }, 60), 'all has come to its end' or diag sagas();

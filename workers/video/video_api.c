@@ -57,6 +57,23 @@ static json_t *with_format(json_t *answer, const json_t *v)
     return answer;
 }
 
+/* Of a film that was to have filmed passages: what has become of each, for its author. */
+static int add_passages(struct st_call *call, json_t *answer, const json_t *v)
+{
+    json_t *passages;
+    if (!st_json_bool(v, "mine", false) || st_streq(st_json_str(v, "pictures", "drawn"), "drawn"))
+        return 0;
+    int r = st_list(call, &passages,
+                    "select start_ms as \"startMs\", end_ms as \"endMs\", case state when 'done' then 'filmed' "
+                    "when 'failed' then 'drawn' else 'waiting' end as state, case when state = 'done' then provider "
+                    "end as provider, case when state = 'failed' then reason end as reason from clips "
+                    "where video_id = $1 order by start_ms",
+                    st_str(v, "video_id"));
+    if (r == 0)
+        json_object_set(answer, "passages", passages);
+    return r;
+}
+
 int video_get(struct st_call *call)
 {
     json_t *v;
@@ -64,7 +81,8 @@ int video_get(struct st_call *call)
         call, &v,
         "select v.video_id, v.status, v.reason, v.duration_ms, v.aspect_ratio, v.resolution, v.captions, v.pictures, "
         "f.reason as no_narration, j.progress_done, "
-        "j.progress_total from stories s left join lateral (select * from video_jobs where story_id = s.story_id "
+        "j.progress_total, s.author_id = $2 as mine from stories s left join lateral (select * from video_jobs where "
+        "story_id = s.story_id "
         "order by asked_at desc, video_id desc limit 1) v on true left join narration_failures f on f.story_id = "
         "s.story_id "
         "left join jobs j on j.name = 'render' and j.unique_key = v.video_id::text and j.state = 'running' "
@@ -79,7 +97,12 @@ int video_get(struct st_call *call)
         return st_reply(call, 200, failed(no_narration));
     if (st_streq(status, "failed"))
         return st_reply(call, 200, with_format(failed(st_json_str(v, "reason", "")), v));
-    return st_reply(call, 200, with_format(st_streq(status, "ready") ? ready(call, v) : pending(v), v));
+    json_t *answer = with_format(st_streq(status, "ready") ? ready(call, v) : pending(v), v);
+    if ((r = add_passages(call, answer, v)) < 0) {
+        json_decref(answer);
+        return r;
+    }
+    return st_reply(call, 200, answer);
 }
 
 /* Another film of the newest narration that has one. */

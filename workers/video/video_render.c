@@ -150,6 +150,37 @@ static int render(struct st_call *call, const json_t *v, const char *id, struct 
     return r;
 }
 
+/* It is there. ffmpeg has put it together; it is named where nobody has filmed anything. */
+static int tell(struct st_call *call, const json_t *v, const char *id, const struct st_video_info *info)
+{
+    json_t *by;
+    int r = st_row(call, &by,
+                   "select coalesce(string_agg(distinct provider, ',') filter (where state = 'done'), 'ffmpeg') "
+                   "as provider, count(*) as passages, count(*) filter (where state = 'done') as filmed from clips "
+                   "where video_id = $1",
+                   id);
+    if (r < 0)
+        return r;
+    const char *provider = st_str(by, "provider");
+    st_exec(call,
+            "update video_jobs set status = 'ready', duration_ms = $2, object_key = $3, provider = $4, "
+            "finished_at = now() where video_id = $1",
+            id, st_i64(call->arena, info->duration_ms), st_printf(call->arena, "video/%s", id), provider);
+    json_t *generated =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "videoId", id, "storyId", st_str(v, "story_id"), "authorId",
+                  st_str(v, "author_id"), "title", st_str(v, "title"), "provider", provider, "videoUrl",
+                  st_printf(call->arena, "/v1/videos/%s/file", id), "durationMs", (json_int_t)info->duration_ms);
+    if (st_json_int(by, "passages", 0)) {
+        json_object_set(generated, "passages", json_object_get(by, "passages"));
+        json_object_set(generated, "filmedPassages", json_object_get(by, "filmed"));
+    }
+    r = video_end_filming(call, id, NULL);
+    if (r > 0)
+        json_object_set_new(generated, "pictures", json_string("filmed"));
+    st_emit(call, "VideoGenerated", id, generated);
+    return r < 0 ? r : 0;
+}
+
 int video_render(struct st_call *call)
 {
     const char *id = st_str(call->body, "videoId");
@@ -167,22 +198,9 @@ int video_render(struct st_call *call)
     if (r < 0 || (r = st_commit(call)) < 0)
         return r;
     struct st_video_info info;
-    const char *key = st_printf(call->arena, "video/%s", id);
     if ((r = render(call, v, id, &info)) != 0)
         return r < 0 ? r : 0;
-    st_exec(call,
-            "update video_jobs set status = 'ready', duration_ms = $2, object_key = $3, finished_at = now() "
-            "where video_id = $1",
-            id, st_i64(call->arena, info.duration_ms), key);
-    json_t *generated =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "videoId", id, "storyId", st_str(v, "story_id"), "authorId",
-                  st_str(v, "author_id"), "title", st_str(v, "title"), "provider", "ffmpeg", "videoUrl",
-                  st_printf(call->arena, "/v1/videos/%s/file", id), "durationMs", (json_int_t)info.duration_ms);
-    r = video_end_filming(call, id, NULL);
-    if (r > 0)
-        json_object_set_new(generated, "pictures", json_string("filmed"));
-    st_emit(call, "VideoGenerated", id, generated);
-    return r < 0 ? r : 0;
+    return tell(call, v, id, &info);
 }
 
 int video_give_up(struct st_call *call, const char *video_id, const char *reason)
