@@ -538,6 +538,36 @@ static void test_failures(void **state)
     }
 }
 
+/* Nobody outside makes us look into our own network, but where the provider's own address is there. */
+static void test_where_films_are_fetched(void **state)
+{
+    (void)state;
+    const char *home = st_strdup(&arena, getenv("ST_RUNWAY_URL"));
+    const struct {
+        const char *base, *url;
+        enum film_place place;
+    } cases[] = {
+        {home, st_printf(&arena, "%s/files/film.mp4", home), FILM_AT_HOME},
+        {home, st_printf(&arena, "%s1/files/film.mp4", home), FILM_NOWHERE},
+        {home, st_printf(&arena, "%s@a.example/film.mp4", home), FILM_NOWHERE},
+        {home, "http://127.0.0.1:1/film.mp4", FILM_NOWHERE},
+        {home, "http://a.example/film.mp4", FILM_NOWHERE},
+        {home, "file:///etc/passwd", FILM_NOWHERE},
+        {home, "", FILM_NOWHERE},
+        {home, "https://a.example/film.mp4", FILM_OUTSIDE},
+        {"https://api.example/v1", "https://api.example/film.mp4", FILM_AT_HOME},
+        {"https://api.example/v1", "https://api.example.org/film.mp4", FILM_OUTSIDE},
+        {"https://api.example/v1", "http://127.0.0.1:80/film.mp4", FILM_NOWHERE},
+    };
+    for (size_t i = 0; i < ST_COUNT(cases); i++) {
+        setenv("ST_RUNWAY_URL", cases[i].base, 1);
+        use("runway");
+        if (film_place_of(film_api_find("runway"), cases[i].url) != cases[i].place)
+            fail_msg("%s: %s", cases[i].base, cases[i].url);
+    }
+    setenv("ST_RUNWAY_URL", home, 1);
+}
+
 static void test_the_film_waits_for_all(void **state)
 {
     (void)state;
@@ -849,6 +879,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_what_nobody_needs_is_cancelled, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_not_known_is_not_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_where_films_are_fetched, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_film_waits_for_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_may, setup, teardown),
         cmocka_unit_test_setup_teardown(test_call_back, setup, teardown),

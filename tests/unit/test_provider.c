@@ -111,6 +111,36 @@ static void test_a_call(void **state)
                     STAND_IN_KEY));
 }
 
+static void test_public_addresses(void **state)
+{
+    (void)state;
+    static const char *const open[] = {"8.8.8.8", "172.15.255.255", "172.32.0.0", "100.128.0.0", "2606:4700::1"};
+    static const char *const closed[] = {
+        "127.0.0.1",   "10.1.2.3",      "172.16.0.1",      "172.31.255.255",  "192.168.1.1",  "169.254.169.254",
+        "100.64.0.1",  "0.0.0.0",       "224.0.0.1",       "255.255.255.255", "::1",          "::",
+        "fd00::1",     "fe80::1",       "::ffff:10.0.0.1", "64:ff9b::a00:1",  "2002:a00:1::", "ff02::1",
+        "2001:db8::1", "::ffff:8.8.8.8"};
+    unsigned char address[16];
+    for (size_t i = 0; i < ST_COUNT(open) + ST_COUNT(closed); i++) {
+        const char *text = i < ST_COUNT(open) ? open[i] : closed[i - ST_COUNT(open)];
+        bool six = strchr(text, ':') != NULL;
+        assert_int_equal(inet_pton(six ? AF_INET6 : AF_INET, text, address), 1);
+        if (st_address_is_public(address, six ? 16 : 4) != (i < ST_COUNT(open)))
+            fail_msg("%s", text);
+    }
+    /* By whatever name. */
+    answers(reply("200 OK", "", "film"));
+    struct st_provider once = plain;
+    once.attempts = 1;
+    const char *base = st_option("test_url"), *port = strrchr(base, ':') + 1;
+    const char *named = st_printf(&arena, "http://localhost:%.*s/film", (int)strcspn(port, "/"), port);
+    assert_int_equal(try_with(once, .url = st_printf(&arena, "%s/film", base), .public_only = true), ST_E_UNAVAILABLE);
+    assert_int_equal(try_with(once, .url = named, .public_only = true), ST_E_UNAVAILABLE);
+    assert_int_equal(atomic_load(&stand_in.requests), 0);
+    assert_int_equal(try_with(once, .url = named), 0);
+    assert_int_equal(atomic_load(&stand_in.requests), 1);
+}
+
 static void test_parts_and_files(void **state)
 {
     (void)state;
@@ -374,6 +404,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_call),
+        TEST(test_public_addresses),
         TEST(test_parts_and_files),
         TEST(test_no_key),
         TEST(test_outcomes),

@@ -64,4 +64,11 @@ extern const struct film_api film_apis[];
 const struct film_api *film_api_find(const char *name); /* or NULL */
 int film_seconds(const struct film_api *f, int wish);   /* the shortest of its lengths that will do, or its longest */
 
+/*
+ * Where a provider says that its film is: at its configured address, wherever that is; else only outside, by https, and
+ * then at no address of a network of our own.
+ */
+enum film_place { FILM_NOWHERE, FILM_OUTSIDE, FILM_AT_HOME };
+enum film_place film_place_of(const struct film_api *f, const char *url);
+
 #endif

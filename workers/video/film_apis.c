@@ -27,7 +27,7 @@ static void failed(struct film_status *ret, enum st_outcome outcome, const char 
 
 static void done(struct film_status *ret, const char *url)
 {
-    if (url && strlen(url) < URL_MAX && (st_starts(url, "https://") || st_starts(url, "http://127.0.0.1:")))
+    if (url && strlen(url) < URL_MAX)
         *ret = (struct film_status){.state = FILM_DONE, .url = url};
 }
 
@@ -287,6 +287,15 @@ int film_seconds(const struct film_api *f, int wish)
     while (i + 1 < FILM_LENGTHS && f->lengths[i + 1] && f->lengths[i] < wish)
         i++;
     return f->lengths[i];
+}
+
+enum film_place film_place_of(const struct film_api *f, const char *url)
+{
+    const char *base = st_option(f->http.url_option), *host = strstr(base, "://");
+    size_t n = host ? (size_t)(host + 3 - base) + strcspn(host + 3, "/") : 0;
+    if (n && strncmp(url, base, n) == 0 && url[n] == '/')
+        return FILM_AT_HOME;
+    return st_starts(url, "https://") ? FILM_OUTSIDE : FILM_NOWHERE;
 }
 
 const struct film_api *film_api_find(const char *name)

@@ -426,10 +426,14 @@ static int fetch(struct st_call *call, const json_t *clip, const struct film_api
     const char *raw = st_printf(call->arena, "%s/%s.raw", st_scratch(call), id);
     const char *film = st_printf(call->arena, "%s/%s.mp4", st_scratch(call), id);
     const char *key = st_printf(call->arena, "video/%s/clips/%s.mp4", st_str(clip, "video_id"), id);
+    enum film_place place = film_place_of(api, url);
     struct st_provider_answer answer;
+    if (place == FILM_NOWHERE)
+        return wait_for_it(call, clip);
     int r = st_provider_do(&api->http,
                            &(struct st_provider_call){.method = "GET",
                                                       .url = url,
+                                                      .public_only = place == FILM_OUTSIDE,
                                                       .save_to = raw,
                                                       .answer_max = ST_FOOTAGE_BYTES,
                                                       .look_up = true,

@@ -1,7 +1,9 @@
 /* HTTP client by libcurl, synchronous. */
 #include "io/http_client.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -172,6 +174,44 @@ static void send_file(CURL *curl, FILE *file)
                      fstat(fileno(file), &st) ? (curl_off_t)-1 : (curl_off_t)st.st_size);
 }
 
+/* What is not of the Internet (RFC 6890), or leads elsewhere than it says; of IPv6 that is all outside 2000::/3. */
+static const struct network {
+    const char *first;
+    unsigned bits;
+} closed[] = {
+    {"0.0.0.0", 8},     {"10.0.0.0", 8},      {"100.64.0.0", 10},  {"127.0.0.0", 8},    {"169.254.0.0", 16},
+    {"172.16.0.0", 12}, {"192.0.0.0", 24},    {"192.0.2.0", 24},   {"192.88.99.0", 24}, {"192.168.0.0", 16},
+    {"198.18.0.0", 15}, {"198.51.100.0", 24}, {"203.0.113.0", 24}, {"224.0.0.0", 3},    {"::", 3},
+    {"4000::", 2},      {"8000::", 1},        {"2001::", 23},      {"2001:db8::", 32},  {"2002::", 16},
+};
+
+bool st_address_is_public(const void *address, size_t len)
+{
+    const unsigned char *a = address;
+    for (size_t i = 0; i < ST_COUNT(closed); i++) {
+        unsigned char n[sizeof(struct in6_addr)];
+        unsigned whole = closed[i].bits / 8, rest = closed[i].bits % 8;
+        bool six = strchr(closed[i].first, ':') != NULL;
+        if (six != (len == sizeof(n)) || inet_pton(six ? AF_INET6 : AF_INET, closed[i].first, n) != 1)
+            continue;
+        if (memcmp(a, n, whole) == 0 && (rest == 0 || (a[whole] ^ n[whole]) >> (8 - rest) == 0))
+            return false;
+    }
+    return true;
+}
+
+static curl_socket_t open_public(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
+{
+    (void)arg;
+    (void)purpose;
+    bool six = to->family == AF_INET6;
+    size_t at = six ? offsetof(struct sockaddr_in6, sin6_addr) : offsetof(struct sockaddr_in, sin_addr);
+    size_t len = six ? sizeof(struct in6_addr) : sizeof(struct in_addr);
+    if ((!six && to->family != AF_INET) || !st_address_is_public((const char *)&to->addr + at, len))
+        return CURL_SOCKET_BAD;
+    return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
 static CURLcode perform(struct st_http_client *c, const struct st_http_call *call, struct sink *s)
 {
     struct curl_slist *headers = NULL;
@@ -205,6 +245,8 @@ static CURLcode perform(struct st_http_client *c, const struct st_http_call *cal
         curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
         curl_easy_setopt(c->curl, CURLOPT_LOW_SPEED_TIME, (long)call->stall_s);
     }
+    if (call->public_only)
+        curl_easy_setopt(c->curl, CURLOPT_OPENSOCKETFUNCTION, open_public);
     if (call->stop || call->cancelled) {
         curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
         curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, on_progress);

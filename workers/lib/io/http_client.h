@@ -28,6 +28,7 @@ struct st_http_call {
     int stall_s; /* a transfer that stands still for so long has timed out; 0: never */
     int timeout_ms;
     size_t answer_max;   /* a longer answer fails with ST_E_TOO_LARGE */
+    bool public_only;    /* whatever its name leads to, no address of a network of our own is connected to */
     const char *save_to; /* write the body of a 2xx answer to this file instead of memory, as it comes; or NULL */
     /* Either ends the call within about a second, with ST_E_CANCELLED: */
     const int *stop;              /* another thread sets it (atomically), or NULL */
@@ -54,6 +55,9 @@ struct st_http_answer {
  */
 ST_MUSTCHECK int st_http_client_do(struct st_http_client *c, const struct st_http_call *call, struct st_arena *a,
                                    struct st_http_answer *ret, const char **ret_why);
+
+/* Is it one of the Internet, and not of somebody's own network? 4 or 16 bytes, as the network has them. */
+bool st_address_is_public(const void *address, size_t len);
 
 /* Value of a header of the answer, NULL when absent. The name is compared without case. */
 const char *st_http_answer_header(const struct st_http_answer *answer, const char *name);

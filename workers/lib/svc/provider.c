@@ -250,6 +250,7 @@ static bool prepare(const struct st_provider *p, const struct st_provider_call *
         .n_parts = c->n_parts,
         .timeout_ms = p->timeout_ms,
         .answer_max = c->answer_max,
+        .public_only = c->public_only,
         .save_to = c->save_to,
         .cancelled = c->cancelled,
         .ctx = c->ctx,

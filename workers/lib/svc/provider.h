@@ -75,6 +75,7 @@ struct st_provider_call {
     const char *method;         /* NULL: POST */
     const char *path;           /* behind the base URL, with its query */
     const char *url;            /* instead: all of it; then neither key nor the provider's headers are sent */
+    bool public_only;           /* as of st_http_call: for addresses that somebody outside has named */
     const char *const *headers; /* besides the provider's, NULL-ended; or NULL */
     const json_t *json;         /* the body; or */
     const struct st_http_part *parts;
