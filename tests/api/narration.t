@@ -27,7 +27,7 @@ sub narrated {
     wait_for(sub {
         $seen = $api->call(getNarration => of($who, $story));
         push @complaints, $api->complaints(getNarration => $seen);
-        return ($seen->{json}{status} // '') ne 'pending';
+        return (($seen->{json}{next} // $seen->{json})->{status} // '') ne 'pending';
     }, 60);
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is_deeply \@complaints, [], "$name: the answers keep to the contract";
@@ -136,6 +136,16 @@ $narration = narrated($ada, $story, 'a take');
 $id = $narration->{narrationId};
 cmp_ok $narration->{cachedShare}, '<', 1, 'is another take';
 cmp_ok $narration->{cachedShare}, '>', 0.5, 'of that one alone';
+
+# Another is made, and fails: what there is, is heard all the same.
+my $later = 'ffffffff-0000-7000-8000-000000000000';
+$platform->sql('narration', "insert into narrations (narration_id, story_id, analysis_id, language, characters, parts) select '$later', story_id, gen_random_uuid(), language, characters, '[{\"part\": 1, \"startMs\": 0, \"endMs\": 9}]' from narrations where narration_id = '$id'");
+sub heard { my $n = $api->succeeds(200, getNarration => of($ada, $story), $_[0])->{json}; return [@$n{qw(status narrationId)}, map { $_->{status}, $_->{narrationId}, $_->{reason}, scalar @{$_->{parts} // []} } $n->{next}] }
+is_deeply heard('another is being made'), ['ready', $id, 'pending', $later, undef, 1], 'the one before is heard meanwhile';
+$platform->sql('narration', "update narrations set status = 'failed', reason = 'So it is.' where narration_id = '$later'");
+is_deeply heard('it has failed'), ['ready', $id, 'failed', $later, 'So it is.', 0], 'and after it has failed';
+is $api->call(getNarrationAudio => audio($ada, $id))->{status}, 200, 'by its sound';
+$platform->sql('narration', "delete from narrations where narration_id = '$later'");
 
 # A chapter alone: its title and what is said in it are other takes, and the other chapter is as it was.
 my $reader = $client->register_user;

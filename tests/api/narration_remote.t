@@ -61,6 +61,7 @@ sub next_narration {
     my ($old) = @_;
     return wait_for(sub {
         my $n = $api->call(getNarration => of())->{json};
+        $n = $n->{next} // $n;
         return ($n->{narrationId} // '') ne $old && $n->{status} ne 'pending' && $n;
     }, 60);
 }
@@ -122,6 +123,9 @@ choose({narrator => 'openai:nova'}, 'now without a fallback');
 my $refused = again($fallen->{narrationId}, $segment);
 is $refused->{status}, 'failed', 'without one there is no narration';
 like $refused->{reason}, qr/openai:nova of the narrator is not to be had.*used up.*fallback/, 'the reason says what to do';
+
+my $heard = $api->call(getNarration => of())->{json};
+is_deeply [@$heard{qw(status narrationId)}, $heard->{next}{narrationId}], ['ready', $fallen->{narrationId}, $refused->{narrationId}], 'and the one before is heard';
 
 # It is away for some seconds, and is waited for; nobody else's voice takes its place.
 put('mode', '');

@@ -184,7 +184,7 @@ $api->fails(404, 'not_found', deleteVoiceProfile => profile($profile, $eve), 'or
 
 my $story = $client->post('/v1/stories', json => {title => 'Lent', content => '“The tide is coming,” said Mary. “Run,” said Tom.'}, token => $ada->{token})->{json}{storyId};
 sub of { my ($who, %more) = @_; return {path => {storyId => $story}, token => $who->{token}, %more} }
-sub narrated { my ($old) = @_; return wait_for(sub { my $n = $api->call(getNarration => of($ada))->{json}; ($n->{narrationId} // $old) ne $old && $n->{status} ne 'pending' && $n }, 60) || {status => 'never'} }
+sub narrated { my ($old) = @_; return wait_for(sub { my $n = $api->call(getNarration => of($ada))->{json}; $n = $n->{next} // $n; ($n->{narrationId} // $old) ne $old && $n->{status} ne 'pending' && $n }, 60) || {status => 'never'} }
 sub speaker { my ($n, $who) = @_; return +(map { $_->{voiceId} } grep { ($_->{character} // '') eq $who } @{$n->{voices}})[0] // 'nobody' }
 sub change { my ($json, $who) = @_; my $etag = $api->call(getCast => of($ada))->{headers}{etag}; return of($who // $ada, json => $json, headers => {'If-Match' => $etag}) }
 my $first = narrated('');
@@ -243,7 +243,7 @@ my $room = $client->post('/v1/collaborations', json => {storyId => $tale}, token
 $client->post("/v1/collaborations/$room/invitations", json => {email => $ada->{email}, role => 'voice'}, token => $eve->{token});
 $client->post('/v1/invitations/accept', json => {token => code_of($client->wait_for_mail($ada->{email}, qr/Theirs/))}, token => $ada->{token});
 sub part { my ($names, $who) = @_; return {path => {collaborationId => $room, userId => $ada->{userId}}, json => {characters => $names}, token => ($who // $eve)->{token}} }
-sub their { my ($old) = @_; return wait_for(sub { my $n = $client->get("/v1/stories/$tale/narration", token => $eve->{token})->{json}; ($n->{narrationId} // $old) ne $old && $n->{status} ne 'pending' && $n }, 60) || {status => 'never'} }
+sub their { my ($old) = @_; return wait_for(sub { my $n = $client->get("/v1/stories/$tale/narration", token => $eve->{token})->{json}; $n = $n->{next} // $n; ($n->{narrationId} // $old) ne $old && $n->{status} ne 'pending' && $n }, 60) || {status => 'never'} }
 my $before = their('');
 is $before->{status}, 'ready', 'somebody else has a story';
 ok wait_for(sub { row('collaboration', "select characters from stories where story_id = '$tale'") =~ /Alice/ }, 60), 'whoever is in it can be given to those who take part';

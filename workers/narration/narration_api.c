@@ -36,23 +36,22 @@ static json_t *parts(struct st_call *call, const json_t *n)
     return list;
 }
 
-static json_t *pending(struct st_call *call, const json_t *n)
+/* What can be told of one that cannot be heard, or not yet, besides its id and status. */
+static json_t *unheard(struct st_call *call, const json_t *n)
 {
-    json_t *answer = json_pack("{s:s, s:O?, s:n, s:[], s:[]}", "status", "pending", "narrationId",
-                               json_object_get(n, "narration_id"), "durationMs", "audio", "segments");
+    const char *status = st_json_str(n, "status", "pending");
+    json_t *ret = json_pack("{s:s, s:O?}", "status", status, "narrationId", json_object_get(n, "narration_id"));
+    if (st_streq(status, "failed")) {
+        json_object_set_new(ret, "reason", json_string(st_json_str(n, "reason", "")));
+        return ret;
+    }
     if (st_json_int(n, "progress_total", 0) > 0)
-        json_object_set_new(answer, "progress",
+        json_object_set_new(ret, "progress",
                             json_pack("{s:O, s:O}", "done", json_object_get(n, "progress_done"), "total",
                                       json_object_get(n, "progress_total")));
     if (json_array_size(json_object_get(n, "parts")))
-        json_object_set_new(answer, "parts", parts(call, n));
-    return answer;
-}
-
-static json_t *failed(const json_t *n)
-{
-    return json_pack("{s:s, s:s, s:O, s:n, s:[], s:[]}", "status", "failed", "reason", st_json_str(n, "reason", ""),
-                     "narrationId", json_object_get(n, "narration_id"), "durationMs", "audio", "segments");
+        json_object_set_new(ret, "parts", parts(call, n));
+    return ret;
 }
 
 /* A narration of before the member was kept has none. */
@@ -63,41 +62,49 @@ static const char *json_text_or(struct st_call *call, const json_t *n, const cha
 }
 
 /* The timing map is passed through as text: a long story has thousands of segments. */
-static int reply_ready(struct st_call *call, const json_t *n)
+static int reply_ready(struct st_call *call, const json_t *n, const json_t *next)
 {
     const char *id = st_str(n, "narration_id");
+    const char *newer = next ? st_json_text(call->arena, st_json_keep(call->arena, unheard(call, next))) : NULL;
     const char *text =
         st_printf(call->arena,
                   "{\"status\":\"ready\",\"narrationId\":\"%s\",\"durationMs\":%lld,\"audio\":%s,\"voices\":%s,"
-                  "\"chapters\":%s,\"pronunciations\":%s,\"cachedShare\":%.4f,\"segments\":%s}",
+                  "\"chapters\":%s,\"pronunciations\":%s,\"cachedShare\":%.4f%s%s,\"segments\":%s}",
                   id, (long long)st_json_int(n, "duration_ms", 0),
                   st_json_text(call->arena, st_json_keep(call->arena, audio(call, id, 0))),
                   st_json_text(call->arena, json_object_get(n, "voices")), json_text_or(call, n, "chapters", "[]"),
                   json_text_or(call, n, "pronunciations", "{}"), st_json_num(n, "cached_share", 0),
-                  st_json_str(n, "timing", "[]"));
+                  newer ? ",\"next\":" : "", newer ? newer : "", st_json_str(n, "timing", "[]"));
     return st_reply_text(call, 200, "application/json", text);
 }
 
+/* The newest that can be heard, and the newest behind it that cannot: it is still made, or has failed. */
 int narration_get(struct st_call *call)
 {
     json_t *n;
     int r = st_row(call, &n,
-                   "select n.narration_id, n.status, n.reason, n.duration_ms, n.voices, n.timing, "
-                   "n.chapters, n.parts, n.pronunciations, n.cached_share, j.progress_done, "
-                   "j.progress_total from stories s left join lateral (select * from narrations "
-                   "where story_id = s.story_id order by narration_id desc limit 1) n on true "
-                   "left join jobs j on j.name in ('speak', 'speak_long') and j.unique_key = n.narration_id::text and "
-                   "j.state = 'running' "
-                   "where s.story_id = $1 and " NARRATION_READABLE,
+                   "select h.narration_id, h.duration_ms, h.voices, h.timing, h.chapters, h.pronunciations, "
+                   "h.cached_share, case when u.narration_id is not null then jsonb_build_object('narration_id', "
+                   "u.narration_id, 'status', u.status, 'reason', u.reason, 'parts', u.parts, 'progress_done', "
+                   "j.progress_done, 'progress_total', j.progress_total) end as next from stories s "
+                   "left join lateral (select * from narrations where story_id = s.story_id and status = 'ready' "
+                   "order by narration_id desc limit 1) h on true "
+                   "left join lateral (select * from narrations where story_id = s.story_id and status <> 'ready' "
+                   "and (h.narration_id is null or narration_id > h.narration_id) "
+                   "order by narration_id desc limit 1) u on true "
+                   "left join jobs j on j.name in ('speak', 'speak_long') and j.unique_key = u.narration_id::text and "
+                   "j.state = 'running' where s.story_id = $1 and " NARRATION_READABLE,
                    st_param(call, "storyId"), call->user_id);
     if (r == ST_E_NOT_FOUND)
         return st_absent(call, st_param(call, "storyId"), "There is no such story, or it is not yours to hear.");
     if (r < 0)
         return r;
-    const char *status = st_json_str(n, "status", "pending");
-    if (st_streq(status, "ready"))
-        return reply_ready(call, n);
-    return st_reply(call, 200, st_streq(status, "failed") ? failed(n) : pending(call, n));
+    const json_t *next = json_object_get(n, "next");
+    if (st_str(n, "narration_id"))
+        return reply_ready(call, n, json_is_object(next) ? next : NULL);
+    json_t *answer = unheard(call, next);
+    json_object_update_new(answer, json_pack("{s:n, s:[], s:[]}", "durationMs", "audio", "segments"));
+    return st_reply(call, 200, answer);
 }
 
 /* Of the whole, or of a part of one that is still made, or was. */
