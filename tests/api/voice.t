@@ -236,6 +236,12 @@ die_and_catch_up('keep_voices');
 becomes($full, 'ready', 'who was killed before the answer finds it again');
 ok !scalar(grep { /^POST/ } @{log_of()}), 'and does not send it twice';
 
+my $stand_by = 'voice:' . $full =~ tr/-//dr;
+$api->succeeds(200, changeCast => change({narrator => 'elevenlabs:nobody', narratorFallback => $stand_by}), 'a voice that was lent is to speak when another cannot');
+$api->succeeds(202, narrateStory => of($ada, json => {}), 'which cannot');
+my $stood_by = narrated($other->{narrationId});
+is_deeply [@{$stood_by->{voices}[0]}{qw(voiceId insteadOf)}], [$stand_by, 'elevenlabs:nobody'], 'it does' or diag $stood_by->{next}{reason} // $stood_by->{reason};
+
 # --- lent to others ----------------------------------------------------------------------------------------------------
 
 my $tale = $client->post('/v1/stories', json => {title => 'Theirs', content => '“Come in,” said Alice. “Thank you,” said Bob.'}, token => $eve->{token})->{json}{storyId};

@@ -198,7 +198,7 @@ static int find_heard(struct st_call *call, const char *voice_id, const char *st
         "$2::uuid) "
         "and (n.voices @> jsonb_build_array(jsonb_build_object('voiceId', $1::text)) or "
         "(n.status = 'pending' and exists (select from casts c where c.story_id = n.story_id "
-        "and c.voice = $1)))",
+        "and $1 in (c.voice, c.fallback))))",
         voice_id, story_id);
 }
 
@@ -301,8 +301,9 @@ int narration_silence_strangers(struct st_call *call, const char *story_id)
     json_t *all, *one;
     size_t i;
     int r = st_list(call, &all,
-                    "select distinct c.voice from casts c join stories s using (story_id) join voice_profiles p "
-                    "on c.voice = '" ST_VOICE_LENT "' || replace(p.profile_id::text, '-', '') where c.story_id = $1 "
+                    "select distinct v.voice from casts c join stories s using (story_id) "
+                    "cross join lateral (values (c.voice), (c.fallback)) v (voice) join voice_profiles p "
+                    "on v.voice = '" ST_VOICE_LENT "' || replace(p.profile_id::text, '-', '') where c.story_id = $1 "
                     "and p.user_id <> s.author_id and not exists (select from story_readers r "
                     "where r.story_id = c.story_id and r.user_id = p.user_id)",
                     story_id);

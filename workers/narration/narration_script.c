@@ -20,11 +20,16 @@ const json_t *narration_segments(struct st_call *call, const json_t *n)
 static int find_lenders(struct st_call *call, const char *author_id, const char *story_id, struct narration_script *s)
 {
     int r = 0;
-    for (size_t i = 0; i < s->job.n_voices && r == 0; i++) {
-        r = narration_lent_voice(call, &s->voices[i], author_id, story_id);
-        r = r == ST_E_NOT_FOUND ? 0 : r;
-    }
-    return r;
+    for (size_t i = 0; i < 2 * s->job.n_voices && (r == 0 || r == ST_E_NOT_FOUND); i++)
+        r = narration_lent_voice(call, i % 2 ? &s->fallbacks[i / 2] : &s->voices[i / 2], author_id, story_id);
+    return r == ST_E_NOT_FOUND ? 0 : r;
+}
+
+/* The one that takes a voice's place; without a name when there is none. */
+static void find_fallback(const char *language, const char *id, struct st_voice *ret)
+{
+    if (!id || !st_voices_find(language, id, ret))
+        *ret = (struct st_voice){0};
 }
 
 /* {character: voice} of what was cast before, and what to fall back to. */
@@ -72,16 +77,16 @@ static int cast(struct st_call *call, const struct st_speech *speech, const json
     struct st_voice *voices = st_new_n(call->arena, struct st_voice, n + 1);
     struct st_role *roles = st_new_n(call->arena, struct st_role, n + 1);
     s->voice_of = st_json_keep(call->arena, json_object());
-    s->fallbacks = st_new_n(call->arena, const char *, n + 1);
+    s->fallbacks = st_new_n(call->arena, struct st_voice, n + 1);
     s->instead_of = st_new_n(call->arena, const char *, n + 1);
     s->lost = st_alloc_array(call->arena, n + 1, sizeof(*s->lost));
-    s->fallbacks[0] = st_str(fallbacks, "");
+    find_fallback(language, st_str(fallbacks, ""), &s->fallbacks[0]);
     json_array_foreach (s->characters, i, one) {
         const char *name = st_json_str(one, "name", "");
         roles[i] = (struct st_role){st_gender_from(st_str(one, "gender")), st_age_from(st_str(one, "age")),
                                     st_str(known, name)};
         json_object_set_new(s->voice_of, name, json_integer((json_int_t)i + 1));
-        s->fallbacks[i + 1] = st_str(fallbacks, name);
+        find_fallback(language, st_str(fallbacks, name), &s->fallbacks[i + 1]);
     }
     if (!st_voices_find(language, st_json_str(known, "", ""), &voices[0]))
         st_voices_narrator(language, &voices[0]);
@@ -181,30 +186,29 @@ static void fill_segments(struct st_call *call, const struct manners *m, struct 
     s->job.n_segments = count;
 }
 
+static bool is_forbidden(const struct st_voice *v, const char *tier)
+{
+    bool lent = st_voice_is_lent(v->id);
+    return (lent && !*v->name) || !st_remote_allowed(lent ? v->name : v->id, tier);
+}
+
 int narration_script_lose(struct narration_script *s, size_t voice)
 {
-    char language[ST_LANGUAGE_LEN];
-    struct st_voice *v = &s->voices[voice];
-    const char *next = s->fallbacks[voice];
-    s->fallbacks[voice] = NULL; /* one way down */
-    struct st_voice found;
-    if (!next || st_speech_language(s->job.speech, s->job.language, language) < 0 ||
-        !st_voices_find(language, next, &found) || !st_remote_allowed(next, s->tier))
+    struct st_voice *v = &s->voices[voice], next = s->fallbacks[voice];
+    s->fallbacks[voice] = (struct st_voice){0}; /* one way down */
+    if (!*next.id || is_forbidden(&next, s->tier))
         return ST_E_NOT_FOUND;
     snprintf(s->lost[s->n_lost], sizeof(*s->lost), "%s", v->id);
     s->instead_of[voice] = s->lost[s->n_lost++];
-    *v = found;
+    *v = next;
     return 0;
 }
 
 size_t narration_script_forbidden(const struct narration_script *s)
 {
-    for (size_t i = 0; i < s->job.n_voices; i++) {
-        const struct st_voice *v = &s->voices[i];
-        bool lent = st_voice_is_lent(v->id);
-        if ((lent && !*v->name) || !st_remote_allowed(lent ? v->name : v->id, s->tier))
+    for (size_t i = 0; i < s->job.n_voices; i++)
+        if (is_forbidden(&s->voices[i], s->tier))
             return i;
-    }
     return SIZE_MAX;
 }
 

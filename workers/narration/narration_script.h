@@ -11,8 +11,8 @@ struct narration_script {
     const json_t *segments, *characters;
     json_t *voice_of; /* character's name -> index into job.voices; the narrator is 0 */
     int64_t code_points;
-    const char **fallbacks;  /* for each voice the name of the one to take instead, or NULL */
-    const char **instead_of; /* for each voice the name of the one that was lost, or NULL */
+    struct st_voice *fallbacks; /* for each voice the one to take instead; without an id: there is none */
+    const char **instead_of;    /* for each voice the name of the one that was lost, or NULL */
     char (*lost)[ST_VOICE_ID_LEN];
     size_t n_lost;
     const char *tier;           /* the author's */
