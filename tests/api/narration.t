@@ -241,6 +241,26 @@ my %clip = $bytes =~ m{<text src="c\d\.xhtml#s(\w+)"/><audio src="audio\.mp3" cl
 is_deeply {map { $_ => 1000 * $clip{$_} } keys %clip}, {map { $_->{segmentId} => $_->{startMs} } @{$bound->{segments}}}, 'in which each segment is heard at its time';
 like $bytes, qr{<span id="s\w+">Nobody &lt;answered&gt;\.}, 'and can be read';
 
+# --- what a tier lets -------------------------------------------------------------------------------------------------
+
+sub limit_characters { $platform->sql('subscription', "update subscription_tiers set limits = limits || '{\"narrationCharacters\": $_[0]}' where tier = 'free'") }
+my $poor = $client->register_user;
+sub blocked { return +($platform->sql('narration', "select count(*) from blocks where user_id = '$poor->{userId}'"))[0] }
+ok wait_for(sub { $api->call(getUsage => {token => $poor->{token}})->{status} == 200 }, 60), 'another author';
+limit_characters(10);
+my $tale = post($poor, content => 'Once upon a time.');
+is narrated($poor, $tale, 'to the limit')->{status}, 'ready', 'what begins within the limit of a tier is narrated';
+ok wait_for(sub { blocked() == 1 }, 60), 'and no more until the period ends';
+like $api->fails(402, 'payment_required', narrateStory => {%{of($poor, $tale)}, json => {}}, 'it is not narrated again')->{json}{detail}, qr/characters is used up until \d{4}-/, 'and it is said until when';
+my $second = narrated($poor, post($poor, content => 'There was a king.'), 'beyond the limit');
+is $second->{status}, 'failed', 'nor is another';
+like $second->{reason}, qr/used up until/, 'for that reason';
+limit_characters(5_000_000);
+$api->succeeds(202, changeSubscription => {json => {tier => 'premium', paymentToken => 'tok_visa'}, token => $poor->{token}}, 'another tier is taken');
+ok wait_for(sub { blocked() == 0 }, 60), 'which lifts that';
+$api->succeeds(202, narrateStory => {%{of($poor, $tale)}, json => {}}, 'then it is narrated again');
+narrated($poor, $tale, 'in another tier');
+
 # --- languages --------------------------------------------------------------------------------------------------------
 
 my %texts = (

@@ -134,6 +134,14 @@ my $patient = again($refused->{narrationId}, $segment);
 is_deeply [$patient->{status}, $patient->{voices}[0]{voiceId}, $patient->{voices}[0]{insteadOf}], ['ready', 'openai:nova', undef], 'a provider that is away is waited for'
     or diag $patient->{reason};
 
+# --- previews -------------------------------------------------------------------------------------------------------------
+
+sub preview { my ($voice) = @_; return (previewVoice => {path => {voiceId => $voice}, token => $user->{token}, json => {text => 'Hello.'}}) }
+$platform->sql('narration', "insert into blocks values ('$user->{userId}', now() + interval '1 day')");
+$api->fails(402, 'payment_required', preview('openai:nova'), 'whose characters are used up does not hear voices that cost');
+$api->succeeds(202, preview('girl-1'), 'but others');
+$platform->sql('narration', 'delete from blocks');
+
 # --- who may have it ------------------------------------------------------------------------------------------------------
 
 $platform->set_tier($user, 'premium');

@@ -62,6 +62,8 @@ static const struct st_subscription subscriptions[] = {
     {"CollaborationCancelled", narration_on_collaboration_cancelled},
     {"CollaboratorVoiceReady", narration_on_voice_ready},
     {"SubscriptionChanged", narration_on_subscription_changed},
+    {"UsageLimitReached", narration_on_limit_reached},
+    {"UsageLimitLifted", narration_on_limit_lifted},
     {"UserDeleted", narration_on_user_deleted},
     {0},
 };
@@ -116,6 +118,7 @@ static const struct st_erasure erasures[] = {
     {"voice_samples", ST_ERASED},  /* the same */
     {"voice_profiles", ST_ERASED}, /* the same, at the provider too */
     {"author_tiers", ST_ERASED, "delete from author_tiers where user_id = $1"},
+    {"blocks", ST_ERASED, "delete from blocks where user_id = $1"},
     {"user_pronunciations", ST_ERASED, "delete from user_pronunciations where user_id = $1"},
     {"story_readers", ST_ERASED, "delete from story_readers where user_id = $1"},
     {0},

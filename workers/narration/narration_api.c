@@ -200,12 +200,16 @@ int narration_renew(struct st_call *call, const char *story_id, const char **ret
 /* Anew, with the voices, rules and takes as they are now. */
 int narration_again(struct st_call *call)
 {
-    const char *id = NULL, *story_id = st_param(call, "storyId");
+    const char *id = NULL, *story_id = st_param(call, "storyId"), *used_up;
     struct st_rows *rows;
     int r = st_rows(call, &rows, "select from stories where story_id = $1 and author_id = $2", story_id, call->user_id);
     if (r == 0 && st_rows_count(rows) == 0)
         return st_absent(call, story_id, "There is no such story, or it is not yours.");
-    if (r < 0 || (r = narration_renew(call, story_id, &id)) < 0)
+    if (r < 0 || (r = narration_limit(call, call->user_id, &used_up)) < 0)
+        return r;
+    if (used_up)
+        return st_fail(call, ST_E_PAYMENT, "%s", used_up);
+    if ((r = narration_renew(call, story_id, &id)) < 0)
         return r;
     if (!id)
         return st_fail(call, ST_E_CONFLICT, "The story is not analysed yet; it is narrated when it is.");

@@ -6,6 +6,7 @@
 int narration_preview(struct st_call *call)
 {
     const char *id = st_new_id(call->arena), *voice = st_param(call, "voiceId");
+    const char *used_up = NULL;
     char language[ST_LANGUAGE_LEN];
     struct st_voice v;
     int r = st_voices_find("", voice, &v) ? narration_lent_voice(call, &v, call->user_id, NULL) : ST_E_NOT_FOUND;
@@ -13,6 +14,10 @@ int narration_preview(struct st_call *call)
         return r == ST_E_NOT_FOUND ? st_fail(call, r, "There is no voice of that name.") : r;
     if (!st_remote_allowed(st_voice_is_lent(voice) ? v.name : voice, call->tier))
         return st_fail(call, ST_E_PAYMENT, "Your tier does not have that voice.");
+    if (v.engine == SPEAK_REMOTE && (r = narration_limit(call, call->user_id, &used_up)) < 0)
+        return r;
+    if (used_up) /* who may not pay a provider for a story does not for previews */
+        return st_fail(call, ST_E_PAYMENT, "%s", used_up);
     if (st_speech_language(narration_speech, st_str(call->body, "language"), language) < 0) {
         st_fail_at(call, "/language", "No voice speaks that language.");
         return st_fail(call, ST_E_UNPROCESSABLE, "No voice speaks that language.");

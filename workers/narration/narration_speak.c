@@ -279,12 +279,17 @@ static int lost_voice(struct st_call *call, const json_t *n, const struct narrat
 int narration_speak(struct st_call *call)
 {
     json_t *n;
+    const char *used_up;
     struct st_narrate_result result = {.why = NULL};
     int r = load(call, &n);
     if (r == ST_E_NOT_FOUND)
         return 0; /* the story was deleted, or the narration is there */
-    if (r < 0)
+    if (r < 0 || (r = narration_limit(call, st_str(n, "author_id"), &used_up)) < 0)
         return r;
+    if (used_up) {
+        give_up(call, n, used_up, true);
+        return 0;
+    }
     struct narration_script s;
     r = narration_script_load(call, narration_speech, n, &s);
     if (r == ST_E_UNPROCESSABLE) {
