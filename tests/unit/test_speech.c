@@ -1,13 +1,11 @@
-/* The speech engine: text made speakable, voices told apart by their measured pitch, files, cache, and failures. */
+/* The speech engine: text made speakable, voices told apart by their measured pitch, files, and failures. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 
 #include <cmocka.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
-#include <pthread.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,7 +13,6 @@
 #include "base/spawn.h"
 #include "narration/narrate.h"
 #include "narration/pcm.h"
-#include "narration/speech_cache.h"
 #include "narration/speech_text.h"
 
 static struct st_arena arena;
@@ -546,102 +543,6 @@ static void test_trimming(void **state)
     st_pcm_release(&quiet);
 }
 
-/* --- cache ------------------------------------------------------------------------------------------------------- */
-
-static const char *any_file(const char *folder)
-{
-    const char *argv[] = {"find", folder, "-type", "f", NULL};
-    struct st_spawn_result r;
-    assert_int_equal(st_spawn(&arena, &(struct st_spawn){.argv = argv, .timeout_us = 10 * ST_SECOND}, &r), 0);
-    r.out[strcspn(r.out, "\n")] = '\0';
-    return r.out;
-}
-
-struct flight {
-    pthread_t thread;
-    const char *dir;
-    struct st_speech_key key;
-    atomic_int *made;
-};
-
-/* Makes what is not there, as narrations do. */
-static void *fly(void *arg)
-{
-    const struct flight *f = arg;
-    void *data;
-    size_t len;
-    int claim = st_speech_cache_claim(f->dir, &f->key, NULL);
-    if (claim >= 0 && st_speech_cache_get(f->dir, &f->key, &data, &len)) {
-        free(data);
-    } else {
-        st_sleep_ms(20);
-        atomic_fetch_add(f->made, 1);
-        st_speech_cache_put(f->dir, &f->key, "sound", 5);
-    }
-    st_speech_cache_release(claim);
-    return NULL;
-}
-
-static void test_single_flight(void **state)
-{
-    (void)state;
-    const struct st_manner m = manner(SPEAK_FLITE, "rms", "");
-    struct flight flights[8];
-    atomic_int made = 0;
-    assert_int_equal(mkdir(in_dir("flight"), 0700), 0);
-    for (size_t i = 0; i < ST_COUNT(flights); i++) {
-        const char *text = i % 2 ? "One" : "Two";
-        flights[i] = (struct flight){.dir = in_dir("flight"), .key = st_speech_key_of(&m, text, 3), .made = &made};
-        assert_int_equal(pthread_create(&flights[i].thread, NULL, fly, &flights[i]), 0);
-    }
-    for (size_t i = 0; i < ST_COUNT(flights); i++)
-        pthread_join(flights[i].thread, NULL);
-    assert_int_equal(made, 2);
-    atomic_bool stop = true;
-    int claim = st_speech_cache_claim(in_dir("flight"), &flights[0].key, NULL);
-    assert_true(claim >= 0);
-    assert_int_equal(st_speech_cache_claim(in_dir("flight"), &flights[0].key, &stop), -1);
-    st_speech_cache_release(claim);
-    assert_int_equal(st_speech_cache_claim(in_dir("none"), &flights[0].key, NULL), -1);
-}
-
-static void test_cache(void **state)
-{
-    (void)state;
-    const char *cache = in_dir("cache");
-    struct st_manner m = manner(SPEAK_FLITE, "rms", ""), other = m;
-    struct st_pcm fresh, pcm = {0};
-    other.pitch++;
-    const struct st_speech_key key = st_speech_key_of(&m, "Hello", 5), key2 = st_speech_key_of(&other, "Hello", 5),
-                               key3 = st_speech_key_of(&m, "Hella", 5);
-    assert_int_equal(mkdir(cache, 0700), 0);
-    assert_int_equal(say(&m, "Hello", &fresh), 0);
-    assert_false(st_speech_cache_get_pcm(cache, &key, &pcm));
-    assert_true(st_speech_cache_put_pcm(cache, &key, &fresh));
-    assert_true(st_speech_cache_get_pcm(cache, &key, &pcm));
-    assert_int_equal(pcm.rate, fresh.rate);
-    assert_int_equal(pcm.count, fresh.count);
-    assert_memory_equal(pcm.samples, fresh.samples, pcm.count * sizeof(int16_t));
-    st_pcm_release(&pcm);
-    assert_false(st_speech_cache_get_pcm(cache, &key2, &pcm));
-    assert_false(st_speech_cache_get_pcm(cache, &key3, &pcm));
-    assert_false(st_speech_cache_put_pcm(in_dir("none"), &key, &fresh));
-
-    int fd = open(any_file(cache), O_WRONLY); /* one sample changed, then half of the file gone */
-    assert_int_equal(pwrite(fd, "!!", 2, 1000), 2);
-    assert_false(st_speech_cache_get_pcm(cache, &key, &pcm));
-    assert_int_equal(ftruncate(fd, 1000), 0);
-    assert_false(st_speech_cache_get_pcm(cache, &key, &pcm));
-    close(fd);
-
-    assert_true(st_speech_cache_put_pcm(cache, &key2, &fresh));
-    assert_true(st_speech_cache_trim(cache, 1 << 20) > 1000);
-    assert_int_equal(st_speech_cache_trim(cache, 0), 0);
-    assert_string_equal(any_file(cache), "");
-    assert_int_equal(st_speech_cache_trim(in_dir("none"), 0), ST_E_UNAVAILABLE);
-    st_pcm_release(&fresh);
-}
-
 /* --- narration --------------------------------------------------------------------------------------------------- */
 
 struct watcher {
@@ -976,10 +877,8 @@ int main(void)
         cmocka_unit_test_teardown(test_loudness, release),
         cmocka_unit_test_teardown(test_voices_are_equally_loud, release),
         cmocka_unit_test_teardown(test_parts, release),
-        cmocka_unit_test(test_single_flight),
         cmocka_unit_test_teardown(test_incomplete_sound_is_made_again, release),
         cmocka_unit_test_teardown(test_trimming, release),
-        cmocka_unit_test_teardown(test_cache, release),
         cmocka_unit_test_teardown(test_narration, release),
         cmocka_unit_test_teardown(test_narration_that_cannot_be, release),
         cmocka_unit_test_teardown(test_a_crash_costs_one_segment, release),

@@ -221,7 +221,7 @@ static int make(struct making *m, struct st_buf *out)
 /* All that decides what the piece sounds like. */
 static struct st_speech_key key_of(const struct making *m)
 {
-    struct st_speech_key ret;
+    struct st_speech_key ret = {.voices = 0};
     struct st_buf b = ST_BUF(1 << 20);
     st_buf_printf(&b, "piece " PIECE_RULES " %d %.2f\n", m->opens, LOUDNESS);
     for (size_t n = 0; n < m->count; n++) {
@@ -231,6 +231,7 @@ static struct st_speech_key key_of(const struct making *m)
         manner_of(m, i, &manner, &db);
         const struct st_speech_key key = st_speech_key_of(&manner, i->said.text, i->said.len);
         st_buf_add(&b, key.digest, i->said.len ? sizeof(key.digest) : 0);
+        ret.voices |= key.voices;
         st_buf_printf(&b, " %.3f %d\n", db, i->pause_ms);
     }
     st_sha256(b.data, b.len, ret.digest);

@@ -8,6 +8,7 @@
  */
 #include "narration/narration.h"
 #include "narration/remote.h"
+#include "narration/speech_cache.h"
 
 enum { LOOKS_MAX = 5, LOOK_MS = 2000 };
 
@@ -113,14 +114,21 @@ static int look_for(struct st_call *call, const json_t *p)
     return 0;
 }
 
-/* All of that name, and the one that we know of. */
+/* All of that name, and the one that we know of; and what it has spoken, also after the first time: somebody may just
+ * have been speaking with it. */
 static int forget(struct st_call *call, const char *id, const char *known)
 {
     const char *why = NULL;
     json_t *voices, *one;
     size_t i;
     int r = st_commit(call);
-    if (r < 0 || (r = st_clone_find(call, name_of(call, id), &voices, &why)) < 0)
+    if (r == 0 && known)
+        r = st_speech_cache_forget(st_cache_dir(call), st_printf(call->arena, ST_CLONE_PREFIX ":%s", known));
+    if (r < 0)
+        return r;
+    if (!st_provider_ready(&st_clone_provider))
+        return known ? st_fail(call, ST_E_UNAVAILABLE, "The provider that has the voice is not set up any more.") : 0;
+    if ((r = st_clone_find(call, name_of(call, id), &voices, &why)) < 0)
         return why ? st_fail(call, r, "%s", why) : r;
     if (known)
         json_array_append_new(voices, json_string(known));
@@ -147,12 +155,10 @@ int narration_keep_voice(struct st_call *call)
     const char *status = r == 0 ? st_json_str(p, "status", "") : "withdrawn"; /* with the account it is gone */
     if (!voice)
         voice = st_str(p, "provider_voice");
-    if (!st_provider_ready(&st_clone_provider))
-        return st_streq(status, "withdrawn") && voice
-                   ? st_fail(call, ST_E_UNAVAILABLE, "The provider that has the voice is not set up any more.")
-                   : 0;
     if (st_streq(status, "withdrawn"))
         return forget(call, id, voice);
+    if (!st_provider_ready(&st_clone_provider))
+        return 0;
     if (st_streq(status, "waiting"))
         return learn(call, p);
     return st_streq(status, "sent") ? look_for(call, p) : 0;

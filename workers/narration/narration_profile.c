@@ -259,8 +259,6 @@ static int withdraw(struct st_call *call, const json_t *p, const char *reason)
             st_str(p, "provider_voice"));
     st_cancel(call, "keep_voice", id);
     narration_keep_voice_soon(call, id, st_str(p, "provider_voice"), 0);
-    if (st_streq(st_str(p, "status"), "ready"))
-        st_enqueue(call, "trim_cache", "all", 0, json_pack("{s:b}", "all", true));
     st_emit(call, "VoiceConsentWithdrawn", id,
             json_pack("{s:s, s:O, s:s}", "profileId", id, "userId", json_object_get(p, "user_id"), "reason", reason));
     int r = drop_previews(call, st_str(p, "voice_id"));

@@ -335,8 +335,7 @@ int narration_remove_files(struct st_call *call)
 
 int narration_trim_cache(struct st_call *call)
 {
-    bool all = st_json_bool(call->body, "all", false); /* a voice was taken back, and files do not say whose they are */
-    int64_t left = st_speech_cache_trim(st_cache_dir(call), all ? 0 : st_option_int("speech_cache_mb") * 1024 * 1024);
+    int64_t left = st_speech_cache_trim(st_cache_dir(call), st_option_int("speech_cache_mb") * 1024 * 1024);
     return left < 0 ? (int)left : 0;
 }
 

@@ -10,7 +10,7 @@
 #include "narration/speech_text.h"
 
 enum {
-    MAGIC = 0x32505453, /* "STP2" */
+    MAGIC = 0x33505453, /* "STP3" */
     MODE = 0640,
     DIR_MODE = 0750,
     DATA_MAX = 256 << 20,
@@ -20,9 +20,10 @@ enum {
 
 struct header {
     uint32_t magic;
-    uint32_t rate; /* of samples; 0: it is a piece */
-    uint64_t len;  /* bytes */
-    uint64_t sum;  /* of them: a power failure can leave a file of the right size with other contents */
+    uint32_t rate;   /* of samples; 0: it is a piece */
+    uint64_t len;    /* bytes */
+    uint64_t voices; /* as of the key */
+    uint64_t sum;    /* of them: a power failure can leave a file of the right size with other contents */
 };
 
 /* FNV-1a over words of eight bytes: it finds what a disk does, nobody's intent. */
@@ -40,9 +41,19 @@ static uint64_t checksum(const void *data, size_t len)
     return h;
 }
 
+/* Three of 64 bits, so that of some ten thousand voices one has the same. */
+static uint64_t marks_of(const char *voice)
+{
+    enum { MARKS = 3, BITS = 6 };
+    uint64_t h = checksum(voice, strlen(voice)), marks = 0;
+    for (int i = 0; i < MARKS; i++)
+        marks |= UINT64_C(1) << (h >> (i * BITS) & 63);
+    return marks;
+}
+
 struct st_speech_key st_speech_key_of(const struct st_manner *m, const char *text, size_t len)
 {
-    struct st_speech_key ret;
+    struct st_speech_key ret = {.voices = m->engine == SPEAK_REMOTE ? marks_of(m->name) : 0};
     struct st_buf key = ST_BUF(len + 512);
     st_buf_printf(&key, "%s\n%d\n%s\n%s\n%d %d %d %d\n%d\n", ST_SPEECH_RULES, (int)m->engine, m->name, m->language,
                   m->pitch, m->range, m->rate, m->tract, m->take);
@@ -117,7 +128,7 @@ static bool write_file(const char *path, const struct header *h, const void *dat
 
 static bool put(const char *dir, const struct st_speech_key *key, uint32_t rate, const void *data, size_t len)
 {
-    const struct header h = {MAGIC, rate, len, checksum(data, len)};
+    const struct header h = {MAGIC, rate, len, key->voices, checksum(data, len)};
     struct st_arena a = {0};
     char id[ST_UUID_LEN];
     const char *path = file_path(&a, dir, key);
@@ -231,15 +242,23 @@ static int by_use(const void *x, const void *y)
     return a->used < b->used ? -1 : a->used > b->used;
 }
 
-int64_t st_speech_cache_trim(const char *dir, int64_t max_bytes)
+/* All files; false: there is no such directory. */
+static bool list_all(struct listing *l, const char *dir)
 {
     enum { FOLDERS = 256 };
+    if (access(dir, R_OK | W_OK | X_OK) < 0)
+        return false;
+    for (int i = 0; i < FOLDERS; i++)
+        list_folder(l, st_printf(l->arena, "%s/%02x", dir, (unsigned)i));
+    return true;
+}
+
+int64_t st_speech_cache_trim(const char *dir, int64_t max_bytes)
+{
     struct st_arena a = {0};
     struct listing l = {.arena = &a};
-    if (access(dir, R_OK | W_OK | X_OK) < 0)
+    if (!list_all(&l, dir))
         return ST_E_UNAVAILABLE;
-    for (int i = 0; i < FOLDERS; i++)
-        list_folder(&l, st_printf(&a, "%s/%02x", dir, (unsigned)i));
     if (l.count && l.bytes > max_bytes)
         qsort(l.entries, l.count, sizeof(*l.entries), by_use);
     for (size_t i = 0; i < l.count && l.bytes > max_bytes; i++)
@@ -248,4 +267,29 @@ int64_t st_speech_cache_trim(const char *dir, int64_t max_bytes)
     free(l.entries);
     st_arena_release(&a);
     return l.bytes;
+}
+
+/* Of a file that is no such sound nobody knows. */
+static bool may_be_of(const char *path, uint64_t marks)
+{
+    struct header h;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool known = fd >= 0 && read_all(fd, &h, sizeof(h)) && h.magic == MAGIC;
+    if (fd >= 0)
+        close(fd);
+    return !known || (h.voices & marks) == marks;
+}
+
+int st_speech_cache_forget(const char *dir, const char *voice)
+{
+    uint64_t marks = marks_of(voice);
+    struct st_arena a = {0};
+    struct listing l = {.arena = &a};
+    int r = list_all(&l, dir) ? 0 : ST_E_UNAVAILABLE;
+    for (size_t i = 0; i < l.count; i++)
+        if (may_be_of(l.entries[i].path, marks) && unlink(l.entries[i].path) < 0 && errno != ENOENT)
+            r = ST_E_UNAVAILABLE;
+    free(l.entries);
+    st_arena_release(&a);
+    return r;
 }

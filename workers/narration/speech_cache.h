@@ -14,6 +14,7 @@
 
 struct st_speech_key {
     unsigned char digest[ST_SHA256_LEN];
+    uint64_t voices; /* marks of the providers' voices that are heard in it; of several, all of their marks */
 };
 
 /* Of an utterance: text, manner, ST_SPEECH_RULES. */
@@ -35,6 +36,12 @@ bool st_speech_cache_put_pcm(const char *dir, const struct st_speech_key *key, c
  */
 int st_speech_cache_claim(const char *dir, const struct st_speech_key *key, const atomic_bool *stop);
 void st_speech_cache_release(int claim); /* -1 is fine */
+
+/*
+ * Removes all that a provider's voice is heard in, by its name as of st_manner. Marks are few, so now and then
+ * something else goes too; it is spoken again when it is wanted. ST_E_UNAVAILABLE: something could not be removed.
+ */
+int st_speech_cache_forget(const char *dir, const char *voice) ST_MUSTCHECK;
 
 /* Removes the least recently used files until max_bytes are left. Gives the bytes left, or ST_E_UNAVAILABLE. */
 int64_t st_speech_cache_trim(const char *dir, int64_t max_bytes);
