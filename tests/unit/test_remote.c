@@ -187,7 +187,9 @@ static void test_refusals(void **state)
         {"elevenlabs:a", "401 No", "{\"detail\": {\"code\": \"invalid_api_key\"}}", ST_E_BAD_GATEWAY, "permanent"},
         {"elevenlabs:a", "401 No", "{\"detail\": {\"code\": \"detected_unusual_activity\"}}", ST_E_BAD_GATEWAY,
          "permanent"},
-        {"elevenlabs:a", "403 No", "{\"detail\": {\"code\": \"only_for_creator+\"}}", ST_E_PAYMENT, "quota"},
+        {"elevenlabs:a", "403 No", "{\"detail\": {\"code\": \"only_for_creator+\"}}", ST_E_UNPROCESSABLE, "content"},
+        {"elevenlabs:a", "402 Pay", "{\"detail\": {\"code\": \"paid_plan_required\"}}", ST_E_UNPROCESSABLE, "content"},
+        {"elevenlabs:a", "404 No", "{\"detail\": \"Not Found\"}", ST_E_BAD_GATEWAY, "permanent"},
         {"elevenlabs:a", "422 Bad", "{\"detail\": [{\"loc\": [\"body\", \"text\"], \"msg\": \"m\", \"type\": \"t\"}]}",
          ST_E_UNPROCESSABLE, "content"},
         {"elevenlabs:a", "422 Bad", "{\"detail\": \"plain words\"}", ST_E_UNPROCESSABLE, "content"},
@@ -206,6 +208,25 @@ static void test_refusals(void **state)
         assert_true(*why && st_utf8_valid(why, strlen(why)));
         assert_null(strstr(why, "sk-"));
     }
+}
+
+/* Who asks for voices that the account lacks does not take those away from others that it has. */
+static void test_a_voice_that_is_not_there(void **state)
+{
+    (void)state;
+    static const char *const refusals[][2] = {
+        {"404 No", "{\"detail\": {\"status\": \"voice_not_found\"}}"},
+        {"404 No", "{\"detail\": {\"type\": \"not_found\", \"code\": \"voice_does_not_exist\"}}"},
+        {"403 No", "{\"detail\": {\"code\": \"only_for_creator+\"}}"},
+        {"402 Pay", "{\"detail\": {\"code\": \"paid_plan_required\"}}"},
+    };
+    for (size_t i = 0; i < ST_COUNT(refusals); i++)
+        for (int n = 0; n < 5; n++) {
+            answers(reply(refusals[i][0], "", refusals[i][1]));
+            assert_int_equal(say_with("elevenlabs:missing", ST_EMOTION_NEUTRAL, "Hi"), ST_E_UNPROCESSABLE);
+        }
+    answers(reply("200 OK", "", "{\"audio_base64\": \"YWFiYg==\", \"alignment\": null}"));
+    assert_int_equal(say_with("elevenlabs:there", ST_EMOTION_NEUTRAL, "Hi"), 0);
 }
 
 static void test_a_lost_connection(void **state)
@@ -301,6 +322,7 @@ int main(int argc, char **argv)
         TEST(test_elevenlabs),
         TEST(test_what_is_no_sound),
         TEST(test_refusals),
+        TEST(test_a_voice_that_is_not_there),
         TEST(test_a_lost_connection),
         TEST(test_what_stands_around_is_told),
         TEST(test_who_may_have_them),

@@ -48,6 +48,24 @@ enum st_outcome st_remote_elevenlabs_classify(struct st_arena *a, const struct s
     return outcome;
 }
 
+/*
+ * The address names the voice. What is not found, or not part of the plan, is that one (a wrong key comes as 401, a
+ * wrong address without details): other voices speak, so it says nothing against the provider.
+ */
+static enum st_outcome classify(struct st_arena *a, const struct st_http_answer *answer, const char **ret_why)
+{
+    json_t *j;
+    const char *why;
+    int s = answer->status;
+    if ((s != 402 && s != 403 && s != 404) ||
+        st_json_parse(a, answer->body, answer->len, ST_JSON_DEPTH, &j, &why) < 0 ||
+        !json_is_object(json_object_get(j, "detail")))
+        return st_remote_elevenlabs_classify(a, answer, ret_why);
+    *ret_why = st_printf(a, "ElevenLabs refuses this voice: %s.",
+                         st_remote_words(a, st_str(json_object_get(j, "detail"), "message")));
+    return ST_OUTCOME_CONTENT;
+}
+
 /* The answer says what it has cost, in credits. */
 static void meter(const struct st_http_answer *answer, int64_t *units, int64_t *micros)
 {
@@ -65,7 +83,7 @@ static const struct st_provider provider = {.name = "elevenlabs_speech",
                                             .concurrency = 3,
                                             .timeout_ms = 240000,
                                             .attempts = 4,
-                                            .classify = st_remote_elevenlabs_classify,
+                                            .classify = classify,
                                             .meter = meter};
 
 static void prepare(struct st_arena *a, const struct st_remote_request *r, struct st_provider_call *ret)
