@@ -199,6 +199,21 @@ my $newer = wait_for(sub { my $n = $api->call(getNarration => of($ada, $story))-
 ok $newer, 'and is narrated anew';
 is scalar @{$newer->{segments}}, 1, 'as it is now';
 
+# Who is called otherwise keeps the voice: as it was chosen; else as long as it suits what is known of them.
+my $ball = post($ada, content => "“Good morning,” said Darcy. “Is it late?” asked Bennet.\n\nTom laughed. “It is,” said Tom.");
+is narrated($ada, $ball, 'a ball')->{status}, 'ready', 'people meet';
+my %gender = map { $_->{voiceId} => $_->{gender} } @$voices;
+sub cast_of { my $c = $api->succeeds(200, getCast => of($ada, $ball), 'the cast'); return ($c->{headers}{etag}, map { $_->{character} => $_ } @{$c->{json}{characters}}) }
+my ($etag, %were) = cast_of();
+is $gender{$were{Darcy}{voiceId}}, 'female', 'whose gender is not known has any voice';
+$api->succeeds(200, changeCast => {%{of($ada, $ball)}, json => {characters => [{character => 'Bennet', voiceId => 'boy-2', fallbackVoiceId => 'girl-2'}]}, headers => {'If-Match' => $etag}}, 'one is chosen');
+is $client->patch("/v1/stories/$ball", json => {content => "“Good morning,” said Mr. Darcy. “Is it late?” asked Miss Bennet.\n\nTom laughed. “It is,” said Tom. Darcy and Bennet went home."},
+    token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'they get other names';
+ok wait_for(sub { my (undef, %c) = cast_of(); ($gender{($c{'Mr. Darcy'} // {})->{voiceId} // ''} // '') eq 'male' }, 60), 'a man speaks with a voice of one';
+(undef, my %are) = cast_of();
+is_deeply [@{$are{'Miss Bennet'}}{qw(voiceId chosen fallbackVoiceId)}], ['boy-2', JSON::PP::true, 'girl-2'], 'the voice that was chosen stays';
+is $are{Tom}{voiceId}, $were{Tom}{voiceId}, 'so does one that suits';
+
 # --- files to keep ----------------------------------------------------------------------------------------------------
 
 my $book = post($ada, title => 'Chapters & <signs>', content => "Chapter 1\n\nThe door was shut. “Who is there?” asked Mary & Tom.\n\nChapter 2\n\nNobody <answered>. A --> B.");

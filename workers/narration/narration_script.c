@@ -32,19 +32,28 @@ static void find_fallback(const char *language, const char *id, struct st_voice 
         *ret = (struct st_voice){0};
 }
 
-/* {character: voice} of what was cast before, and what to fall back to. */
-static int load_cast(struct st_call *call, const char *story_id, json_t **ret, json_t **ret_fallbacks)
+/* {character: {voice, chosen, fallback}} of what was cast before. */
+static int load_cast(struct st_call *call, const char *story_id, json_t **ret)
 {
     json_t *row;
     int r = st_row(call, &row,
-                   "select coalesce(jsonb_object_agg(character, voice), '{}') as voices, "
-                   "coalesce(jsonb_object_agg(character, fallback), '{}') as fallbacks from casts where story_id = $1",
+                   "select coalesce(jsonb_object_agg(character, to_jsonb(c)), '{}') as voices from casts c "
+                   "where story_id = $1",
                    story_id);
-    if (r == 0) {
-        *ret = json_object_get(row, "voices");
-        *ret_fallbacks = json_object_get(row, "fallbacks");
-    }
+    *ret = r == 0 ? json_object_get(row, "voices") : NULL;
     return r;
+}
+
+/* The voice that a character keeps: one that was chosen, or that suits what is known of them now. */
+static const char *kept_voice(const json_t *known, const json_t *character)
+{
+    const char *id = st_str(known, "voice"), *age = st_str(character, "age");
+    enum st_gender gender = st_gender_from(st_str(character, "gender"));
+    struct st_voice v;
+    if (!id || st_json_bool(known, "chosen", false) || !st_voices_find("", id, &v))
+        return id;
+    bool suits = (gender == ST_GENDER_UNKNOWN || gender == v.gender) && (!age || st_age_from(age) == st_voice_age(id));
+    return suits ? id : NULL;
 }
 
 /* Voices that were found now, so that they stay. */
@@ -56,7 +65,7 @@ static void keep_cast(struct st_call *call, const char *story_id, const struct n
         json_object_set_new(fresh, st_json_str(one, "name", ""), json_string(s->job.voices[i + 1].id));
     st_exec(call,
             "insert into casts (story_id, character, voice) select $1, key, value from jsonb_each_text($2) "
-            "on conflict do nothing",
+            "on conflict (story_id, character) do update set voice = excluded.voice where not casts.chosen",
             story_id, st_json_text(call->arena, st_json_keep(call->arena, fresh)));
     st_exec(call,
             "delete from casts where story_id = $1 and not chosen and character <> '' "
@@ -70,9 +79,9 @@ static int cast(struct st_call *call, const struct st_speech *speech, const json
     const char *story_id = st_str(narration, "story_id");
     char language[ST_LANGUAGE_LEN];
     size_t n = json_array_size(s->characters), i;
-    json_t *one, *known = NULL, *fallbacks = NULL;
+    json_t *one, *known = NULL;
     int r = st_speech_language(speech, s->job.language, language);
-    if (r < 0 || (r = load_cast(call, story_id, &known, &fallbacks)) < 0)
+    if (r < 0 || (r = load_cast(call, story_id, &known)) < 0)
         return r;
     struct st_voice *voices = st_new_n(call->arena, struct st_voice, n + 1);
     struct st_role *roles = st_new_n(call->arena, struct st_role, n + 1);
@@ -80,15 +89,16 @@ static int cast(struct st_call *call, const struct st_speech *speech, const json
     s->fallbacks = st_new_n(call->arena, struct st_voice, n + 1);
     s->instead_of = st_new_n(call->arena, const char *, n + 1);
     s->lost = st_alloc_array(call->arena, n + 1, sizeof(*s->lost));
-    find_fallback(language, st_str(fallbacks, ""), &s->fallbacks[0]);
+    find_fallback(language, st_str(json_object_get(known, ""), "fallback"), &s->fallbacks[0]);
     json_array_foreach (s->characters, i, one) {
         const char *name = st_json_str(one, "name", "");
+        const json_t *had = json_object_get(known, name);
         roles[i] = (struct st_role){st_gender_from(st_str(one, "gender")), st_age_from(st_str(one, "age")),
-                                    st_str(known, name)};
+                                    kept_voice(had, one)};
         json_object_set_new(s->voice_of, name, json_integer((json_int_t)i + 1));
-        find_fallback(language, st_str(fallbacks, name), &s->fallbacks[i + 1]);
+        find_fallback(language, st_str(had, "fallback"), &s->fallbacks[i + 1]);
     }
-    if (!st_voices_find(language, st_json_str(known, "", ""), &voices[0]))
+    if (!st_voices_find(language, st_json_str(json_object_get(known, ""), "voice", ""), &voices[0]))
         st_voices_narrator(language, &voices[0]);
     st_voices_cast(language, &voices[0], roles, n, &voices[1]);
     s->voices = voices;

@@ -53,11 +53,38 @@ int narration_on_story_updated(struct st_call *call)
     return 0;
 }
 
+/*
+ * A character that is called otherwise now keeps its voice: who was there before and is no more has become who has that
+ * name, or whose name they had, among others. Of several the one whose voice was chosen; nobody who was there before
+ * loses a voice that was chosen.
+ */
+static void follow_names(struct st_call *call, const char *story_id, const char *characters)
+{
+    st_exec(call,
+            "with before as (select e->>'name' as name, jsonb_build_array(e->'name') || coalesce(e->'aliases', '[]') "
+            "as names from stories, jsonb_array_elements(characters) e where story_id = $1), "
+            "now as (select e->>'name' as name, jsonb_build_array(e->'name') || coalesce(e->'aliases', '[]') as names "
+            "from jsonb_array_elements($2::jsonb) e) "
+            "insert into casts (story_id, character, voice, chosen, fallback) "
+            "select distinct on (n.name) c.story_id, n.name, c.voice, c.chosen, c.fallback "
+            "from casts c join before b on b.name = c.character "
+            "join now n on jsonb_exists(n.names, b.name) or jsonb_exists(b.names, n.name) "
+            "where c.story_id = $1 and not exists (select from now where name = c.character) "
+            "and not exists (select from casts d join before on before.name = d.character "
+            "where d.story_id = $1 and d.character = n.name and (d.chosen or not c.chosen)) "
+            "order by n.name, c.chosen desc, c.character "
+            "on conflict (story_id, character) do update set voice = excluded.voice, chosen = excluded.chosen, "
+            "fallback = excluded.fallback",
+            story_id, characters);
+}
+
 /* Comes before StoryAnalyzed. */
 int narration_on_characters(struct st_call *call)
 {
-    st_exec(call, "update stories set characters = $2 where story_id = $1", st_str(call->body, "storyId"),
-            st_json_text(call->arena, json_object_get(call->body, "characters")));
+    const char *story_id = st_str(call->body, "storyId");
+    const char *characters = st_json_text(call->arena, json_object_get(call->body, "characters"));
+    follow_names(call, story_id, characters);
+    st_exec(call, "update stories set characters = $2 where story_id = $1", story_id, characters);
     return 0;
 }
 

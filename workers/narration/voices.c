@@ -269,6 +269,13 @@ bool st_voices_find(const char *language, const char *id, struct st_voice *ret_v
     return false;
 }
 
+enum st_age st_voice_age(const char *id)
+{
+    return st_starts(id, "elder-")                           ? ST_AGE_ELDER
+           : st_starts(id, "boy-") || st_starts(id, "girl-") ? ST_AGE_CHILD
+                                                             : ST_AGE_ADULT;
+}
+
 bool st_voices_nth(const char *language, size_t n, struct st_voice *ret_voice, enum st_age *ret_age)
 {
     if (n == 0) {

@@ -43,6 +43,9 @@ struct st_role {
 /* The voice of that name in a language; false when nobody is called so. */
 bool st_voices_find(const char *language, const char *id, struct st_voice *ret_voice) ST_MUSTCHECK;
 
+/* Of whom the voice is by its name; grown up when that does not say. */
+enum st_age st_voice_age(const char *id);
+
 /* All voices of a language that can be chosen, n from 0; false behind the last one. */
 bool st_voices_nth(const char *language, size_t n, struct st_voice *ret_voice, enum st_age *ret_age) ST_MUSTCHECK;
 
