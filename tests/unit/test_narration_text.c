@@ -21,9 +21,11 @@ static int release(void **state)
 static void test_pronunciation(void **state)
 {
     (void)state;
-    static const struct st_pronounce_rule rules[] = {{"Siobhan", "Shivawn"},     {"St.", "Saint"},
-                                                     {"Loch Ness", "Lock Ness"}, {"loch", "lock"},
-                                                     {"Žofie", "Zhofee"},        {"東京", "Tokyo"}};
+    static const struct st_pronounce_rule rules[] = {
+        {"Siobhan", "Shivawn"},   {"St.", "Saint"},      {"Loch Ness", "Lock Ness"},
+        {"loch", "lock"},         {"Žofie", "Zhofee"},   {"東京", "Tokyo"},
+        {"Äsop", "Esop"},         {"Éloïse", "Eloweez"}, {"Ёж", "yosh"},
+        {"Ὀδυσσεύς", "Odysseus"}, {"ⱥb", "ab"}};
     static const char *const cases[][2] = {
         {"Siobhan!", "Shivawn!"},
         {"siobhan and SIOBHAN", "Shivawn and Shivawn"},
@@ -34,6 +36,11 @@ static void test_pronunciation(void **state)
         {"“Siobhan, come!” Siobhan’s —Siobhan… ‘Siobhan’", "“Shivawn, come!” Shivawn’s —Shivawn… ‘Shivawn’"},
         {"¿Siobhan? «Siobhan» Siobhané", "¿Shivawn? «Shivawn» Siobhané"},
         {"私は東京へ行く。", "私はTokyoへ行く。"},
+        {"ÄSOP äsop Äsops", "Esop Esop Äsops"},
+        {"ÉLOÏSE, éloïse", "Eloweez, Eloweez"},
+        {"ЁЖ и ёж, ежи", "yosh и yosh, ежи"},
+        {"ὈΔΥΣΣΕΎΣ. ὀδυσσεύς!", "Odysseus. Odysseus!"},
+        {"ȺB, ⱥbc", "ab, ⱥbc"}, /* of three bytes and of two */
         {"", ""},
     };
     for (size_t i = 0; i < ST_COUNT(cases); i++)

@@ -9,7 +9,7 @@
 enum { ST_PRONOUNCE_RULES_MAX = 200, ST_PRONOUNCE_WORD_MAX = 100 };
 
 struct st_pronounce_rule {
-    const char *word; /* UTF-8, some words even; matched whole, its ASCII letters in either case */
+    const char *word; /* UTF-8, some words even; matched whole, in capitals or not */
     const char *say;
 };
 
