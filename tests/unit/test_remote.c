@@ -289,6 +289,42 @@ static void test_what_stands_around_is_told(void **state)
     st_buf_release(&lines);
 }
 
+/* Of the first answer half is missing. */
+static int cut_line(void *ctx, const struct st_manner *manner, const struct st_narrate_line *line,
+                    const atomic_bool *stop, struct st_pcm *ret_pcm, char ret_why[ST_NARRATE_WHY_LEN])
+{
+    struct st_buf lines = ST_BUF(1000);
+    int *asked = ctx, r = note_line(&lines, manner, line, stop, ret_pcm, ret_why);
+    ret_pcm->count /= ++*asked == 1 ? 2 : 1;
+    st_buf_release(&lines);
+    return r;
+}
+
+static void test_half_a_sound_is_asked_for_again(void **state)
+{
+    (void)state;
+    struct st_narrate_segment segment = {.text = "Nobody knew where the keeper had gone with the letter that evening."};
+    struct st_voice voice;
+    struct st_narrate_result r;
+    int asked = 0;
+    const struct st_narrate_remote remote = {cut_line, no_model, &asked};
+    const struct st_narrate_job job = {
+        .language = "en",
+        .voices = &voice,
+        .n_voices = 1,
+        .segments = &segment,
+        .n_segments = 1,
+        .opus_path = st_printf(&arena, "%s/cut.opus", getenv("ST_TEST_DIR")),
+        .mp3_path = st_printf(&arena, "%s/cut.mp3", getenv("ST_TEST_DIR")),
+        .remote = &remote,
+    };
+    segment.len = strlen(segment.text);
+    assert_true(st_voices_find("", "openai:nova", &voice));
+    assert_int_equal(st_narrate_audio(&arena, &job, &r), 0);
+    assert_int_equal(asked, 2);
+    assert_true(r.times[0].end_ms - r.times[0].start_ms > (int64_t)segment.len * 60);
+}
+
 static void test_who_may_have_them(void **state)
 {
     (void)state;
@@ -325,6 +361,7 @@ int main(int argc, char **argv)
         TEST(test_a_voice_that_is_not_there),
         TEST(test_a_lost_connection),
         TEST(test_what_stands_around_is_told),
+        TEST(test_half_a_sound_is_asked_for_again),
         TEST(test_who_may_have_them),
     };
     world_start(argv);

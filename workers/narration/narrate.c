@@ -8,9 +8,8 @@
 
 enum {
     PARALLEL = 2,
-    AHEAD = 3,       /* pieces per child that may wait for their turn: the bound on memory */
-    FAILED_MAX = 10, /* one utterance in so many may fail */
-    TICK_MS = 200,   /* how often cancelled() is asked while nothing comes */
+    AHEAD = 3,     /* pieces per child that may wait for their turn: the bound on memory */
+    TICK_MS = 200, /* how often cancelled() is asked while nothing comes */
 };
 
 enum slot_state { SLOT_EMPTY, SLOT_READY };
@@ -29,7 +28,6 @@ struct work {
     struct slot *slots;
     size_t n_slots, next, consumed; /* the next to speak; how many have been joined */
     size_t done;                    /* utterances that were joined */
-    bool sounded;                   /* one of them at least was more than silence */
     struct part {
         struct st_encoder *enc; /* NULL: none is open */
         char *opus_path, *mp3_path;
@@ -124,9 +122,6 @@ static int note_times(struct work *w, size_t piece, const struct narrate_sound *
         t->end_ms = to_ms(base + span.end);
         if (!i->said.len)
             continue;
-        if (sound->errors[n] < 0)
-            t->error = sound->errors[n];
-        ret->failed += sound->errors[n] < 0;
         if (w->job->progress)
             w->job->progress(w->job->ctx, ++w->done, w->plan->utterances);
         if (is_cancelled(w->job))
@@ -186,18 +181,17 @@ static int join_one(struct work *w, struct st_encoder *enc, size_t piece, const 
 {
     size_t spans = w->plan->pieces[piece].count * sizeof(struct narrate_span);
     int64_t base = st_encoder_samples(enc);
-    if (sound->lost) {
+    if (sound->error < 0) {
         ret->lost = sound->lost;
-        ret->why = st_strdup(w->plan->arena, *sound->why ? sound->why : "The provider of a voice failed.");
-    }
-    if (sound->error < 0)
+        if (*sound->why || sound->lost)
+            ret->why = st_strdup(w->plan->arena, *sound->why ? sound->why : "The provider of a voice failed.");
         return sound->error;
+    }
     const char *data = (const char *)sound->data + spans;
     int r = st_encoder_add(enc, data, sound->len - spans);
     if (r == 0)
         r = part_add(w, piece, data, sound->len - spans, base);
     ret->from_cache += sound->from_cache;
-    w->sounded = w->sounded || sound->sounded;
     return r < 0 ? r : note_times(w, piece, sound, base, ret);
 }
 
@@ -211,11 +205,7 @@ static int join_all(struct work *w, struct st_encoder *enc, struct st_narrate_re
             break;
         r = join_one(w, enc, n, &s.sound, ret);
         free(s.sound.data);
-        if (ret->failed > w->plan->utterances / FAILED_MAX + 1)
-            r = ST_E_BAD_GATEWAY;
     }
-    if (r == 0 && !w->sounded)
-        r = ret->failed ? ST_E_BAD_GATEWAY : ST_E_UNPROCESSABLE;
     return r;
 }
 

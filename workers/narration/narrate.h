@@ -72,20 +72,21 @@ struct st_narrate_job {
 
 struct st_narrate_time {
     int64_t start_ms, end_ms; /* of its sound, without the pause behind it; equal when it has none */
-    int error; /* 0, or why some of it is missing: an ST_E_* of st_speech_say, UNPROCESSABLE: no reader */
+    int error;                /* 0, or UNPROCESSABLE: some of it is missing, for no voice reads its script */
 };
 
 struct st_narrate_result {
     struct st_narrate_time *times; /* one for each segment; in the arena */
     int64_t duration_ms;
-    size_t utterances, from_cache, failed; /* failed: utterances */
-    const char *why;                       /* for people: why there was an error; NULL without one; in the arena */
-    const struct st_voice *lost;           /* a provider's voice that was not to be had; the error is what say gave */
+    size_t utterances, from_cache;
+    const char *why;             /* for people: why there was an error; NULL without one; in the arena */
+    const struct st_voice *lost; /* a provider's voice that was not to be had; the error is what say gave */
 };
 
 /*
  * Every utterance is checked, those from the cache too: a sound that is silent, or far too short or long for its text,
- * is made again, three times in all, before it counts as failed; but one that an engine of ours makes thus each time.
+ * is made again, three times in all; then there is no narration, rather than one that does not have all of its text.
+ * But what an engine of ours says thus each time is all that it has to say.
  *
  * Blocks until done; memory does not grow with the length of the sound. Several jobs may run at once. On any error no
  * file is left at the paths, and ret->why says what to tell the author:
@@ -93,8 +94,8 @@ struct st_narrate_result {
  *                       no voice reads
  *   ST_E_INVALID        text that is not UTF-8, or a voice index out of range
  *   ST_E_TOO_LARGE      more text than ST_NARRATE_TEXT_MAX
- *   ST_E_BAD_GATEWAY    more than one utterance and a tenth of them failed: the synthesiser is broken
- *   ST_E_UNAVAILABLE    the files cannot be written, or no thread can be started
+ *   ST_E_BAD_GATEWAY    an utterance cannot be spoken; why says which
+ *   ST_E_UNAVAILABLE    the files cannot be written, or no thread or child can be started
  *   ST_E_CANCELLED      cancelled() said so
  * What was spoken is in the cache in every case. A provider's voice that fails ends the narration at once, with its
  * error: nobody is given another voice here.

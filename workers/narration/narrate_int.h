@@ -7,7 +7,7 @@
 enum {
     NARRATE_PIECE_ITEMS = 24, /* most of a piece, so that its sound is bounded */
     NARRATE_LEAD_MS = 150,    /* before the first word: some players swallow it */
-    NARRATE_SILENT_MS = 250,  /* of a segment with nothing to say, and of what could not be said */
+    NARRATE_SILENT_MS = 250,  /* of a segment with nothing to say */
 };
 
 struct narrate_item {
@@ -44,12 +44,10 @@ struct narrate_span {
 struct narrate_sound {
     void *data; /* owned: a span for each item, then what st_encoder_add takes */
     size_t len;
-    int error; /* of all of it */
-    int errors[NARRATE_PIECE_ITEMS];
+    int error; /* nothing of it is kept then */
     size_t from_cache;
-    bool sounded; /* something was more than silence */
     const struct st_voice *lost;
-    char why[ST_NARRATE_WHY_LEN]; /* of it */
+    char why[ST_NARRATE_WHY_LEN]; /* of the error */
 };
 
 /* Speaks and encodes a piece. Thread-safe. */

@@ -6,7 +6,9 @@
 enum {
     TRIES = 3,        /* of an utterance that does not sound like its text */
     SHORTEST_MS = 12, /* a character, however fast: of English, 33 ms at twice the speed */
-    REMOTE_MS = 22,   /* the same at a voice's own speed, from a provider, whose sound may have been cut on its way */
+    REMOTE_MS = 22,   /* the same at a voice's own speed, from a provider, whose sound may have been cut on its way; */
+    STEADY_MS = 40,   /* and of a text that is long enough for that to be steady: of quick speech, 50 ms */
+    STEADY_TEXT = 50,
     LONGEST_MS = 900, /* however slow: of Chinese, 350 ms at half the speed */
     SLACK_MS = 3000,
 };
@@ -57,7 +59,8 @@ static bool is_complete(const struct st_manner *manner, const struct st_utteranc
 {
     int64_t characters = sounding(u);
     int64_t ms = pcm->rate ? (int64_t)pcm->count * 1000 / pcm->rate : 0;
-    int64_t least = manner->engine == SPEAK_REMOTE ? REMOTE_MS * 1000 / manner->rate : SHORTEST_MS;
+    int64_t remote = characters < STEADY_TEXT ? REMOTE_MS : STEADY_MS;
+    int64_t least = manner->engine == SPEAK_REMOTE ? remote * 1000 / manner->rate : SHORTEST_MS;
     return ms > 0 && ms >= characters * least && ms <= characters * LONGEST_MS + SLACK_MS;
 }
 
@@ -168,6 +171,23 @@ static size_t samples_of(int ms)
     return (size_t)ms * ST_PCM_RATE / 1000;
 }
 
+/* There is no piece then. Of a provider's voice that is said; of ours, what it could not say. */
+static void fail(struct making *m, const struct narrate_item *i, bool remote, int r)
+{
+    enum { SHOWN = 150 };
+    if (remote && r != ST_E_CANCELLED)
+        m->out->lost = &m->job->voices[m->job->segments[i->segment].voice];
+    if (!remote) {
+        size_t len = i->said.len;
+        if (len > SHOWN)
+            for (len = SHOWN; len && ((unsigned char)i->said.text[len] & 0xc0) == 0x80;) /* not inside a character */
+                len--;
+        snprintf(m->out->why, sizeof(m->out->why), "This cannot be spoken: “%.*s%s”", (int)len, i->said.text,
+                 len < i->said.len ? "…" : "");
+    }
+    m->out->error = remote || r == ST_E_CANCELLED || r == ST_E_UNAVAILABLE ? r : ST_E_BAD_GATEWAY;
+}
+
 static void add_item(struct making *m, size_t n, struct st_buf *sound, struct narrate_span *ret_span)
 {
     const struct narrate_item *i = &m->items[n];
@@ -181,18 +201,10 @@ static void add_item(struct making *m, size_t n, struct st_buf *sound, struct na
         r = say(m, &manner, i, &pcm);
         if (r == 0 && !st_pcm_resample(&pcm))
             r = ST_E_BAD_GATEWAY;
-        m->out->errors[n] = r;
-        if (r < 0 && r != ST_E_CANCELLED && manner.engine == SPEAK_REMOTE) {
-            m->out->lost = &m->job->voices[m->job->segments[i->segment].voice];
-            m->out->error = r;
-        }
-        m->out->sounded = m->out->sounded || r == 0;
-        if (r == 0) {
-            st_pcm_gain(&pcm, LOUDNESS - st_pcm_loudness(&pcm) + db);
-            add_sound(sound, &pcm);
-        } else {
-            add_silence(sound, samples_of(NARRATE_SILENT_MS));
-        }
+        if (r < 0)
+            fail(m, i, manner.engine == SPEAK_REMOTE, r);
+        st_pcm_gain(&pcm, LOUDNESS - st_pcm_loudness(&pcm) + db);
+        add_sound(sound, &pcm);
         st_pcm_release(&pcm);
         ret_span->end = (uint32_t)samples_in(sound);
     }
@@ -205,11 +217,11 @@ static int make(struct making *m, struct st_buf *out)
     struct narrate_span spans[NARRATE_PIECE_ITEMS];
     if (m->opens)
         add_silence(&sound, samples_of(NARRATE_LEAD_MS));
-    for (size_t n = 0; n < m->count && !m->out->lost && !atomic_load(m->stop); n++)
+    for (size_t n = 0; n < m->count && !m->out->error && !atomic_load(m->stop); n++)
         add_item(m, n, &sound, &spans[n]);
     size_t blocks = (samples_in(&sound) + ST_PIECE_BLOCK - 1) / ST_PIECE_BLOCK;
     add_silence(&sound, blocks * ST_PIECE_BLOCK - samples_in(&sound));
-    int r = m->out->lost ? m->out->error : atomic_load(m->stop) ? ST_E_CANCELLED : sound.failed ? ST_E_TOO_LARGE : 0;
+    int r = m->out->error ? m->out->error : atomic_load(m->stop) ? ST_E_CANCELLED : sound.failed ? ST_E_TOO_LARGE : 0;
     if (r == 0) {
         st_buf_add(out, spans, m->count * sizeof(*spans));
         r = st_piece_encode((const int16_t *)(const void *)sound.data, blocks, out);
@@ -239,14 +251,6 @@ static struct st_speech_key key_of(const struct making *m)
     return ret;
 }
 
-static bool is_whole(const struct making *m)
-{
-    for (size_t n = 0; n < m->count; n++)
-        if (m->out->errors[n] < 0)
-            return false;
-    return true;
-}
-
 static bool take_cached(struct making *m, const struct st_speech_key *key)
 {
     struct narrate_sound *s = m->out;
@@ -259,7 +263,6 @@ static bool take_cached(struct making *m, const struct st_speech_key *key)
     }
     for (size_t n = 0; n < m->count; n++)
         s->from_cache += m->items[n].said.len > 0;
-    s->sounded = s->from_cache > 0;
     return true;
 }
 
@@ -280,7 +283,7 @@ void narrate_speak(const struct st_narrate_job *job, const struct narrate_plan *
         return;
     struct st_buf out = ST_BUF(ST_PIECE_MAX);
     ret->error = make(&m, &out);
-    if (ret->error == 0 && job->cache_dir && is_whole(&m))
+    if (ret->error == 0 && job->cache_dir)
         st_speech_cache_put(job->cache_dir, &key, out.data, out.len);
     if (ret->error == 0) {
         ret->data = out.data; /* handed over */

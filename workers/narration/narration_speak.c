@@ -312,8 +312,12 @@ int narration_speak(struct st_call *call)
     bool away = passes(r) && r != ST_E_TIMEOUT; /* here it is an engine that hangs in the text */
     if (again && (away || call->job->attempt < ATTEMPTS_HERE || r == ST_E_CANCELLED || r == ST_E_FENCED))
         return result.why ? st_fail(call, r, "%s", result.why) : r;
-    const char *why = again ? "The narration could not be made." : "The text cannot be spoken.";
-    give_up(call, n, result.why && !again ? result.why : why, again);
+    bool told = result.why && (!again || r == ST_E_BAD_GATEWAY); /* what is wrong with the text, not with us */
+    give_up(call, n,
+            told    ? result.why
+            : again ? "The narration could not be made."
+                    : "The text cannot be spoken.",
+            again);
     return 0;
 }
 
