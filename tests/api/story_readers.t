@@ -127,8 +127,28 @@ my $best = $api->succeeds(200, searchStories => {token => $eve->{token}, query =
 like $best->{items}[0]{excerpt}, qr/$word/, 'with the place';
 my $rest = $api->succeeds(200, searchStories => {token => $eve->{token}, query => {q => $word, limit => 2, cursor => $best->{nextCursor}}}, 'to the last')->{json};
 is_deeply [sort map { $_->{storyId} } @{$best->{items}}, @{$rest->{items}}], [sort @public, $other], 'each once';
-my $moon = post($ada, title => '月亮的故事', content => '从前有一个小女孩，她住在山里。' . $word, language => 'zh');
-ok wait_for(sub { "@{found($ada, qq(女孩 $word))}" eq $moon }, 60), 'also where nothing stands between words';
+my %tongue = (
+    zh => ['月亮的故事', '从前有一个小女孩，她住在山里。'],
+    ja => ['月の話', 'むかしむかし、あるところに女の子がいました。学校へ行きました。'],
+    ko => ['달 이야기', '옛날 옛적에 학교에서 소녀가 노래를 불렀습니다.'],
+    he => ['סיפור הירח', 'לפני שנים רבות ילדה קטנה גרה בהרים.'],
+);
+my %told_in = map { $_ => post($ada, title => $tongue{$_}[0], content => "$tongue{$_}[1] $word tongues", language => $_, draft => JSON::PP::true) } sort keys %tongue;
+is_deeply found($ada, "$word tongues"), [sort values %told_in], 'in every language';
+is_deeply found($ada, "$word tongues", language => $_), [$told_in{$_}], "in $_ alone" for sort keys %told_in;
+is_deeply found($ada, "$word tongues", language => 'ja-JP'), [$told_in{ja}], 'or what is a part of it';
+is_deeply found($ada, "$_->[1] $word"), [$told_in{$_->[0]}], "a word, where nothing stands around it: $_->[1]" for [zh => '女孩'], [ja => '学校'], [ko => '학교'], [he => 'ילדה'];
+is_deeply found($ada, "$_ $word"), [], "no word: $_" for '孩女', '校学', '교학';
+like $api->call(searchStories => {token => $ada->{token}, query => {q => "女孩 $word"}})->{json}{items}[0]{excerpt}, qr/女孩，她住在山里。/, 'its place is shown as it is written';
+my $book = post($ada, title => "Voyage of $word", language => 'en', draft => JSON::PP::true, content => join "\n\n",
+    map { "# Chapter $_\n\n" . ($_ == 1 ? 'The harpooner wakes. ' : $_ == 20 ? 'At last a wandering albatross circled the mast. ' : '') . 'They sailed on and on. ' x 500 } 1 .. 20);
+is_deeply found($ada, "$word albatrosses"), [$book], 'a word of the twentieth chapter is found';
+is_deeply found($ada, "$word albatross harpooner"), [$book], 'beside one of the first';
+is_deeply found($ada, qq("wandering albatross circled" $word)), [$book], 'side by side';
+is_deeply found($ada, "voyage $word -albatross"), [], 'or what must not be there';
+is_deeply found($ada, "$word unheard or harpooner $word"), [$book], 'or another word';
+like $api->call(searchStories => {token => $ada->{token}, query => {q => "$word albatross"}})->{json}{items}[0]{excerpt}, qr/a wandering albatross circled/, 'and its place is shown';
+is_deeply found($ada, '-albatross'), [], 'who says only what must not be there finds nothing';
 is $api->call(updateStory => of($ada, $private, json => {title => "Named anew $word"}, headers => {'If-Match' => '*'}))->{status}, 200, 'a title changes';
 ok wait_for(sub { "@{found($ada, qq(anew $word))}" eq $private }, 60), 'and is found at once';
 my $all = join ' ', map { sprintf '%x%s', $_, chr(0x400 + $_ % 256) x 3 } 1 .. 60000;
@@ -168,7 +188,7 @@ ok wait_for(sub { $api->call(getPublicStory => anybody(path => {storyId => $publ
 $api->succeeds(204, deleteStory => of($ada, $private), 'a story goes');
 $api->fails(404, 'not_found', openSharedStory => opened($last->{token}), 'so does its link');
 is_deeply found($ada, "anew $word"), [], 'and it is not found any more';
-$api->call(deleteStory => of($ada, $_)) for @public, $linked, $moon;
+$api->call(deleteStory => of($ada, $_)) for @public, $linked, $book, values %told_in;
 $api->call(deleteStory => of($max, $_)) for $other, $many;
 
 done_testing;

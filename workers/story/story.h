@@ -29,6 +29,9 @@
 #define STORY_LIST_JOIN                                                                                                \
     "join story_list_view l on l.story_id = s.story_id left join authors a on a.author_id = s.author_id "
 
+/* Is the story s in a language ("de-AT" is in "de")? */
+#define STORY_LANGUAGE_IS(param) "split_part(lower(s.language), '-', 1) = split_part(lower(" param "), '-', 1)"
+
 /*
  * May the caller read the story ($1 story, $2 user)? Authors and collaborators may, and everybody once it is published
  * for all or for those with its address. To stand in a where clause over `stories s`.
@@ -102,7 +105,8 @@ int story_tell_followers(struct st_call *call); /* job */
 
 /* story_search.c */
 int story_find(struct st_call *call);
-void story_index(struct st_call *call, const char *story_id); /* after its title, text or language have changed */
+/* After its title, or more (whole), has changed. */
+void story_index(struct st_call *call, const char *story_id, bool whole);
 
 /* story_import.c, story_export.c */
 int story_create_import(struct st_call *call);

@@ -111,7 +111,7 @@ static int store(struct st_call *call, const json_t *story, const struct story_f
             "t.c->>'gender', t.c->>'age' from jsonb_array_elements($2::jsonb) with ordinality t (c, n)",
             analysis_id, st_json_text(call->arena, characters));
     store_emotions(call, analysis_id, a);
-    story_index(call, story_id);
+    story_index(call, story_id, true);
     if (changes)
         json_object_set(event, "changes", changes);
     return tell(call, story_id, event, characters);

@@ -25,9 +25,7 @@ int story_get_public(struct st_call *call)
 
 int story_list_public(struct st_call *call)
 {
-    return st_page(call, "cursor",
-                   PUBLIC_ITEMS "and ($3::text is null or split_part(lower(s.language), '-', 1) = "
-                                "split_part(lower($3), '-', 1)) " NEWEST_FIRST,
+    return st_page(call, "cursor", PUBLIC_ITEMS "and ($3::text is null or " STORY_LANGUAGE_IS("$3") ") " NEWEST_FIRST,
                    st_param(call, "language"));
 }
 
