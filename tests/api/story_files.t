@@ -16,7 +16,7 @@ my $platform = Storytelling::Platform->shared;
 my $client   = $platform->client;
 my $api      = Storytelling::Contract->new($platform, $client);
 my $UNKNOWN  = '0193c7e2-1111-7111-8111-111111111111';
-my ($ada, $eve) = map { $client->register_user(displayName => $_) } 'Ada & Co', 'Eve';
+my ($ada, $eve, $max) = map { $client->register_user(displayName => $_) } 'Ada & Co', 'Eve', 'Max';
 my $dir  = tempdir(CLEANUP => 1);
 my $JSON = JSON::PP->new->utf8;
 
@@ -53,8 +53,8 @@ sub book {
 # --- the reader alone -------------------------------------------------------------------------------------------------
 
 sub read_file {
-    my ($kind, $bytes) = @_;
-    spit("$dir/in", $kind . $bytes);
+    my ($kind, $bytes, $charset) = @_;
+    spit("$dir/in", $kind . ($charset // '') . "\n" . $bytes);
     my $said = $platform->run('sh', '-c', 'exec "$0" <"$1"', Storytelling::Platform::build() . '/bin/story-import', "$dir/in");
     my $json = eval { $JSON->decode($said->{out}) } // {};
     return {%$json, exit => $said->{exit}, out => $said->{out}};
@@ -75,6 +75,29 @@ for my $what (sort keys %text) {
     my ($kind, $bytes, $expected) = @{$text{$what}};
     is read_file($kind, $bytes)->{content}, $expected, "$what: the text";
 }
+my $russian = 'Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему.';
+my @tongues = (
+    [CP1251 => $russian], ['KOI8-R' => $russian], [CP866 => $russian], ['ISO-8859-5' => $russian], ['UTF-16LE' => $russian],
+    [CP932 => '国境の長いトンネルを抜けると雪国であった。'], ['EUC-JP' => '国境の長いトンネルを抜けると雪国であった。'], [CP932 => 'こんにちは'],
+    [GB18030 => '从前有座山，山里有座庙，庙里有个老和尚。'],
+    [CP1250 => 'W Szczebrzeszynie chrząszcz brzmi w trzcinie, mówiła żaba.'], [CP1250 => 'Příliš žluťoučký kůň úpěl ďábelské ódy.'],
+    [CP1253 => 'Μια φορά κι έναν καιρό'],
+);
+for (@tongues) {
+    my ($charset, $words) = @$_;
+    my $bytes = encode($charset eq 'GB18030' ? 'gbk' : $charset, $words);
+    is read_file(t => $bytes, $charset)->{content}, $words, "$charset, which is said: the text, " . substr $words, 0, 20;
+    like read_file(t => $bytes)->{error} // '', qr/charset/, "$charset: else its author is asked";
+}
+for (['French', 'À l’été, le cœur « naïf » rêvait déjà : où ça ?'], ['German', 'Übermütige Füße, größer: „Süß!“'], ['Spanish', '¿Dónde está el niño? ¡Aquí!'], ['Danish', 'Rødgrød med fløde på en ø.'],
+    ['English', 'The naïve señor met Ångström and Dvořák at a café. ' =~ s/ř/r/r . 'He said no more of it than that. ' x 200])
+{
+    is read_file(t => encode('CP1252', $_->[1]))->{content}, $_->[1] =~ s/ $//r, "$_->[0]: Windows-1252 is known by its letters";
+}
+is read_file(t => encode_utf8("\x{feff}$russian"), 'CP1252')->{content}, $russian, 'what a file says of itself comes before what is said of it';
+like read_file(t => "Gr\xfc\xdfe", 'UTF-8')->{error} // '', qr/charset/, 'what is said must be so';
+like read_file(t => encode('CP932', '国')  =~ s/.$//sr, 'CP932')->{error} // '', qr/charset/, 'to the last letter';
+is read_file(t => 'x', 'NOSUCH')->{exit}, 3, 'no other charset is opened';
 is read_file(m => "# The title\n\nText")->{title}, 'The title', 'a first heading is the title';
 my %chapters = ('OPS/a.xhtml' => '<html><head><title>x</title><style>p{}</style></head><body><h1>One</h1><p>A&nbsp;<b>bold</b>  <ruby>word<rp>(</rp><rt>wort</rt><rp>)</rp></ruby>&#8212;<br/>and more.</p><audio src="a.mp3">no sound</audio><script>alert(1)</script></body></html>',
     'OPS/b c.xhtml' => '<html><body><h2>Two</h2><div><p>It &lt;ends&gt;.</p></div></body></html>');
@@ -125,9 +148,10 @@ like read_file(e => book(package_of('', 'a.xhtml'), 'OPS/a.xhtml' => '<html><bod
 
 # --- through the API --------------------------------------------------------------------------------------------------
 
+my $sender = $ada;    # so many an hour
 sub imports {
     my ($type, $bytes, %query) = @_;
-    return {content => $bytes, content_type => $type, query => \%query, token => $ada->{token}};
+    return {content => $bytes, content_type => $type, query => \%query, token => $sender->{token}};
 }
 sub outcome {
     my ($answer) = @_;
@@ -154,10 +178,17 @@ is $twice->{json}{importId}, $once->{json}{importId}, 'is one import';
 $api->fails(422, 'idempotency_key_reused', createImport => {%$keyed, content => 'Another.'}, 'another text is another one');
 my $plain = story(outcome($once)->{storyId});
 is_deeply [@$plain{qw(title visibility content)}], ['Named', 'link', 'The “first” text.'], 'and one story, named as was asked';
+my $western = story(outcome($api->succeeds(202, createImport => imports('Text/Plain; Charset="Windows-1251"', encode('CP1251', $russian)), 'a text of another charset'))->{storyId});
+is $western->{content}, $russian, 'is read as it is said';
+is outcome($api->succeeds(202, createImport => imports('Application/EPUB+Zip', book(package_of('', 'a.xhtml'), %chapters), draft => 'true'), 'a type in other letters'))->{status}, 'ready', 'is the same type';
+$sender = $max;
+$api->fails(415, 'unsupported_media_type', createImport => imports('text/plain; charset=klingon', 'x'), 'a charset that nobody knows is not taken');
+$sender = $ada;
 my $refused = outcome($api->succeeds(202, createImport => imports('application/epub+zip', 'PK or not'), 'what is no book is taken'));
 is $refused->{status}, 'failed', 'and refused';
 like $refused->{reason}, qr/no EPUB/, 'with a reason';
 is_deeply [$platform->sql('story', "select count(*) from story_imports where file is not null and user_id = '$ada->{userId}'")], [0], 'no file is kept';
+$sender = $max;
 $api->fails(415, 'unsupported_media_type', createImport => imports($_, 'x'), "$_ is not taken") for 'application/pdf', 'text/html', 'image/png';
 $api->fails(400, 'invalid_request', createImport => imports('text/plain', ''), 'an empty body neither');
 $api->fails(413, 'too_large', createImport => imports('text/plain', 'x' x (10 * 1024 * 1024 + 1)), 'nor more than 10 MiB');

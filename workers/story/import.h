@@ -8,7 +8,7 @@
  * (story_import.c sets the limits); it dies with its parent. Names inside an archive are looked up in the archive and
  * nowhere else.
  *
- *   stdin:   one byte, enum import_kind; then the file
+ *   stdin:   one byte, enum import_kind; the charset that a text is said to have, or nothing; a line feed; the file
  *   stdout:  {"title": text or absent, "language": tag or absent, "content": text}, or {"error": sentence}; exit 0
  *
  * What comes back is UTF-8 without control characters but line breaks and tabs, paragraphs divided by empty lines,
@@ -28,9 +28,17 @@ enum {
 /* What a reader has found. Each string is NULL where there is none. error: a sentence for its author. */
 struct import {
     struct st_arena arena;
+    void *charset; /* of import_charset; NULL: nobody has said it */
     const char *title, *language, *content, *error;
 };
 
+/* To be called while files can be opened still. name: as iconv calls it; "": not said. False when it is unknown. */
+bool import_charset(struct import *to, const char *name);
+
+/*
+ * Of a text that begins with a byte order mark that is its charset; else the one that was said; else UTF-8 where it is
+ * valid, and Windows-1252 where the letters are those of a language that is written in it.
+ */
 void import_text(struct import *to, const char *data, size_t len, bool markdown);
 void import_epub(struct import *to, const char *data, size_t len);
 

@@ -7,11 +7,11 @@
 #include "io/json.h"
 #include "story/import.h"
 
-enum { EXIT_BROKEN = 3 };
+enum { EXIT_BROKEN = 3, HEAD_MAX = 64 };
 
 static char *read_all(size_t *ret_len)
 {
-    size_t max = 1 + IMPORT_FILE_MAX, len = 0;
+    size_t max = HEAD_MAX + IMPORT_FILE_MAX, len = 0;
     char *data = malloc(max + 1);
     if (!data)
         return NULL;
@@ -54,12 +54,17 @@ int main(void)
     struct import found = {0};
     size_t len = 0;
     char *data = read_all(&len);
-    if (!data || len < 1 || !confine())
+    char *file = data ? memchr(data, '\n', len) : NULL;
+    if (!file || file == data)
+        _exit(EXIT_BROKEN);
+    *file++ = '\0';
+    len -= (size_t)(file - data);
+    if (!import_charset(&found, data + 1) || !confine())
         _exit(EXIT_BROKEN);
     if (*data == IMPORT_EPUB)
-        import_epub(&found, data + 1, len - 1);
+        import_epub(&found, file, len);
     else
-        import_text(&found, data + 1, len - 1, *data == IMPORT_MARKDOWN);
+        import_text(&found, file, len, *data == IMPORT_MARKDOWN);
     if (!found.error && (!found.content || !*found.content))
         found.error = "There is no text in the file.";
     json_t *answer = found.error ? json_pack("{s:s}", "error", found.error)

@@ -1,5 +1,6 @@
 /* Stories from files: text, Markdown, EPUB, each read by a process of its own (import.h). */
 #include "base/spawn.h"
+#include "io/openapi.h"
 #include "story/import.h"
 #include "story/story.h"
 
@@ -32,37 +33,109 @@ static int digit(char c)
     return c <= '9' ? c - '0' : c - 'a' + 10;
 }
 
-/* What the child reads: the kind, then the file. */
-static char *from_hex(struct st_arena *a, char kind, const char *text, size_t *ret_len)
+/* What the child reads: a head, then the file. */
+static char *from_hex(struct st_arena *a, const char *head, const char *text, size_t *ret_len)
 {
-    size_t n = (strlen(text) - 2) / 2;
-    char *data = st_alloc(a, n + 1);
-    data[0] = kind;
+    size_t n = (strlen(text) - 2) / 2, m = strlen(head);
+    char *data = st_alloc(a, m + n + 1);
+    memcpy(data, head, m);
     for (size_t i = 0; i < n; i++)
-        data[i + 1] = (char)(digit(text[2 + 2 * i]) << 4 | digit(text[3 + 2 * i]));
-    *ret_len = n + 1;
+        data[m + i] = (char)(digit(text[2 + 2 * i]) << 4 | digit(text[3 + 2 * i]));
+    *ret_len = m + n;
     return data;
 }
 
-static const char *kind_of(const char *type)
+/* Charsets as people call them, and iconv; where the wider one is what is meant in practice, that one. */
+static const char *charset_of(const char *label)
 {
-    return st_starts(type, "application/epub+zip") ? "e" : st_starts(type, "text/markdown") ? "m" : "t";
+    static const char *const charsets[][2] = {
+        {"utf-8", "UTF-8"},
+        {"utf8", "UTF-8"},
+        {"us-ascii", "ASCII"},
+        {"ascii", "ASCII"},
+        {"utf-16", "UTF-16"},
+        {"utf-16le", "UTF-16LE"},
+        {"utf-16be", "UTF-16BE"},
+        {"iso-8859-1", "CP1252"},
+        {"latin1", "CP1252"},
+        {"iso-8859-2", "ISO-8859-2"},
+        {"iso-8859-3", "ISO-8859-3"},
+        {"iso-8859-4", "ISO-8859-4"},
+        {"iso-8859-5", "ISO-8859-5"},
+        {"iso-8859-6", "ISO-8859-6"},
+        {"iso-8859-7", "ISO-8859-7"},
+        {"iso-8859-8", "ISO-8859-8"},
+        {"iso-8859-9", "CP1254"},
+        {"iso-8859-10", "ISO-8859-10"},
+        {"iso-8859-13", "ISO-8859-13"},
+        {"iso-8859-14", "ISO-8859-14"},
+        {"iso-8859-15", "ISO-8859-15"},
+        {"iso-8859-16", "ISO-8859-16"},
+        {"windows-874", "CP874"},
+        {"windows-1250", "CP1250"},
+        {"windows-1251", "CP1251"},
+        {"windows-1252", "CP1252"},
+        {"windows-1253", "CP1253"},
+        {"windows-1254", "CP1254"},
+        {"windows-1255", "CP1255"},
+        {"windows-1256", "CP1256"},
+        {"windows-1257", "CP1257"},
+        {"windows-1258", "CP1258"},
+        {"cp1251", "CP1251"},
+        {"cp1252", "CP1252"},
+        {"ibm866", "CP866"},
+        {"cp866", "CP866"},
+        {"koi8-r", "KOI8-R"},
+        {"koi8-u", "KOI8-U"},
+        {"macintosh", "MACINTOSH"},
+        {"tis-620", "CP874"},
+        {"shift_jis", "CP932"},
+        {"shift-jis", "CP932"},
+        {"sjis", "CP932"},
+        {"windows-31j", "CP932"},
+        {"euc-jp", "EUC-JP"},
+        {"iso-2022-jp", "ISO-2022-JP"},
+        {"gb2312", "GB18030"},
+        {"gbk", "GB18030"},
+        {"gb18030", "GB18030"},
+        {"big5", "BIG5"},
+        {"euc-kr", "CP949"},
+        {"ks_c_5601-1987", "CP949"},
+    };
+    for (size_t i = 0; i < ST_COUNT(charsets); i++)
+        if (strcasecmp(charsets[i][0], label) == 0)
+            return charsets[i][1];
+    return NULL;
+}
+
+/* The kind of the file, and of a text its charset, NULL where it is not said. */
+static int read_type(struct st_call *call, const char **ret_kind, const char **ret_charset)
+{
+    struct st_media media;
+    if (!st_media_parse(call->arena, call->bytes->type, &media))
+        return ST_E_MEDIA_TYPE;
+    const char *label = st_media_param(&media, "charset");
+    *ret_kind = st_streq(media.type, "application/epub+zip") ? "e" : st_streq(media.type, "text/markdown") ? "m" : "t";
+    *ret_charset = label && **ret_kind != IMPORT_EPUB ? charset_of(label) : NULL;
+    return !label || *ret_charset || **ret_kind == IMPORT_EPUB
+               ? 0
+               : st_fail(call, ST_E_MEDIA_TYPE, "The charset is not known here; UTF-8 always is.");
 }
 
 int story_create_import(struct st_call *call)
 {
-    const char *id = st_new_id(call->arena);
+    const char *id = st_new_id(call->arena), *kind, *charset;
     json_t *import;
-    int r = story_check_limit(call);
-    if (r < 0)
+    int r;
+    if ((r = story_check_limit(call)) < 0 || (r = read_type(call, &kind, &charset)) < 0)
         return r;
     r = st_row(call, &import,
-               "insert into story_imports (import_id, user_id, tier, kind, title, visibility, draft, file) "
-               "values ($1, $2, $3, $4, $5, $6, $7, $8) "
+               "insert into story_imports (import_id, user_id, tier, kind, title, visibility, draft, file, charset) "
+               "values ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
                "returning import_id as \"importId\", status, created_at as \"createdAt\"",
-               id, call->user_id, call->tier, kind_of(call->bytes->type), st_param(call, "title"),
-               st_param(call, "visibility"), json_is_true(json_object_get(call->params, "draft")) ? "true" : "false",
-               to_hex(call->arena, call->bytes->data, call->bytes->len));
+               id, call->user_id, call->tier, kind, st_param(call, "title"), st_param(call, "visibility"),
+               json_is_true(json_object_get(call->params, "draft")) ? "true" : "false",
+               to_hex(call->arena, call->bytes->data, call->bytes->len), charset);
     if (r < 0)
         return r;
     st_enqueue(call, "import", id, 0, json_pack("{s:s}", "importId", id));
@@ -193,14 +266,15 @@ int story_import(struct st_call *call)
     json_t *import, *found = NULL;
     size_t len;
     int r = st_row(call, &import,
-                   "select user_id, tier, kind, title, visibility, draft, file::text as file from story_imports "
+                   "select user_id, tier, kind || coalesce(charset, '') || e'\\n' as head, title, visibility, draft, "
+                   "file::text as file from story_imports "
                    "where import_id = $1 and status = 'pending'",
                    st_str(call->body, "importId"));
     if (r == ST_E_NOT_FOUND)
         return 0; /* its author has gone */
     if (r < 0 || (r = st_commit(call)) < 0)
         return r;
-    const char *input = from_hex(call->arena, *st_str(import, "kind"), st_str(import, "file"), &len);
+    const char *input = from_hex(call->arena, st_str(import, "head"), st_str(import, "file"), &len);
     if ((r = read_file(call, input, len, &found)) < 0)
         return r;
     if (st_str(found, "content") && strlen(st_str(found, "content")) <= IMPORT_TEXT_MAX)

@@ -302,4 +302,18 @@ ST_MUSTCHECK int st_api_stream_feed(struct st_api_stream *s, const char *data, s
                                     struct st_schema_errors *ret_errors);
 ST_MUSTCHECK int st_api_stream_end(struct st_api_stream *s, struct st_schema_errors *ret_errors);
 
+/*
+ * A Content-Type, or Content-Disposition, in its parts: "type/subtype" in lower case, and the value of a parameter
+ * (NULL: absent). False for what is malformed, or has a parameter twice.
+ */
+struct st_media {
+    const char *type;
+    struct st_media_param {
+        const char *name, *value;
+    } params[8];
+    int n_params;
+};
+bool st_media_parse(struct st_arena *a, const char *text, struct st_media *ret);
+const char *st_media_param(const struct st_media *m, const char *name);
+
 #endif

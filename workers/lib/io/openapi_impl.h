@@ -142,19 +142,6 @@ int64_t st_contract_span(struct st_arena *a, const char *s, int64_t max_us);
 /* Links every x-operation-of to its operation, when all files were read. */
 void st_contract_link_versions(struct st_api_reader *r);
 
-/*
- * A Content-Type, or Content-Disposition, in its parts: "type/subtype" in lower case, and the value of a parameter
- * (NULL: absent). False for what is malformed, or has a parameter twice.
- */
-struct st_media {
-    const char *type;
-    struct st_media_param {
-        const char *name, *value;
-    } params[8];
-    int n_params;
-};
-bool st_media_parse(struct st_arena *a, const char *text, struct st_media *ret);
-const char *st_media_param(const struct st_media *m, const char *name);
 /* Does a media type fall under a range? "audio/mpeg" does under itself, "audio/" and a star, or a star for both. */
 bool st_media_matches(const char *range, const char *type);
 
