@@ -12,7 +12,7 @@ use Storytelling::StandIn;
 
 my ($s3, $fal) = map { Storytelling::StandIn->start("Storytelling::$_") } qw(S3 Films);
 sub tool { my (@command) = @_; my $said = Storytelling::Platform::capture(@command); die "@command: $said->{out}" if $said->{exit}; return $said->{out} }
-tool(qw(ffmpeg -v error -f lavfi -i color=0x00ff00:d=1:s=320x180:r=10 -c:v libx264 -preset ultrafast -pix_fmt yuv420p), $fal->dir . '/film.mp4');
+tool(qw(ffmpeg -v error -f lavfi -i color=0x00ff00:d=4:s=320x180:r=10 -c:v libx264 -preset ultrafast -pix_fmt yuv420p), $fal->dir . '/film.mp4');
 tool(qw(openssl genpkey -algorithm ed25519 -out), $fal->dir . '/fal.pem');
 my $public = substr tool(qw(openssl pkey -pubout -outform DER -in), $fal->dir . '/fal.pem'), -32;
 $fal->put('jwks.json', JSON::PP::encode_json({keys => [{kty => 'OKP', crv => 'Ed25519', x => encode_base64url($public)}]}));

@@ -59,7 +59,7 @@ static int begin(void **state)
                                 "-f",
                                 "lavfi",
                                 "-i",
-                                "testsrc=d=0.8:s=320x180:r=10",
+                                "testsrc=d=3:s=320x180:r=10",
                                 "-c:v",
                                 "libx264",
                                 "-preset",
@@ -220,7 +220,7 @@ static bool is_made_of(const char *clip, const char *seconds)
 
 static bool is_made(const char *clip)
 {
-    return is_made_of(clip, "4.2"); /* 0.8 s, and again */
+    return is_made_of(clip, "4.2"); /* 3 s, slowed */
 }
 
 static void test_each_provider(void **state)
@@ -345,6 +345,25 @@ static void test_filmed_once(void **state)
     assert_string_equal(ask(db, "select state from clips where clip_id = $1", clip), "done");
     assert_int_equal(submissions(), 1);
     assert_true(is_made_of(clip, "4.58"));
+}
+
+/* Behind it the drawn picture is seen again. */
+static void test_shorter_than_its_passage(void **state)
+{
+    (void)state;
+    use("pika");
+    passage_ms = 8000;
+    const char *clip = plan(1);
+    passage_ms = 4200;
+    assert_string_equal(finish(clip), "done pika");
+    assert_true(is_made_of(clip, "3.0"));
+    struct st_call call;
+    struct st_video_job job = {0};
+    st_call_init(&call, &worker, "render");
+    assert_int_equal(video_load_clips(&call, VIDEO, &job), 0);
+    assert_int_equal(job.clip_count, 1);
+    assert_int_equal(job.clips[0].start_ms, 0);
+    assert_int_equal(job.clips[0].end_ms, 3000);
 }
 
 /* A film was stopped; the next one has the same passage. */
@@ -875,6 +894,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_the_cheapest_that_can, setup, teardown),
         cmocka_unit_test_setup_teardown(test_away, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filmed_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_shorter_than_its_passage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_was_sent_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_nobody_needs_is_cancelled, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_not_known_is_not_sent_again, setup, teardown),

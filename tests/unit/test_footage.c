@@ -16,6 +16,7 @@
 static struct st_arena arena;
 static char dir[] = "/tmp/st-test-footage-XXXXXX";
 static const char *why;
+static int64_t taken_ms;
 
 static char *path(const char *name)
 {
@@ -80,16 +81,21 @@ static int release(void **state)
     return 0;
 }
 
-static int take(const char *name)
+static int take_for(const char *name, int64_t ms)
 {
     why = "";
     int r = st_footage_take(
         &arena,
-        &(struct st_footage){.path = path(name), .width = 1280, .height = 720, .ms = 1200, .clip = path("clip.mp4")},
-        &why);
+        &(struct st_footage){.path = path(name), .width = 1280, .height = 720, .ms = ms, .clip = path("clip.mp4")},
+        &taken_ms, &why);
     if (r < 0)
         assert_true(access(path("clip.mp4"), F_OK) < 0);
     return r;
+}
+
+static int take(const char *name)
+{
+    return take_for(name, 1200);
 }
 
 static void is_refused(const char *name, const char *because)
@@ -115,12 +121,43 @@ static bool holds(const char *name, const char *words)
     return memmem(all, len, words, strlen(words)) != NULL;
 }
 
+/* Whether the whole picture changes between two times of the clip. */
+static bool changes(const char *from, const char *to)
+{
+    const char *filter = st_printf(&arena, "select='gte(t,%s)',scale=1:1:flags=area,format=gray", from);
+    const char *argv[] = {"ffmpeg", "-v",       "error",     "-to",         to,  "-i", path("clip.mp4"), "-vf", filter,
+                          "-f",     "rawvideo", "-fps_mode", "passthrough", "-", NULL};
+    struct st_spawn_result r;
+    assert_int_equal(run(argv, &r), 0);
+    assert_true(r.out_len > 2);
+    for (size_t i = 1; i < r.out_len; i++)
+        if (abs((unsigned char)r.out[i] - (unsigned char)r.out[0]) > 100)
+            return true;
+    return false;
+}
+
+/* Black for most of a second, then white: when does that come, in clips of several lengths? */
 static void test_a_film(void **state)
 {
     (void)state;
-    assert_int_equal(take("good.mp4"), 0);
-    assert_string_equal(probe("stream=codec_name,width,height,duration"),
-                        "stream,h264,1280,720,1.208333\n"); /* 0.8 s, and again */
+    make("-f", "lavfi", "-i", "color=black:d=0.8:s=320x180:r=10,drawbox=c=white:t=fill:enable='gte(t,0.4)'", H264,
+         path("turns.mp4"));
+    assert_int_equal(take_for("turns.mp4", 500), 0); /* cut */
+    assert_int_equal(taken_ms, 500);
+    assert_string_equal(probe("stream=codec_name,width,height,duration"), "stream,h264,1280,720,0.500000\n");
+    assert_false(changes("0", "0.35"));
+    assert_true(changes("0.3", "0.5"));
+    assert_int_equal(take_for("turns.mp4", 1200), 0); /* slowed by half */
+    assert_int_equal(taken_ms, 1200);
+    assert_false(changes("0", "0.52"));
+    assert_true(changes("0.45", "0.7"));
+    assert_false(changes("0.7", "1.2"));
+    assert_int_equal(take_for("turns.mp4", 3000),
+                     0); /* that would be too slow: it ends earlier, and does not begin again */
+    assert_int_equal(taken_ms, 800);
+    assert_string_equal(probe("stream=duration"), "stream,0.791667\n");
+    assert_false(changes("0", "0.35"));
+    assert_false(changes("0.45", "0.8"));
 }
 
 static void test_wrong_types(void **state)
@@ -245,7 +282,7 @@ static void test_cancelled(void **state)
                                  .ms = 1200,
                                  .clip = path("clip.mp4"),
                                  .cancelled = always};
-    assert_int_equal(st_footage_take(&arena, &f, &why), ST_E_CANCELLED);
+    assert_int_equal(st_footage_take(&arena, &f, &taken_ms, &why), ST_E_CANCELLED);
 }
 
 int main(void)

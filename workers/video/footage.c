@@ -52,7 +52,7 @@ static bool next_number(char **state, double *ret)
 }
 
 /* One moving picture of a fit size and length? Only then is it decoded. */
-static int look(struct st_arena *a, const struct st_footage *f, const char **ret_why)
+static int look(struct st_arena *a, const struct st_footage *f, int64_t *ret_ms, const char **ret_why)
 {
     const char *argv[] = {"ffprobe", CONFINED,        "-select_streams",
                           "v",       "-show_entries", "stream=codec_type,width,height:format=duration",
@@ -72,24 +72,27 @@ static int look(struct st_arena *a, const struct st_footage *f, const char **ret
     if (!(w >= ST_FOOTAGE_SIDE_MIN && w <= ST_FOOTAGE_SIDE_MAX && h >= ST_FOOTAGE_SIDE_MIN && h <= ST_FOOTAGE_SIDE_MAX))
         return ST_E_UNPROCESSABLE;
     *ret_why = st_printf(a, "it lasts %.1f s", seconds);
-    return seconds * 1000 >= ST_FOOTAGE_MIN_MS && seconds * 1000 <= ST_FOOTAGE_MAX_MS ? 0 : ST_E_UNPROCESSABLE;
+    if (!(seconds * 1000 >= ST_FOOTAGE_MIN_MS && seconds * 1000 <= ST_FOOTAGE_MAX_MS))
+        return ST_E_UNPROCESSABLE;
+    *ret_ms = (int64_t)(seconds * 1000);
+    return 0;
 }
 
-static int convert(struct st_arena *a, const struct st_footage *f, const char **ret_why)
+/* film_ms: how long it lasts; ms: the clip. */
+static int convert(struct st_arena *a, const struct st_footage *f, int64_t film_ms, int64_t ms, const char **ret_why)
 {
+    double slower = film_ms < ms ? (double)ms / (double)film_ms : 1;
     const char *size = st_printf(a, "%d:%d", f->width, f->height);
-    const char *filter =
-        st_printf(a, "scale=%s:force_original_aspect_ratio=increase,crop=%s,setsar=1,fps=%d,format=yuv420p", size, size,
-                  ST_FOOTAGE_FPS);
-    const char *length = st_printf(a, "%lld.%03d", (long long)(f->ms / 1000), (int)(f->ms % 1000));
+    const char *filter = st_printf(
+        a, "setpts=PTS*%.6f,scale=%s:force_original_aspect_ratio=increase,crop=%s,setsar=1,fps=%d,format=yuv420p",
+        slower, size, size, ST_FOOTAGE_FPS);
+    const char *length = st_printf(a, "%lld.%03d", (long long)(ms / 1000), (int)(ms % 1000));
     const char *argv[] = {"ffmpeg",
                           "-nostdin",
                           "-y",
                           "-xerror",
                           "-threads",
                           "2",
-                          "-stream_loop",
-                          "-1",
                           CONFINED,
                           "-i",
                           st_printf(a, "file:%s", f->path),
@@ -122,8 +125,14 @@ static int convert(struct st_arena *a, const struct st_footage *f, const char **
     return r;
 }
 
-int st_footage_take(struct st_arena *a, const struct st_footage *f, const char **ret_why)
+int st_footage_take(struct st_arena *a, const struct st_footage *f, int64_t *ret_ms, const char **ret_why)
 {
-    int r = look(a, f, ret_why);
-    return r < 0 ? r : convert(a, f, ret_why);
+    int64_t film_ms = 0;
+    int r = look(a, f, &film_ms, ret_why);
+    int64_t ms = film_ms + film_ms / 2 < f->ms ? film_ms : f->ms;
+    if (r == 0)
+        r = convert(a, f, film_ms, ms, ret_why);
+    if (r == 0)
+        *ret_ms = ms;
+    return r;
 }

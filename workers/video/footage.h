@@ -22,7 +22,7 @@ enum {
 struct st_footage {
     const char *path; /* MP4, or what is said to be that */
     int width, height;
-    int64_t ms;       /* of the clip: a film that is shorter begins again */
+    int64_t ms;       /* of the clip: a shorter film is slowed, but not so far that it shows */
     const char *clip; /* MP4, H.264 */
 
     bool (*cancelled)(void *arg); /* asked some times a second; or NULL */
@@ -30,10 +30,11 @@ struct st_footage {
 };
 
 /*
- * 0: the clip is there. ST_E_UNPROCESSABLE: that is no film, or none that we take; *ret_why (arena) says what is wrong,
- * for the log. ST_E_CANCELLED, ST_E_UNAVAILABLE (no ffmpeg, or the machine is short of something). There is no clip
- * then.
+ * 0: the clip is there, *ret_ms long: less than was asked for, where the film is so short that it would have to be
+ * slowed more than by half. ST_E_UNPROCESSABLE: that is no film, or none that we take; *ret_why (arena) says what is
+ * wrong, for the log. ST_E_CANCELLED, ST_E_UNAVAILABLE (no ffmpeg, or the machine is short of something). There is no
+ * clip then.
  */
-int st_footage_take(struct st_arena *a, const struct st_footage *f, const char **ret_why) ST_MUSTCHECK;
+int st_footage_take(struct st_arena *a, const struct st_footage *f, int64_t *ret_ms, const char **ret_why) ST_MUSTCHECK;
 
 #endif

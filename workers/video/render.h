@@ -30,7 +30,10 @@ struct st_video_segment {
     int64_t start_ms, end_ms; /* in the sound; what is not spoken (no time of its own) is not shown */
 };
 
-/* A film of somebody else's, of the job's size and as long as it is shown: it stands before the drawn pictures. */
+/*
+ * A film of somebody else's, of the job's size and as long as it is shown: it stands before the drawn pictures, and
+ * fades into them, also when it ends before its scene does.
+ */
 struct st_video_clip {
     const char *path; /* MP4 that we have encoded */
     int64_t start_ms, end_ms;

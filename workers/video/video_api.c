@@ -64,7 +64,8 @@ static int add_passages(struct st_call *call, json_t *answer, const json_t *v)
     if (!st_json_bool(v, "mine", false) || st_streq(st_json_str(v, "pictures", "drawn"), "drawn"))
         return 0;
     int r = st_list(call, &passages,
-                    "select start_ms as \"startMs\", end_ms as \"endMs\", case state when 'done' then 'filmed' "
+                    "select start_ms as \"startMs\", coalesce(start_ms + filmed_ms, end_ms) as \"endMs\", case state "
+                    "when 'done' then 'filmed' "
                     "when 'failed' then 'drawn' else 'waiting' end as state, case when state = 'done' then provider "
                     "end as provider, case when state = 'failed' then reason end as reason from clips "
                     "where video_id = $1 order by start_ms",

@@ -237,8 +237,8 @@ static const char *cache_key(struct st_call *call, const json_t *clip, const cha
     return st_sha256_hex(call->arena, all, strlen(all));
 }
 
-/* A film of any length and size, as a clip of the passage's. */
-static int take(struct st_call *call, const json_t *clip, const char *from, const char *to)
+/* A film of any length and size, as a clip of the passage's, *ret_ms long. */
+static int take(struct st_call *call, const json_t *clip, const char *from, const char *to, int64_t *ret_ms)
 {
     const struct film_wish w = wish_of(clip);
     int side = w.large ? 1920 : 1280, other = w.large ? 1080 : 720;
@@ -251,7 +251,7 @@ static int take(struct st_call *call, const json_t *clip, const char *from, cons
                                                  .clip = to,
                                                  .cancelled = st_provider_job_stops,
                                                  .arg = call},
-                            &why);
+                            ret_ms, &why);
     if (r == ST_E_UNPROCESSABLE)
         st_log(ST_LOG_WARNING, "What a provider has filmed is refused", ST_S("provider", st_str(clip, "provider")),
                ST_S("reason", why));
@@ -281,7 +281,8 @@ static int take_over(struct st_call *call, json_t *clip)
     /* Two at a time must not both find that there is none. */
     st_exec(call, "select pg_advisory_xact_lock(hashtextextended('clip ' || $1, 0))", st_str(clip, "prompt"));
     int r = st_row(call, &old,
-                   "select state, provider, cache_key, object_key, end_ms - start_ms as ms from clips "
+                   "select state, provider, cache_key, object_key, end_ms - start_ms as ms, "
+                   "coalesce(filmed_ms, end_ms - start_ms) as filmed_ms from clips "
                    "where cache_key = any($1::text[]) and state in ('done', 'sending', 'unknown', 'sent') "
                    "order by state = 'done' desc limit 1",
                    cache_keys(call, clip));
@@ -296,16 +297,18 @@ static int take_over(struct st_call *call, json_t *clip)
     if (st_object_get(call, st_str(old, "object_key"), &path) < 0)
         return 0; /* its film was deleted meanwhile */
     const char *own = st_printf(call->arena, "video/%s/clips/%s.mp4", st_str(clip, "video_id"), id);
+    int64_t ms = st_json_int(old, "filmed_ms", 0);
     if (st_json_int(old, "ms", 0) != length_of(clip)) {
         const char *cut = st_printf(call->arena, "%s/%s.mp4", st_scratch(call), id);
-        if ((r = take(call, clip, path, cut)) < 0)
+        if ((r = take(call, clip, path, cut, &ms)) < 0)
             return r;
         path = cut;
     }
     if ((r = st_object_put_file(call, own, path)) < 0)
         return r;
-    st_exec(call, "update clips set provider = $2, cache_key = $3 where clip_id = $1 and state = 'wanted'", id,
-            st_str(old, "provider"), st_str(old, "cache_key"));
+    st_exec(call,
+            "update clips set provider = $2, cache_key = $3, filmed_ms = $4 where clip_id = $1 and state = 'wanted'",
+            id, st_str(old, "provider"), st_str(old, "cache_key"), st_i64(call->arena, ms));
     json_object_set(clip, "provider", json_object_get(old, "provider"));
     r = end_clip(call, clip, "done", own, NULL);
     return r < 0 ? r : 1;
@@ -444,12 +447,14 @@ static int fetch(struct st_call *call, const json_t *clip, const struct film_api
         return r;
     if (r < 0)
         return wait_for_it(call, clip); /* asked again, it may have another address */
-    r = take(call, clip, raw, film);
+    int64_t ms;
+    r = take(call, clip, raw, film, &ms);
     if (r == ST_E_UNPROCESSABLE)
         return next_provider(call, clip);
-    if (r == 0)
-        r = st_object_put_file(call, key, film);
-    return r < 0 ? r : end_clip(call, clip, "done", key, NULL);
+    if (r < 0 || (r = st_object_put_file(call, key, film)) < 0)
+        return r;
+    st_exec(call, "update clips set filmed_ms = $2 where clip_id = $1", id, st_i64(call->arena, ms));
+    return end_clip(call, clip, "done", key, NULL);
 }
 
 /*
@@ -521,8 +526,8 @@ int video_load_clips(struct st_call *call, const char *video_id, struct st_video
     json_t *rows, *one;
     size_t i;
     int r = st_list(call, &rows,
-                    "select object_key, start_ms, end_ms from clips where video_id = $1 and state = 'done' "
-                    "order by start_ms",
+                    "select object_key, start_ms, coalesce(start_ms + filmed_ms, end_ms) as end_ms from clips "
+                    "where video_id = $1 and state = 'done' order by start_ms",
                     video_id);
     if (r < 0 || (r = st_commit(call)) < 0)
         return r;
