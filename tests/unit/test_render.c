@@ -653,6 +653,89 @@ static void test_film_streams(void **state)
         "h264\n720\n1280\nyuv420p\nund\naac\ndeu\nmov_text\nN/A\nN/A\ndeu\n--help \xf0\x9f\x98\x80 'x':y[z]; =%s\n");
 }
 
+/* Every size that a film may have. */
+static void test_film_sizes(void **state)
+{
+    (void)state;
+    static const int sizes[][2] = {{1280, 720}, {720, 1280}, {1920, 1080}, {1080, 1920}};
+    const struct st_video_segment segment = {"The first words are spoken here.", "Mara", "joy", 1, 500, 3500};
+    for (size_t i = 0; i < ST_COUNT(sizes); i++) {
+        struct st_video_job job = job_of(&segment, 1);
+        job.width = sizes[i][0];
+        job.height = sizes[i][1];
+        struct st_video_info info;
+        char *reason;
+        int rc = render(job, &info, &reason);
+        assert_string_equal(reason, "");
+        assert_int_equal(rc, 0);
+        const char *const files[] = {job.output_path, job.poster_path};
+        for (size_t j = 0; j < ST_COUNT(files); j++) {
+            const char *argv[] = {
+                "ffprobe", "-v",     "error", "-select_streams", "v", "-show_entries", "stream=width,height", "-of",
+                "csv=p=0", files[j], NULL};
+            assert_string_equal(run(argv).out, st_printf(&arena, "%d,%d\n", sizes[i][0], sizes[i][1]));
+        }
+    }
+}
+
+/* The brightness of a frame of a feed, pixel by pixel. */
+enum { FRAME_W = 320, FRAME_H = 180, FRAME_PIXELS = FRAME_W * FRAME_H };
+static const unsigned char *frame_at(const struct st_scene *scenes, size_t count, int64_t ms)
+{
+    const struct st_feed feed = {.scenes = scenes,
+                                 .count = count,
+                                 .title = "A title",
+                                 .w = FRAME_W,
+                                 .h = FRAME_H,
+                                 .fps = 24,
+                                 .film_ms = scenes[count - 1].end_ms};
+    assert_int_equal(st_feed_still(&feed, ms, path("frame")), 0);
+    return (const unsigned char *)read_file(path("frame"));
+}
+
+/* How far two frames are from each other, in thousandths of a step of brightness for each pixel. */
+static int64_t apart(const unsigned char *a, const unsigned char *b)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < FRAME_PIXELS; i++)
+        sum += abs(a[i] - b[i]);
+    return sum * 1000 / FRAME_PIXELS;
+}
+
+/* The camera moves over a still picture: always, and never by a jump. */
+static void test_camera(void **state)
+{
+    (void)state;
+    for (int variant = 0; variant < ST_PICTURE_VARIANTS; variant++) {
+        const struct st_scene scene = {.end_ms = 12000, .mood = st_mood_find("joy"), .variant = variant};
+        for (int64_t ms = 1000; ms <= 9000; ms += 2000) {
+            const unsigned char *at = frame_at(&scene, 1, ms);
+            int64_t next = apart(at, frame_at(&scene, 1, ms + 42)), later = apart(at, frame_at(&scene, 1, ms + 2000));
+            if (next < 1 || next > 2000 || later < 2 * next || later > 30000)
+                fail_msg("variant %d at %d ms: %d, %d", variant, (int)ms, (int)next, (int)later);
+        }
+    }
+}
+
+/* From one scene to the next by degrees. */
+static void test_scenes_fade(void **state)
+{
+    (void)state;
+    const struct st_scene scenes[] = {
+        {.end_ms = 6000, .mood = st_mood_find("joy"), .place = ST_PLACE_SEA},
+        {.start_ms = 6000, .end_ms = 12000, .mood = st_mood_find("fear"), .place = ST_PLACE_FOREST}};
+    const unsigned char *before = frame_at(scenes, 2, 5500), *behind = frame_at(scenes, 2, 6500);
+    int64_t whole = apart(before, behind), last = 0;
+    assert_true(whole > 5000); /* they are two pictures */
+    for (int64_t ms = 5600; ms <= 6400; ms += 100) {
+        int64_t gone = apart(before, frame_at(scenes, 2, ms));
+        if (gone <= last || gone - last > whole / 4)
+            fail_msg("at %d ms: %d, %d before, of %d", (int)ms, (int)gone, (int)last, (int)whole);
+        last = gone;
+    }
+    assert_true(last > whole * 3 / 4);
+}
+
 /* The mean colour of the upper half of the film at a time; captions are below. */
 static void colour_at(const char *film, double at, int rgb[3])
 {
@@ -814,6 +897,9 @@ int main(void)
         cmocka_unit_test_teardown(test_film, release),
         cmocka_unit_test_teardown(test_end_card, release),
         cmocka_unit_test_teardown(test_film_streams, release),
+        cmocka_unit_test_teardown(test_film_sizes, release),
+        cmocka_unit_test_teardown(test_camera, release),
+        cmocka_unit_test_teardown(test_scenes_fade, release),
         cmocka_unit_test_teardown(test_film_with_clips, release),
         cmocka_unit_test_teardown(test_film_of_many_hostile_segments, release),
         cmocka_unit_test_teardown(test_cancel, release),
