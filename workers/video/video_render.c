@@ -64,14 +64,20 @@ static bool on_cancel_check(void *arg)
     return r->stop < 0;
 }
 
-/* Who lent a voice, as the end card names them: NULL when nobody but the author had to do with it. */
-static int load_voices(struct st_call *call, const char *story_id, const char *const **ret)
+/*
+ * Whom the end card names: who has a part; where nobody was given one, who joined to speak. Not who only listens or
+ * edits. NULL: nobody.
+ */
+int video_load_voices(struct st_call *call, const char *story_id, const char *const **ret)
 {
     struct st_rows *rows;
     int r = st_rows(call, &rows,
                     "select p.display_name || coalesce(' – ' || string_agg(distinct r.\"character\", ', '), '') "
                     "from story_readers r join people p using (user_id) where r.story_id = $1 "
-                    "and p.display_name <> '' group by p.user_id, p.display_name order by 1 limit 50",
+                    "and p.display_name <> '' and case when exists (select from story_readers where story_id = $1 "
+                    "and \"character\" is not null) then r.\"character\" is not null "
+                    "else coalesce(r.role, 'voice') in ('voice', 'collaborator') end "
+                    "group by p.user_id, p.display_name order by 1 limit 50",
                     story_id);
     if (r < 0)
         return r;
@@ -137,7 +143,7 @@ static int render(struct st_call *call, const json_t *v, const char *id, struct 
         if ((r = video_load_clips(call, id, &job)) < 0)
             return r;
     }
-    if ((r = load_voices(call, st_str(v, "story_id"), &job.voices)) < 0)
+    if ((r = video_load_voices(call, st_str(v, "story_id"), &job.voices)) < 0)
         return r;
     struct st_buf reason = ST_BUF(4096);
     r = st_video_render(&job, &reason, ret);

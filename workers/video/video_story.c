@@ -95,11 +95,12 @@ int video_on_participant_joined(struct st_call *call)
     int r = know_story(call);
     if (r == 1)
         st_exec(call,
-                "insert into story_readers (story_id, user_id, \"character\", collaboration_id) select $1, $2, $3, $4 "
-                "where not exists (select from erased_users where user_id = $2) on conflict (story_id, user_id, "
-                "collaboration_id) do update set \"character\" = coalesce($3, story_readers.\"character\")",
+                "insert into story_readers (story_id, user_id, \"character\", collaboration_id, role) "
+                "select $1, $2, $3, $4, $5 where not exists (select from erased_users where user_id = $2) "
+                "on conflict (story_id, user_id, collaboration_id) do update set role = $5, "
+                "\"character\" = coalesce($3, story_readers.\"character\")",
                 st_str(call->body, "storyId"), st_str(call->body, "userId"), st_str(call->body, "character"),
-                call->event->aggregate_id);
+                call->event->aggregate_id, st_str(call->body, "role"));
     return r < 0 ? r : 0;
 }
 
