@@ -18,6 +18,8 @@ sub get  { my ($path) = @_; open my $f, '<:raw', $path or return ''; local $/; r
 sub make { system('ffmpeg', '-v', 'error', '-nostdin', '-y', @_) == 0 or die "ffmpeg @_\n" }
 
 put('key', 'secret-key');
+put('others', "21m00Tcm4TlvDq8ikWAM Rachel female middle_aged\nodd/id Odd male young\nJBFqnCBsd6RMkjVDRZzb George male old\n");
+put('page', 2);    # voices at a time
 pipe(my $said, my $say) or die "pipe: $!\n";
 my $pid = fork // die "fork: $!\n";
 if (!$pid) {
@@ -159,7 +161,8 @@ sub becomes { my ($profile, $status, $name, $who) = @_; local $Test::Builder::Le
 sub another { my ($who) = @_; my $new = begin($whole, $who); $api->call(appendVoiceSample => bytes($new, 0, $wav, $who)); is checked($new, $who)->{status}, 'ready', 'another sample'; return $new }
 
 my $agreed = consent('own');
-is_deeply log_of(), [], 'nobody outside has heard of the sample';
+ok wait_for(sub { row('narration', 'select count(*) from provider_voices') }, 60), 'the provider has been asked what voices there are';
+is_deeply [grep { !m{^GET /v2/voices} } @{log_of()}], [], 'nobody outside has heard of the sample';
 $api->fails(422, 'unprocessable', createVoiceProfile => lend($id, {%$agreed, statement => 'Yes.'}), 'consent is to the text', '/statement');
 $api->fails(422, 'unprocessable', createVoiceProfile => lend($id, {%$agreed, version => '2001-01'}), 'that is in force', '/version');
 $api->fails(422, 'unprocessable', createVoiceProfile => {json => {sampleId => $id, name => 'x'}, token => $ada->{token}}, 'and there is no voice without it', '/statement');
@@ -241,6 +244,25 @@ $api->succeeds(200, changeCast => change({narrator => 'elevenlabs:nobody', narra
 $api->succeeds(202, narrateStory => of($ada, json => {}), 'which cannot');
 my $stood_by = narrated($other->{narrationId});
 is_deeply [@{$stood_by->{voices}[0]}{qw(voiceId insteadOf)}], [$stand_by, 'elevenlabs:nobody'], 'it does' or diag $stood_by->{next}{reason} // $stood_by->{reason};
+
+# --- voices that the account has anyway --------------------------------------------------------------------------------
+
+die_and_catch_up('list_voices');
+my $all;
+ok wait_for(sub { $all = $api->call(listVoices => {token => $ada->{token}})->{json}{items}; grep { $_->{voiceId} eq 'elevenlabs:21m00Tcm4TlvDq8ikWAM' } @$all }, 60), 'the voices of the account are listed';
+is_deeply [map { [@$_{qw(voiceId gender age description)}] } grep { $_->{voiceId} =~ /^elevenlabs:/ } @$all],
+    [['elevenlabs:JBFqnCBsd6RMkjVDRZzb', 'male', 'old', 'George'], ['elevenlabs:21m00Tcm4TlvDq8ikWAM', 'female', 'adult', 'Rachel']], 'all of them, but none that somebody has lent';
+$api->succeeds(202, previewVoice => {path => {voiceId => 'elevenlabs:21m00Tcm4TlvDq8ikWAM'}, json => {text => 'nuqneH.', language => 'tlh'}, token => $ada->{token}}, 'they speak what ours do not');
+is_deeply [grep { $_->{provider} eq 'embedded' } @{$api->succeeds(200, listVoices => {token => $ada->{token}, query => {language => 'tlh'}}, 'their languages are listed')->{json}{items}}], [], 'and nobody else does';
+my $foreign = $client->post('/v1/stories', json => {title => 'Far', language => 'tlh', content => 'nuqneH. tlhIngan maH!'}, token => $ada->{token})->{json}{storyId};
+sub far_off { return {path => {storyId => $foreign}, token => $ada->{token}, @_} }
+sub heard_far { my ($old) = @_; return wait_for(sub { my $n = $api->call(getNarration => far_off())->{json}; ($n->{narrationId} // $old) ne $old && $n->{status} ne 'pending' && $n }, 60) || {} }
+my $silent = heard_far('');
+like $silent->{reason}, qr/No voice speaks the language/, 'a story in such a language is not heard';
+$api->succeeds(200, changeCast => far_off(json => {narrator => 'elevenlabs:21m00Tcm4TlvDq8ikWAM'}, headers => {'If-Match' => $api->call(getCast => far_off())->{headers}{etag}}), 'until one of them is chosen');
+$api->succeeds(202, narrateStory => far_off(json => {}), 'to tell it');
+my $far_heard = heard_far($silent->{narrationId});
+is $far_heard->{status}, 'ready', 'then it is' or diag $far_heard->{reason};
 
 # --- lent to others ----------------------------------------------------------------------------------------------------
 

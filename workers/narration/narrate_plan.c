@@ -28,7 +28,9 @@ static void add_item(struct narrate_plan *p, size_t segment, const struct st_utt
     p->items[p->n_items++] = (struct narrate_item){.said = *u, .segment = segment};
 }
 
-static int add_segments(struct narrate_plan *p, const struct st_narrate_job *job, struct st_narrate_time *times)
+/* known: whether the embedded voices speak the language; those of providers speak every one. */
+static int add_segments(struct narrate_plan *p, const struct st_narrate_job *job, int known,
+                        struct st_narrate_time *times)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < job->n_segments; i++) {
@@ -40,7 +42,9 @@ static int add_segments(struct narrate_plan *p, const struct st_narrate_job *job
         if (s->voice >= job->n_voices)
             return ST_E_INVALID;
         bool remote = job->voices[s->voice].engine == SPEAK_REMOTE;
-        int r = st_text_plan(p->arena, s->text, s->len, remote ? ST_TEXT_WHOLE : p->language, &u);
+        int r = remote ? 0 : known;
+        if (r == 0)
+            r = st_text_plan(p->arena, s->text, s->len, remote ? ST_TEXT_WHOLE : p->language, &u);
         if (r < 0)
             return r;
         for (size_t k = 0; k < u.count; k++)
@@ -127,12 +131,10 @@ static void number_parts(struct narrate_plan *p, const struct st_narrate_job *jo
 
 int narrate_plan_make(struct narrate_plan *p, const struct st_narrate_job *job, struct st_narrate_result *ret)
 {
-    int r = st_speech_language(job->speech, job->language, p->language);
-    if (r < 0) {
+    int known = st_speech_language(job->speech, job->language, p->language),
+        r = add_segments(p, job, known, ret->times);
+    if (r < 0 && r == known)
         ret->why = "No voice speaks the language of this text";
-        return r;
-    }
-    r = add_segments(p, job, ret->times);
     if (r == 0 && p->unreadable * 2 > p->letters) {
         ret->why = "No voice reads the script of this text";
         return ST_E_UNPROCESSABLE;

@@ -100,6 +100,7 @@ static const struct st_job_kind jobs[] = {
      .attempts = 3,
      .failed = narration_check_sample_failed},
     {.name = "keep_voice", .handler = narration_keep_voice, .concurrency = 2, .timeout_s = 900, .attempts = 20},
+    {.name = "list_voices", .handler = narration_find_voices, .concurrency = 1, .timeout_s = 900, .attempts = 3},
     {.name = "remove_files", .handler = narration_remove_files, .concurrency = 1, .timeout_s = 60, .attempts = 20},
     {.name = "trim_cache", .handler = narration_trim_cache, .concurrency = 1, .timeout_s = 600, .attempts = 1},
     {0},
@@ -108,6 +109,7 @@ static const struct st_job_kind jobs[] = {
 static const struct st_schedule schedules[] = {
     {.name = "trim_cache", .every_s = 3600, .handler = narration_schedule_trim},
     {.name = "expire_samples", .every_s = 600, .handler = narration_expire_samples},
+    {.name = "list_voices", .every_s = 3600, .handler = narration_schedule_list},
     {.name = "keep_voices", .every_s = 300, .handler = narration_schedule_voices},
     {0},
 };

@@ -77,6 +77,8 @@ int narration_lent_voice(struct st_call *call, struct st_voice *v, const char *u
 void narration_keep_voice_soon(struct st_call *call, const char *profile_id, const char *voice, int64_t delay_ms);
 int narration_keep_voice(struct st_call *call);      /* job */
 int narration_schedule_voices(struct st_call *call); /* schedule */
+int narration_find_voices(struct st_call *call);     /* job: which voices the account has anyway */
+int narration_schedule_list(struct st_call *call);   /* schedule */
 
 /* narration_rules.c: how words are said */
 int narration_get_story_rules(struct st_call *call);

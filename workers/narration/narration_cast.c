@@ -41,6 +41,26 @@ static int add_own(struct st_call *call, json_t *items)
     return r;
 }
 
+/* Those of providers, as far as the caller's tier has them. */
+static int add_remote(struct st_call *call, json_t *items)
+{
+    struct st_remote_voice remote;
+    json_t *listed, *one;
+    size_t i;
+    for (size_t n = 0; st_remote_nth(n, &remote); n++)
+        if (st_remote_allowed(remote.id, call->tier))
+            json_array_append_new(items, json_pack("{s:s, s:s%, s:s, s:s, s:s}", "voiceId", remote.id, "provider",
+                                                   remote.id, strcspn(remote.id, ":"), "gender", remote.gender, "age",
+                                                   "unknown", "description", remote.id));
+    int r = st_list(call, &listed,
+                    "select voice as \"voiceId\", split_part(voice, ':', 1) as provider, gender, age, "
+                    "name as description from provider_voices order by name, voice");
+    json_array_foreach (r < 0 ? NULL : listed, i, one)
+        if (st_remote_allowed(st_json_str(one, "voiceId", ""), call->tier))
+            json_array_append(items, one);
+    return r;
+}
+
 int narration_list_voices(struct st_call *call)
 {
     static const char *const ages[] = {[ST_AGE_ADULT] = "adult", [ST_AGE_CHILD] = "child", [ST_AGE_ELDER] = "old"};
@@ -48,21 +68,16 @@ int narration_list_voices(struct st_call *call)
     struct st_voice v;
     enum st_age age;
     int r = st_speech_language(narration_speech, st_param(call, "language"), language);
-    if (r < 0)
-        return st_fail(call, r, "No voice speaks that language.");
+    bool embedded = r == 0;
     json_t *items = st_json_keep(call->arena, json_array());
-    for (size_t n = 0; st_voices_nth(language, n, &v, &age); n++)
+    for (size_t n = 0; embedded && st_voices_nth(language, n, &v, &age); n++)
         json_array_append_new(items, json_pack("{s:s, s:s, s:s, s:s, s:s}", "voiceId", v.id, "provider", "embedded",
                                                "gender", v.gender == ST_GENDER_FEMALE ? "female" : "male", "age",
                                                ages[age], "description", narration_voice_description(call, &v)));
-    struct st_remote_voice remote;
-    for (size_t n = 0; st_remote_nth(n, &remote); n++)
-        if (st_remote_allowed(remote.id, call->tier))
-            json_array_append_new(items, json_pack("{s:s, s:s%, s:s, s:s, s:s}", "voiceId", remote.id, "provider",
-                                                   remote.id, strcspn(remote.id, ":"), "gender", remote.gender, "age",
-                                                   "unknown", "description", remote.id));
-    if ((r = add_own(call, items)) < 0)
+    if ((r = add_remote(call, items)) < 0 || (r = add_own(call, items)) < 0)
         return r;
+    if (json_array_size(items) == 0)
+        return st_fail(call, ST_E_UNPROCESSABLE, "No voice speaks that language.");
     return st_reply(call, 200, json_pack("{s:O}", "items", items));
 }
 

@@ -38,7 +38,7 @@ int narration_schedule_voices(struct st_call *call)
 
 static const char *name_of(struct st_call *call, const char *profile_id)
 {
-    return st_printf(call->arena, "storytelling-%s", profile_id);
+    return st_printf(call->arena, ST_CLONE_NAME "%s", profile_id);
 }
 
 /* Waiting, for narration_schedule_voices, or refused. */
@@ -162,4 +162,30 @@ int narration_keep_voice(struct st_call *call)
     if (st_streq(status, "waiting"))
         return learn(call, p);
     return st_streq(status, "sent") ? look_for(call, p) : 0;
+}
+
+/* --- voices that the account has anyway --- */
+
+int narration_schedule_list(struct st_call *call)
+{
+    if (st_provider_ready(&st_clone_provider))
+        st_enqueue(call, "list_voices", ST_CLONE_PREFIX, 0, json_object());
+    else
+        st_exec(call, "delete from provider_voices");
+    return 0;
+}
+
+int narration_find_voices(struct st_call *call)
+{
+    const char *why = NULL;
+    json_t *voices;
+    int r = st_commit(call);
+    if (r < 0 || (r = st_clone_list(call, &voices, &why)) < 0)
+        return why ? st_fail(call, r, "%s", why) : r;
+    st_exec(call, "delete from provider_voices");
+    st_exec(call,
+            "insert into provider_voices select v.* from jsonb_to_recordset($1) v (voice text, name text, gender text, "
+            "age text) on conflict do nothing",
+            st_json_text(call->arena, voices));
+    return 0;
 }

@@ -18,7 +18,8 @@ int narration_preview(struct st_call *call)
         return r;
     if (used_up) /* who may not pay a provider for a story does not for previews */
         return st_fail(call, ST_E_PAYMENT, "%s", used_up);
-    if (st_speech_language(narration_speech, st_str(call->body, "language"), language) < 0) {
+    if (v.engine != SPEAK_REMOTE &&
+        st_speech_language(narration_speech, st_str(call->body, "language"), language) < 0) {
         st_fail_at(call, "/language", "No voice speaks that language.");
         return st_fail(call, ST_E_UNPROCESSABLE, "No voice speaks that language.");
     }
@@ -96,8 +97,9 @@ int narration_speak_preview(struct st_call *call)
     r = narration_rules(call, "", st_str(p, "user_id"), &rules, &n_rules, &versions);
     if (r < 0)
         return r;
-    if (st_speech_language(narration_speech, st_str(p, "language"), language) < 0 ||
-        !st_voices_find(language, st_str(p, "voice"), &voice))
+    if (st_speech_language(narration_speech, st_str(p, "language"), language) < 0)
+        *language = '\0'; /* which only voices of providers may speak */
+    if (!st_voices_find(language, st_str(p, "voice"), &voice))
         return ST_E_INTERNAL;
     r = narration_lent_voice(call, &voice, st_str(p, "user_id"), NULL);
     if (r == ST_E_NOT_FOUND) {

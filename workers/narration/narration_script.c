@@ -80,9 +80,11 @@ static int cast(struct st_call *call, const struct st_speech *speech, const json
     char language[ST_LANGUAGE_LEN];
     size_t n = json_array_size(s->characters), i;
     json_t *one, *known = NULL;
-    int r = st_speech_language(speech, s->job.language, language);
-    if (r < 0 || (r = load_cast(call, story_id, &known)) < 0)
+    int r = load_cast(call, story_id, &known);
+    if (r < 0)
         return r;
+    if (st_speech_language(speech, s->job.language, language) < 0)
+        *language = '\0'; /* voices of providers may speak it, and no other will: see narrate_plan_make */
     struct st_voice *voices = st_new_n(call->arena, struct st_voice, n + 1);
     struct st_role *roles = st_new_n(call->arena, struct st_role, n + 1);
     s->voice_of = st_json_keep(call->arena, json_object());

@@ -21,8 +21,8 @@ struct narration_script {
 
 /*
  * n: a row of narrations with story_id, author_id, tier, language, characters, segments, text_ref. Who has no voice yet
- * gets one; that is committed, for the text is fetched outside of transactions. ST_E_UNPROCESSABLE: no voice speaks the
- * language; ST_E_UNAVAILABLE: the text cannot be read.
+ * gets one; that is committed, for the text is fetched outside of transactions. ST_E_UNAVAILABLE: the text cannot be
+ * read.
  */
 int narration_script_load(struct st_call *call, const struct st_speech *speech, const json_t *n,
                           struct narration_script *ret) ST_MUSTCHECK;

@@ -292,20 +292,16 @@ int narration_speak(struct st_call *call)
     }
     struct narration_script s;
     r = narration_script_load(call, narration_speech, n, &s);
-    if (r == ST_E_UNPROCESSABLE) {
-        result.why = st_printf(call->arena, "There is no voice for the language %s.", s.job.language);
-    } else if (r == 0) {
-        emit_progress(call, st_str(n, "narration_id"), st_str(n, "story_id"), 0, json_array_size(s.segments));
-        if ((r = st_commit(call)) < 0)
-            return r;
-        r = voices_had(call, &s, &result);
-        if (r == 0)
-            r = speak(call, n, &s, &result);
-        if (r < 0 && result.lost)
-            return lost_voice(call, n, &s, r, &result);
-    } else {
+    if (r < 0)
         return r;
-    }
+    emit_progress(call, st_str(n, "narration_id"), st_str(n, "story_id"), 0, json_array_size(s.segments));
+    if ((r = st_commit(call)) < 0)
+        return r;
+    r = voices_had(call, &s, &result);
+    if (r == 0)
+        r = speak(call, n, &s, &result);
+    if (r < 0 && result.lost)
+        return lost_voice(call, n, &s, r, &result);
     if (r == 0)
         return finish(call, n, &s, &result);
     bool again = r != ST_E_UNPROCESSABLE && r != ST_E_INVALID && r != ST_E_TOO_LARGE;

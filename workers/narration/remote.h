@@ -69,6 +69,12 @@ ST_MUSTCHECK int st_clone_learn(struct st_call *call, const char *name, const ch
                                 const char **ret_why);
 /* Those of that name, an array of texts. */
 ST_MUSTCHECK int st_clone_find(struct st_call *call, const char *name, json_t **ret_voices, const char **ret_why);
+/*
+ * All voices of the account but those that people have lent, whose names begin with ST_CLONE_NAME: an array of {voice,
+ * name, gender, age}, voice with its prefix. Of more than some hundred not all.
+ */
+#define ST_CLONE_NAME "storytelling-"
+ST_MUSTCHECK int st_clone_list(struct st_call *call, json_t **ret_voices, const char **ret_why);
 /* 0 also when there is none. */
 ST_MUSTCHECK int st_clone_forget(struct st_call *call, const char *voice, const char **ret_why);
 

@@ -5,6 +5,8 @@ enum {
     ANSWER_MAX = 1 << 20,
     VOICE_LEN = 20, /* of its names; speech has room for these */
     PAGE = 100,     /* all that a search gives at once; of one name there is one, or two */
+    PAGES = 5,
+    NAME_LEN = 100, /* that is shown of what they call a voice */
 };
 
 const struct st_provider st_clone_provider = {.name = "elevenlabs_voices",
@@ -94,6 +96,64 @@ int st_clone_find(struct st_call *call, const char *name, json_t **ret_voices, c
     json_array_foreach (voices, i, one)
         if (st_streq(st_str(one, "name"), name) && is_voice(st_str(one, "voice_id")))
             json_array_append(list, json_object_get(one, "voice_id"));
+    *ret_voices = list;
+    return 0;
+}
+
+/* One of its words, or "unknown". */
+static const char *label(const json_t *voice, const char *name, const char *const words[][2], size_t n)
+{
+    const char *said = st_json_str(json_object_get(voice, "labels"), name, "");
+    for (size_t i = 0; i < n; i++)
+        if (st_streq(words[i][0], said))
+            return words[i][1];
+    return "unknown";
+}
+
+static void add_voice(struct st_call *call, json_t *list, const json_t *voice)
+{
+    static const char *const genders[][2] = {{"male", "male"}, {"female", "female"}};
+    static const char *const ages[][2] = {{"young", "adult"},
+                                          {"middle_aged", "adult"},
+                                          {"middle-aged", "adult"},
+                                          {"middle aged", "adult"},
+                                          {"old", "old"}};
+    const char *id = st_str(voice, "voice_id"), *name = st_str(voice, "name");
+    if (!is_voice(id) || !name || st_starts(name, ST_CLONE_NAME))
+        return;
+    size_t len = strlen(name);
+    while (len > NAME_LEN || (name[len] & 0xc0) == 0x80) /* not inside a character */
+        len--;
+    json_array_append_new(list,
+                          json_pack("{s:s, s:s%, s:s, s:s}", "voice", st_printf(call->arena, ST_CLONE_PREFIX ":%s", id),
+                                    "name", name, len, "gender", label(voice, "gender", genders, ST_COUNT(genders)),
+                                    "age", label(voice, "age", ages, ST_COUNT(ages))));
+}
+
+int st_clone_list(struct st_call *call, json_t **ret_voices, const char **ret_why)
+{
+    json_t *list = st_json_keep(call->arena, json_array()), *one;
+    const char *next = "";
+    for (int page = 0; next && page < PAGES; page++) {
+        struct st_provider_answer answer;
+        struct st_provider_call c = {.method = "GET",
+                                     .path =
+                                         st_printf(call->arena, "/v2/voices?page_size=%d%s%s", PAGE,
+                                                   *next ? "&next_page_token=" : "", st_url_encode(call->arena, next)),
+                                     .look_up = true};
+        size_t i;
+        int r = ask(call, &c, &answer, ret_why);
+        if (r < 0)
+            return r;
+        const json_t *said = parse(call, &answer.http), *voices = json_object_get(said, "voices");
+        if (!json_is_array(voices)) {
+            *ret_why = "The provider's answer is no list of voices.";
+            return ST_E_UNAVAILABLE;
+        }
+        json_array_foreach (voices, i, one)
+            add_voice(call, list, one);
+        next = st_json_bool(said, "has_more", false) ? st_str(said, "next_page_token") : NULL;
+    }
     *ret_voices = list;
     return 0;
 }

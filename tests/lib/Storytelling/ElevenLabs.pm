@@ -6,8 +6,9 @@ package Storytelling::ElevenLabs;
 #
 # DIR/faults holds what befalls the next requests about voices, one word a line: an HTTP status, `reset` (it is done, but
 # the connection breaks), `drop` (it is not done, and the connection breaks), `garbage` (done, no JSON), or `ok`.
-# DIR/slots, if it is there, is how many voices it has places for. DIR/log gets method and path of each request, DIR/samples
-# the bytes of each sample, DIR/voices the voices that it knows: id and name.
+# DIR/slots, if it is there, is how many voices it has places for. DIR/others has voices that the account has anyway, lines
+# of id, name, gender and age; DIR/page is how many voices it lists at a time. DIR/log gets method and path of each request,
+# DIR/samples the bytes of each sample, DIR/voices the voices that it knows: id and name.
 use strict;
 use warnings;
 use IO::Socket::INET;
@@ -51,9 +52,11 @@ sub add {
     return [200, {voice_id => $id, requires_verification => JSON::PP::false}];
 }
 
+sub others { return map { my ($id, $name, $gender, $age) = split / /; {voice_id => $id, name => $name, category => 'premade', labels => {gender => $gender, age => $age}} } split /\n/, read_file('others') // '' }
+
 sub speak {
     my ($r, $id) = @_;
-    return refusal(404, 'voice_not_found') if !$voices{$id};
+    return refusal(404, 'voice_not_found') if !$voices{$id} && !grep { $_->{voice_id} eq $id } others();
     my $pcm = join '', map { pack 's<*', map { 8000 * sin $_ / 8 } 1 .. 1440 } 1 .. length $JSON->decode($r->{body})->{text};
     return [200, {audio_base64 => encode_base64($pcm, ''), alignment => undef}];
 }
@@ -65,9 +68,12 @@ sub answer {
     return add($r) if $what eq 'POST /v1/voices/add';
     return speak($r, $1) if $what =~ m{\APOST /v1/text-to-speech/(\w+)/with-timestamps\z};
     if ($what eq 'GET /v2/voices') {
-        my ($search) = $r->{query} =~ /\bsearch=([^&]*)/;
-        my @found = grep { index($voices{$_}, $search) >= 0 } sort keys %voices;
-        return [200, {voices => [map { {voice_id => $_, name => $voices{$_}, category => 'cloned'} } @found], has_more => JSON::PP::false, total_count => scalar @found}];
+        my ($search, $from) = map { $r->{query} =~ /\b$_=([^&]*)/ ? $1 : '' } qw(search next_page_token);
+        my @found = grep { index($_->{name}, $search) >= 0 } (map { {voice_id => $_, name => $voices{$_}, category => 'cloned'} } sort keys %voices), others();
+        my $page  = read_file('page') || 100;
+        my $more  = ($from || 0) + $page < @found;
+        return [200, {voices => [grep { $_ } @found[($from || 0) .. ($from || 0) + $page - 1]], has_more => $more ? JSON::PP::true : JSON::PP::false,
+                total_count => scalar @found, next_page_token => $more ? '' . (($from || 0) + $page) : undef}];
     }
     if ($what =~ m{\ADELETE /v1/voices/(\w+)\z}) {
         return refusal(404, 'voice_not_found') if !delete $voices{$1};
