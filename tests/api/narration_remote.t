@@ -29,6 +29,7 @@ sub answer {
     my ($status, $answer) = ('200 OK', join '', map { pack 's<*', map { 8000 * sin $_ / 8 } 1 .. 1440 } 1 .. length($request->{input} // ''));
     ($status, $answer) = ('429 Slow', '{"error":{"message":"no","type":"insufficient_quota","code":"insufficient_quota"}}') if get('mode') eq 'quota';
     $answer = "\0" x length $answer if get('mode') eq 'silence';
+    while (get('mode') eq 'slow') { select undef, undef, undef, 0.1 }
     if (get('mode') eq 'cut once') { $answer = substr $answer, 0, 2 * int(length($answer) / 12); put('mode', '') }
     print $socket "HTTP/1.1 $status\r\nConnection: close\r\nContent-Length: " . length($answer) . "\r\n\r\n$answer";
 }
@@ -141,6 +142,13 @@ $platform->sql('narration', "insert into blocks values ('$user->{userId}', now()
 $api->fails(402, 'payment_required', preview('openai:nova'), 'whose characters are used up does not hear voices that cost');
 $api->succeeds(202, preview('girl-1'), 'but others');
 $platform->sql('narration', 'delete from blocks');
+sub becomes { my ($preview, $status) = @_; return wait_for(sub { $api->call(getVoicePreview => {path => {previewId => $preview}, token => $user->{token}})->{json}{status} eq $status }, 60) }
+put('mode', 'slow');
+my ($slow, $quick) = map { $api->succeeds(202, preview($_), "$_ is to be heard")->{json}{previewId} } 'openai:nova', 'girl-2';
+ok becomes($quick, 'ready'), 'who waits for a slow provider does not hold up others';
+ok becomes($slow, 'pending'), 'and waits';
+put('mode', '');
+ok becomes($slow, 'ready'), 'until it answers';
 
 # --- who may have it ------------------------------------------------------------------------------------------------------
 

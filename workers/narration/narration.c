@@ -68,6 +68,13 @@ static const struct st_subscription subscriptions[] = {
     {0},
 };
 
+/* Who waits for one provider holds up nobody else. */
+#define PREVIEW(of, at_once)                                                                                           \
+    {                                                                                                                  \
+        .name = "preview" of, .handler = narration_speak_preview, .concurrency = at_once, .timeout_s = 120,            \
+        .attempts = 3, .failed = narration_speak_preview_failed                                                        \
+    }
+
 static const struct st_job_kind jobs[] = {
     {.name = "speak",
      .handler = narration_speak,
@@ -81,12 +88,9 @@ static const struct st_job_kind jobs[] = {
      .timeout_s = 4 * 3600,
      .attempts = 10, /* of a provider that is away; of what fails here three, see there */
      .failed = narration_speak_failed},
-    {.name = "preview",
-     .handler = narration_speak_preview,
-     .concurrency = 1,
-     .timeout_s = 120,
-     .attempts = 3,
-     .failed = narration_speak_preview_failed},
+    PREVIEW("", 1),
+    PREVIEW("_openai", 2),
+    PREVIEW("_elevenlabs", 2),
     {.name = "export",
      .handler = narration_make_export,
      .concurrency = 1,

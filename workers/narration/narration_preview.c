@@ -28,7 +28,10 @@ int narration_preview(struct st_call *call)
         "insert into previews (preview_id, user_id, voice, language, text, emotion) values ($1, $2, $3, $4, $5, $6)",
         id, call->user_id, voice, st_json_str(call->body, "language", "en"), st_str(call->body, "text"),
         st_json_str(call->body, "emotion", "neutral"));
-    st_enqueue_with(call, &(struct st_enqueue){.job = "preview", .key = id, .priority = 10},
+    const char *name = st_voice_is_lent(voice) ? v.name : voice, *job = "preview";
+    if (v.engine == SPEAK_REMOTE)
+        job = st_printf(call->arena, "preview_%.*s", (int)strcspn(name, ":"), name);
+    st_enqueue_with(call, &(struct st_enqueue){.job = job, .key = id, .priority = 10},
                     json_pack("{s:s}", "previewId", id));
     return st_reply(call, 202, json_pack("{s:s, s:s, s:n}", "previewId", id, "status", "pending", "audioUrl"));
 }
