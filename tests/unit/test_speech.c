@@ -653,6 +653,46 @@ static void test_narration(void **state)
     assert_in_range(again.times[3].end_ms - again.times[3].start_ms, then - 1, then + 1); /* rounded */
 }
 
+/* Of a stretch of a file, in LUFS, as ffmpeg measures it. */
+static double loudness_of(const char *path, const struct st_narrate_time *t)
+{
+    const char *filter = st_printf(&arena, "atrim=start=%.3f:end=%.3f,aresample=48000,ebur128=framelog=verbose",
+                                   (double)t->start_ms / 1000, (double)t->end_ms / 1000);
+    const char *argv[] = {"ffmpeg", "-hide_banner", "-nostats", "-i", path, "-af", filter, "-f", "null", "-", NULL};
+    struct st_spawn_result r;
+    assert_int_equal(st_spawn(&arena, &(struct st_spawn){.argv = argv, .timeout_us = 60 * ST_SECOND}, &r), 0);
+    const char *said = strstr(r.err, "Integrated loudness:");
+    assert_non_null(said);
+    said = strstr(said, "I:");
+    assert_non_null(said);
+    return strtod(said + 2, NULL);
+}
+
+static void test_voices_of_a_file_are_equally_loud(void **state)
+{
+    (void)state;
+    struct st_narrate_segment segments[] = {
+        {.text = "The old keeper carried the letter along the wall. Nobody had seen him for three days.", .voice = 0},
+        {.text = "I thought that you would never come back. Give it to me before the others see it.", .voice = 1},
+        {.text = "It was a long way, and the road is gone. There is nothing left of the bridge at all.", .voice = 2},
+    };
+    struct watcher w = {0};
+    struct st_narrate_job job = job_of(segments, ST_COUNT(segments), &w);
+    struct st_narrate_result r;
+    assert_int_equal(st_narrate_audio(&arena, &job, &r), 0);
+    const char *const files[] = {job.opus_path, job.mp3_path};
+    for (size_t f = 0; f < ST_COUNT(files); f++) {
+        double least = 0, most = -70;
+        for (size_t i = 0; i < ST_COUNT(segments); i++) {
+            double lufs = loudness_of(files[f], &r.times[i]);
+            print_message("# %s: %.1f LUFS\n", cast[i].id, lufs);
+            least = fmin(least, lufs);
+            most = fmax(most, lufs);
+        }
+        assert_true(most - least <= 1 && most < -15 && least > -25);
+    }
+}
+
 struct parts {
     int count;
     int64_t at, bytes;
@@ -870,6 +910,7 @@ int main(void)
         cmocka_unit_test_teardown(test_resampling, release),
         cmocka_unit_test_teardown(test_loudness, release),
         cmocka_unit_test_teardown(test_voices_are_equally_loud, release),
+        cmocka_unit_test_teardown(test_voices_of_a_file_are_equally_loud, release),
         cmocka_unit_test_teardown(test_parts, release),
         cmocka_unit_test_teardown(test_incomplete_sound_is_made_again, release),
         cmocka_unit_test_teardown(test_trimming, release),
