@@ -219,7 +219,10 @@ is $are{Tom}{voiceId}, $were{Tom}{voiceId}, 'so does one that suits';
 my $book = post($ada, title => 'Chapters & <signs>', content => "Chapter 1\n\nThe door was shut. “Who is there?” asked Mary & Tom.\n\nChapter 2\n\nNobody <answered>. A --> B.");
 my $bound = narrated($ada, $book, 'chapters');
 is_deeply [map { $_->{title} } @{$bound->{chapters}}], ['Chapter 1', 'Chapter 2'], 'chapters are found';
-my $vtt = $client->get("/v1/narrations/$bound->{narrationId}/captions", token => $ada->{token});
+my $vtt = $client->get($bound->{captionsUrl});
+is $client->get("/v1/narrations/$bound->{narrationId}/captions", token => $ada->{token})->{content}, $vtt->{content}, 'with a token, or by a link';
+is $client->get("/v1/narrations/$bound->{narrationId}/captions")->{status}, 401, 'but not without either';
+$api->fails(404, 'not_found', getNarrationCaptions => {path => {narrationId => $bound->{narrationId}}, token => $eve->{token}}, 'nor by the token of others');
 like $vtt->{headers}{'content-type'}, qr{^text/vtt}, 'captions are there';
 like $vtt->{content}, qr/\AWEBVTT\n\n00:00:00\.\d{3} --> 00:00:0\d\.\d{3}\nChapter 1\n/, 'in the format of players';
 like $vtt->{content}, qr/\n<v Mary>“Who is there\?”\n|\n<v Mary>.*Who is there/, 'with who speaks';
@@ -233,7 +236,9 @@ sub exported {
     my $made = wait_for(sub { my $x = $api->call(getNarrationExport => {%export, path => {%{$export{path}}, format => $format}})->{json}; $x->{status} ne 'pending' && $x }, 60);
     is $made->{status}, 'ready', "$format: is made" or diag $made->{reason};
     open my $out, '>:raw', "$dir/story.$format" or die $!;
-    print $out $client->get($made->{url}, token => $ada->{token})->{content};
+    print $out $client->get($made->{url})->{content};
+    is $client->get($made->{url} =~ s/\?.*//r)->{status}, 401, "$format: it needs the link that was given";
+    is $client->get($made->{url} =~ s/\?.*//r, token => $eve->{token})->{status}, 404, "$format: or the right token";
     close $out;
     return "$dir/story.$format";
 }

@@ -29,10 +29,16 @@ static int not_found(struct st_call *call)
     return st_fail(call, ST_E_NOT_FOUND, "There is no such narration, or it is not yours to hear.");
 }
 
+static const char *key_of(struct st_call *call, const char *format)
+{
+    return st_printf(call->arena, "narration/%s/story.%s", st_param(call, "narrationId"), format);
+}
+
 static int reply_export(struct st_call *call, int code, const char *format, const char *status, const char *reason)
 {
-    const char *url =
+    const char *path =
         st_printf(call->arena, "/v1/narrations/%s/exports/%s/file", st_param(call, "narrationId"), format);
+    const char *url = st_object_link(call, path, key_of(call, format));
     json_t *answer = json_pack("{s:s, s:s, s:s?}", "format", format, "status", status, "url",
                                st_streq(status, "ready") ? url : NULL);
     if (reason)
@@ -85,28 +91,29 @@ int narration_get_export(struct st_call *call)
 int narration_get_export_file(struct st_call *call)
 {
     json_t *row;
-    int r = find(call, &row);
-    if (r < 0)
+    const char *key = key_of(call, st_param(call, "format"));
+    int r = st_object_admit(call, key);
+    if (r < 0 || (r = find(call, &row)) < 0)
         return r;
     if (!st_streq(st_str(row, "status"), "ready"))
         return st_fail(call, ST_E_NOT_FOUND, "The file is not ready.");
-    const struct format *f = format_of(st_param(call, "format"));
-    return st_reply_object(call, f->content_type,
-                           st_printf(call->arena, "narration/%s/story.%s", st_param(call, "narrationId"), f->name));
+    return st_reply_object(call, format_of(st_param(call, "format"))->content_type, key);
 }
 
 int narration_get_captions(struct st_call *call)
 {
     json_t *row;
-    int r = st_row(call, &row,
-                   "select n.captions from narrations n join stories s using (story_id) "
-                   "where n.narration_id = $1 and n.status = 'ready' and " NARRATION_READABLE,
-                   st_param(call, "narrationId"), call->user_id);
+    const char *id = st_param(call, "narrationId"), *key = st_printf(call->arena, "narration/%s/captions.vtt", id);
+    int r = st_object_admit(call, key);
+    if (r < 0)
+        return r;
+    r = st_row(call, &row,
+               "select n.captions from narrations n join stories s using (story_id) "
+               "where n.narration_id = $1 and n.status = 'ready' and " NARRATION_READABLE,
+               id, call->user_id);
     if (r == ST_E_NOT_FOUND || (r == 0 && !st_json_bool(row, "captions", false)))
         return not_found(call);
-    return r < 0 ? r
-                 : st_reply_object(call, "text/vtt; charset=utf-8",
-                                   st_printf(call->arena, "narration/%s/captions.vtt", st_param(call, "narrationId")));
+    return r < 0 ? r : st_reply_object(call, "text/vtt; charset=utf-8", key);
 }
 
 /* --- making it --------------------------------------------------------------------------------------------------- */
