@@ -106,6 +106,9 @@ is $read->{title}, 'The & Book', 'a book has its title';
 is $read->{language}, 'en-GB', 'its language';
 is $read->{content} =~ s/\x{a0}/ /gr, "# One\n\nA bold word—\nand more.\n\n# Two\n\nIt <ends>.", 'and its text, in order';
 
+is read_file(e => book(package_of('', 'a.xhtml'), 'OPS/a.xhtml' => '<html><body><h1>One<br/>Two <div>Three</div></h1><table><tr><th>Year</th><th>Ships</th></tr><tr><td>1805</td><td>27</td></tr></table></body></html>'))->{content},
+    "# One Two Three\n\nYear Ships\n\n1805 27", 'a heading is one line, and cells of a table are apart';
+
 my $text = 'word ' x 300_000;
 my %wrong = (
     'nothing'            => [t => ''],
@@ -199,7 +202,7 @@ $platform->sql('story', "delete from blocks where user_id = '$eve->{userId}'");
 
 # --- as files ---------------------------------------------------------------------------------------------------------
 
-my $words = "Before all <chapters> & more.\n\n# One “first”\n\nThe bell \"rang\".\nTwice.\n\n## Two\n\nمرحبا \x{10fffd} 🦉 \x{fdd0}end.";
+my $words = "Before **all** [<chapters>](https://x.org) & more.\n\n# One “first”\n\nThe bell \"rang\".\nTwice.\n\n## Two\n\nمرحبا \x{10fffd} 🦉 \x{fdd0}end.";
 my $id = $api->call(createStory => {json => {title => 'Glück & "Söhne" / <b>', content => $words, language => 'de', draft => JSON::PP::true}, token => $ada->{token}})->{json}{storyId};
 sub exported { my ($who, %query) = @_; return {path => {storyId => $id}, token => $who->{token}, query => \%query} }
 sub file_of { my ($format) = @_; return $api->call(exportStory => {%{exported($ada, format => $format)}, raw => 1}) }
@@ -211,7 +214,7 @@ for my $format (sort keys %type) {
     like $file->{headers}{'content-disposition'}, qr/^attachment; filename="Glck_[\w_]*\.$format"; filename\*=UTF-8''Gl%C3%BCck%20%26[\w%]*\.$format$/, "$format: with a name";
 }
 is file_of('md')->{content}, encode_utf8(qq(# Glück & "Söhne" / <b>\n\n$words\n)), 'Markdown is as it was written';
-like Encode::decode_utf8(file_of('txt')->{content}), qr/^Glück & "Söhne" \/ <b>\n.*^One “first”$/ms, 'text has no marks';
+like Encode::decode_utf8(file_of('txt')->{content}), qr/^Glück & "Söhne" \/ <b>\n.*^Before all <chapters> & more.\n\nOne “first”$/ms, 'text has no marks';
 $api->fails(404, 'not_found', exportStory => exported($eve, format => $_), "$_: not for others") for sort keys %type;
 $api->fails(404, 'not_found', exportStory => {%{exported($ada)}, path => {storyId => $UNKNOWN}}, 'nor what is not there');
 $api->fails(400, 'invalid_request', exportStory => exported($ada, format => 'pdf'), 'there is no other format', '/query/format');

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "story/markdown.h"
 #include "story/story_chat.h"
 
 enum { LINES = 400, PASSAGES = 64 };
@@ -81,6 +82,39 @@ static void test_corrections_hold(void **state)
     assert_non_null(strstr(story_segments_text(&arena, &found, true), "\"corrected\":[\"speaker\",\"emotion\"]"));
     const json_t *changes = story_changes(&arena, found.analysis, "id", story_segments_text(&arena, &plain, true));
     assert_int_equal(json_array_size(json_object_get(changes, "changed")), 2); /* and Ann has another name */
+}
+
+/* --- Markdown --- */
+
+static void test_markdown_is_read_as_people_do(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *read, *alone; /* without emphasis, too; NULL: as read */
+    } cases[] = {
+        {"See [the *old* house](https://x.org/a_b \"A title\") there.", "See the *old* house there.",
+         "See the old house there."},
+        {"A ![sleeping cat](cat_(1).png), ![](x.png)and [![mark](m.png)](y) `st_x` end.",
+         "A sleeping cat, and mark st_x end.", NULL},
+        {"[sic] (so), [a] (b), [x](no such place), a [b and ](c", NULL, NULL},
+        {"`Come,' she said. `No,' he said. `", NULL, NULL},
+        {"**Bold** and __so__, *it\nis*, ***all***; \"*Yes.*\"", "**Bold** and __so__, *it\nis*, ***all***; \"*Yes.*\"",
+         "Bold and so, it\nis, all; \"Yes.\""},
+        {"* one\n* two\n\n***\n\n2 * 3 * 4, snake_case_word, *open\n\nnot* it f*** it", NULL, NULL},
+        {"[[[[[[[[", NULL, NULL},
+    };
+    for (size_t i = 0; i < ST_COUNT(cases); i++) {
+        size_t n = strlen(cases[i].text);
+        const char *read = cases[i].read ? cases[i].read : cases[i].text;
+        assert_string_equal(st_markdown_read(&arena, cases[i].text, n, false, &n), read);
+        assert_int_equal(n, strlen(read));
+        n = strlen(cases[i].text);
+        assert_string_equal(st_markdown_read(&arena, cases[i].text, n, true, &n),
+                            cases[i].alone ? cases[i].alone : read);
+    }
+    struct story_found found = analysed("He saw [the old house](https://x.org/a). It slept.\n\n![](x.png)", NULL);
+    segment(&found, "He saw the old house. It slept.");
+    assert_int_equal(analysed("![](x.png)", NULL).analysis->n_segments, 0);
 }
 
 /* --- passages --- */
@@ -199,6 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_only_what_changed_is_told, forget),
         cmocka_unit_test_teardown(test_corrections_hold, forget),
+        cmocka_unit_test_teardown(test_markdown_is_read_as_people_do, forget),
         cmocka_unit_test_teardown(test_an_edit_leaves_other_passages, forget),
         cmocka_unit_test_teardown(test_what_stands_the_check_counts, forget),
         cmocka_unit_test_teardown(test_what_does_not_is_refused, forget),

@@ -1,5 +1,6 @@
 /* Analyses a story: runs the stages of analyse_int.h in their order. */
 #include "story/analyse_int.h"
+#include "story/markdown.h"
 
 const char *st_segment_kind_name(enum st_segment_kind kind)
 {
@@ -38,6 +39,7 @@ int st_analyse(struct st_arena *a, const char *text, size_t len, const struct st
         return ST_E_INVALID;
     struct an *an = st_new(a, struct an);
     an->arena = a;
+    text = st_markdown_read(a, text, len, false, &len);
     struct st_analyse_hints *known = st_new(a, struct st_analyse_hints);
     *known = hints ? *hints : *known;
     known->n_cast = known->n_cast < ST_ANALYSE_CHARACTERS_MAX ? known->n_cast : ST_ANALYSE_CHARACTERS_MAX;

@@ -188,12 +188,14 @@ static void put_words(struct st_buf *t, const char *s)
     }
 }
 
-static void walk(struct book *b, const xmlNode *node, int depth)
+/* A heading is one line, whatever is in it. */
+static void walk(struct book *b, const xmlNode *node, int depth, bool in_heading)
 {
     static const char *const skipped[] = {
         "head",  "script", "style",  "svg",      "math", "nav", "template", "object",
         "audio", "video",  "iframe", "noscript", "rp",   "rt",  NULL}; /* the last two: how characters are read, beside
                                                                           them */
+    static const char *const cells[] = {"td", "th", NULL};
     static const char *const blocks[] = {"p",  "div", "section", "article", "blockquote", "li", "ul", "ol", "table",
                                          "tr", "pre", "figure",  "aside",   "header",     "dt", "dd", "hr", NULL};
     for (const xmlNode *n = node; n && depth < DEPTH_MAX && !b->text.failed; n = n->next) {
@@ -203,15 +205,20 @@ static void walk(struct book *b, const xmlNode *node, int depth)
             continue;
         char c = (char)(n->name[0] | 32);
         bool heading = c == 'h' && n->name[1] >= '1' && n->name[1] <= '6' && !n->name[2];
-        bool block = heading || is_any(n, blocks);
-        if (block)
+        bool block = heading || is_any(n, blocks), line = strcasecmp((const char *)n->name, "br") == 0;
+        bool cell = is_any(n, cells) || (in_heading && (block || line));
+        if (block && !in_heading)
             paragraph(&b->text);
-        if (heading)
+        if (heading && !in_heading)
             st_buf_str(&b->text, "# ");
-        if (strcasecmp((const char *)n->name, "br") == 0)
+        if (line && !in_heading)
             st_buf_char(&b->text, '\n');
-        walk(b, n->children, depth + 1);
-        if (block)
+        if (cell)
+            put_words(&b->text, " ");
+        walk(b, n->children, depth + 1, in_heading || heading);
+        if (cell)
+            put_words(&b->text, " ");
+        if (block && !in_heading)
             paragraph(&b->text);
     }
 }
@@ -228,7 +235,7 @@ static void add_chapter(struct book *b, const char *name)
     if (!doc)
         return;
     paragraph(&b->text);
-    walk(b, xmlDocGetRootElement(doc), 0);
+    walk(b, xmlDocGetRootElement(doc), 0, false);
     xmlFreeDoc(doc);
     if (b->text.failed || b->text.len > TEXT_LIMIT)
         fail(b, "The text is longer than a story can be.");

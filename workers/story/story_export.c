@@ -1,5 +1,6 @@
 /* A story to take away: as text, as Markdown, as a book. */
 #include "io/epub.h"
+#include "story/markdown.h"
 #include "story/story.h"
 
 enum { TEXT_MAX = 16 << 20, CHAPTERS_MAX = 1000 };
@@ -26,12 +27,12 @@ static void name_file(struct st_call *call, const char *title, const char *exten
 }
 
 /* Text alone has no marks for headings. */
-static const char *plain_text(struct st_call *call, const json_t *s)
+static const char *plain_text(struct st_call *call, const json_t *s, const char *content)
 {
     struct st_buf b = ST_BUF(TEXT_MAX);
     const char *author = st_str(s, "author");
     st_buf_printf(&b, "%s\n%s%s\n", st_str(s, "title"), author, *author ? "\n" : "");
-    for (const char *line = st_str(s, "content"); *line;) {
+    for (const char *line = content; *line;) {
         size_t n = strcspn(line, "\n"), marks = strspn(line, "#");
         marks = marks <= 6 && line[marks] == ' ' ? marks + 1 : 0;
         st_buf_add(&b, line + marks, n - marks);
@@ -97,9 +98,8 @@ static void find_chapters(struct chapters *c, const char *content)
         begin_chapter(c, c->title);
 }
 
-static int reply_book(struct st_call *call, const json_t *s)
+static int reply_book(struct st_call *call, const json_t *s, const char *content)
 {
-    const char *content = st_str(s, "content");
     size_t lines = 2;
     for (const char *at = content; (at = strchr(at, '\n')); at++)
         lines++;
@@ -138,10 +138,13 @@ int story_export(struct st_call *call)
     if (r < 0)
         return story_not_found(call, r);
     name_file(call, st_str(s, "title"), format);
-    if (st_streq(format, "txt"))
-        return st_reply_text(call, 200, "text/plain; charset=utf-8", plain_text(call, s));
+    const char *content = st_str(s, "content");
     if (st_streq(format, "md"))
         return st_reply_text(call, 200, "text/markdown; charset=utf-8",
-                             st_printf(call->arena, "# %s\n\n%s\n", st_str(s, "title"), st_str(s, "content")));
-    return reply_book(call, s);
+                             st_printf(call->arena, "# %s\n\n%s\n", st_str(s, "title"), content));
+    size_t len = strlen(content);
+    content = st_markdown_read(call->arena, content, len, true, &len);
+    if (st_streq(format, "txt"))
+        return st_reply_text(call, 200, "text/plain; charset=utf-8", plain_text(call, s, content));
+    return reply_book(call, s, content);
 }
