@@ -170,16 +170,35 @@ my %listed = map { $_->{storyId} => $_ } @{$api->succeeds(200, listPublicStories
 is_deeply [map { $listed{$_}{title} } @public, $other], ['Public 1', 'Public 2', 'Other'], 'are listed';
 ok !$listed{$linked}, 'those by address are not';
 is_deeply [grep { $_ ne 'de' } map { $_->{language} } @{$api->succeeds(200, listPublicStories => anybody(query => {language => 'de'}), 'those in one language')->{json}{items}}], [], 'alone';
-my $key = "st:cache:story/$public[0]";
-ok wait_for(sub {
-    $api->call(getPublicStory => anybody(path => {storyId => $public[0]}));
-    $platform->redis('EXISTS', $key)->{out} == 1;
-}, 60), 'the edge keeps the answer';
-$platform->redis('HSET', $key, 'kept', 'for ever');
-$platform->redis('PERSIST', $key);
-is $api->call(updateStory => of($ada, $public[0], json => {title => 'Renamed'}, headers => {'If-Match' => '*'}))->{status}, 200, 'it changes';
-ok wait_for(sub { $platform->redis('HEXISTS', $key, 'kept')->{out} == 0 }, 60), 'and the edge forgets it';
+my %kept = (
+    "story/$public[0]"       => [getPublicStory    => path => {storyId => $public[0]}],
+    "author/$ada->{userId}"  => [listAuthorStories => path => {authorId => $ada->{userId}}],
+    'stories'                => [listPublicStories => query => {limit => 100}],
+);
+# What the edge keeps is made to last, so that only a change takes it away.
+sub keeps {
+    my ($tag) = @_;
+    my ($operation, @how) = @{$kept{$tag}};
+    return 0 if !wait_for(sub { $api->call($operation => anybody(@how)); $platform->redis('EXISTS', "st:cache:$tag")->{out} == 1 }, 60);
+    $platform->redis('HSET', "st:cache:$tag", 'kept', 'for ever');
+    return $platform->redis('PERSIST', "st:cache:$tag")->{exit} == 0;
+}
+sub forgets {
+    my ($what, $change, @tags) = @_;
+    ok keeps($_), "the edge keeps $_" for @tags;
+    $change->();
+    ok wait_for(sub { $platform->redis('HEXISTS', "st:cache:$_[0]", 'kept')->{out} == 0 }, 60), "$what: it forgets $_" for @tags;
+}
+forgets('it changes', sub { $api->call(updateStory => of($ada, $public[0], json => {title => 'Renamed'}, headers => {'If-Match' => '*'})) }, sort keys %kept);
 ok wait_for(sub { ($api->call(getPublicStory => anybody(path => {storyId => $public[0]}))->{json}{title} // '') eq 'Renamed' }, 60), 'everybody reads it as it is now';
+forgets('its author has another name', sub { $client->patch('/v1/me', token => $ada->{token}, json => {displayName => 'Ada L.'}, headers => {'If-Match' => '*'}) }, sort keys %kept);
+ok wait_for(sub { ($api->call(getPublicStory => anybody(path => {storyId => $public[0]}))->{json}{authorName} // '') eq 'Ada L.' }, 60), 'which everybody reads';
+my $room = $api->call(createCollaboration => {json => {storyId => $public[0]}, token => $ada->{token}})->{json}{collaborationId};
+$api->call(createInvitation => {path => {collaborationId => $room}, json => {email => $eve->{email}, role => 'voice'}, token => $ada->{token}});
+my ($code) = $client->wait_for_mail($eve->{email}, qr/nvit/, 60)->{text} =~ /^([\w-]{22})$/m;
+forgets('somebody helps', sub { $api->succeeds(200, acceptInvitation => {json => {token => $code}, token => $eve->{token}}, 'somebody collaborates') }, 'author/' . $ada->{userId}, 'stories');
+forgets('it is analysed anew', sub { $api->call(analyseStory => of($ada, $public[0])) }, sort keys %kept);
+ok wait_for(sub { $api->call(getStory => of($ada, $public[0]))->{json}{state} eq 'published' }, 60), 'to the end';
 is $api->call(unpublishStory => of($ada, $public[0]))->{status}, 200, 'it is taken back';
 ok wait_for(sub { $api->call(getPublicStory => anybody(path => {storyId => $public[0]}))->{status} == 404 }, 60), 'from everybody';
 

@@ -122,6 +122,9 @@ int story_list_by_author(struct st_call *call);
 int story_drop_answers(struct st_call *call); /* job */
 /* A change that everybody may see: the edge forgets what it keeps of the story. */
 void story_forget_answers(struct st_call *call, const char *story_id, const char *author_id);
+/* The same for a story, if it is published, or for all that say something of a user who writes them or has a part in
+ * them; the other one is NULL. */
+int story_forget_published(struct st_call *call, const char *story_id, const char *user_id);
 
 /* story_project.c */
 int story_project_text(struct st_call *call);

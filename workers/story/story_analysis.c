@@ -112,6 +112,8 @@ static int store(struct st_call *call, const json_t *story, const struct story_f
             analysis_id, st_json_text(call->arena, characters));
     store_emotions(call, analysis_id, a);
     story_index(call, story_id, true);
+    if ((r = story_forget_published(call, story_id, NULL)) < 0)
+        return r;
     if (changes)
         json_object_set(event, "changes", changes);
     return tell(call, story_id, event, characters);
@@ -128,7 +130,7 @@ int story_analyse_failed(struct st_call *call)
             "analysis_error = 'The text cannot be analysed.' where story_id = $1 and state = 'analyzing' and "
             "deleted_at is null",
             st_str(call->body, "storyId"));
-    return 0;
+    return story_forget_published(call, st_str(call->body, "storyId"), NULL);
 }
 
 int story_begin(struct st_call *call, json_t **ret_story, json_t **ret_corrections)

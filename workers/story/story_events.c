@@ -10,9 +10,10 @@ int story_on_user_named(struct st_call *call)
                     "select exists (select from erased_users where user_id = $1) or "
                     "exists (select from authors where author_id = $1 and display_name = $2)",
                     user_id, name);
-    if (r == 0 && name && st_streq(st_cell(rows, 0, 0), "f"))
-        st_emit(call, "AuthorNamed", user_id, json_pack("{s:s, s:s}", "authorId", user_id, "displayName", name));
-    return r;
+    if (r < 0 || !name || !st_streq(st_cell(rows, 0, 0), "f"))
+        return r;
+    st_emit(call, "AuthorNamed", user_id, json_pack("{s:s, s:s}", "authorId", user_id, "displayName", name));
+    return story_forget_published(call, NULL, user_id);
 }
 
 /* Others' tables are not ours to look into, but what of them the list view shows is said by an event of ours. */
@@ -31,7 +32,7 @@ static int tell_collaborators(struct st_call *call, const char *story_id, const 
         return r;
     if ((r = st_rows(call, &rows, "select count(*) from story_collaborators where story_id = $1", story_id)) == 0)
         tell_number(call, story_id, st_cell_int(rows, 0, 0));
-    return r;
+    return r < 0 ? r : story_forget_published(call, story_id, NULL);
 }
 
 /* Who has gone lends no voice to others' stories any more. */
@@ -55,18 +56,19 @@ int story_on_user_deleted(struct st_call *call)
     const char *user_id = st_str(call->body, "userId");
     json_t *deleted, *one;
     size_t i;
-    int r = st_list(call, &deleted,
-                    "delete from stories where author_id = $1 returning story_id, version + 1 as version, "
-                    "deleted_at is not null as known, published_at",
-                    user_id);
+    int r = story_forget_published(call, NULL, user_id);
+    if (r < 0)
+        return r;
+    r = st_list(call, &deleted,
+                "delete from stories where author_id = $1 returning story_id, version + 1 as version, "
+                "deleted_at is not null as known",
+                user_id);
     if (r < 0 || (r = leave_stories(call, user_id)) < 0)
         return r;
     json_array_foreach (deleted, i, one) {
         if (st_json_bool(one, "known", false)) /* said when it was deleted */
             continue;
         story_forget_files(call, st_str(one, "story_id"));
-        if (!json_is_null(json_object_get(one, "published_at")))
-            story_forget_answers(call, st_str(one, "story_id"), user_id);
         st_emit(call, "StoryDeleted", st_str(one, "story_id"),
                 json_pack("{s:s, s:s, s:O}", "storyId", st_str(one, "story_id"), "authorId", user_id, "version",
                           json_object_get(one, "version")));
@@ -105,19 +107,12 @@ int story_on_participant_left(struct st_call *call)
 int story_on_collaboration_completed(struct st_call *call)
 {
     const char *story_id = st_str(call->body, "storyId");
-    json_t *story;
     st_exec(call,
             "insert into story_contributors select s.story_id, p.value::uuid from stories s, "
             "jsonb_array_elements_text($2::jsonb) p where s.story_id = $1 "
             "and not exists (select from erased_users e where e.user_id = p.value::uuid) on conflict do nothing",
             story_id, st_json_text(call->arena, json_object_get(call->body, "participants")));
-    int r = st_row(call, &story,
-                   "select author_id from stories where story_id = $1 and published_at is not null and deleted_at is "
-                   "null",
-                   story_id);
-    if (r == 0)
-        story_forget_answers(call, story_id, st_str(story, "author_id"));
-    return r == ST_E_NOT_FOUND ? 0 : r;
+    return story_forget_published(call, story_id, NULL);
 }
 
 /* Nobody collaborates by it any more, as if they all had left. */

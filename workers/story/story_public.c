@@ -39,18 +39,37 @@ int story_list_by_author(struct st_call *call)
 void story_forget_answers(struct st_call *call, const char *story_id, const char *author_id)
 {
     st_enqueue(call, "forget_answers", story_id, 0,
-               json_pack("{s:s, s:s}", "storyId", story_id, "authorId", author_id));
+               json_pack("{s:[o, o, s]}", "tags", json_sprintf("story/%s", story_id),
+                         json_sprintf("author/%s", author_id), "stories"));
+}
+
+int story_forget_published(struct st_call *call, const char *story_id, const char *user_id)
+{
+    json_t *tags, *row, *list;
+    size_t i;
+    int r = st_list(call, &tags,
+                    "select distinct tag from stories s cross join lateral "
+                    "(values ('story/' || s.story_id), ('author/' || s.author_id), ('stories')) t (tag) "
+                    "where s.published_at is not null and s.deleted_at is null and s.story_id in (select $1::uuid "
+                    "union select story_id from stories where author_id = $2 "
+                    "union select story_id from story_collaborators where user_id = $2 "
+                    "union select story_id from story_contributors where user_id = $2)",
+                    story_id, user_id);
+    if (r < 0 || json_array_size(tags) == 0)
+        return r;
+    list = json_array();
+    json_array_foreach (tags, i, row)
+        json_array_append(list, json_object_get(row, "tag"));
+    st_enqueue(call, "forget_answers", NULL, 0, json_pack("{s:o}", "tags", list));
+    return 0;
 }
 
 int story_drop_answers(struct st_call *call)
 {
-    const char *tags[] = {
-        st_printf(call->arena, "story/%s", st_str(call->body, "storyId")),
-        st_printf(call->arena, "author/%s", st_str(call->body, "authorId")),
-        "stories",
-    };
-    for (size_t i = 0; i < ST_COUNT(tags); i++) {
-        int r = st_cache_drop(call, tags[i]);
+    json_t *tag;
+    size_t i;
+    json_array_foreach (json_object_get(call->body, "tags"), i, tag) {
+        int r = st_cache_drop(call, json_string_value(tag));
         if (r < 0)
             return r;
     }

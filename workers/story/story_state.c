@@ -66,7 +66,8 @@ int story_analyse_again(struct st_call *call)
     if ((r = move(call, old, "analyzing", &story)) < 0)
         return r;
     story_start_analysis(call, id, call->tier);
-    return story_reply(call, 202, story);
+    r = story_forget_published(call, id, NULL);
+    return r < 0 ? r : story_reply(call, 202, story);
 }
 
 int story_publish(struct st_call *call)
