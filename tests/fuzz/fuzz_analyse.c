@@ -3,6 +3,7 @@
  * the same answer twice, and what was found may be told back as what is known.
  */
 #include "story/analyse_int.h"
+#include "story/markdown.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -27,9 +28,11 @@ static uint32_t next_letter(const char **s, const char *end)
     return 0;
 }
 
-/* The letters of the segments are those of the text. */
-static void check_words(const struct st_analysis *found, const char *text, const char *end)
+/* The letters of the segments are those that are read of the text. */
+static void check_words(struct st_arena *a, const struct st_analysis *found, const char *text, size_t len)
 {
+    text = st_markdown_read(a, text, len, false, &len);
+    const char *end = text + len;
     for (int i = 0; i < found->n_segments; i++) {
         const char *s = found->segments[i].text, *stop = s + strlen(s);
         for (uint32_t cp; (cp = next_letter(&s, stop));)
@@ -92,7 +95,7 @@ static struct st_analysis *analyse(struct st_arena *a, const char *text, size_t 
 {
     struct st_analysis *found;
     CHECK(st_analyse(a, text, len, hints, &found) == 0);
-    check_words(found, text, text + len);
+    check_words(a, found, text, len);
     check_ids(a, found);
     check_segments(found);
     check_characters(found);

@@ -16,13 +16,14 @@
  * an edit touches can only be found by doing all of it, which takes the tenth of a second. Ids tell which segments it
  * left alone: they are what must not be narrated again.
  *
- * The segments, in order, hold every word of the text once. Quotation marks of speech, emphasis marks (*, _), heading
- * marks (#) and pieces without any letter, digit or symbol are left out; white space is collapsed to single spaces.
+ * The segments, in order, hold every word of the text once, as a reader of Markdown has it (markdown.h). Quotation
+ * marks of speech, emphasis marks (*, _), heading marks (#) and pieces without any letter, digit or symbol are left
+ * out; white space is collapsed to single spaces.
  */
 #include "base/base.h"
 
 enum {
-    ST_ANALYSER_VERSION = 6,
+    ST_ANALYSER_VERSION = 7,
     ST_ANALYSE_TEXT_MAX = 1 << 20,   /* bytes of text; more is ST_E_TOO_LARGE */
     ST_ANALYSE_CHARACTERS_MAX = 200, /* the most mentioned are kept; others speak as unknown */
     ST_ANALYSE_SEGMENTS_MAX = 30000, /* behind these, only nonsense has more, the rest is narration */
