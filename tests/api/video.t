@@ -62,6 +62,17 @@ my $poster = $api->call(getVideoPoster => part($ada, $id));
 is $poster->{status}, 200, 'a poster';
 like $poster->{content}, qr/^\xff\xd8\xff/, 'which is a JPEG';
 
+# --- how far it is ---
+my $long = $client->post('/v1/stories', json => {title => 'Long', content => join ' ', map { "The ship sailed for $_ days." } 1 .. 40}, token => $ada->{token})->{json}{storyId};
+my @shares;
+ok wait_for(sub {
+    my $v = $api->call(getVideo => of($ada, $long))->{json} // {};
+    push @shares, $v->{progress} // ();
+    return ($v->{status} // '') eq 'ready';
+}, 240), 'a longer story';
+ok scalar(grep { $_ > 0 && $_ < 1 } @shares), 'one sees how far it is' or diag "@shares";
+is_deeply \@shares, [sort { $a <=> $b } @shares], 'and that it goes on';
+
 # --- another format ---
 my $upright = {aspectRatio => '9:16', captions => 'track'};
 my $asked = $api->succeeds(202, makeVideo => {%{of($ada, $story)}, json => $upright}, 'an upright film is asked for');
