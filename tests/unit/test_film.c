@@ -603,13 +603,16 @@ static void test_who_may(void **state)
 {
     (void)state;
     use("");
-    assert_false(video_can_film("premium"));
+    assert_false(video_can_film("premium", "720p"));
     use("luma");
-    assert_true(video_can_film("premium"));
-    assert_true(video_can_film("family"));
-    assert_false(video_can_film("free"));
-    assert_false(video_can_film(""));
-    assert_false(video_can_film("prem"));
+    assert_true(video_can_film("premium", "720p"));
+    assert_true(video_can_film("family", "1080p"));
+    assert_false(video_can_film("free", "720p"));
+    assert_false(video_can_film("", "720p"));
+    assert_false(video_can_film("prem", "720p"));
+    use("runway"); /* which makes none that are larger */
+    assert_true(video_can_film("premium", "720p"));
+    assert_false(video_can_film("premium", "1080p"));
 }
 
 /* --- calls back -------------------------------------------------------------------------------------------------- */

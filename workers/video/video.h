@@ -41,8 +41,11 @@ int video_on_subscription_changed(struct st_call *call);
 
 /* Why the author gets no video now, for people, kept by the call's arena; NULL: he gets one. */
 ST_MUSTCHECK int video_limit(struct st_call *call, const char *author_id, const char **ret_why);
-/* The row of the video is there: its making begins, or is given up at once when the author's videos are used up. */
-ST_MUSTCHECK int video_begin(struct st_call *call, const char *video_id, const char *story_id, const char *author_id);
+/* The row of the video is there: its making begins. */
+void video_begin(struct st_call *call, const char *video_id, const char *story_id, const char *author_id);
+/* The same, or it is given up at once, when the author's videos are used up. */
+ST_MUSTCHECK int video_begin_if_any_left(struct st_call *call, const char *video_id, const char *story_id,
+                                         const char *author_id);
 
 /* video_plan.c */
 struct st_video_job;
@@ -51,7 +54,7 @@ ST_MUSTCHECK int video_plan_clips(struct st_call *call, const char *video_id, co
                                   bool animated);
 
 /* video_clip.c */
-bool video_can_film(const char *tier); /* is there a provider, and may they have it? */
+bool video_can_film(const char *tier, const char *resolution); /* is there a provider that can, and may they have it? */
 ST_MUSTCHECK int video_load_clips(struct st_call *call, const char *video_id, struct st_video_job *job);
 void video_enqueue_clip(struct st_call *call, const char *clip_id, int64_t delay_ms);
 int video_clip(struct st_call *call); /* job */

@@ -110,7 +110,7 @@ int video_get(struct st_call *call)
 int video_make(struct st_call *call)
 {
     const char *story_id = st_param(call, "storyId"), *pictures = st_json_str(call->body, "pictures", "drawn");
-    const char *used_up;
+    const char *resolution = st_json_str(call->body, "resolution", "720p"), *used_up;
     json_t *s, *v;
     int r = st_row(call, &s,
                    "select s.author_id, s.collaboration_id, v.narration_id, v.audio_ref, v.timing_ref from stories s "
@@ -124,8 +124,9 @@ int video_make(struct st_call *call)
         return r;
     if (!st_str(s, "narration_id"))
         return st_fail(call, ST_E_CONFLICT, "The story has no narration yet.");
-    if (!st_streq(pictures, "drawn") && !video_can_film(call->tier))
-        return st_fail(call, ST_E_FORBIDDEN, "Your tier has no filmed pictures, or no provider of them is set up.");
+    if (!st_streq(pictures, "drawn") && !video_can_film(call->tier, resolution))
+        return st_fail(call, ST_E_FORBIDDEN,
+                       "Your tier has no filmed pictures, or no provider of them, of this size, is set up.");
     r = st_row(call, &v,
                "insert into video_jobs as old (video_id, story_id, narration_id, audio_ref, timing_ref, aspect_ratio, "
                "resolution, captions, pictures, collaboration_id) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on "
@@ -135,9 +136,8 @@ int video_make(struct st_call *call)
                "status = case old.status when 'failed' then 'pending' else old.status end, reason = null "
                "returning video_id, status, duration_ms, aspect_ratio, resolution, captions, pictures",
                st_new_id(call->arena), story_id, st_str(s, "narration_id"), st_str(s, "audio_ref"),
-               st_str(s, "timing_ref"), st_json_str(call->body, "aspectRatio", "16:9"),
-               st_json_str(call->body, "resolution", "720p"), st_json_str(call->body, "captions", "burned"), pictures,
-               st_str(s, "collaboration_id"));
+               st_str(s, "timing_ref"), st_json_str(call->body, "aspectRatio", "16:9"), resolution,
+               st_json_str(call->body, "captions", "burned"), pictures, st_str(s, "collaboration_id"));
     if (r < 0)
         return r;
     if (st_streq(st_str(v, "status"), "ready"))
@@ -146,8 +146,7 @@ int video_make(struct st_call *call)
         return r;
     if (used_up)
         return st_fail(call, ST_E_PAYMENT, "%s", used_up);
-    if ((r = video_begin(call, st_str(v, "video_id"), story_id, call->user_id)) < 0)
-        return r;
+    video_begin(call, st_str(v, "video_id"), story_id, call->user_id);
     return st_reply(call, 202, with_format(pending(v), v));
 }
 

@@ -26,14 +26,20 @@ enum {
 
 /* --- whom to ask ------------------------------------------------------------------------------------------------- */
 
-bool video_can_film(const char *tier)
+/* Can it make films of that size, and is it set up? */
+static bool is_able(const struct film_api *f, bool large)
+{
+    return st_provider_ready(&f->http) && (f->large || !large);
+}
+
+bool video_can_film(const char *tier, const char *resolution)
 {
     size_t n = strlen(tier);
     bool allowed = false, ready = false;
     for (const char *s = st_option("film_tiers"); *s; s += strcspn(s, ","), s += *s == ',')
         allowed |= n && strcspn(s, ",") == n && memcmp(s, tier, n) == 0;
     for (const struct film_api *f = film_apis; f->http.name; f++)
-        ready |= st_provider_ready(&f->http);
+        ready |= is_able(f, st_streq(resolution, "1080p"));
     return allowed && ready;
 }
 
@@ -79,7 +85,7 @@ static int choose(struct st_call *call, const json_t *clip, const struct film_ap
     *ret = NULL;
     *ret_away = false;
     for (const struct film_api *f = film_apis; r == 0 && f->http.name; f++) {
-        bool tried = !st_provider_ready(&f->http) || (st_streq(st_str(clip, "resolution"), "1080p") && !f->large);
+        bool tried = !is_able(f, st_streq(st_str(clip, "resolution"), "1080p"));
         bool away = false;
         for (int i = 0; i < st_rows_count(rows); i++)
             if (st_streq(st_cell(rows, i, 0), f->http.name))

@@ -215,19 +215,22 @@ int video_limit(struct st_call *call, const char *author_id, const char **ret_wh
     return r;
 }
 
-/* The row is there; the rest comes by itself. */
-int video_begin(struct st_call *call, const char *video_id, const char *story_id, const char *author_id)
+/* The rest comes by itself. */
+void video_begin(struct st_call *call, const char *video_id, const char *story_id, const char *author_id)
 {
-    const char *why;
-    int r = video_limit(call, author_id, &why);
-    if (r < 0)
-        return r;
-    if (why)
-        return video_give_up(call, video_id, why);
     st_enqueue(call, "render", video_id, 0, json_pack("{s:s}", "videoId", video_id));
     st_emit(call, "VideoProcessing", video_id,
             json_pack("{s:s, s:s, s:s, s:s, s:f}", "videoId", video_id, "storyId", story_id, "authorId", author_id,
                       "provider", "ffmpeg", "progress", 0.0));
+}
+
+int video_begin_if_any_left(struct st_call *call, const char *video_id, const char *story_id, const char *author_id)
+{
+    const char *why;
+    int r = video_limit(call, author_id, &why);
+    if (r < 0 || why)
+        return r < 0 ? r : video_give_up(call, video_id, why);
+    video_begin(call, video_id, story_id, author_id);
     return 0;
 }
 
@@ -254,7 +257,7 @@ int video_on_collaboration_completed(struct st_call *call)
         return r == ST_E_NOT_FOUND ? 0 : r;
     if ((r = stop_rendering(call, story_id)) < 0)
         return r;
-    return video_begin(call, id, story_id, st_str(v, "author_id"));
+    return video_begin_if_any_left(call, id, story_id, st_str(v, "author_id"));
 }
 
 int video_on_narration_generated(struct st_call *call)
@@ -275,7 +278,7 @@ int video_on_narration_generated(struct st_call *call)
     st_exec(call, "delete from narration_failures where story_id = $1", story_id);
     if ((r = stop_rendering(call, story_id)) < 0)
         return r;
-    return video_begin(call, id, story_id, st_str(b, "authorId"));
+    return video_begin_if_any_left(call, id, story_id, st_str(b, "authorId"));
 }
 
 int video_on_narration_failed(struct st_call *call)
