@@ -66,6 +66,16 @@ is $api->succeeds(202, analyseStory => of($ada, $id), 'by a later analyser')->{j
 ok settled($id), 'to its end';
 isnt $api->call(getAnalysis => of($ada, $id))->{json}{analysisId}, $analysis, 'with another analysis';
 
+$api->succeeds(200, publishStory => of($ada, $id), 'it is published again');
+changed($id, 'for all', visibility => 'public');
+$platform->sql('story', "update stories set state = 'analyzing' where story_id = '$id'");
+my $early = $api->succeeds(200, unpublishStory => of($ada, $id), 'while it is analysed anew it is taken back')->{json};
+is_deeply [@$early{qw(state publishedAt)}], ['analyzing', undef], 'at once';
+$api->fails(404, 'not_found', getStory => of($eve, $id), 'nobody else reads it');
+$api->fails(409, 'conflict', unpublishStory => of($ada, $id), 'once');
+$platform->sql('story', "insert into jobs (name, unique_key, payload, metadata) values ('analyse', '$id', '{\"storyId\":\"$id\"}', '{\"correlationId\":\"test\"}')");
+ok wait_for(sub { state_of($id) eq 'ready' }, 60), 'and it is ready when that ends';
+
 # --- an analysis that fails -------------------------------------------------------------------------------------------
 
 my ($broken) = map { $_->{json}{storyId} } $api->succeeds(201, createStory => {json => {title => 'T', content => 'A text.', draft => JSON::PP::true}, token => $ada->{token}}, 'a text');

@@ -32,17 +32,20 @@ void story_start_analysis(struct st_call *call, const char *story_id, const char
     st_enqueue(call, "analyse", story_id, 0, json_pack("{s:s, s:s}", "storyId", story_id, "tier", tier));
 }
 
-/* Moves the caller's own story, if it may, and gives it as it is then. */
-static int move(struct st_call *call, const json_t *old, const char *to, json_t **ret)
+/* The caller's own story as it is then. published: "true", "false", or NULL: as it was. */
+static int set(struct st_call *call, const char *state, const char *published, json_t **ret)
+{
+    return st_row(call, ret,
+                  "update stories s set state = $2, analysis_error = null, published_at = case $3::boolean "
+                  "when true then coalesce(published_at, now()) when false then null else published_at end, "
+                  "version = version + 1, updated_at = now() where story_id = $1 returning " STORY_COLUMNS,
+                  st_param(call, "storyId"), state, published);
+}
+
+static int move(struct st_call *call, const json_t *old, const char *to, const char *published, json_t **ret)
 {
     int r = check_move(call, old, to);
-    if (r < 0)
-        return r;
-    return st_row(call, ret,
-                  "update stories s set state = $2, analysis_error = null, published_at = case $2 "
-                  "when 'published' then coalesce(published_at, now()) when 'ready' then null else published_at end, "
-                  "version = version + 1, updated_at = now() where story_id = $1 returning " STORY_COLUMNS,
-                  st_param(call, "storyId"), to);
+    return r < 0 ? r : set(call, to, published, ret);
 }
 
 /* What was asked for is so already. */
@@ -63,7 +66,7 @@ int story_analyse_again(struct st_call *call)
         return r;
     if (r)
         return as_it_is(call, 202);
-    if ((r = move(call, old, "analyzing", &story)) < 0)
+    if ((r = move(call, old, "analyzing", NULL, &story)) < 0)
         return r;
     story_start_analysis(call, id, call->tier);
     r = story_forget_published(call, id, NULL);
@@ -79,7 +82,7 @@ int story_publish(struct st_call *call)
         return r;
     if (st_streq(st_str(old, "state"), "published"))
         return as_it_is(call, 200);
-    if ((r = move(call, old, "published", &story)) < 0)
+    if ((r = move(call, old, "published", "true", &story)) < 0)
         return r;
     st_emit(call, "StoryPublished", id,
             json_pack("{s:s, s:s, s:s, s:s}", "storyId", id, "authorId", call->user_id, "title", st_str(story, "title"),
@@ -88,13 +91,19 @@ int story_publish(struct st_call *call)
     return (r = story_announce(call, id)) < 0 ? r : story_reply(call, 200, story);
 }
 
-/* To those who have copies it is a story that only its author and collaborators may see. */
+/*
+ * To those who have copies it is a story that only its author and collaborators may see. What is analysed anew is taken
+ * back at once, too, and ready when that ends.
+ */
 int story_unpublish(struct st_call *call)
 {
     const char *id = st_param(call, "storyId");
     json_t *old, *story;
     int r;
-    if ((r = story_own_as_read(call, &old)) < 0 || (r = move(call, old, "ready", &story)) < 0)
+    if ((r = story_own_as_read(call, &old)) < 0)
+        return r;
+    bool analysed = st_streq(st_str(old, "state"), "analyzing") && !json_is_null(json_object_get(old, "published_at"));
+    if ((r = analysed ? set(call, "analyzing", "false", &story) : move(call, old, "ready", "false", &story)) < 0)
         return r;
     st_emit(call, "StoryUnpublished", id, json_pack("{s:s, s:s}", "storyId", id, "authorId", call->user_id));
     story_forget_answers(call, id, call->user_id);
