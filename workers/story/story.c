@@ -101,6 +101,7 @@ static const struct st_erasure erasures[] = {
     {"story_list_view", ST_ERASED, "delete from story_list_view where author_id = $1"},
     {"authors", ST_ERASED, "delete from authors where author_id = $1"},
     {"story_imports", ST_ERASED, "delete from story_imports where user_id = $1"},
+    {"story_mails", ST_ERASED, "delete from story_mails where author_id = $1"},
     {"follows", ST_ERASED, "delete from follows where follower_id = $1 or author_id = $1"},
     {"blocks", ST_ERASED, "delete from blocks where user_id = $1"},
     {0},

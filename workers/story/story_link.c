@@ -12,8 +12,7 @@ static int check_mails(struct st_call *call)
 {
     struct st_rows *rows;
     int r = st_rows(call, &rows,
-                    "select count(*) from story_links l join stories s using (story_id) where s.author_id = $1 "
-                    "and l.mailed and l.created_at > now() - interval '1 day'",
+                    "select count(*) from story_mails where author_id = $1 and mailed_at > now() - interval '1 day'",
                     call->user_id);
     if (r == 0 && st_cell_int(rows, 0, 0) >= MAILS_A_DAY)
         return st_fail(call, ST_E_UNPROCESSABLE, "At most %d links a day go out by mail.", MAILS_A_DAY);
@@ -29,13 +28,15 @@ static int mail_link(struct st_call *call, const char *email, const json_t *link
                    "select s.title, coalesce(s.language, 'en') as language, coalesce(a.display_name, '') as name "
                    "from stories s left join authors a using (author_id) where s.story_id = $1",
                    id);
-    if (r == 0)
-        st_emit(call, "StoryShared", id,
-                json_pack("{s:s, s:s, s:s, s:O, s:O, s:s, s:O, s:O, s:O}", "storyId", id, "authorId", call->user_id,
-                          "inviterId", call->user_id, "title", json_object_get(story, "title"), "authorName",
-                          json_object_get(story, "name"), "sharedWith", email, "link", json_object_get(link, "url"),
-                          "token", json_object_get(link, "token"), "locale", json_object_get(story, "language")));
-    return r;
+    if (r < 0)
+        return r;
+    st_exec(call, "insert into story_mails (author_id) values ($1)", call->user_id);
+    st_emit(call, "StoryShared", id,
+            json_pack("{s:s, s:s, s:s, s:O, s:O, s:s, s:O, s:O, s:O}", "storyId", id, "authorId", call->user_id,
+                      "inviterId", call->user_id, "title", json_object_get(story, "title"), "authorName",
+                      json_object_get(story, "name"), "sharedWith", email, "link", json_object_get(link, "url"),
+                      "token", json_object_get(link, "token"), "locale", json_object_get(story, "language")));
+    return 0;
 }
 
 /* The token is told here, once; what is kept is its hash. */
@@ -48,13 +49,11 @@ int story_create_link(struct st_call *call)
     if ((r = story_own(call, &story)) < 0 || (email && (r = check_mails(call)) < 0))
         return r;
     r = st_row(call, &link,
-               "insert into story_links as l (link_id, story_id, token_hash, expires_at, mailed) "
-               "select $1, $2, $3, $4, $6::boolean "
+               "insert into story_links as l (link_id, story_id, token_hash, expires_at) select $1, $2, $3, $4 "
                "where ($4::timestamptz is null or $4::timestamptz > now()) "
                "and (select count(*) from story_links where story_id = $2) < $5::int returning " LINK_COLUMNS,
                st_new_id(call->arena), id, st_sha256_hex(call->arena, token, strlen(token)),
-               st_json_time(call->arena, call->body, "expiresAt"), st_i64(call->arena, LINKS_MAX),
-               email ? "true" : "false");
+               st_json_time(call->arena, call->body, "expiresAt"), st_i64(call->arena, LINKS_MAX));
     if (r == ST_E_NOT_FOUND)
         return st_fail(call, ST_E_UNPROCESSABLE, "A link ends in the future, and a story has at most %d.", LINKS_MAX);
     if (r < 0)

@@ -45,6 +45,7 @@ int story_purge(struct st_call *call)
 {
     st_exec(call, "delete from stories where story_id in (select story_id from stories "
                   "where deleted_at < now() - " KEPT_FOR " order by deleted_at limit 200)");
+    st_exec(call, "delete from story_mails where mailed_at < now() - interval '1 day'");
     st_exec(call, "delete from story_imports where created_at < now() - " KEPT_FOR);
     return 0;
 }
