@@ -64,7 +64,9 @@ $api->succeeds(204, revokeShareLink => {path => {storyId => $private, linkId => 
 $platform->sql('story', "insert into story_mails select '$ada->{userId}' from generate_series(1, 29)");
 $api->fails(422, 'unprocessable', createShareLink => of($ada, $private, json => {email => $friend}), 'so many mails a day, whatever has become of their links');
 $platform->sql('story', "update story_mails set mailed_at = now() - interval '1 day' where author_id = '$ada->{userId}'");
-my $last = $api->call(createShareLink => of($ada, $private, json => {}))->{json};
+my ($last, $same) = map { $api->succeeds(201, createShareLink => of($ada, $private, json => {}, headers => {'Idempotency-Key' => 'link-1'}), 'the next day another, under a key')->{json} } 1, 2;
+is_deeply $same, $last, 'is told again';
+is_deeply [$platform->sql('story', "select count(*) from idempotency_keys where user_id = '$ada->{userId}' and (body like '%$last->{token}%' or body like '%token%')")], [0], 'from what nobody can read in the database';
 $api->fails(404, 'not_found', getStory => of($eve, $private), 'a link opens nothing but itself');
 
 # --- follows ----------------------------------------------------------------------------------------------------------

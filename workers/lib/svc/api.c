@@ -207,6 +207,16 @@ static const char *key_owner(const struct st_call *call)
     return *call->user_id ? call->user_id : call->address;
 }
 
+/*
+ * What is kept may hold what is told once (the token of a link), so it is sealed by the platform's key for this key of
+ * this owner.
+ */
+static void answer_key(const struct gate *g, struct st_call *call, unsigned char ret[ST_SEAL_KEY])
+{
+    const char *of = st_printf(call->arena, "answer\n%s\n%s\n%s", key_owner(call), call->name, g->idempotency_key);
+    st_hmac_sha256(g->server->run->edge_key, g->server->run->edge_key_len, of, strlen(of), ret);
+}
+
 /* 1: the stored answer is in place. 0: the key is ours now. */
 static int claim_key(struct gate *g, struct st_call *call)
 {
@@ -229,7 +239,15 @@ static int claim_key(struct gate *g, struct st_call *call)
     if (!st_streq(st_json_str(row, "request_hash", ""), g->request_hash))
         return st_fail(call, ST_E_IDEMPOTENCY_REUSE, "This Idempotency-Key was sent before with another request.");
     const char *body = st_json_str(row, "body", NULL), *name;
+    unsigned char key[ST_SEAL_KEY];
+    size_t len;
     json_t *value;
+    answer_key(g, call, key);
+    if (body && *body != '{' && *body != '[') /* of before, in clear */
+        body = st_unseal(call->arena, key, "", body, strlen(body), &len);
+    if (!body && !json_is_null(json_object_get(row, "body")))
+        return st_fail(call, ST_E_CONFLICT,
+                       "The answer that was kept for this Idempotency-Key cannot be read any more.");
     st_reply_text(call, (int)st_json_int(row, "status", 200), body ? "application/json" : NULL, body);
     json_object_foreach (json_object_get(row, "headers"), name, value)
         st_header(call, name, json_string_value(value));
@@ -243,11 +261,16 @@ static void store_answer(struct gate *g, struct st_call *call)
     json_t *headers = st_json_keep(call->arena, json_object());
     for (int i = 0; i < p->n_headers; i++)
         json_object_set_new(headers, p->headers[i].name, json_string(p->headers[i].value));
+    const char *body = p->reply ? st_json_text(call->arena, p->reply) : NULL;
+    unsigned char key[ST_SEAL_KEY];
+    answer_key(g, call, key);
+    if (body)
+        body = st_seal(call->arena, key, "", body, strlen(body));
     st_exec(call,
             "insert into idempotency_keys (user_id, operation, key, request_hash, status, headers, body) "
             "values ($1, $2, $3, $4, $5, $6::jsonb, $7)",
             key_owner(call), call->name, g->idempotency_key, g->request_hash, st_i64(call->arena, p->status),
-            st_json_text(call->arena, headers), p->reply ? st_json_text(call->arena, p->reply) : NULL);
+            st_json_text(call->arena, headers), body);
 }
 
 static int run_handler(struct st_call *call, void *ctx)
