@@ -4,6 +4,7 @@ use warnings;
 use utf8;
 use Test::More;
 use Encode qw(encode_utf8);
+use JSON::PP qw(encode_json);
 use Storytelling::Platform;
 use Storytelling::Client;
 use Storytelling::Contract;
@@ -189,6 +190,12 @@ for (['ASCII', join(' ', map { qq("Page $_," said Tom. Mary smiled at page $_.\n
         $api->succeeds(200, updateStory => of($who, $story->{storyId}, json => {content => substr $text, 0, 500_000}, headers => {'If-Match' => '*'}), 'it is changed');
         ok wait_for(sub { ($platform->sql('story', "select count(*) from jobs where name = 'remove_files' and unique_key = '$first' and run_at > now() + interval '6 days'"))[0] == 1 }, 60),
             'the segments of before will go, when nobody can be at them';
+        my ($second) = $platform->sql('story', "select analysis_id from story_analyses where story_id = '$story->{storyId}'");
+        my @keys = map { "story/$story->{storyId}/$_.json" } $first, $second, $UNKNOWN;
+        is_deeply [sort $platform->sql('story', "select story_objects('" . encode_json([@keys, 'story/x']) . "')")], [sort @keys[0, 1]], 'those of an analysis that came to nothing are collected';
+        $platform->sql('story', "insert into jobs (name, unique_key, payload, metadata) values ('remove_files', '$story->{storyId}', '{\"storyId\":\"$story->{storyId}\"}', '{\"correlationId\":\"late\"}')");
+        ok wait_for(sub { ($platform->sql('story', "select count(*) from jobs where name = 'remove_files' and metadata->>'correlationId' = 'late' and ended is null"))[0] == 0 }, 60), 'what was to go with a deletion';
+        ok -e "$files/$second.json", 'stays when the story is there again';
     }
     $api->succeeds(204, deleteStory => of($who, $story->{storyId}), "$what: deleted before it is narrated");
     ok wait_for(sub { !-e $files }, 60), "$what: and the file with it";

@@ -121,8 +121,7 @@ static const struct st_projection projections[] = {
 static const char *const tables[] = {"story_list_view", "authors", NULL};
 
 static const struct st_objects objects[] = {
-    {"story/", "select k from jsonb_array_elements_text($1::jsonb) k "
-               "join stories s on s.story_id::text = split_part(k, '/', 2)"},
+    {"story/", "select story_objects($1::jsonb)"},
     {0},
 };
 

@@ -199,10 +199,15 @@ void story_forget_files(struct st_call *call, const char *story_id)
     st_enqueue(call, "remove_files", story_id, 0, json_pack("{s:s}", "storyId", story_id));
 }
 
+/* A story may have been restored since: then what nothing refers to is collected, and the rest is its own. */
 int story_remove_files(struct st_call *call)
 {
-    const char *key = st_str(call->body, "key");
-    return st_object_remove(call, key ? key : st_printf(call->arena, "story/%s/", st_str(call->body, "storyId")));
+    const char *key = st_str(call->body, "key"), *id = st_str(call->body, "storyId");
+    struct st_rows *rows;
+    int r = st_rows(call, &rows, "select from stories where story_id = $1 and deleted_at is null", key ? NULL : id);
+    if (r < 0 || st_rows_count(rows) || (r = st_commit(call)) < 0)
+        return r;
+    return st_object_remove(call, key ? key : st_printf(call->arena, "story/%s/", id));
 }
 
 static int without(struct st_call *call, const char *why)
