@@ -201,6 +201,12 @@ for (['ASCII', join(' ', map { qq("Page $_," said Tom. Mary smiled at page $_.\n
     ok wait_for(sub { !-e $files }, 60), "$what: and the file with it";
 }
 
+my $endless = posted(author(), 'one megabyte without a space is taken', content => 'x' x 1_048_576)->{json}{storyId};
+my $cut = analysed($author, $endless, 'without a space');
+is $cut->{status}, 'ready', 'and analysed';
+is join('', map { $_->{text} } @{$cut->{segments}}), 'x' x 1_048_576, 'to the last letter';
+deleted($author, $endless);
+
 # --- language by the author -------------------------------------------------------------------------------------------
 
 my $given = posted(author(), 'the author says the language', language => 'de-AT', content => 'The text is English.')->{json};

@@ -150,11 +150,41 @@ static void test_an_edit_leaves_other_passages(void **state)
     assert_int_equal(story_passages(&arena, a.analysis, 2, before), 0);
 }
 
+/* Between paragraphs alone, of some 6 to 12 KiB, and each segment stands where it is said to. */
+static void test_passages_are_cut_between_paragraphs(void **state)
+{
+    (void)state;
+    struct st_buf b = ST_BUF(1 << 20);
+    st_buf_str(&b, long_text(-1));
+    for (int i = 0; i < LINES; i++) /* one that is longer than a passage */
+        st_buf_str(&b, "They walked on, and on, and said nothing of it to anybody at all. ");
+    st_buf_printf(&b, "\n\n%s", long_text(-1));
+    const char *text = st_strndup(&arena, b.data, b.len);
+    st_buf_release(&b);
+    struct story_passage p[PASSAGES];
+    struct story_found found = analysed(text, NULL);
+    const struct st_segment *s = found.analysis->segments;
+    int n = story_passages(&arena, found.analysis, PASSAGES, p), longer = 0;
+    assert_true(n > 4);
+    for (int i = 0; i < n; i++) {
+        assert_true(!p[i].first || s[p[i].first].paragraph != s[p[i].first - 1].paragraph);
+        assert_true(p[i].len >= 6 << 10 || i == n - 1);
+        longer += p[i].len > 13 << 10;
+        for (int k = 0; k < p[i].n; k++) {
+            const char *words = s[p[i].first + k].text;
+            assert_memory_equal(p[i].text + p[i].starts[k], words, strlen(words));
+        }
+    }
+    assert_int_equal(longer, 1);
+    struct st_analysis nothing = {.language = "en"};
+    assert_int_equal(story_passages(&arena, &nothing, PASSAGES, p), 0);
+}
+
 /* --- answers --- */
 
-static int read_answer(const char *content, const char *finish, json_t **ret, const char **ret_why)
+static int read_answer_to(const char *text, const char *content, const char *finish, json_t **ret, const char **ret_why)
 {
-    struct story_found found = analysed(scene, NULL);
+    struct story_found found = analysed(text, NULL);
     struct story_passage *p = st_new_n(&arena, struct story_passage, 1);
     assert_int_equal(story_passages(&arena, found.analysis, 1, p), 1);
     const char *body =
@@ -167,6 +197,11 @@ static int read_answer(const char *content, const char *finish, json_t **ret, co
         *ret = gathered;
     }
     return r;
+}
+
+static int read_answer(const char *content, const char *finish, json_t **ret, const char **ret_why)
+{
+    return read_answer_to(scene, content, finish, ret, ret_why);
 }
 
 #define LINE(words, who) "{\"text\":\"" words "\",\"speaker\":" who ",\"emotion\":\"joy\",\"intensity\":0.5}"
@@ -190,6 +225,42 @@ static void test_what_stands_the_check_counts(void **state)
     const json_t *corrections = json("{\"cast\":[{\"name\":\"Benjamin\",\"aliases\":[\"Ben\"]}],\"segments\":[]}");
     const json_t *all = story_chat_merge(&arena, corrections, found);
     assert_int_equal(json_array_size(json_object_get(all, "cast")), 1); /* the author says who Ben is */
+}
+
+/* The same words are another line each time, looking on from the last one, and from the beginning when none follows. */
+static void test_quotations_are_found_where_they_stand(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "\"Yes,\" said Ann.\n\n\"Yes,\" said Ben.\n\n\"I see. You are late,\" said Ann.\n\nThe dog barked.";
+    json_t *found;
+    const char *why = "";
+    struct story_found of = analysed(text, NULL);
+    const struct st_segment *quotes[3] = {NULL};
+    int n = 0;
+    for (int i = 0; i < of.analysis->n_segments; i++)
+        if (of.analysis->segments[i].kind == ST_DIALOGUE && n < 3)
+            quotes[n++] = &of.analysis->segments[i];
+    assert_int_equal(n, 3);
+    assert_int_equal(
+        read_answer_to(text,
+                       "{\"characters\":[" ANN
+                       "],\"lines\":[" LINE("Yes,", "\"Ann\"") "," LINE("«Yes,» ", "\"Ben\"") "," LINE(
+                           "You are late", "\"Ann\"") "," LINE("Yes,", "null") "," LINE("The dog barked.", "null") "]}",
+                       "stop", &found, &why),
+        0);
+    const json_t *segments = json_object_get(found, "segments");
+    static const struct {
+        int quote;
+        const char *speaker;
+    } expected[] = {{0, "Ann"}, {1, "Ben"}, {2, "Ann"}, {0, NULL}}; /* what is no quotation is nobody's line */
+    assert_int_equal(json_array_size(segments), ST_COUNT(expected));
+    for (size_t i = 0; i < ST_COUNT(expected); i++) {
+        const json_t *one = json_array_get(segments, i);
+        const char *speaker = st_json_str(one, "speaker", NULL);
+        assert_string_equal(st_json_str(one, "segmentId", ""), quotes[expected[i].quote]->id);
+        assert_true(expected[i].speaker ? st_streq(speaker, expected[i].speaker) : !speaker);
+    }
 }
 
 static void test_what_does_not_is_refused(void **state)
@@ -235,6 +306,8 @@ int main(void)
         cmocka_unit_test_teardown(test_corrections_hold, forget),
         cmocka_unit_test_teardown(test_markdown_is_read_as_people_do, forget),
         cmocka_unit_test_teardown(test_an_edit_leaves_other_passages, forget),
+        cmocka_unit_test_teardown(test_passages_are_cut_between_paragraphs, forget),
+        cmocka_unit_test_teardown(test_quotations_are_found_where_they_stand, forget),
         cmocka_unit_test_teardown(test_what_stands_the_check_counts, forget),
         cmocka_unit_test_teardown(test_what_does_not_is_refused, forget),
     };
