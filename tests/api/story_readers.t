@@ -32,6 +32,11 @@ my $private = post($ada, content => "A private text of $word.");
 sub opened { return {json => {token => $_[0]}, client => $platform->client} }
 my $link = $api->succeeds(201, createShareLink => of($ada, $private, json => {}), 'a private story gets a link')->{json};
 like $link->{token}, qr/^[\w-]{22}$/, 'with a token of 128 bits';
+like $link->{url}, qr{^https://[^/]+/shared#\Q$link->{token}\E$}, 'and a page to read it on';
+my $shown_on = $platform->client->get('/shared');
+is $shown_on->{status}, 200, 'which is there';
+like $shown_on->{headers}{'content-type'}, qr{^text/html}, 'as a page';
+is $platform->client->get($_)->{status}, 200, "with $_" for $shown_on->{body} =~ m{(?:href|src)="(/[^"]+)"}g;
 my $seen = $api->succeeds(200, openSharedStory => opened($link->{token}), 'whoever has it reads the story')->{json};
 is $seen->{content}, "A private text of $word.", 'all of it';
 ok wait_for(sub { $api->call(openSharedStory => opened($link->{token}))->{json}{authorName} eq 'Ada' }, 60), 'and who has written it';

@@ -60,7 +60,7 @@ int story_create_link(struct st_call *call)
         return r;
     json_object_set_new(link, "token", json_string(token));
     json_object_set_new(link, "url",
-                        json_string(st_printf(call->arena, "%s/docs#openSharedStory", st_option("public_url"))));
+                        json_sprintf("%s/shared#%s", st_option("public_url"), token)); /* ui/docs/shared.js */
     if (email && (r = mail_link(call, email, link)) < 0)
         return r;
     st_header(call, "Cache-Control", "no-store");
