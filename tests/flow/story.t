@@ -67,7 +67,7 @@ cmp_ok scalar keys %emotions, '>=', 3, 'several moods';
 my %speakers = map { ($_->{speaker} // '') => 1 } @{$analysis->{segments}};
 cmp_ok scalar keys %speakers, '>=', 4, 'and who speaks when';
 my $narration = reached(narration => 60);
-my $video = reached(video => 90);
+my $video = reached(video => 300);
 
 # --- what came of it ----------------------------------------------------------------------------------------------------
 
