@@ -26,8 +26,8 @@ static const struct quality {
     const char *crf, *audio_rate, *audio_bits;
 } qualities[] = {
     {30 * 60 * 1000, 24, "25", "48000", "96k"},
-    {3 * 3600 * 1000, 12, "26", "48000", "80k"},
-    {ST_VIDEO_MAX_MS, 2, "30", "24000", "48k"},
+    {8 * 3600 * 1000, 12, "26", "48000", "80k"},
+    {ST_VIDEO_MAX_MS, 6, "28", "24000", "48k"},
 };
 
 struct render {
