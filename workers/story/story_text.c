@@ -201,7 +201,6 @@ int story_delete(struct st_call *call)
             id);
     st_exec(call, "delete from story_collaborators where story_id = $1", id);
     st_exec(call, "delete from story_participations where story_id = $1", id);
-    st_exec(call, "delete from story_participations where story_id = $1", id);
     st_exec(call, "delete from story_links where story_id = $1", id);
     st_exec(call, "delete from story_analyses where story_id = $1", id);
     st_cancel(call, "analyse", id);
