@@ -419,6 +419,12 @@ sub _client {
     }
 }
 
+# Waits until the clients have that many answers that accept.
+sub goes_on {
+    my ($self, $load, $n) = @_;
+    until_true("$n requests to be accepted", 120, sub { $n <= (() = join('', map { _slurp($_) } grep { !/stop$/ } glob "$load->{file}-*") =~ /^accepted/mg) });
+}
+
 # Waits until the clients have ended; what they were told is kept. Gives the number of accepted requests.
 sub rest {
     my ($self, $load) = @_;
