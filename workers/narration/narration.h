@@ -107,8 +107,7 @@ int narration_on_voice_ready(struct st_call *call);
 int narration_on_subscription_changed(struct st_call *call);
 int narration_on_limit_reached(struct st_call *call);
 int narration_on_limit_lifted(struct st_call *call);
-/* *ret_why says until when the user's tier lets no more be narrated; NULL: it lets. */
-int narration_limit(struct st_call *call, const char *user_id, const char **ret_why);
+#define NARRATION_LIMIT "narrated characters" /* to people; svc/limit.h */
 
 /* narration_speak.c */
 extern struct st_speech *narration_speech; /* set once by narration_start, before any thread */

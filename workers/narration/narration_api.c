@@ -1,5 +1,6 @@
 /* Hearing narrations. */
 #include "narration/narration.h"
+#include "svc/limit.h"
 
 /* part 0: the whole. */
 static const char *key_of(struct st_call *call, const char *id, int64_t part, const char *format)
@@ -210,7 +211,7 @@ int narration_again(struct st_call *call)
     int r = st_rows(call, &rows, "select from stories where story_id = $1 and author_id = $2", story_id, call->user_id);
     if (r == 0 && st_rows_count(rows) == 0)
         return st_absent(call, story_id, "There is no such story, or it is not yours.");
-    if (r < 0 || (r = narration_limit(call, call->user_id, &used_up)) < 0)
+    if (r < 0 || (r = st_limit_used_up(call, call->user_id, NARRATION_LIMIT, &used_up)) < 0)
         return r;
     if (used_up)
         return st_fail(call, ST_E_PAYMENT, "%s", used_up);

@@ -1,5 +1,6 @@
 /* A voice to be heard before it is chosen. */
 #include "narration/narration.h"
+#include "svc/limit.h"
 #include "narration/narration_script.h"
 #include "narration/remote.h"
 
@@ -14,7 +15,7 @@ int narration_preview(struct st_call *call)
         return r == ST_E_NOT_FOUND ? st_fail(call, r, "There is no voice of that name.") : r;
     if (!st_remote_allowed(st_voice_is_lent(voice) ? v.name : voice, call->tier))
         return st_fail(call, ST_E_PAYMENT, "Your tier does not have that voice.");
-    if (v.engine == SPEAK_REMOTE && (r = narration_limit(call, call->user_id, &used_up)) < 0)
+    if (v.engine == SPEAK_REMOTE && (r = st_limit_used_up(call, call->user_id, NARRATION_LIMIT, &used_up)) < 0)
         return r;
     if (used_up) /* who may not pay a provider for a story does not for previews */
         return st_fail(call, ST_E_PAYMENT, "%s", used_up);

@@ -1,5 +1,6 @@
 /* Speaking a story, as a job. */
 #include "narration/narration.h"
+#include "svc/limit.h"
 #include "narration/narration_script.h"
 #include "narration/remote.h"
 #include "narration/speech_cache.h"
@@ -284,7 +285,7 @@ int narration_speak(struct st_call *call)
     int r = load(call, &n);
     if (r == ST_E_NOT_FOUND)
         return 0; /* the story was deleted, or the narration is there */
-    if (r < 0 || (r = narration_limit(call, st_str(n, "author_id"), &used_up)) < 0)
+    if (r < 0 || (r = st_limit_used_up(call, st_str(n, "author_id"), NARRATION_LIMIT, &used_up)) < 0)
         return r;
     if (used_up) {
         give_up(call, n, used_up, true);

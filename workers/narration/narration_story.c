@@ -1,5 +1,6 @@
 /* What narration knows of stories, from others' events. */
 #include "narration/narration.h"
+#include "svc/limit.h"
 
 /*
  * Events of different services overtake each other. 1: the story is known here. 0: it was deleted. ST_E_NOT_FOUND: it
@@ -127,49 +128,23 @@ int narration_on_story_restored(struct st_call *call)
     return narration_on_story_created(call);
 }
 
-static void unblock(struct st_call *call)
-{
-    st_exec(call, "delete from blocks where user_id = $1", st_str(call->body, "userId"));
-}
-
-/* A new tier starts with new limits; if those are reached too, subscription says so again. */
 int narration_on_subscription_changed(struct st_call *call)
 {
-    unblock(call);
     st_exec(call,
             "insert into author_tiers select $1, $2 where not exists (select from erased_users where user_id = $1) "
             "on conflict (user_id) do update set tier = excluded.tier",
             st_str(call->body, "userId"), st_str(call->body, "toTier"));
-    return 0;
+    return st_limit_lifted(call, NULL);
 }
 
 int narration_on_limit_reached(struct st_call *call)
 {
-    if (!st_streq(st_str(call->body, "metric"), "narrationCharacters"))
-        return 0;
-    st_exec(call,
-            "insert into blocks select $1, $2 where not exists (select from erased_users where user_id = $1) "
-            "on conflict (user_id) do update set until = $2",
-            st_str(call->body, "userId"), st_str(call->body, "resetsAt"));
-    return 0;
+    return st_limit_reached(call, "narrationCharacters");
 }
 
 int narration_on_limit_lifted(struct st_call *call)
 {
-    if (st_streq(st_str(call->body, "metric"), "narrationCharacters"))
-        unblock(call);
-    return 0;
-}
-
-int narration_limit(struct st_call *call, const char *user_id, const char **ret_why)
-{
-    struct st_rows *rows;
-    int r = st_rows(call, &rows, "select until from blocks where user_id = $1 and until > now()", user_id);
-    *ret_why = r == 0 && st_rows_count(rows)
-                   ? st_printf(call->arena, "Your tier's number of narrated characters is used up until %s.",
-                               st_cell(rows, 0, 0))
-                   : NULL;
-    return r;
+    return st_limit_lifted(call, "narrationCharacters");
 }
 
 int narration_on_participant_joined(struct st_call *call)

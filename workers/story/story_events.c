@@ -1,5 +1,6 @@
 /* What story learns from others. */
 #include "story/story.h"
+#include "svc/limit.h"
 
 /* The author's name, if it is another than before. */
 int story_on_user_named(struct st_call *call)
@@ -128,25 +129,17 @@ int story_on_collaboration_cancelled(struct st_call *call)
 
 int story_on_limit_reached(struct st_call *call)
 {
-    if (!st_streq(st_str(call->body, "metric"), "stories"))
-        return 0;
-    st_exec(call,
-            "insert into blocks select $1, $2 where not exists (select from erased_users where user_id = $1) "
-            "on conflict (user_id) do update set until = $2",
-            st_str(call->body, "userId"), st_str(call->body, "resetsAt"));
-    return 0;
+    return st_limit_reached(call, "stories");
 }
 
 int story_on_limit_lifted(struct st_call *call)
 {
-    return st_streq(st_str(call->body, "metric"), "stories") ? story_on_subscription_changed(call) : 0;
+    return st_limit_lifted(call, "stories");
 }
 
-/* A new tier starts with new limits; if those are reached too, subscription says so again. */
 int story_on_subscription_changed(struct st_call *call)
 {
-    st_exec(call, "delete from blocks where user_id = $1", st_str(call->body, "userId"));
-    return 0;
+    return st_limit_lifted(call, NULL);
 }
 
 int story_on_narration_progressed(struct st_call *call)

@@ -2,6 +2,7 @@
 #include "io/crypto.h"
 #include "story/analyse.h"
 #include "story/story.h"
+#include "svc/limit.h"
 
 enum { REVISIONS_MAX = 100 };
 
@@ -26,11 +27,9 @@ static int check_size(struct st_call *call, const char *content)
 
 int story_check_limit(struct st_call *call)
 {
-    struct st_rows *rows;
-    int r = st_rows(call, &rows, "select until from blocks where user_id = $1 and until > now()", call->user_id);
-    if (r == 0 && st_rows_count(rows))
-        return st_fail(call, ST_E_PAYMENT, "Your tier's number of stories is used up until %s.", st_cell(rows, 0, 0));
-    return r;
+    const char *why;
+    int r = st_limit_used_up(call, call->user_id, "stories", &why);
+    return r == 0 && why ? st_fail(call, ST_E_PAYMENT, "%s", why) : r;
 }
 
 /* The text of the row becomes its newest revision; what is between the first and the latest hundred goes. */

@@ -39,8 +39,6 @@ int video_on_limit_reached(struct st_call *call);
 int video_on_limit_lifted(struct st_call *call);
 int video_on_subscription_changed(struct st_call *call);
 
-/* Why the author gets no video now, for people, kept by the call's arena; NULL: he gets one. */
-ST_MUSTCHECK int video_limit(struct st_call *call, const char *author_id, const char **ret_why);
 /* The row of the video is there: its making begins. */
 void video_begin(struct st_call *call, const char *video_id, const char *story_id, const char *author_id);
 /* The same, or it is given up at once, when the author's videos are used up. */

@@ -1,4 +1,5 @@
 /* Showing videos. */
+#include "svc/limit.h"
 #include "video/video.h"
 
 /* May the caller ($2) see the videos of story s? As story itself decides. */
@@ -142,7 +143,7 @@ int video_make(struct st_call *call)
         return r;
     if (st_streq(st_str(v, "status"), "ready"))
         return st_reply(call, 202, with_format(ready(call, v), v));
-    if ((r = video_limit(call, call->user_id, &used_up)) < 0)
+    if ((r = st_limit_used_up(call, call->user_id, "videos", &used_up)) < 0)
         return r;
     if (used_up)
         return st_fail(call, ST_E_PAYMENT, "%s", used_up);

@@ -1,4 +1,5 @@
 /* What video knows of stories, from others' events. */
+#include "svc/limit.h"
 #include "video/video.h"
 
 /*
@@ -184,35 +185,17 @@ int video_on_user_deleted(struct st_call *call)
 
 int video_on_limit_reached(struct st_call *call)
 {
-    if (!st_streq(st_str(call->body, "metric"), "videos"))
-        return 0;
-    st_exec(call,
-            "insert into blocks select $1, $2 where not exists (select from erased_users where user_id = $1) "
-            "on conflict (user_id) do update set until = $2",
-            st_str(call->body, "userId"), st_str(call->body, "resetsAt"));
-    return 0;
+    return st_limit_reached(call, "videos");
 }
 
 int video_on_limit_lifted(struct st_call *call)
 {
-    return st_streq(st_str(call->body, "metric"), "videos") ? video_on_subscription_changed(call) : 0;
+    return st_limit_lifted(call, "videos");
 }
 
-/* A new tier starts with new limits; if those are reached too, subscription says so again. */
 int video_on_subscription_changed(struct st_call *call)
 {
-    st_exec(call, "delete from blocks where user_id = $1", st_str(call->body, "userId"));
-    return 0;
-}
-
-int video_limit(struct st_call *call, const char *author_id, const char **ret_why)
-{
-    struct st_rows *rows;
-    int r = st_rows(call, &rows, "select until from blocks where user_id = $1 and until > now()", author_id);
-    *ret_why = r == 0 && st_rows_count(rows)
-                   ? st_printf(call->arena, "Your tier's number of videos is used up until %s.", st_cell(rows, 0, 0))
-                   : NULL;
-    return r;
+    return st_limit_lifted(call, NULL);
 }
 
 /* The rest comes by itself. */
@@ -227,7 +210,7 @@ void video_begin(struct st_call *call, const char *video_id, const char *story_i
 int video_begin_if_any_left(struct st_call *call, const char *video_id, const char *story_id, const char *author_id)
 {
     const char *why;
-    int r = video_limit(call, author_id, &why);
+    int r = st_limit_used_up(call, author_id, "videos", &why);
     if (r < 0 || why)
         return r < 0 ? r : video_give_up(call, video_id, why);
     video_begin(call, video_id, story_id, author_id);
