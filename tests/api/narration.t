@@ -344,6 +344,7 @@ my $million = $posted{'a megabyte, not a space'};
 is $client->patch("/v1/stories/$million", json => {visibility => 'public'}, token => $one->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'a megabyte is for all';
 ok wait_for(sub { $client->post("/v1/stories/$million/publish", token => $one->{token})->{status} == 200 }, 60), 'and published';
 ok wait_for(sub { ($client->get("/v1/public/stories/$million")->{headers}{age} // 0) > 0 }, 60), 'and read without the service';
+is $client->request(DELETE => "/v1/stories/$million", {token => $one->{token}})->{status}, 204, 'then it goes, for its film would take an hour';
 ok scalar(grep { $_->{incomplete} } @{narrated($who{'every script'}, $posted{'every script'}, 'scripts')->{segments}}), 'what nobody reads is told';
 ok !(grep { $_->{incomplete} } @{$newer->{segments}}), 'unlike what is whole';
 
