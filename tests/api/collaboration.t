@@ -49,7 +49,7 @@ my %bad = ('/email' => [{email => 'guest'}, {email => "a\@b.example\nBcc: x\@y.e
 for my $pointer (sort keys %bad) {
     $api->fails(422, 'unprocessable', createInvitation => invite($host, $id, %$_), "refused: @{[%$_]}", $pointer) for @{$bad{$pointer}};
 }
-ok wait_for(sub { $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status} eq 'sent' }, 60), 'then it is sent';
+ok wait_for(sub { $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status} eq 'sent' }), 'then it is sent';
 my $mail = $client->wait_for_mail($guest->{email}, qr/Shared/);
 is $mail->{headers}{'x-campaign'}, 'collaboration.invitation.sent', 'a mail invites to the story';
 like $mail->{text}, qr/Host „H“/, 'and says who invites';
@@ -73,9 +73,9 @@ is_deeply [map { "$_->{userId} $_->{displayName} $_->{role}" } @{$seen->{partici
 is $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status}, 'accepted', 'the host sees that';
 $api->fails(404, 'not_found', $_->[0] => $_->[1], "$_->[0]: a guest does not lead") for [listInvitations => room($guest, $id)], [createInvitation => invite($guest, $id)];
 
-ok wait_for(sub { $client->get("/v1/stories/$story", token => $guest->{token})->{status} == 200 }, 60), 'the guest reads the story';
+ok wait_for(sub { $client->get("/v1/stories/$story", token => $guest->{token})->{status} == 200 }), 'the guest reads the story';
 for my $part (qw(analysis narration video)) {
-    ok wait_for(sub { $client->get("/v1/stories/$story/$part", token => $guest->{token})->{status} == 200 }, 60), "and its $part";
+    ok wait_for(sub { $client->get("/v1/stories/$story/$part", token => $guest->{token})->{status} == 200 }), "and its $part";
 }
 is $client->patch("/v1/stories/$story", json => {title => 'Mine'}, token => $guest->{token}, headers => {'If-Match' => '*'})->{status}, 404, 'but does not change it';
 my ($item) = grep { $_->{storyId} eq $story } @{$client->get('/v1/stories', token => $guest->{token})->{json}{items}};
@@ -105,12 +105,12 @@ is scalar @{$api->call(getCollaboration => room($host, $id))->{json}{participant
 
 # An invitation that has expired.
 $api->succeeds(201, createInvitation => invite($host, $id, email => 'late@example.org'), 'one that nobody answers');
-ok wait_for(sub { $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status} eq 'sent' }, 60), 'is sent';
+ok wait_for(sub { $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status} eq 'sent' }), 'is sent';
 my $late = code_of($client->wait_for_mail('late@example.org', qr/Shared/));
 my $unanswered = $api->call(listInvitations => room($host, $id))->{json}{items}[0]{invitationId};
 $platform->sql('collaboration', "update jobs set run_at = now() where name = 'expire_invitation' and unique_key = '$unanswered'");    # as after its days
-ok wait_for(sub { $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status} eq 'expired' }, 60), 'expires';
-ok $client->wait_for_mail($host->{email}, qr/has expired/, 60), 'which the host is told';
+ok wait_for(sub { $api->call(listInvitations => room($host, $id))->{json}{items}[0]{status} eq 'expired' }), 'expires';
+ok $client->wait_for_mail($host->{email}, qr/has expired/), 'which the host is told';
 $api->fails(404, 'not_found', acceptInvitation => acceptance($client->register_user, $late), 'and cannot be accepted any more');
 
 # --- decline, take back, hand in, leave, end ----------------------------------------------------------------------------
@@ -119,7 +119,7 @@ my $leader = $client->register_user(displayName => 'Leader');
 my $other  = $client->post('/v1/stories', json => {title => 'Other', content => 'The sun rose.'}, token => $leader->{token})->{json}{storyId};
 my $place  = $api->succeeds(201, createCollaboration => open_room($leader, $other), 'another room')->{json}{collaborationId};
 my ($ada, $bob) = map { $client->register_user(displayName => $_) } 'Ada', 'Bob';
-sub code_for { my ($email) = @_; return code_of($client->wait_for_mail($email, qr/Other/, 60)) }
+sub code_for { my ($email) = @_; return code_of($client->wait_for_mail($email, qr/Other/)) }
 sub invited { my ($n) = @_; return $api->call(listInvitations => room($leader, $place))->{json}{items}[$n // 0] }
 sub one { my ($invitation) = @_; return {path => {collaborationId => $place, invitationId => $invitation}} }
 sub member { my ($who, $whom) = @_; return {path => {collaborationId => $place, userId => $whom->{userId}}, token => $who->{token}} }
@@ -129,7 +129,7 @@ my $no = code_for('no@example.org');
 $api->fails(404, 'not_found', declineInvitation => acceptance($eve, $_), "no code: $_") for 'x', scalar reverse $no;
 $api->succeeds(204, declineInvitation => acceptance($eve, $no), 'and declines');
 is invited()->{status}, 'declined', 'which the host sees';
-ok $client->wait_for_mail($leader->{email}, qr/was declined/, 60), 'and is told';
+ok $client->wait_for_mail($leader->{email}, qr/was declined/), 'and is told';
 $api->fails(404, 'not_found', $_ => acceptance($eve, $no), "then the code is used up: $_") for qw(declineInvitation acceptInvitation);
 
 my $mistake = $api->succeeds(201, createInvitation => invite($leader, $place, email => 'wrong@example.org'), 'an invitation to a wrong address')->{json}{invitationId};
@@ -151,7 +151,7 @@ $api->fails(404, 'not_found', completeSubmission => room($_, $place), 'who does 
 $platform->sql('collaboration', qq(update stories set characters = '["Sun", "Moon"]' where story_id = '$other'));    # as its analysis would say
 sub given { my ($who, $whom, @names) = @_; return {%{member($who, $whom)}, json => {characters => \@names}} }
 is_deeply $api->succeeds(200, assignCharacters => given($leader, $ada, 'Sun'), 'Ada is to speak the Sun')->{json}{participants}[0]{characters}, ['Sun'], 'which everybody sees';
-ok wait_for(sub { (($platform->sql('video', "select \"character\" from story_readers where story_id = '$other' and user_id = '$ada->{userId}'"))[0] // '') eq 'Sun' }, 60), 'also at the end of films';
+ok wait_for(sub { (($platform->sql('video', "select \"character\" from story_readers where story_id = '$other' and user_id = '$ada->{userId}'"))[0] // '') eq 'Sun' }), 'also at the end of films';
 $api->fails(409, 'conflict', assignCharacters => given($leader, $bob, 'Moon', 'Sun'), 'so Bob is not');
 $api->fails(422, 'unprocessable', assignCharacters => given($leader, $bob, 'Mars'), 'nor is there another', '/characters');
 $api->fails(422, 'unprocessable', assignCharacters => given($leader, $bob, 'Moon', 'Moon'), 'once is enough', '/characters');
@@ -161,13 +161,13 @@ is $api->succeeds(200, assignCharacters => given($leader, $bob, 'Sun', 'Moon'), 
 my $done = $api->succeeds(200, completeSubmission => room($ada, $place), 'one hands in')->{json}{participants};
 like $done->[0]{submittedAt}, qr/^20\d\d-.*Z$/, 'and when is known';
 is_deeply $api->succeeds(200, completeSubmission => room($ada, $place), 'said again')->{json}{participants}, $done, 'it stays so';
-ok $client->wait_for_mail($_->{email}, qr/Ada has finished/, 60), 'all others are told' for $bob, $leader;
+ok $client->wait_for_mail($_->{email}, qr/Ada has finished/), 'all others are told' for $bob, $leader;
 
-ok wait_for(sub { 2 == grep { $client->get("/v1/stories/$other", token => $_->{token})->{status} == 200 } $ada, $bob }, 60), 'both read the story';
+ok wait_for(sub { 2 == grep { $client->get("/v1/stories/$other", token => $_->{token})->{status} == 200 } $ada, $bob }), 'both read the story';
 $api->fails(404, 'not_found', removeParticipant => member(@$_), 'nobody removes others') for [$ada, $bob], [$eve, $bob], [$eve, $eve], [$leader, $eve];
 $api->succeeds(204, removeParticipant => member($bob, $bob), 'one leaves');
 $api->fails(404, 'not_found', getCollaboration => room($bob, $place), 'and sees the collaboration no more');
-ok wait_for(sub { $client->get("/v1/stories/$other", token => $bob->{token})->{status} == 404 }, 60), 'nor the story';
+ok wait_for(sub { $client->get("/v1/stories/$other", token => $bob->{token})->{status} == 404 }), 'nor the story';
 is $client->get("/v1/stories/$other", token => $ada->{token})->{status}, 200, 'unlike the other';
 
 my $again = $api->succeeds(201, createInvitation => invite($leader, $place, email => 'open@example.org'), 'somebody is invited')->{json}{invitationId};
@@ -175,23 +175,23 @@ my $open = code_for('open@example.org');
 $api->fails(404, 'not_found', $_ => room($ada, $place), "a guest does not end it: $_") for qw(completeCollaboration cancelCollaboration);
 is $api->succeeds(200, completeCollaboration => room($leader, $place), 'the host completes it')->{json}{status}, 'completed', 'then it is';
 is invited()->{status}, 'cancelled', 'the open invitation goes with it';
-ok $client->wait_for_mail($ada->{email}, qr/is completed/, 60), 'who took part is told';
-ok wait_for(sub { join(',', map { $_->{displayName} } @{$client->get("/v1/stories/$other", token => $leader->{token})->{json}{contributors}}) eq 'Ada' }, 60), 'and named with the story';
-ok wait_for(sub { ($platform->sql('video', "select count(*) from video_jobs where story_id = '$other' and collaboration_id = '$place'"))[0] == 1 }, 60), 'a film is made of it';
+ok $client->wait_for_mail($ada->{email}, qr/is completed/), 'who took part is told';
+ok wait_for(sub { join(',', map { $_->{displayName} } @{$client->get("/v1/stories/$other", token => $leader->{token})->{json}{contributors}}) eq 'Ada' }), 'and named with the story';
+ok wait_for(sub { ($platform->sql('video', "select count(*) from video_jobs where story_id = '$other' and collaboration_id = '$place'"))[0] == 1 }), 'a film is made of it';
 is_deeply [grep { $_->{subject} =~ /is completed|Ada has finished/ } map { $client->mails($_->{email}) } $leader], [grep { $_->{subject} =~ /Ada has finished/ } $client->mails($leader->{email})], 'and nobody of what they have done';
 $api->fails(404, 'not_found', acceptInvitation => acceptance($eve, $open), 'nobody comes in any more');
 $api->fails(409, 'conflict', $_->[0] => $_->[1], "nor does anything else: $_->[0]")
     for [createInvitation => invite($leader, $place)], [completeSubmission => room($ada, $place)], [completeCollaboration => room($leader, $place)], [cancelCollaboration => room($leader, $place)];
 $api->succeeds(204, removeParticipant => member($leader, $ada), 'the host removes somebody');
-ok wait_for(sub { 3 == grep { $client->get("/v1/stories/$other$_", token => $ada->{token})->{status} == 404 } '', '/narration', '/video' }, 60), 'who does not read, hear or see the story any more';
+ok wait_for(sub { 3 == grep { $client->get("/v1/stories/$other$_", token => $ada->{token})->{status} == 404 } '', '/narration', '/video' }), 'who does not read, hear or see the story any more';
 my $short = $api->succeeds(201, createCollaboration => open_room($leader, $other), 'a third room')->{json}{collaborationId};
 my $cal = $client->register_user(displayName => 'Cal');
 sub reads { my ($who, $status) = @_; return 3 == grep { $client->get("/v1/stories/$other$_", token => $who->{token})->{status} == $status } '', '/narration', '/video' }
 $api->succeeds(201, createInvitation => invite($leader, $short, email => $cal->{email}), 'somebody is invited');
 $api->succeeds(200, acceptInvitation => acceptance($cal, code_for($cal->{email})), 'and takes part');
-ok wait_for(sub { reads($cal, 200) }, 60), 'reads, hears and sees the story';
+ok wait_for(sub { reads($cal, 200) }), 'reads, hears and sees the story';
 is $api->succeeds(200, cancelCollaboration => room($leader, $short), 'is cancelled')->{json}{status}, 'cancelled', 'then it is';
-ok wait_for(sub { reads($cal, 404) }, 60), 'and nobody has a part in the story by it any more';
+ok wait_for(sub { reads($cal, 404) }), 'and nobody has a part in the story by it any more';
 my %told = map { $_ => 1 } $platform->sql('collaboration', "select event_type from events where aggregate_id in ('$place', '$short')");
 ok $told{$_}, "$_ is in the log" for qw(InvitationDeclined InvitationCancelled SubmissionCompleted ParticipantLeft CollaborationCompleted CollaborationCancelled);
 
@@ -212,7 +212,7 @@ $api->fails(400, 'invalid_request', listInvitations => room($host, $id, query =>
 $platform->sql('collaboration', "update people set invitation_limit = (select count(*) from invitations i where i.host_id = people.user_id) where user_id = '$host->{userId}'");
 $api->fails(402, 'payment_required', createInvitation => invite($host, $id), 'a tier has so many invitations');
 is $client->request(DELETE => "/v1/stories/$story", {token => $host->{token}})->{status}, 204, 'the story is deleted';
-ok wait_for(sub { $api->call(getCollaboration => room($host, $id))->{json}{status} eq 'cancelled' }, 60), 'its collaborations end';
+ok wait_for(sub { $api->call(getCollaboration => room($host, $id))->{json}{status} eq 'cancelled' }), 'its collaborations end';
 $platform->sql('collaboration', "update people set invitation_limit = null where user_id = '$host->{userId}'");
 $api->fails(409, 'conflict', createInvitation => invite($host, $id), 'nobody is invited any more');
 $api->fails(404, 'not_found', createCollaboration => open_room($host, $story), 'nor is it opened again');

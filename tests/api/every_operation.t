@@ -18,7 +18,7 @@ my $admin  = $platform->admin;
 my $nobody = $client->register_user;
 $platform->redis('HSET', 'st:edge:users', $nobody->{userId}, '{"roles":["nobody"],"until":4000000000}');
 $platform->redis('PUBLISH', 'st:edge', qq({"kind":"user","userId":"$nobody->{userId}","roles":["nobody"],"until":4000000000}));
-ok wait_for(sub { $client->get('/v1/me', token => $nobody->{token})->{status} == 403 }, 60), 'a role that may do nothing holds';
+ok wait_for(sub { $client->get('/v1/me', token => $nobody->{token})->{status} == 403 }), 'a role that may do nothing holds';
 
 # Administrators on the premium tier, one for each service, or some of its operations: the checks of bodies come behind the
 # limits, which operations share, and there are many of them.
@@ -34,7 +34,7 @@ for my $operation ($api->operations) {
 my $user = $user{createStory};
 ok wait_for(sub {
     ($client->post('/v1/stories', content => '{', token => $user->{token})->{headers}{'ratelimit-policy'} // '') =~ /q=100;/
-}, 60), 'a tier changes limits';
+}), 'a tier changes limits';
 
 # A request that the operation's contract accepts, but for its body.
 sub request_for {
@@ -168,7 +168,7 @@ for my $id ('x' x 65, 'a b', 'a"b', '<x>', '') {
 
 my $health = $client->get('/health');
 is $health->{status}, 200, '/health';
-ok wait_for(sub { $health = $client->get('/health'); $health->{json}{status} eq 'healthy' }, 60), 'is healthy' or diag $health->{content};
+ok wait_for(sub { $health = $client->get('/health'); $health->{json}{status} eq 'healthy' }), 'is healthy' or diag $health->{content};
 is_deeply [grep { $_ ne 'healthy' } values %{$health->{json}{dependencies}}], [], 'as is each dependency';
 is $client->get('/metrics')->{status}, 200, '/metrics is there for this machine';
 like $client->get('/docs/')->{content}, qr/<html/, '/docs is a page';

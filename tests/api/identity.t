@@ -72,7 +72,7 @@ my $first_code = $client->wait_for_code($late->{email});
 $platform->sql('identity', "update email_tokens set expires_at = now() - interval '1 second' where user_id = (select user_id from users where email = '$late->{email}')");
 $api->fails(400, 'invalid_request', verifyEmail => {json => {token => $first_code}}, 'a code expires');
 $api->succeeds(202, register => {json => {%$late, password => 'the password given last counts'}}, 'registering again gives another');
-my $second_code = wait_for(sub { my $c = $client->wait_for_code($late->{email}); defined $c && $c ne $first_code && $c }, 60);
+my $second_code = wait_for(sub { my $c = $client->wait_for_code($late->{email}); defined $c && $c ne $first_code && $c });
 $api->succeeds(204, verifyEmail => {json => {token => $second_code}}, 'that confirms');
 $api->fails(401, 'invalid_credentials', login => login($late), 'the first password does not hold');
 $api->succeeds(200, login => login($late, password => 'the password given last counts'), 'the last one does');
@@ -214,17 +214,17 @@ sub rows_of {
         [collaboration => 'select count(*) from people where user_id = ID'],
     );
 }
-ok wait_for(sub { rows_of() =~ /^[1-9]\d* 2 1 1 1 [1-9]\d* 1$/ }, 60), 'every service knows them' or diag rows_of();
+ok wait_for(sub { rows_of() =~ /^[1-9]\d* 2 1 1 1 [1-9]\d* 1$/ }), 'every service knows them' or diag rows_of();
 $api->succeeds(204, deleteMe => {token => $there->{accessToken}}, 'they close their account');
 ok wait_for(sub { $client->get('/v1/me', token => $there->{accessToken})->{status} == 401 }), 'their tokens are soon refused';
 $api->fails(401, 'invalid_credentials', refresh => refresh($there->{refreshToken}), 'no refresh');
 $api->fails(401, 'invalid_credentials', login => login($account), 'no login');
-ok wait_for(sub { rows_of() eq '0 0 0 0 0 0 0' }, 60), 'and no service holds anything of them' or diag rows_of();
+ok wait_for(sub { rows_of() eq '0 0 0 0 0 0 0' }), 'and no service holds anything of them' or diag rows_of();
 is_deeply [$platform->sql('identity', "select length(email || display_name || locale) + (select count(*) from credentials where user_id = '$id') from users where user_id = '$id'")], [0],
     'identity keeps a tombstone without personal data';
 is_deeply [$platform->sql('identity', "select distinct length(address) from sessions where user_id = '$id'")], [0], 'nor does it keep where they were';
 $api->succeeds(202, register => {json => {%$account, password => 'a wholly new beginning'}}, 'the address is free again');
-my $fresh = wait_for(sub { my $c = $client->wait_for_code($account->{email}); defined $c && $c ne $code && $c }, 60);
+my $fresh = wait_for(sub { my $c = $client->wait_for_code($account->{email}); defined $c && $c ne $code && $c });
 $api->succeeds(204, verifyEmail => {json => {token => $fresh}}, 'for a new account');
 isnt claims($api->succeeds(200, login => login($account, password => 'a wholly new beginning'), 'that can log in')->{json}{accessToken})->{sub}, $id, 'and is another one';
 

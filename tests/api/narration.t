@@ -28,7 +28,7 @@ sub narrated {
         $seen = $api->call(getNarration => of($who, $story));
         push @complaints, $api->complaints(getNarration => $seen);
         return (($seen->{json}{next} // $seen->{json})->{status} // '') ne 'pending';
-    }, 60);
+    });
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is_deeply \@complaints, [], "$name: the answers keep to the contract";
     return $seen->{json};
@@ -166,7 +166,7 @@ $api->fails(422, 'unprocessable', previewVoice => {path => {voiceId => 'girl-1'}
 my $preview = $api->succeeds(202, previewVoice => {path => {voiceId => 'girl-1'}, token => $ada->{token}, json => {text => 'Can you hear me?', emotion => 'joy'}},
     'a voice can be heard before it is chosen')->{json}{previewId};
 my %preview = (path => {previewId => $preview}, token => $ada->{token});
-my $sound = wait_for(sub { my $p = $api->call(getVoicePreview => \%preview)->{json}; $p->{status} ne 'pending' && $p }, 60);
+my $sound = wait_for(sub { my $p = $api->call(getVoicePreview => \%preview)->{json}; $p->{status} ne 'pending' && $p });
 is $sound->{status}, 'ready', 'soon';
 like $client->get($sound->{audioUrl})->{content}, qr/^OggS/, 'it is sound';
 $api->fails(404, 'not_found', getVoicePreview => {%preview, token => $eve->{token}}, 'for who has asked for it');
@@ -182,20 +182,20 @@ is $client->get("/_objects/narration/$id/audio.opus", token => $ada->{token})->{
 is $client->post("/v1/stories/$story/publish", token => $ada->{token})->{status}, 200, 'a private story is published';
 $api->fails(404, 'not_found', getNarration => of($eve, $story), 'it stays private');
 is $client->patch("/v1/stories/$story", json => {visibility => 'public'}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'then it is for all';
-ok wait_for(sub { $api->call(getNarration => of($eve, $story))->{status} == 200 }, 60), 'everybody may hear it';
+ok wait_for(sub { $api->call(getNarration => of($eve, $story))->{status} == 200 }), 'everybody may hear it';
 is $api->call(getNarrationAudio => audio($eve, $id))->{status}, 200, 'really';
 my ($hers, $readers) = map { $api->call(getNarration => of($_, $story))->{json}{audio}[0]{url} } $ada, $eve;
 is $client->get($readers)->{status}, 200, 'a reader has a link of their own';
 is $client->get($readers =~ s/viewer=\K[\w-]+/$ada->{userId}/r)->{status}, 401, 'and nobody else\'s';
 is $client->patch("/v1/stories/$story", json => {visibility => 'private'}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'the author takes it back';
-ok wait_for(sub { $api->call(getNarrationAudio => audio($eve, $id))->{status} == 404 }, 60), 'and nobody else hears it any more';
+ok wait_for(sub { $api->call(getNarrationAudio => audio($eve, $id))->{status} == 404 }), 'and nobody else hears it any more';
 is $client->get($readers)->{status}, 404, 'nor by the link that a reader was given';
 is $client->get($hers)->{status}, 200, 'unlike the author by theirs';
 
 # --- a changed text ---------------------------------------------------------------------------------------------------
 
 is $client->patch("/v1/stories/$story", json => {content => 'Quite another text.'}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'the text changes';
-my $newer = wait_for(sub { my $n = $api->call(getNarration => of($ada, $story))->{json}; $n->{status} eq 'ready' && $n->{narrationId} ne $id && $n }, 60);
+my $newer = wait_for(sub { my $n = $api->call(getNarration => of($ada, $story))->{json}; $n->{status} eq 'ready' && $n->{narrationId} ne $id && $n });
 ok $newer, 'and is narrated anew';
 is scalar @{$newer->{segments}}, 1, 'as it is now';
 
@@ -209,7 +209,7 @@ is $gender{$were{Darcy}{voiceId}}, 'female', 'whose gender is not known has any 
 $api->succeeds(200, changeCast => {%{of($ada, $ball)}, json => {characters => [{character => 'Bennet', voiceId => 'boy-2', fallbackVoiceId => 'girl-2'}]}, headers => {'If-Match' => $etag}}, 'one is chosen');
 is $client->patch("/v1/stories/$ball", json => {content => "“Good morning,” said Mr. Darcy. “Is it late?” asked Miss Bennet.\n\nTom laughed. “It is,” said Tom. Darcy and Bennet went home."},
     token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'they get other names';
-ok wait_for(sub { my (undef, %c) = cast_of(); ($gender{($c{'Mr. Darcy'} // {})->{voiceId} // ''} // '') eq 'male' }, 60), 'a man speaks with a voice of one';
+ok wait_for(sub { my (undef, %c) = cast_of(); ($gender{($c{'Mr. Darcy'} // {})->{voiceId} // ''} // '') eq 'male' }), 'a man speaks with a voice of one';
 (undef, my %are) = cast_of();
 is_deeply [@{$are{'Miss Bennet'}}{qw(voiceId chosen fallbackVoiceId)}], ['boy-2', JSON::PP::true, 'girl-2'], 'the voice that was chosen stays';
 is $are{Tom}{voiceId}, $were{Tom}{voiceId}, 'so does one that suits';
@@ -233,7 +233,7 @@ sub exported {
     my %export = (path => {narrationId => $bound->{narrationId}}, token => $ada->{token});
     $api->succeeds(202, exportNarration => {%export, json => {format => $format}}, "$format: is asked for");
     $api->fails(404, 'not_found', getNarrationExport => {path => {%{$export{path}}, format => $format}, token => $eve->{token}}, "$format: by who may hear it");
-    my $made = wait_for(sub { my $x = $api->call(getNarrationExport => {%export, path => {%{$export{path}}, format => $format}})->{json}; $x->{status} ne 'pending' && $x }, 60);
+    my $made = wait_for(sub { my $x = $api->call(getNarrationExport => {%export, path => {%{$export{path}}, format => $format}})->{json}; $x->{status} ne 'pending' && $x });
     is $made->{status}, 'ready', "$format: is made" or diag $made->{reason};
     open my $out, '>:raw', "$dir/story.$format" or die $!;
     print $out $client->get($made->{url})->{content};
@@ -266,18 +266,18 @@ like $bytes, qr{<span id="s\w+">Nobody &lt;answered&gt;\.}, 'and can be read';
 sub limit_characters { $platform->sql('subscription', "update subscription_tiers set limits = limits || '{\"narrationCharacters\": $_[0]}' where tier = 'free'") }
 my $poor = $client->register_user;
 sub blocked { return +($platform->sql('narration', "select count(*) from blocks where user_id = '$poor->{userId}'"))[0] }
-ok wait_for(sub { $api->call(getUsage => {token => $poor->{token}})->{status} == 200 }, 60), 'another author';
+ok wait_for(sub { $api->call(getUsage => {token => $poor->{token}})->{status} == 200 }), 'another author';
 limit_characters(10);
 my $tale = post($poor, content => 'Once upon a time.');
 is narrated($poor, $tale, 'to the limit')->{status}, 'ready', 'what begins within the limit of a tier is narrated';
-ok wait_for(sub { blocked() == 1 }, 60), 'and no more until the period ends';
+ok wait_for(sub { blocked() == 1 }), 'and no more until the period ends';
 like $api->fails(402, 'payment_required', narrateStory => {%{of($poor, $tale)}, json => {}}, 'it is not narrated again')->{json}{detail}, qr/characters is used up until \d{4}-/, 'and it is said until when';
 my $second = narrated($poor, post($poor, content => 'There was a king.'), 'beyond the limit');
 is $second->{status}, 'failed', 'nor is another';
 like $second->{reason}, qr/used up until/, 'for that reason';
 limit_characters(5_000_000);
 $api->succeeds(202, changeSubscription => {json => {tier => 'premium', paymentToken => 'tok_visa'}, token => $poor->{token}}, 'another tier is taken');
-ok wait_for(sub { blocked() == 0 }, 60), 'which lifts that';
+ok wait_for(sub { blocked() == 0 }), 'which lifts that';
 $api->succeeds(202, narrateStory => {%{of($poor, $tale)}, json => {}}, 'then it is narrated again');
 narrated($poor, $tale, 'in another tier');
 
@@ -312,7 +312,7 @@ for my $what (sort keys %unspoken) {
     my $n = narrated($author, $failed, $what);
     is $n->{status}, 'failed', "$what: has an end";
     like $n->{reason}, qr/\w{3} \w{2}/, "$what: with a reason" and note $n->{reason};
-    my $video = wait_for(sub { my $v = $client->get("/v1/stories/$failed/video", token => $author->{token})->{json}; $v->{status} eq 'failed' && $v }, 60);
+    my $video = wait_for(sub { my $v = $client->get("/v1/stories/$failed/video", token => $author->{token})->{json}; $v->{status} eq 'failed' && $v });
     is $video->{reason}, $n->{reason}, "$what: so does the video";
     ok $client->wait_for_mail($author->{email}, qr/\Q$n->{reason}\E/), "$what: the author is told";
 }
@@ -342,8 +342,8 @@ for my $what (sort keys %odd) {
 # It is long, and for everybody: the edge keeps it all the same.
 my $million = $posted{'a megabyte, not a space'};
 is $client->patch("/v1/stories/$million", json => {visibility => 'public'}, token => $one->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'a megabyte is for all';
-ok wait_for(sub { $client->post("/v1/stories/$million/publish", token => $one->{token})->{status} == 200 }, 60), 'and published';
-ok wait_for(sub { ($client->get("/v1/public/stories/$million")->{headers}{age} // 0) > 0 }, 60), 'and read without the service';
+ok wait_for(sub { $client->post("/v1/stories/$million/publish", token => $one->{token})->{status} == 200 }), 'and published';
+ok wait_for(sub { ($client->get("/v1/public/stories/$million")->{headers}{age} // 0) > 0 }), 'and read without the service';
 is $client->request(DELETE => "/v1/stories/$million", {token => $one->{token}})->{status}, 204, 'then it goes, for its film would take an hour';
 ok scalar(grep { $_->{incomplete} } @{narrated($who{'every script'}, $posted{'every script'}, 'scripts')->{segments}}), 'what nobody reads is told';
 ok !(grep { $_->{incomplete} } @{$newer->{segments}}), 'unlike what is whole';
@@ -354,21 +354,21 @@ my $never = '00000000-0000-7000-8000-000000000000';    # the story changed while
 $platform->sql('narration', "insert into narrations (narration_id, story_id, analysis_id, language, characters) select '$never', story_id, gen_random_uuid(), language, characters from narrations where narration_id = '$newer->{narrationId}'");
 $platform->sql('narration', "update narrations set finished_at = now() - interval '2 days' where narration_id = '$newer->{narrationId}'");
 $platform->sql('narration', "update schedules set last_run = '-infinity' where name = 'trim_cache'");
-ok wait_for(sub { !-e $platform->var . "/objects/narration/$id/audio.opus" && $api->call(getNarrationAudio => {%{audio($ada, $id)}, raw => 0})->{status} == 404 }, 60), 'an old narration goes';
+ok wait_for(sub { !-e $platform->var . "/objects/narration/$id/audio.opus" && $api->call(getNarrationAudio => {%{audio($ada, $id)}, raw => 0})->{status} == 404 }), 'an old narration goes';
 is_deeply [$platform->sql('narration', "select narration_id from narrations where story_id = '$story'")], [$newer->{narrationId}], 'so does one that was never finished';
 is narrated($ada, $story, 'the new one')->{narrationId}, $newer->{narrationId}, 'the new one stays';
 
 # --- deleted ----------------------------------------------------------------------------------------------------------
 
 is $client->request(DELETE => "/v1/stories/$story", {token => $ada->{token}})->{status}, 204, 'the story is deleted';
-ok wait_for(sub { $api->call(getNarrationAudio => {%{audio($ada, $newer->{narrationId})}, raw => 0})->{status} == 404 }, 60), 'its sound is gone';
-ok wait_for(sub { !-e $platform->var . "/objects/narration/$newer->{narrationId}/audio.opus" }, 60), 'also on the disk';
+ok wait_for(sub { $api->call(getNarrationAudio => {%{audio($ada, $newer->{narrationId})}, raw => 0})->{status} == 404 }), 'its sound is gone';
+ok wait_for(sub { !-e $platform->var . "/objects/narration/$newer->{narrationId}/audio.opus" }), 'also on the disk';
 
 # A deleted story is not spoken to its end: that would take minutes.
 my $long = post($author, title => 'Never told', content => join "\n\n", map { "Tom counted to $_ thousand." } 1 .. 3000);
-ok wait_for(sub { ($api->call(getNarration => of($author, $long))->{json}{progress}{done} // 0) > 0 }, 60), 'a long story is being spoken';
+ok wait_for(sub { ($api->call(getNarration => of($author, $long))->{json}{progress}{done} // 0) > 0 }), 'a long story is being spoken';
 is_deeply [$platform->sql('narration', "select j.name from jobs j join narrations n on j.unique_key = n.narration_id::text where n.story_id = '$long' and j.ended is null")], ['speak_long'], 'among those that are';
-my $part = wait_for(sub { my $n = $api->call(getNarration => of($author, $long))->{json}; $n->{status} eq 'pending' && $n->{parts} && $n->{parts}[0] }, 60);
+my $part = wait_for(sub { my $n = $api->call(getNarration => of($author, $long))->{json}; $n->{status} eq 'pending' && $n->{parts} && $n->{parts}[0] });
 is $part->{startMs}, 0, 'its first part can be heard while the rest is made';
 for my $audio (@{$part->{audio}}) {
     my $heard = $client->get($audio->{url}, token => $author->{token});

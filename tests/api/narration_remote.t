@@ -64,7 +64,7 @@ sub next_narration {
         my $n = $api->call(getNarration => of())->{json};
         $n = $n->{next} // $n;
         return ($n->{narrationId} // '') ne $old && $n->{status} ne 'pending' && $n;
-    }, 60);
+    });
 }
 sub choose {
     my ($change, $name) = @_;
@@ -142,7 +142,7 @@ $platform->sql('narration', "insert into blocks values ('$user->{userId}', now()
 $api->fails(402, 'payment_required', preview('openai:nova'), 'whose characters are used up does not hear voices that cost');
 $api->succeeds(202, preview('girl-1'), 'but others');
 $platform->sql('narration', 'delete from blocks');
-sub becomes { my ($preview, $status) = @_; return wait_for(sub { $api->call(getVoicePreview => {path => {previewId => $preview}, token => $user->{token}})->{json}{status} eq $status }, 60) }
+sub becomes { my ($preview, $status) = @_; return wait_for(sub { $api->call(getVoicePreview => {path => {previewId => $preview}, token => $user->{token}})->{json}{status} eq $status }) }
 put('mode', 'slow');
 my ($slow, $quick) = map { $api->succeeds(202, preview($_), "$_ is to be heard")->{json}{previewId} } 'openai:nova', 'girl-2';
 ok becomes($quick, 'ready'), 'who waits for a slow provider does not hold up others';
@@ -156,7 +156,7 @@ $platform->set_tier($user, 'premium');
 ok wait_for(sub {
     my $etag = $api->call(getCast => of())->{headers}{etag};
     $api->call(changeCast => of(json => {narrator => 'openai:nova'}, headers => {'If-Match' => $etag}))->{status} == 402;
-}, 60), 'a tier without that provider may not choose its voices';
+}), 'a tier without that provider may not choose its voices';
 my $metrics = $platform->run('curl', '-s', '--unix-socket', $platform->var . '/run/narration.sock', 'http://x/metrics');
 like $metrics->{out}, qr/^storytelling_provider_calls_total\{service="narration",provider="openai_speech",outcome="quota"\} [1-9]/m, 'calls are counted';
 unlike $metrics->{out} . $platform->sql('narration', 'select * from provider_calls'), qr/sk-stand-in/, 'the key is nowhere';

@@ -16,7 +16,7 @@ my $other    = $client->register_user;
 
 sub inbox { my ($whom, %query) = @_; return $api->call(listNotifications => {token => $whom->{token}, query => \%query})->{json}{items} // [] }
 
-ok wait_for(sub { @{inbox($user)} }, 60), 'a new account finds a message';
+ok wait_for(sub { @{inbox($user)} }), 'a new account finds a message';
 my $welcome = $api->succeeds(200, listNotifications => {token => $user->{token}}, 'the inbox is read')->{json}{items}[-1];
 is $welcome->{campaign}, 'user.registered', 'the welcome';
 like $welcome->{text}, qr/Willkommen, Zoë!/, 'in the language of its reader';
@@ -24,7 +24,7 @@ is $client->get($welcome->{link}, token => $user->{token})->{status}, 200, 'with
 is $welcome->{readAt}, undef, 'unread';
 
 my $story = $client->post('/v1/stories', json => {title => 'Der „Mond“ <b>', content => 'Der Mond ging auf.'}, token => $user->{token})->{json}{storyId};
-ok wait_for(sub { grep { $_->{campaign} eq 'video.generated' } @{inbox($user)} }, 60), 'a story is narrated and filmed';
+ok wait_for(sub { grep { $_->{campaign} eq 'video.generated' } @{inbox($user)} }), 'a story is narrated and filmed';
 my @messages = @{inbox($user)};
 is_deeply [map { $_->{campaign} } @messages], [qw(video.generated narration.generation.completed user.registered)], 'newest first';
 like $messages[1]{text}, qr/Der „Mond“ <b>/, 'titles come as they are: this is no HTML';

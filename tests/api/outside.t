@@ -31,7 +31,7 @@ my $story  = $client->post('/v1/stories', json => {title => 'Dawn', content => '
 sub of { my (%more) = @_; return {path => {storyId => $story}, token => $author->{token}, %more} }
 # The story's video, once it has come to an end.
 sub film {
-    return wait_for(sub { my $v = $api->call(getVideo => of())->{json} // {}; ($v->{status} // 'pending') ne 'pending' && $v }, 120) || {status => 'none'};
+    return wait_for(sub { my $v = $api->call(getVideo => of())->{json} // {}; ($v->{status} // 'pending') ne 'pending' && $v }) || {status => 'none'};
 }
 sub used { return {map { $_->{metric} => $_->{used} } @{$api->call(getUsage => {token => $author->{token}})->{json}{metrics} // []}}->{videos} }
 
@@ -57,14 +57,14 @@ for (['video', $drawn->{url}, qr/^....ftyp/s], (map { [$_->{format}, $_->{url}, 
 is $client->get($drawn->{url} =~ s{/file}{/poster}r)->{status}, 401, 'a link is good for one file';
 my $other = $client->register_user;
 is $client->get($drawn->{url}, token => $other->{token})->{status}, 404, 'who sends a token is judged by it';
-ok wait_for(sub { (used() // 0) == 1 }, 60), 'a drawn film is one of the tier';
+ok wait_for(sub { (used() // 0) == 1 }), 'a drawn film is one of the tier';
 
 # --- passages filmed by a provider ------------------------------------------------------------------------------------
 
 # Calls back as fal does, for what it was asked last; `as`: what is sent, when it is not what is signed.
 sub call_back {
     my (%how) = @_;
-    my $url  = wait_for(sub { $fal->get('callbacks') =~ /([^\n]+)\n\z/ && $1 }, 60) =~ s{^https?://[^/]+}{}r;
+    my $url  = wait_for(sub { $fal->get('callbacks') =~ /([^\n]+)\n\z/ && $1 }) =~ s{^https?://[^/]+}{}r;
     my $body = JSON::PP->new->canonical->encode({request_id => 'r-1', status => 'OK', payload => {}});
     my $at   = time + ($how{late} // 0);
     my $file = $fal->put(signed => join "\n", 'r-1', 'u-1', $at, sha256_hex($body));
@@ -75,7 +75,7 @@ sub call_back {
 sub ask { my (%format) = @_; $fal->put(callbacks => ''); return $api->succeeds(202, makeVideo => of(json => {pictures => 'filmed', %format}), 'a film is asked for')->{json} }
 
 ask();
-ok wait_for(sub { call_back() == 200 }, 60), 'the provider calls back' or diag call_back();
+ok wait_for(sub { call_back() == 200 }), 'the provider calls back' or diag call_back();
 is call_back(as => '{"request_id":"r-1","status":"OK","payload":{"x":1}}'), 403, 'not with other words than it has signed';
 is call_back(late => -400), 403, 'nor with what it has signed long ago';
 is call_back(), 200, 'twice is once';
@@ -92,7 +92,7 @@ is_deeply [map { told($_) } $drawn, $filmed], ['ffmpeg', 'pika 1 1'], 'so is eve
 $fal->put('out.mp4', $client->get($filmed->{url})->{content});
 my @rgb = unpack 'C3', tool(qw(ffmpeg -v error -ss 1 -i), $fal->dir . '/out.mp4', qw(-frames:v 1 -vf), 'crop=iw:ih/3:0:0,scale=1:1:flags=area,format=rgb24', qw(-f rawvideo -));
 ok $rgb[1] > 150 && $rgb[0] < 90, 'which is to be seen' or diag "@rgb";
-ok wait_for(sub { used() == 3 }, 60), 'it takes one of the tier, and one for the passage' or diag used();
+ok wait_for(sub { used() == 3 }), 'it takes one of the tier, and one for the passage' or diag used();
 
 sub limit { $platform->sql('subscription', "update subscription_tiers set limits = limits || '{\"videos\": $_[0]}' where tier = 'free'") }
 limit(4);
@@ -106,7 +106,7 @@ limit(50);
 $fal->put(faults => "content\n");
 my $again = ask(aspectRatio => '9:16', pictures => 'animated');
 is_deeply [$platform->sql('video', 'select count(*) from video_jobs')], [3], 'when there is more, it can be asked for again, and begins anew';
-ok wait_for(sub { call_back() == 200 }, 60), 'the provider says that it is done with it';
+ok wait_for(sub { call_back() == 200 }), 'the provider says that it is done with it';
 my ($picture) = $fal->get('bodies') =~ m{"image_url":"https://[^/]+([^"]+)"};
 my $shown = $client->get($picture);
 is "$shown->{status} $shown->{headers}{'content-type'}", '200 image/jpeg', 'it may look at the picture to begin with';
@@ -116,9 +116,9 @@ my $stays = film();
 is $stays->{status}, 'ready', 'what it does not film stays drawn' or diag explain $stays;
 is_deeply passages($stays), [['drawn', undef, 'The provider does not film this passage.']], 'and it is said why';
 is told($stays), 'ffmpeg 0 1', 'to all';
-ok wait_for(sub { used() == 4 }, 60), 'and is given back' or diag used();
+ok wait_for(sub { used() == 4 }), 'and is given back' or diag used();
 sub sagas { return join ' ', $platform->sql('video', "select state || count(*) from sagas where name = 'filming' group by state order by 1") }
-ok wait_for(sub { sagas() eq 'compensated1 done2' }, 60), 'all has come to its end' or diag sagas();
+ok wait_for(sub { sagas() eq 'compensated1 done2' }), 'all has come to its end' or diag sagas();
 
 # --- what nothing refers to -------------------------------------------------------------------------------------------
 
@@ -127,7 +127,7 @@ my $lost = 'narration/0193c7e2-1111-7111-8111-111111111111/audio.opus';
 tool(qw(curl -sf --aws-sigv4 aws:amz:eu-test-1:s3 --user), 'AKIDTEST:a secret/of+some kind', '-H', 'x-amz-content-sha256: ' . sha256_hex('lost'), qw(-X PUT -d lost), $s3->url . "/stories/$lost");
 $platform->kill('narration', 'KILL');
 $platform->up;
-ok wait_for(sub { deleted($lost) }, 60), 'when a daemon starts again, what nothing refers to is removed';
+ok wait_for(sub { deleted($lost) }), 'when a daemon starts again, what nothing refers to is removed';
 is $client->get($_->{url}, headers => {Range => 'bytes=0-9'})->{status}, 206, "not what is of use: $_->{format}" for @{$narration->{audio}};
 
 # A film that is stopped while a passage is being filmed; the next one has the same.
@@ -135,12 +135,12 @@ sub under_way { return ($platform->sql('video', "select count(*) from clips wher
 my $before = () = $fal->get('log') =~ /^POST /mg;
 $fal->put(slow => '');
 my $stopped = ask(captions => 'track', aspectRatio => '9:16');
-ok wait_for(sub { under_way() == 1 }, 60), 'another film is under way';
+ok wait_for(sub { under_way() == 1 }), 'another film is under way';
 is $client->post("/v1/stories/$story/narration", json => {all => JSON::PP::true}, token => $author->{token})->{status}, 202, 'the story is narrated anew';
-ok wait_for(sub { (film()->{videoId} // $stopped->{videoId}) ne $stopped->{videoId} }, 60), 'which has a film of its own';
-ok wait_for(sub { used() == 5 }, 60), 'what the other would have taken is given back' or diag used();
+ok wait_for(sub { (film()->{videoId} // $stopped->{videoId}) ne $stopped->{videoId} }), 'which has a film of its own';
+ok wait_for(sub { used() == 5 }), 'what the other would have taken is given back' or diag used();
 ask(captions => 'track', aspectRatio => '9:16');
-ok wait_for(sub { used() == 7 }, 60), 'it is asked for again' or diag used();
+ok wait_for(sub { used() == 7 }), 'it is asked for again' or diag used();
 unlink $fal->dir . '/slow';
 is film()->{status}, 'ready', 'and made' or diag explain film();
 my $after = () = $fal->get('log') =~ /^POST /mg;
@@ -148,10 +148,10 @@ is $after - $before, 1, 'the provider was asked once';
 
 $fal->put(slow => '');
 ask(resolution => '1080p');
-ok wait_for(sub { used() == 9 && under_way() == 1 }, 60), 'one more is under way' or diag used();
+ok wait_for(sub { used() == 9 && under_way() == 1 }), 'one more is under way' or diag used();
 is $client->request(DELETE => "/v1/stories/$story", {token => $author->{token}})->{status}, 204, 'the story is deleted';
-ok wait_for(sub { deleted("video/$drawn->{videoId}/video.mp4") && deleted("video/$again->{videoId}/video.mp4") }, 60), 'and its films with it';
-ok wait_for(sub { used() == 7 }, 60), 'what one that was under way would have taken is given back' or diag used();
-ok wait_for(sub { $fal->get('log') =~ m{^PUT /fal-ai/pika/requests/[^/]+/cancel$}m }, 60), 'and the provider need not go on';
+ok wait_for(sub { deleted("video/$drawn->{videoId}/video.mp4") && deleted("video/$again->{videoId}/video.mp4") }), 'and its films with it';
+ok wait_for(sub { used() == 7 }), 'what one that was under way would have taken is given back' or diag used();
+ok wait_for(sub { $fal->get('log') =~ m{^PUT /fal-ai/pika/requests/[^/]+/cancel$}m }), 'and the provider need not go on';
 
 done_testing;

@@ -123,7 +123,7 @@ my $shown;
 ok wait_for(sub {
     $shown = $JSON->decode($platform->storyctl('--json', 'events', 'show', $id)->{out});
     @{$shown->{handled}} >= 4
-}, 60), 'events show names those who have handled it';
+}), 'events show names those who have handled it';
 is $shown->{event}{eventId}, $id, 'and has the event';
 is $shown->{service}, 'identity', 'and who has published it';
 is_deeply [grep { $_->{state} ne 'handled' } @{$shown->{handled}}], [], 'all is well';

@@ -36,7 +36,7 @@ sub of { my ($who, $id, %more) = @_; return {path => {storyId => $id}, token => 
 sub analysed {
     my ($who, $id, $name) = @_;
     my $seen;
-    my $there = wait_for(sub { $seen = $api->call(getAnalysis => of($who, $id)); ($seen->{json}{status} // '') ne 'pending' }, 60);
+    my $there = wait_for(sub { $seen = $api->call(getAnalysis => of($who, $id)); ($seen->{json}{status} // '') ne 'pending' });
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is_deeply [$api->complaints('getAnalysis', $seen)], [], "$name: the answer keeps to the contract";
     is $seen->{json}{status}, 'ready', "$name: analysed";
@@ -180,7 +180,7 @@ for (['ASCII', join(' ', map { qq("Page $_," said Tom. Mary smiled at page $_.\n
     my $found = wait_for(sub {
         my $seen = $api->call(getAnalysis => of($who, $story->{storyId}, raw => 1))->{content};
         $seen =~ /^\{"status":"ready"/ ? $seen : undef;
-    }, 20) // '';
+    }) // '';
     my $segments = () = $found =~ /"segmentId"/g;
     cmp_ok $segments, '>', 10000, "$what: and analysed";
     my $files = $platform->var . "/objects/story/$story->{storyId}";
@@ -188,17 +188,17 @@ for (['ASCII', join(' ', map { qq("Page $_," said Tom. Mary smiled at page $_.\n
     if ($what eq 'ASCII') {
         my ($first) = $found =~ /"analysisId":"([^"]+)"/;
         $api->succeeds(200, updateStory => of($who, $story->{storyId}, json => {content => substr $text, 0, 500_000}, headers => {'If-Match' => '*'}), 'it is changed');
-        ok wait_for(sub { ($platform->sql('story', "select count(*) from jobs where name = 'remove_files' and unique_key = '$first' and run_at > now() + interval '6 days'"))[0] == 1 }, 60),
+        ok wait_for(sub { ($platform->sql('story', "select count(*) from jobs where name = 'remove_files' and unique_key = '$first' and run_at > now() + interval '6 days'"))[0] == 1 }),
             'the segments of before will go, when nobody can be at them';
         my ($second) = $platform->sql('story', "select analysis_id from story_analyses where story_id = '$story->{storyId}'");
         my @keys = map { "story/$story->{storyId}/$_.json" } $first, $second, $UNKNOWN;
         is_deeply [sort $platform->sql('story', "select story_objects('" . encode_json([@keys, 'story/x']) . "')")], [sort @keys[0, 1]], 'those of an analysis that came to nothing are collected';
         $platform->sql('story', "insert into jobs (name, unique_key, payload, metadata) values ('remove_files', '$story->{storyId}', '{\"storyId\":\"$story->{storyId}\"}', '{\"correlationId\":\"late\"}')");
-        ok wait_for(sub { ($platform->sql('story', "select count(*) from jobs where name = 'remove_files' and metadata->>'correlationId' = 'late' and ended is null"))[0] == 0 }, 60), 'what was to go with a deletion';
+        ok wait_for(sub { ($platform->sql('story', "select count(*) from jobs where name = 'remove_files' and metadata->>'correlationId' = 'late' and ended is null"))[0] == 0 }), 'what was to go with a deletion';
         ok -e "$files/$second.json", 'stays when the story is there again';
     }
     $api->succeeds(204, deleteStory => of($who, $story->{storyId}), "$what: deleted before it is narrated");
-    ok wait_for(sub { !-e $files }, 60), "$what: and the file with it";
+    ok wait_for(sub { !-e $files }), "$what: and the file with it";
 }
 
 my $endless = posted(author(), 'one megabyte without a space is taken', content => 'x' x 1_048_576)->{json}{storyId};
@@ -267,7 +267,7 @@ for (1 .. 10) {
     last if !defined $cursor;
 }
 is_deeply [map { $_->{storyId} } @seen], [reverse @ids], 'all come once, newest first';
-ok wait_for(sub { $api->call(listStories => {token => $lister->{token}})->{json}{items}[0]{authorName} eq 'Lister' }, 60), 'with the author\'s name';
+ok wait_for(sub { $api->call(listStories => {token => $lister->{token}})->{json}{items}[0]{authorName} eq 'Lister' }), 'with the author\'s name';
 is $seen[0]{collaboratorCount}, 0, 'and how many take part';
 my $whole = $api->succeeds(200, listStories => {token => $lister->{token}, query => {limit => 7}}, 'a page that just fits');
 ok !exists $whole->{json}{nextCursor}, 'is the last one';
@@ -309,11 +309,11 @@ is $answers[10]{json}{code}, 'rate_limited', 'and names its reason';
 cmp_ok $answers[10]{headers}{'retry-after'}, '<=', 360, 'and when to come again';
 
 my $paying = $client->register_user;
-ok wait_for(sub { $client->get('/v1/subscription', token => $paying->{token})->{status} == 200 }, 60), 'a tier';
+ok wait_for(sub { $client->get('/v1/subscription', token => $paying->{token})->{status} == 200 }), 'a tier';
 sub limit_stories { $platform->sql('subscription', "update subscription_tiers set limits = limits || '{\"stories\": $_[0]}' where tier = 'free'") }
 limit_stories(1);
 posted($paying, 'the last story of the tier');
-ok wait_for(sub { $api->call(createStory => {%{story()}, token => $paying->{token}})->{status} == 402 }, 60), 'then the tier is used up';
+ok wait_for(sub { $api->call(createStory => {%{story()}, token => $paying->{token}})->{status} == 402 }), 'then the tier is used up';
 limit_stories(50);
 $api->fails(402, 'payment_required', createStory => {%{story()}, token => $paying->{token}}, 'and says so');
 
@@ -323,6 +323,6 @@ $api->fails(412, 'precondition_failed', deleteStory => of($ada, $id, headers => 
 $api->fails(412, 'precondition_failed', publishStory => of($ada, $id, headers => {'If-Match' => '"1"'}), 'nor published');
 $api->succeeds(204, deleteStory => of($ada, $id), 'the author deletes the story');
 $api->fails(404, 'not_found', $_ => of($ada, $id), "$_: it is gone") for qw(getStory getAnalysis deleteStory publishStory);
-ok wait_for(sub { $client->get("/v1/stories/$id/$_", token => $ada->{token})->{status} == 404 }, 60), "so is its $_" for qw(narration video);
+ok wait_for(sub { $client->get("/v1/stories/$id/$_", token => $ada->{token})->{status} == 404 }), "so is its $_" for qw(narration video);
 
 done_testing;

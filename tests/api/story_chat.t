@@ -24,14 +24,14 @@ $platform->kill($_, 'TERM') for qw(narration video);    # nobody is to speak all
 my $api      = Storytelling::Contract->new($platform, $client);
 my $free     = $client->register_user;
 my $ada      = $platform->set_tier($client->register_user, 'premium');
-ok wait_for(sub { ($client->post('/v1/stories', content => '{', token => $ada->{token})->{headers}{'ratelimit-policy'} // '') =~ /q=100;/ }, 60), 'an author of a tier that has a provider';
+ok wait_for(sub { ($client->post('/v1/stories', content => '{', token => $ada->{token})->{headers}{'ratelimit-policy'} // '') =~ /q=100;/ }), 'an author of a tier that has a provider';
 
 sub of { my ($who, $id, %more) = @_; return {path => {storyId => $id}, token => $who->{token}, %more} }
 sub post { my ($who, $content) = @_; return $api->call(createStory => {json => {title => 'Told', language => 'en', content => $content}, token => $who->{token}})->{json}{storyId} }
 sub analysed {
     my ($who, $id, $before) = @_;
     my $seen;
-    wait_for(sub { $seen = $api->call(getAnalysis => of($who, $id)); $seen->{json}{status} ne 'pending' && ($seen->{json}{analysisId} // '') ne ($before // '') }, 90);
+    wait_for(sub { $seen = $api->call(getAnalysis => of($who, $id)); $seen->{json}{status} ne 'pending' && ($seen->{json}{analysisId} // '') ne ($before // '') });
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is_deeply [$api->complaints(getAnalysis => $seen)], [], 'the answer keeps to the contract';
     return $seen->{json};

@@ -21,7 +21,7 @@ sub analysis { return $api->call(getAnalysis => of($ada, $_[0]))->{json} }
 # The analysis that comes after another one.
 sub next_analysis {
     my ($id, $before) = @_;
-    my $seen = wait_for(sub { my $a = analysis($id); $a->{status} eq 'ready' && $a->{analysisId} ne ($before->{analysisId} // '') && $a }, 60);
+    my $seen = wait_for(sub { my $a = analysis($id); $a->{status} eq 'ready' && $a->{analysisId} ne ($before->{analysisId} // '') && $a });
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     ok $seen, 'an analysis is made' or return {};
     return $seen;
@@ -30,7 +30,7 @@ sub next_analysis {
 sub becomes {
     my ($id, $name, $test) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    ok wait_for(sub { my $a = analysis($id); $a->{status} eq 'ready' && $test->($a) }, 60), $name or diag explain analysis($id);
+    ok wait_for(sub { my $a = analysis($id); $a->{status} eq 'ready' && $test->($a) }), $name or diag explain analysis($id);
 }
 sub segment { my ($analysis, $text) = @_; return (grep { $_->{text} =~ /^\Q$text\E/ } @{$analysis->{segments}})[0] // {} }
 sub names { return join ',', sort map { $_->{name} } @{$_[0]{characters}} }

@@ -159,7 +159,7 @@ sub imports {
 sub outcome {
     my ($answer) = @_;
     my $seen;
-    wait_for(sub { $seen = $api->call(getImport => {path => {importId => $answer->{json}{importId}}, token => $ada->{token}}); $seen->{json}{status} ne 'pending' }, 60);
+    wait_for(sub { $seen = $api->call(getImport => {path => {importId => $answer->{json}{importId}}, token => $ada->{token}}); $seen->{json}{status} ne 'pending' });
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is_deeply [$api->complaints(getImport => $seen)], [], 'the answer keeps to the contract';
     return $seen->{json};

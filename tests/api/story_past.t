@@ -17,7 +17,7 @@ my ($ada, $eve) = map { $client->register_user(displayName => $_) } 'Ada', 'Eve'
 sub of { my ($who, $id, %more) = @_; return {path => {storyId => $id}, token => $who->{token}, %more} }
 sub at { my ($who, $id, $revision, %more) = @_; return {path => {storyId => $id, revision => $revision}, token => $who->{token}, %more} }
 sub state_of { return $api->call(getStory => of($ada, $_[0]))->{json}{state} // '' }
-sub settled { my ($id) = @_; return wait_for(sub { state_of($id) =~ /^(?:ready|published)$/ }, 60) }
+sub settled { my ($id) = @_; return wait_for(sub { state_of($id) =~ /^(?:ready|published)$/ }) }
 sub changed {
     my ($id, $name, %what) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -41,12 +41,12 @@ my $begun = $api->succeeds(202, analyseStory => of($ada, $id), 'its author has i
 is $begun->{json}{state}, 'analyzing', 'that is under way';
 ok settled($id), 'and comes to an end';
 is $api->call(getAnalysis => of($ada, $id))->{json}{characters}[0]{name}, 'Tom', 'as that of any other story';
-ok wait_for(sub { (($platform->sql('narration', "select status from narrations where story_id = '$id'"))[0] // '') eq 'ready' }, 60), 'once it has been spoken';
-ok wait_for(sub { state_of($id) eq 'ready' }, 60), 'it is ready';
+ok wait_for(sub { (($platform->sql('narration', "select status from narrations where story_id = '$id'"))[0] // '') eq 'ready' }), 'once it has been spoken';
+ok wait_for(sub { state_of($id) eq 'ready' }), 'it is ready';
 $platform->sql('narration', "insert into events (event_id, event_type, aggregate_type, aggregate_id, aggregate_version, version, metadata, payload) values "
         . "(gen_random_uuid(), 'NarrationProgressed', 'narration', '$UNKNOWN', 1, '1.0.0', '{\"correlationId\": \"test\"}', "
         . "'{\"narrationId\": \"$UNKNOWN\", \"storyId\": \"$id\", \"done\": 1, \"total\": 2}')");
-ok wait_for(sub { state_of($id) eq 'narrating' }, 60), 'while it is spoken again, it says so';
+ok wait_for(sub { state_of($id) eq 'narrating' }), 'while it is spoken again, it says so';
 $api->fails(409, 'conflict', unpublishStory => of($ada, $id), 'what is not published cannot be taken back');
 is $api->succeeds(200, publishStory => of($ada, $id), 'it is published')->{json}{state}, 'published', 'and says so';
 changed($id, 'for all', visibility => 'public');
@@ -55,7 +55,7 @@ my $back = $api->succeeds(200, unpublishStory => of($ada, $id), 'its author take
 is $back->{state}, 'ready', 'then it is ready';
 is $back->{publishedAt}, undef, 'and not published';
 $api->fails(404, 'not_found', getStory => of($eve, $id), 'others no longer read it');
-ok wait_for(sub { $client->get("/v1/stories/$id/narration", token => $eve->{token})->{status} == 404 }, 60), 'nor hear it';
+ok wait_for(sub { $client->get("/v1/stories/$id/narration", token => $eve->{token})->{status} == 404 }), 'nor hear it';
 $api->fails(409, 'conflict', unpublishStory => of($ada, $id), 'it is taken back once');
 my $analysis = $api->call(getAnalysis => of($ada, $id))->{json}{analysisId};
 is $api->succeeds(202, analyseStory => of($ada, $id), 'it may be analysed again')->{json}{state}, 'ready', 'but nothing has changed';
@@ -74,7 +74,7 @@ is_deeply [@$early{qw(state publishedAt)}], ['analyzing', undef], 'at once';
 $api->fails(404, 'not_found', getStory => of($eve, $id), 'nobody else reads it');
 $api->fails(409, 'conflict', unpublishStory => of($ada, $id), 'once');
 $platform->sql('story', "insert into jobs (name, unique_key, payload, metadata) values ('analyse', '$id', '{\"storyId\":\"$id\"}', '{\"correlationId\":\"test\"}')");
-ok wait_for(sub { state_of($id) eq 'ready' }, 60), 'and it is ready when that ends';
+ok wait_for(sub { state_of($id) eq 'ready' }), 'and it is ready when that ends';
 
 # --- an analysis that fails -------------------------------------------------------------------------------------------
 
@@ -83,7 +83,7 @@ $platform->sql('story', "update stories set content = '' where story_id = '$brok
 $platform->sql('story', "update stories set state = 'analyzing' where story_id = '$broken'");
 $api->fails(409, 'conflict', $_ => of($ada, $broken), "$_: not while it is analysed") for qw(publishStory unpublishStory);
 $platform->sql('story', "insert into jobs (name, unique_key, payload, metadata, attempts) values ('analyse', '$broken', '{\"storyId\":\"$broken\"}', '{\"correlationId\":\"test\"}', 4)");
-my $failed = wait_for(sub { my $seen = $api->call(getAnalysis => of($ada, $broken)); $seen->{json}{status} eq 'failed' && $seen }, 60);
+my $failed = wait_for(sub { my $seen = $api->call(getAnalysis => of($ada, $broken)); $seen->{json}{status} eq 'failed' && $seen });
 ok $failed, 'a text that cannot be analysed';
 is_deeply [$api->complaints(getAnalysis => $failed)], [], 'is told of as the contract says';
 like $failed->{json}{reason}, qr/cannot be analysed/, 'with a reason';
@@ -99,7 +99,7 @@ ok settled($out), 'is analysed';
 $api->succeeds(200, publishStory => of($ada, $out), 'and published');
 $platform->sql('story', "update stories set content = '', content_hash = '', state = 'analyzing' where story_id = '$out'");
 $platform->sql('story', "insert into jobs (name, unique_key, payload, metadata, attempts) values ('analyse', '$out', '{\"storyId\":\"$out\"}', '{\"correlationId\":\"test\"}', 4)");
-ok wait_for(sub { $api->call(getAnalysis => of($ada, $out))->{json}{status} eq 'failed' }, 60), 'its next text cannot be';
+ok wait_for(sub { $api->call(getAnalysis => of($ada, $out))->{json}{status} eq 'failed' }), 'its next text cannot be';
 is state_of($out), 'published', 'it is what it was, for its readers';
 is $platform->storyctl('dead', 'drop', 'story', map { "job-$_" } $platform->sql('story', "select job_id from jobs where ended = 'dead' and unique_key = '$out'"))->{exit}, 0, 'its dead letter is seen, too';
 $api->succeeds(200, unpublishStory => of($ada, $out), 'and can be taken back');
@@ -167,14 +167,14 @@ is $returned->{json}{state}, 'analyzing', 'it is analysed anew';
 is $api->call(getStory => of($ada, $story))->{json}{content}, 'First.', 'with its text';
 is $api->call(listRevisions => of($ada, $story))->{json}{items}[0]{revision}, 131, 'and its past';
 ok settled($story), 'to the end';
-ok wait_for(sub { ($client->get("/v1/stories/$story/narration", token => $ada->{token})->{json}{status} // '') eq 'ready' }, 60), 'and narrated anew';
+ok wait_for(sub { ($client->get("/v1/stories/$story/narration", token => $ada->{token})->{json}{status} // '') eq 'ready' }), 'and narrated anew';
 $api->fails(404, 'not_found', restoreStory => of($ada, $story), 'it comes back once');
 
 $api->succeeds(204, deleteStory => of($ada, $id), 'another goes');
 $platform->sql('story', "update stories set deleted_at = now() - interval '31 days' where story_id = '$id'");
 $platform->sql('story', "update schedules set last_run = '-infinity' where name = 'purge'");
 $api->fails(404, 'not_found', restoreStory => of($ada, $id), 'after thirty days it does not come back');
-ok wait_for(sub { ($platform->sql('story', "select count(*) from stories where story_id = '$id'"))[0] == 0 }, 60), 'and is really gone';
+ok wait_for(sub { ($platform->sql('story', "select count(*) from stories where story_id = '$id'"))[0] == 0 }), 'and is really gone';
 is_deeply [$platform->sql('story', "select count(*) from story_revisions where story_id = '$id'")], [0], 'with its past';
 
 done_testing;

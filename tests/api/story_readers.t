@@ -23,7 +23,7 @@ sub post {
 }
 sub published {
     my ($who, $id) = @_;
-    return wait_for(sub { $api->call(publishStory => of($who, $id))->{status} == 200 }, 60);
+    return wait_for(sub { $api->call(publishStory => of($who, $id))->{status} == 200 });
 }
 
 # --- share links ------------------------------------------------------------------------------------------------------
@@ -39,7 +39,7 @@ like $shown_on->{headers}{'content-type'}, qr{^text/html}, 'as a page';
 is $platform->client->get($_)->{status}, 200, "with $_" for $shown_on->{content} =~ m{(?:href|src)="(/[^"]+)"}g;
 my $seen = $api->succeeds(200, openSharedStory => opened($link->{token}), 'whoever has it reads the story')->{json};
 is $seen->{content}, "A private text of $word.", 'all of it';
-ok wait_for(sub { $api->call(openSharedStory => opened($link->{token}))->{json}{authorName} eq 'Ada' }, 60), 'and who has written it';
+ok wait_for(sub { $api->call(openSharedStory => opened($link->{token}))->{json}{authorName} eq 'Ada' }), 'and who has written it';
 is_deeply [$platform->sql('story', "select count(*) from story_links where token_hash = '$link->{token}'")], [0], 'the token itself is not kept';
 my $shown = $api->succeeds(200, listShareLinks => of($ada, $private), 'the author sees the links')->{json}{items};
 is $shown->[0]{linkId}, $link->{linkId}, 'this one';
@@ -62,7 +62,7 @@ $api->fails(422, 'unprocessable', openSharedStory => opened($_), "'$_' is no tok
 my $friend = sprintf 'friend%d.%06x@example.org', $$, rand 0xffffff;
 $api->fails(422, 'unprocessable', createShareLink => of($ada, $private, json => {email => 'nobody'}), 'a link goes to an address', '/email');
 my $mailed = $api->succeeds(201, createShareLink => of($ada, $private, json => {email => $friend}), 'a link goes out by mail')->{json};
-my $mail = $client->wait_for_mail($friend, qr/Ada shares/, 60);
+my $mail = $client->wait_for_mail($friend, qr/Ada shares/);
 like $mail->{text}, qr/^\Q$mailed->{token}\E$/m, 'with its token';
 is_deeply [$platform->sql('story', "select count(*) from events where payload::text like '%$friend%' or payload::text like '%$mailed->{token}%'")], [0], 'which nobody else may read';
 $api->succeeds(204, revokeShareLink => {path => {storyId => $private, linkId => $mailed->{linkId}}, token => $ada->{token}}, 'which is revoked');
@@ -77,7 +77,7 @@ $api->fails(404, 'not_found', getStory => of($eve, $private), 'a link opens noth
 # --- follows ----------------------------------------------------------------------------------------------------------
 
 sub to { my ($who, $author) = @_; return {path => {authorId => $author->{userId}}, token => $who->{token}} }
-ok wait_for(sub { $api->call(followAuthor => to($eve, $ada))->{status} == 204 }, 60), 'somebody follows an author';
+ok wait_for(sub { $api->call(followAuthor => to($eve, $ada))->{status} == 204 }), 'somebody follows an author';
 $api->succeeds(204, followAuthor => to($eve, $ada), 'twice is once');
 $api->succeeds(204, followAuthor => to($eve, $max), 'and another');
 $api->fails(422, 'unprocessable', followAuthor => to($eve, $eve), 'nobody follows themselves');
@@ -102,7 +102,7 @@ do {
 } while defined $cursor && @pages < 5;
 is_deeply \@pages, [$public[1], $other, $public[0]], 'each once';
 my @told;
-ok wait_for(sub { (@told = map { $_->{text} } grep { $_->{campaign} eq 'author.published' } @{$client->get('/v1/notifications', token => $eve->{token})->{json}{items}}) >= 3 }, 60), 'followers are told';
+ok wait_for(sub { (@told = map { $_->{text} } grep { $_->{campaign} eq 'author.published' } @{$client->get('/v1/notifications', token => $eve->{token})->{json}{items}}) >= 3 }), 'followers are told';
 is_deeply [sort @told], ['Ada has published “Public 1”.', 'Ada has published “Public 2”.', 'Max has published “Other”.'], 'of each public story, once';
 is $api->call(unpublishStory => of($max, $other))->{status}, 200, 'one is taken back';
 is $api->call(publishStory => of($max, $other))->{status}, 200, 'and published again';
@@ -122,7 +122,7 @@ sub found {
     diag join "\n", @complaints if @complaints;
     return [sort map { $_->{storyId} } @{$answer->{json}{items} // []}];
 }
-ok wait_for(sub { @{found($ada, $word)} == 4 }, 60), 'one finds one\'s own and what is for all' or diag explain found($ada, $word);
+ok wait_for(sub { @{found($ada, $word)} == 4 }), 'one finds one\'s own and what is for all' or diag explain found($ada, $word);
 is_deeply found($eve, $word), [sort @public, $other], 'others what is for all alone';
 is_deeply found($eve, "$word run cat"), [sort @public], 'words in other forms, by the language of the text';
 is_deeply found($eve, "$word Haus"), [$other], 'each in its own';
@@ -158,10 +158,10 @@ is_deeply found($ada, "$word unheard or harpooner $word"), [$book], 'or another 
 like $api->call(searchStories => {token => $ada->{token}, query => {q => "$word albatross"}})->{json}{items}[0]{excerpt}, qr/a wandering albatross circled/, 'and its place is shown';
 is_deeply found($ada, '-albatross'), [], 'who says only what must not be there finds nothing';
 is $api->call(updateStory => of($ada, $private, json => {title => "Named anew $word"}, headers => {'If-Match' => '*'}))->{status}, 200, 'a title changes';
-ok wait_for(sub { "@{found($ada, qq(anew $word))}" eq $private }, 60), 'and is found at once';
+ok wait_for(sub { "@{found($ada, qq(anew $word))}" eq $private }), 'and is found at once';
 my $all = join ' ', map { sprintf '%x%s', $_, chr(0x400 + $_ % 256) x 3 } 1 .. 60000;
 my $many = post($max, content => $all);
-ok wait_for(sub { $api->call(getAnalysis => of($max, $many))->{json}{status} eq 'ready' }, 60), 'sixty thousand different words can be indexed';
+ok wait_for(sub { $api->call(getAnalysis => of($max, $many))->{json}{status} eq 'ready' }), 'sixty thousand different words can be indexed';
 
 # --- without an account -----------------------------------------------------------------------------------------------
 
@@ -187,7 +187,7 @@ my %kept = (
 sub keeps {
     my ($tag) = @_;
     my ($operation, @how) = @{$kept{$tag}};
-    return 0 if !wait_for(sub { $api->call($operation => anybody(@how)); $platform->redis('EXISTS', "st:cache:$tag")->{out} == 1 }, 60);
+    return 0 if !wait_for(sub { $api->call($operation => anybody(@how)); $platform->redis('EXISTS', "st:cache:$tag")->{out} == 1 });
     $platform->redis('HSET', "st:cache:$tag", 'kept', 'for ever');
     return $platform->redis('PERSIST', "st:cache:$tag")->{exit} == 0;
 }
@@ -196,22 +196,22 @@ sub forgets {
     ok keeps($_), "the edge keeps $_" for @tags;
     $change->();
     for my $tag (@tags) {
-        ok wait_for(sub { $platform->redis('HEXISTS', "st:cache:$tag", 'kept')->{out} == 0 }, 60), "$what: it forgets $tag";
+        ok wait_for(sub { $platform->redis('HEXISTS', "st:cache:$tag", 'kept')->{out} == 0 }), "$what: it forgets $tag";
     }
 }
 forgets('it changes', sub { $api->call(updateStory => of($ada, $public[0], json => {title => 'Renamed'}, headers => {'If-Match' => '*'})) }, sort keys %kept);
-ok wait_for(sub { ($api->call(getPublicStory => anybody(path => {storyId => $public[0]}))->{json}{title} // '') eq 'Renamed' }, 60), 'everybody reads it as it is now';
+ok wait_for(sub { ($api->call(getPublicStory => anybody(path => {storyId => $public[0]}))->{json}{title} // '') eq 'Renamed' }), 'everybody reads it as it is now';
 forgets('its author has another name', sub { $client->patch('/v1/me', token => $ada->{token}, json => {displayName => 'Ada L.'}, headers => {'If-Match' => '*'}) }, sort keys %kept);
-ok wait_for(sub { ($api->call(getPublicStory => anybody(path => {storyId => $public[0]}))->{json}{authorName} // '') eq 'Ada L.' }, 60), 'which everybody reads';
+ok wait_for(sub { ($api->call(getPublicStory => anybody(path => {storyId => $public[0]}))->{json}{authorName} // '') eq 'Ada L.' }), 'which everybody reads';
 my $room = $api->call(createCollaboration => {json => {storyId => $public[0]}, token => $ada->{token}})->{json}{collaborationId};
 $api->call(createInvitation => {path => {collaborationId => $room}, json => {email => $eve->{email}, role => 'voice'}, token => $ada->{token}});
-my ($code) = $client->wait_for_mail($eve->{email}, qr/nvit/, 60)->{text} =~ /^([\w-]{22})$/m;
+my ($code) = $client->wait_for_mail($eve->{email}, qr/nvit/)->{text} =~ /^([\w-]{22})$/m;
 forgets('somebody helps', sub { $api->succeeds(200, acceptInvitation => {json => {token => $code}, token => $eve->{token}}, 'somebody collaborates') }, 'author/' . $ada->{userId}, 'stories');
 $platform->sql('story', "update story_analyses set analyser_version = 1 where story_id = '$public[0]'");
 forgets('it is analysed anew', sub { $api->call(analyseStory => of($ada, $public[0])) }, sort keys %kept);
-ok wait_for(sub { $api->call(getStory => of($ada, $public[0]))->{json}{state} eq 'published' }, 60), 'to the end';
+ok wait_for(sub { $api->call(getStory => of($ada, $public[0]))->{json}{state} eq 'published' }), 'to the end';
 is $api->call(unpublishStory => of($ada, $public[0]))->{status}, 200, 'it is taken back';
-ok wait_for(sub { $api->call(getPublicStory => anybody(path => {storyId => $public[0]}))->{status} == 404 }, 60), 'from everybody';
+ok wait_for(sub { $api->call(getPublicStory => anybody(path => {storyId => $public[0]}))->{status} == 404 }), 'from everybody';
 
 # --- what a deletion does ---------------------------------------------------------------------------------------------
 

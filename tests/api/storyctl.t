@@ -48,7 +48,7 @@ refused(1, qr/keeps no tables/, 'rebuild', 'video');
 # --- status, migrate ----------------------------------------------------------------------------------------------------
 
 sub status { return $JSON->decode($platform->storyctl('--json', 'status')->{out}) }
-ok wait_for(sub { !grep { $_->{status} ne 'healthy' } values %{status()} }, 60), 'the platform is well';
+ok wait_for(sub { !grep { $_->{status} ne 'healthy' } values %{status()} }), 'the platform is well';
 my $status = $JSON->decode(succeeds('status', '--json', 'status'));
 is_deeply [grep { $_->{status} ne 'healthy' } values %$status], [], 'everything is healthy';
 like succeeds('status for people', 'status'), qr/^narration\s+healthy\b/m, 'line by line';
@@ -63,10 +63,10 @@ refused(1, qr/nobody/, 'migrate', '--sql', $sql, 'nobody');
 sub rung { my ($service) = @_; open my $in, '<', $platform->var . "/log/$service.log" or return 0; return scalar grep { /The options were read again/ } <$in> }
 my @rung = map { rung($_) } qw(video story);
 is $JSON->decode(succeeds('reload', '--json', 'reload', '--service', 'video'))->{rung}, 1, 'rings one service';
-ok wait_for(sub { rung('video') > $rung[0] }, 60), 'which reads its options again';
+ok wait_for(sub { rung('video') > $rung[0] }), 'which reads its options again';
 is rung('story'), $rung[1], 'unlike another';
 like succeeds('reload all', 'reload'), qr/logs/, 'rings all';
-ok wait_for(sub { rung('story') > $rung[1] }, 60), 'then the other does, too';
+ok wait_for(sub { rung('story') > $rung[1] }), 'then the other does, too';
 refused(2, qr/expected: reload/, 'reload', 'video');
 
 # --- dead letters -------------------------------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ my ($id) = $platform->sql('authorization', "insert into jobs (name, unique_key, 
 my $list = $JSON->decode(succeeds('dead list', '--json', 'dead', 'list'));
 my ($letter) = grep { $_->{id} eq "job-$id" && $_->{service} eq 'authorization' } @$list;
 is $letter->{error}, 'the bus was away', 'names the job and why';
-ok wait_for(sub { status()->{authorization}{dependencies}{deadLetters} eq 'degraded' }, 60), 'and the health of the service does';
+ok wait_for(sub { status()->{authorization}{dependencies}{deadLetters} eq 'degraded' }), 'and the health of the service does';
 is $platform->storyctl('status')->{exit}, 1, 'so that the status is not well';
 like succeeds('dead list of a service', 'dead', 'list', '--service', 'authorization'), qr/^authorization +job-$id +publish_roles/m, 'has it for people';
 unlike succeeds('dead list of another', 'dead', 'list', '--service', 'video'), qr/job-$id\b/, 'not of this service';
@@ -84,7 +84,7 @@ is $JSON->decode(succeeds('dead show', '--json', 'dead', 'show', 'authorization'
 refused(1, qr/no dead letter/, 'dead', 'show', 'authorization', 'event-999999999');
 refused(1, qr/no dead letter/, 'dead', 'retry', 'authorization', 'job-999999999');
 is $JSON->decode(succeeds('dead retry', '--json', 'dead', 'retry', 'authorization', "job-$id"))->{retried}, 1, 'takes it up again';
-ok wait_for(sub { ($platform->sql('authorization', "select count(*) from jobs where job_id = $id and state in ('waiting', 'running', 'dead')"))[0] == 0 }, 60),
+ok wait_for(sub { ($platform->sql('authorization', "select count(*) from jobs where job_id = $id and state in ('waiting', 'running', 'dead')"))[0] == 0 }),
     'and it is done';
 refused(1, qr/no dead letter/, 'dead', 'retry', 'authorization', "job-$id");
 
@@ -99,7 +99,7 @@ my ($event) = ('01890a5d-ac96-774b-bcce-b302099a8057');
 is $JSON->decode(succeeds('dead drop', '--json', 'dead', 'drop', 'story', "event-$id"))->{event_id}, $event, 'drops an event';
 is_deeply [$platform->sql('story', "select event_id from inbox where event_id = '$event'")], [$event], 'that now counts as handled';
 is_deeply [$platform->sql('story', "select event_id from parked_events where event_id = '$event'")], [], 'and waits for nobody';
-ok wait_for(sub { !grep { $_->{status} ne 'healthy' } values %{status()} }, 60), 'without dead letters all is well again';
+ok wait_for(sub { !grep { $_->{status} ne 'healthy' } values %{status()} }), 'without dead letters all is well again';
 
 # --- bench --------------------------------------------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ is $JSON->decode(succeeds('jobs cancel', '--json', 'jobs', 'cancel', 'authorizat
 is_deeply [$platform->sql('authorization', "select state, error from jobs where job_id = $id")], ["cancelled\tcancelled by the operator"], 'for good';
 refused(1, qr/no job that waits or runs/, 'jobs', 'cancel', 'authorization', "job-$id");
 is $JSON->decode(succeeds('jobs retry', '--json', 'jobs', 'retry', 'authorization', "job-$id"))->{retried}, 1, 'takes it up again';
-ok wait_for(sub { ($platform->sql('authorization', "select state from jobs where job_id = $id"))[0] eq 'done' }, 60), 'at once, and it is done';
+ok wait_for(sub { ($platform->sql('authorization', "select state from jobs where job_id = $id"))[0] eq 'done' }), 'at once, and it is done';
 refused(1, qr/dead or cancelled/, 'jobs', 'retry', 'authorization', "job-$id");
 refused(1, qr/no job/, 'jobs', 'show', 'authorization', 'job-999999999');
 refused(2, qr/job-N/, 'jobs', 'show', 'authorization', 'event-1');
@@ -140,10 +140,10 @@ unlike succeeds('sagas list of another', 'sagas', 'list', '--state', 'done'), qr
 is $JSON->decode(succeeds('sagas show', '--json', 'sagas', 'show', 'collaboration', $saga))->{metadata}{correlationId}, 'c-odd', 'shows all of it';
 is $JSON->decode(succeeds('sagas retry', '--json', 'sagas', 'retry', 'collaboration', $saga))->{retried}, 1, 'lets it go on';
 sub saga { return $JSON->decode($platform->storyctl('--json', 'sagas', 'show', 'collaboration', $saga)->{out}) }
-ok wait_for(sub { my $s = saga(); $s->{state} eq 'parked' && $s->{error} =~ /no such saga/ }, 60), 'which it cannot, for the service has no such saga';
+ok wait_for(sub { my $s = saga(); $s->{state} eq 'parked' && $s->{error} =~ /no such saga/ }), 'which it cannot, for the service has no such saga';
 is_deeply [map { $_->{did} } @{saga()->{history}}], ['retried by the operator', 'parked'], 'and its history says so';
 like succeeds('sagas retry all', 'sagas', 'retry', 'collaboration', 'all'), qr/^\d+ will go on$/, 'takes all that are parked';
-ok wait_for(sub { my $s = saga(); $s->{state} eq 'parked' && @{$s->{history}} == 4 }, 60), 'this one, too';
+ok wait_for(sub { my $s = saga(); $s->{state} eq 'parked' && @{$s->{history}} == 4 }), 'this one, too';
 $platform->sql('collaboration', "delete from sagas where saga_id = '$saga'");
 refused(1, qr/no saga/, 'sagas', 'show', 'collaboration', $saga);
 refused(1, qr/no parked saga/, 'sagas', 'retry', 'collaboration', $saga);
@@ -155,6 +155,6 @@ refused(2, qr/sagas list/, 'sagas');
 my $user = $platform->client->register_user;
 ok wait_for(sub {
     grep { $_->{aggregateId} eq $user->{userId} } map { $JSON->decode($_) } grep { /^\{/ } split /\n/, ctl('--json', 'events', 'tail', '--type', 'UserRegistered', '--last', 50)->{out};
-}, 60), 'events tail shows who has registered';
+}), 'events tail shows who has registered';
 
 done_testing;

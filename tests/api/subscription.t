@@ -12,7 +12,7 @@ my $client   = $platform->client;
 my $api      = Storytelling::Contract->new($platform, $client);
 my ($user, $other) = map { $client->register_user } 1, 2;
 
-ok wait_for(sub { $api->call(getSubscription => {token => $user->{token}})->{status} == 200 }, 60), 'a new account has a subscription within a moment';
+ok wait_for(sub { $api->call(getSubscription => {token => $user->{token}})->{status} == 200 }), 'a new account has a subscription within a moment';
 my $subscription = $api->succeeds(200, getSubscription => {token => $user->{token}}, 'it is read')->{json};
 is $subscription->{tier}, 'free', 'the free tier';
 is $subscription->{status}, 'active', 'active';
@@ -40,27 +40,27 @@ like $old->{headers}{sunset}, qr/GMT$/, 'and says until when it is there';
 
 my $text = 'The moon rose. Nobody saw it.';
 my $story = $client->post('/v1/stories', json => {title => 'Counted', content => $text}, token => $user->{token})->{json}{storyId};
-ok wait_for(sub { used($user)->{stories} == 1 }, 60), 'a story counts';
+ok wait_for(sub { used($user)->{stories} == 1 }), 'a story counts';
 my $room = wait_for(sub {
     my $made = $client->post('/v1/collaborations', json => {storyId => $story}, token => $user->{token});
     $made->{status} == 201 && $made->{json}{collaborationId};
-}, 60);
+});
 $client->post("/v1/collaborations/$room/invitations", json => {email => 'guest@example.org', role => 'voice'}, token => $user->{token}) for 1, 2;
-ok wait_for(sub { my $used = used($user); $used->{collaborations} == 1 && $used->{invitations} == 2 }, 60), 'so do collaborations and invitations'
+ok wait_for(sub { my $used = used($user); $used->{collaborations} == 1 && $used->{invitations} == 2 }), 'so do collaborations and invitations'
     or diag explain used($user);
-ok wait_for(sub { my $used = used($user); $used->{videos} == 1 && $used->{narrationCharacters} > 0 }, 60), 'and narration and video';
+ok wait_for(sub { my $used = used($user); $used->{videos} == 1 && $used->{narrationCharacters} > 0 }), 'and narration and video';
 cmp_ok used($user)->{narrationCharacters}, '<=', length $text, 'in characters that were spoken';
 is $client->request('DELETE', "/v1/stories/$story", {token => $user->{token}})->{status}, 204, 'the story goes';
 is used($user)->{stories}, 1, 'what was used stays used';
 is_deeply [grep { $_ } values %{used($other)}], [], 'and nobody else has used anything';
 
 # A limit that is reached is told once.
-ok wait_for(sub { $api->call(getUsage => {token => $other->{token}})->{status} == 200 }, 60), 'another account';
+ok wait_for(sub { $api->call(getUsage => {token => $other->{token}})->{status} == 200 }), 'another account';
 sub limit_stories { $platform->sql('subscription', "update subscription_tiers set limits = limits || '{\"stories\": $_[0]}' where tier = 'free'") }
 limit_stories(2);
 $client->post('/v1/stories', json => {title => "Story $_", content => 'A.'}, token => $other->{token}) for 1 .. 3;
-ok wait_for(sub { used($other)->{stories} >= 2 }, 60), 'uses up its stories';
-ok wait_for(sub { ($platform->sql('subscription', "select count(*) from events where event_type = 'UsageLimitReached' and payload->>'userId' = '$other->{userId}'"))[0] == 1 }, 60),
+ok wait_for(sub { used($other)->{stories} >= 2 }), 'uses up its stories';
+ok wait_for(sub { ($platform->sql('subscription', "select count(*) from events where event_type = 'UsageLimitReached' and payload->>'userId' = '$other->{userId}'"))[0] == 1 }),
     'and is told so once';
 limit_stories(50);
 
@@ -85,23 +85,23 @@ sub time_passes {
     return $exit;
 }
 
-ok wait_for(sub { standing()->{tier} }, 60), 'a third account';
+ok wait_for(sub { standing()->{tier} }), 'a third account';
 $api->fails(422, 'unprocessable', change(tier => 'gold'), 'there is no such tier', '/tier');
 $api->fails(422, 'unprocessable', change(tier => 'premium'), 'a tier with a price wants a means of payment');
 $api->fails(409, 'conflict', change(tier => 'free'), 'who is there already');
 $api->fails(409, 'conflict', cancelSubscription => {token => $payer->{token}}, 'nor is there anything to leave');
 $api->succeeds(202, change(tier => 'premium', paymentToken => 'tok_chargeDeclined'), 'a payment may be refused');
-ok wait_for(sub { told('PaymentFailed') }, 60), 'which is told';
+ok wait_for(sub { told('PaymentFailed') }), 'which is told';
 is standing()->{tier}, 'free', 'and changes nothing';
 
 limit_stories(1);
 $client->post('/v1/stories', json => {title => 'First', content => 'A.'}, token => $payer->{token});
-ok wait_for(sub { told('UsageLimitReached') }, 60), 'the free tier is used up';
+ok wait_for(sub { told('UsageLimitReached') }), 'the free tier is used up';
 sub posts { return $client->post('/v1/stories', json => {title => 'Second', content => 'A.'}, token => $payer->{token})->{status} }
-ok wait_for(sub { posts() == 402 }, 60), 'so nothing more is posted';
+ok wait_for(sub { posts() == 402 }), 'so nothing more is posted';
 $api->succeeds(202, change(tier => 'premium', paymentToken => 'tok_visa'), 'the next one is taken');
-ok wait_for(sub { standing()->{tier} eq 'premium' }, 60), 'and the tier holds';
-ok wait_for(sub { posts() == 201 }, 60), 'with more to be posted';
+ok wait_for(sub { standing()->{tier} eq 'premium' }), 'and the tier holds';
+ok wait_for(sub { posts() == 201 }), 'with more to be posted';
 limit_stories(50);
 my ($paid) = told('PaymentProcessed');
 is_deeply $paid->{amount}, {value => 999, currency => 'EUR'}, 'a first period is paid in full';
@@ -109,21 +109,21 @@ is scalar(my @lifted = told('UsageLimitLifted')), 1, 'what was used up is free a
 is standing()->{limits}{stories}, 500, 'with its limits';
 
 $api->succeeds(202, change(tier => 'family'), 'a dearer tier needs no other means of payment');
-ok wait_for(sub { standing()->{tier} eq 'family' }, 60), 'and holds at once';
+ok wait_for(sub { standing()->{tier} eq 'family' }), 'and holds at once';
 is((told('PaymentProcessed'))[1]{amount}{value}, 500, 'for what is left of the period, the difference');
 $api->succeeds(202, change(tier => 'premium'), 'a cheaper one');
 is_deeply [@{standing()}{qw(tier nextTier)}], ['family', 'premium'], 'follows';
 is time_passes('periodEnd'), 0, 'when the period has ended';
-ok wait_for(sub { standing()->{tier} eq 'premium' }, 60), 'it does' or diag explain standing();
+ok wait_for(sub { standing()->{tier} eq 'premium' }), 'it does' or diag explain standing();
 is((told('SubscriptionDowngraded'))[0]{fromTier}, 'family', 'and says so');
 
 $platform->sql('subscription', "update payment_methods set token = 'tok_chargeDeclined' where user_id = '$payer->{userId}'");
 time_passes('periodEnd');
-ok wait_for(sub { standing()->{status} eq 'past_due' }, 60), 'when it cannot be renewed, it is past due';
+ok wait_for(sub { standing()->{status} eq 'past_due' }), 'when it cannot be renewed, it is past due';
 is standing()->{tier}, 'premium', 'and still holds';
 $platform->sql('subscription', "update payment_methods set token = 'tok_visa' where user_id = '$payer->{userId}'");
 time_passes('retryAt');
-ok wait_for(sub { standing()->{status} eq 'active' }, 60), 'until it is tried again';
+ok wait_for(sub { standing()->{status} eq 'active' }), 'until it is tried again';
 is scalar(my @renewed = told('SubscriptionRenewed')), 1, 'then it is renewed, once';
 
 $api->succeeds(202, cancelSubscription => {token => $payer->{token}}, 'it is left');
@@ -134,7 +134,7 @@ $api->succeeds(202, cancelSubscription => {token => $payer->{token}}, 'and left 
 $platform->sql('subscription', "update events set payload = jsonb_set(payload, '{periodEnd}', to_jsonb(now())) "
         . "where event_type = 'SubscriptionRenewed' and payload->>'userId' = '$payer->{userId}'");
 is $platform->storyctl('rebuild', 'subscription')->{exit}, 0, 'when it has ended'; # and now the schedule finds it
-ok wait_for(sub { standing()->{tier} eq 'free' }, 60), 'it goes';
+ok wait_for(sub { standing()->{tier} eq 'free' }), 'it goes';
 is scalar(my @expired = told('SubscriptionExpired')), 1, 'which is told once';
 is $platform->storyctl('rebuild', 'subscription', '--check')->{exit}, 0, 'and all of it is what the log says';
 is_deeply [$platform->sql('subscription', "select string_agg(status || amount_value, ' ' order by created_at) from payment_history where user_id = '$payer->{userId}'")],

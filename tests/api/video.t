@@ -24,7 +24,7 @@ wait_for(sub {
     push @complaints, $api->complaints(getVideo => $seen);
     $video = $seen->{json};
     return $video->{status} ne 'pending';
-}, 60);
+});
 is_deeply \@complaints, [], 'every answer on the way keeps to the contract';
 is $video->{status}, 'ready', 'a story is filmed' or diag $video->{reason};
 my $id = $video->{videoId};
@@ -69,7 +69,7 @@ ok wait_for(sub {
     my $v = $api->call(getVideo => of($ada, $long))->{json} // {};
     push @shares, $v->{progress} // ();
     return ($v->{status} // '') eq 'ready';
-}, 240), 'a longer story';
+}), 'a longer story';
 ok scalar(grep { $_ > 0 && $_ < 1 } @shares), 'one sees how far it is' or diag "@shares";
 is_deeply \@shares, [sort { $a <=> $b } @shares], 'and that it goes on';
 
@@ -78,7 +78,7 @@ my $upright = {aspectRatio => '9:16', captions => 'track'};
 my $asked = $api->succeeds(202, makeVideo => {%{of($ada, $story)}, json => $upright}, 'an upright film is asked for');
 is $asked->{json}{aspectRatio}, '9:16', 'and promised';
 isnt $asked->{json}{videoId}, $id, 'it is another film';
-my $tall = wait_for(sub { my $v = $api->call(getVideo => of($ada, $story))->{json}; $v->{status} ne 'pending' && $v }, 60);
+my $tall = wait_for(sub { my $v = $api->call(getVideo => of($ada, $story))->{json}; $v->{status} ne 'pending' && $v });
 is $tall->{status}, 'ready', 'it is made' or diag $tall->{reason};
 is $tall->{videoId}, $asked->{json}{videoId}, 'and is the one that is shown';
 open my $out, '>:raw', $platform->var . '/tall.mp4' or die $!;
@@ -104,11 +104,11 @@ for my $operation (qw(getVideoFile getVideoCaptions getVideoPoster)) {
 is $client->patch("/v1/stories/$story", json => {visibility => 'link'}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'it gets a link';
 $api->fails(404, 'not_found', getVideo => of($eve, $story), 'which counts when it is published');
 is $client->post("/v1/stories/$story/publish", token => $ada->{token})->{status}, 200, 'as it is now';
-ok wait_for(sub { $api->call(getVideoFile => part($eve, $id))->{status} == 200 }, 60), 'so that others see it';
+ok wait_for(sub { $api->call(getVideoFile => part($eve, $id))->{status} == 200 }), 'so that others see it';
 my $given = $api->call(getVideo => of($eve, $story))->{json}{url};
 is $client->get($given, headers => {Range => 'bytes=0-99'})->{status}, 206, 'by a link, too';
 is $client->post("/v1/stories/$story/unpublish", token => $ada->{token})->{status}, 200, 'it is taken back';
-ok wait_for(sub { $client->get($given)->{status} == 404 }, 60), 'and that link ends';
+ok wait_for(sub { $client->get($given)->{status} == 404 }), 'and that link ends';
 
 # Two edits in a row: the video that is waited for is the last one.
 for my $text ('The first edit is spoken by nobody.', 'The last edit.') {
@@ -117,39 +117,39 @@ for my $text ('The first edit is spoken by nobody.', 'The last edit.') {
 my $last = wait_for(sub {
     my $v = $api->call(getVideo => of($ada, $story))->{json};
     $v->{status} eq 'ready' && $v->{videoId} ne $id && $api->call(getVideoCaptions => part($ada, $v->{videoId}))->{content} =~ /The last edit/ && $v;
-}, 60);
+});
 ok $last, 'is filmed as it is now';
 
 $platform->sql('video', "update video_jobs set finished_at = now() - interval '2 days' where video_id = '$last->{videoId}'");
 $platform->sql('video', "update schedules set last_run = '-infinity' where name = 'drop_superseded'");
-ok wait_for(sub { !-e $platform->var . "/objects/video/$id/video.mp4" }, 60), 'what was filmed before goes a day later';
+ok wait_for(sub { !-e $platform->var . "/objects/video/$id/video.mp4" }), 'what was filmed before goes a day later';
 is $api->call(getVideo => of($ada, $story))->{json}{videoId}, $last->{videoId}, 'the last one stays';
 is_deeply [$platform->sql('video', "select count(*) from video_jobs where story_id = '$story'")], [1], 'alone';
 
 is $client->request(DELETE => "/v1/stories/$story", {token => $ada->{token}})->{status}, 204, 'the story is deleted';
-ok wait_for(sub { $api->call(getVideoFile => part($ada, $last->{videoId}))->{status} == 404 }, 60), 'its video is gone';
-ok wait_for(sub { !-e $platform->var . "/objects/video/$last->{videoId}/video.mp4" }, 60), 'also on the disk';
+ok wait_for(sub { $api->call(getVideoFile => part($ada, $last->{videoId}))->{status} == 404 }), 'its video is gone';
+ok wait_for(sub { !-e $platform->var . "/objects/video/$last->{videoId}/video.mp4" }), 'also on the disk';
 
 # --- when the tier's videos are used up ---------------------------------------------------------------------------------
 
 sub limit_videos { $platform->sql('subscription', "update subscription_tiers set limits = limits || '{\"videos\": $_[0]}' where tier = 'free'") }
 my $max = $client->register_user;
 my $state_of = sub { my ($id) = @_; return $api->call(getVideo => of($max, $id))->{json} // {} };
-ok wait_for(sub { $api->call(getUsage => {token => $max->{token}})->{status} == 200 }, 60), 'another author';
+ok wait_for(sub { $api->call(getUsage => {token => $max->{token}})->{status} == 200 }), 'another author';
 limit_videos(1);
 my $first = $client->post('/v1/stories', json => {title => 'One', content => 'The sea was calm.'}, token => $max->{token})->{json}{storyId};
-ok wait_for(sub { ($state_of->($first)->{status} // '') eq 'ready' }, 90), 'has one film';
-ok wait_for(sub { ($platform->sql('video', "select count(*) from blocks where user_id = '$max->{userId}'"))[0] == 1 }, 60), 'and no more until the period ends';
+ok wait_for(sub { ($state_of->($first)->{status} // '') eq 'ready' }), 'has one film';
+ok wait_for(sub { ($platform->sql('video', "select count(*) from blocks where user_id = '$max->{userId}'"))[0] == 1 }), 'and no more until the period ends';
 my $other_format = sub { return (makeVideo => {%{of($max, $first)}, json => {aspectRatio => '9:16'}}) };
 my $refused = $api->fails(402, 'payment_required', $other_format->(), 'another format is refused');
 like $refused->{json}{detail}, qr/videos is used up until \d{4}-/, 'and says until when';
 is $api->call(makeVideo => {%{of($max, $first)}, json => {}})->{status}, 202, 'the film that is there is not';
 my $second = $client->post('/v1/stories', json => {title => 'Two', content => 'The wind rose.'}, token => $max->{token})->{json}{storyId};
-ok wait_for(sub { ($state_of->($second)->{status} // '') eq 'failed' }, 90), 'another story gets none';
+ok wait_for(sub { ($state_of->($second)->{status} // '') eq 'failed' }), 'another story gets none';
 like $state_of->($second)->{reason}, qr/used up/, 'and says why';
 limit_videos(50);
 $api->succeeds(202, changeSubscription => {json => {tier => 'premium', paymentToken => 'tok_visa'}, token => $max->{token}}, 'a tier with more of them');
-ok wait_for(sub { ($platform->sql('video', "select count(*) from blocks where user_id = '$max->{userId}'"))[0] == 0 }, 60), 'lifts that';
+ok wait_for(sub { ($platform->sql('video', "select count(*) from blocks where user_id = '$max->{userId}'"))[0] == 0 }), 'lifts that';
 $api->succeeds(202, $other_format->(), 'and the other format is made');
 
 done_testing;

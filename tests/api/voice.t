@@ -44,7 +44,7 @@ sub begin   { my ($length, $who) = @_; return $api->call(createVoiceSample => cr
 sub far     { my ($id) = @_; my $h = $client->request(HEAD => "/v1/voice-samples/$id", {token => $ada->{token}, headers => {'Tus-Resumable' => '1.0.0'}}); return $h->{headers}{'upload-offset'} // "status $h->{status}" }
 # Waiting asks the database: a slow machine must not use up the limits of the API.
 sub row     { my ($service, $sql) = @_; return +($platform->sql($service, $sql))[0] // '' }
-sub checked { my ($id, $who) = @_; wait_for(sub { row('narration', "select status from voice_samples where sample_id = '$id'") =~ /\A(?:ready|refused)\z/ }, 60); return $api->call(getVoiceSample => sample($id, $who))->{json} }
+sub checked { my ($id, $who) = @_; wait_for(sub { row('narration', "select status from voice_samples where sample_id = '$id'") =~ /\A(?:ready|refused)\z/ }); return $api->call(getVoiceSample => sample($id, $who))->{json} }
 
 # --- by hand ---------------------------------------------------------------------------------------------------------
 
@@ -93,18 +93,18 @@ sub die_and_catch_up {
     $platform->up;
 }
 my $socket = bring_some(2_500_000);
-ok wait_for(sub { far($id) == $kept }, 60), 'what comes is kept while the rest does not' or diag far($id);
+ok wait_for(sub { far($id) == $kept }), 'what comes is kept while the rest does not' or diag far($id);
 begin(10, $eve) for 1 .. 10;
 $api->fails(403, 'forbidden', createVoiceSample => create(10, $eve), 'nobody brings more than ten');
 $platform->sql('narration', "update voice_samples set expires_at = now() - interval '1 s' where user_id = '$eve->{userId}'");
 die_and_catch_up('expire_samples');
 close $socket;
 is far($id), $kept, 'whoever is killed';
-ok wait_for(sub { row('narration', "select count(*) from voice_samples where user_id = '$eve->{userId}'") == 0 }, 60), 'what is not brought in time is dropped';
+ok wait_for(sub { row('narration', "select count(*) from voice_samples where user_id = '$eve->{userId}'") == 0 }), 'what is not brought in time is dropped';
 $api->succeeds(201, createVoiceSample => create(10, $eve), 'which makes room');
 $kept += 1048576;
 $socket = bring_some(1_100_000);
-ok wait_for(sub { far($id) == $kept }, 60), 'it goes on from there' or diag far($id);
+ok wait_for(sub { far($id) == $kept }), 'it goes on from there' or diag far($id);
 close $socket;
 
 my $modules = Storytelling::Platform::build() . '/tests/tus/node_modules';
@@ -121,9 +121,9 @@ if (-d "$modules/tus-js-client") {
     like $api->call(getVoiceSample => sample($other))->{headers}{'upload-metadata'}, qr/^filename dm9pY2Ugb2YgbWluZS53YXY=,filetype /, 'what it said of it is given back';
     $api->succeeds(204, deleteVoiceSample => sample($other), 'it can be deleted');
     $api->fails(404, 'not_found', getVoiceSample => sample($other), 'and is gone');
-    ok wait_for(sub { !-e $platform->var . "/objects/narration/$other" }, 60), 'with its file';
+    ok wait_for(sub { !-e $platform->var . "/objects/narration/$other" }), 'with its file';
 } else {    # npm could not fetch it
-    ok wait_for(sub { my $at = far($id); $api->call(appendVoiceSample => bytes($id, $at, substr $wav, $at))->{status} == 204 }, 60), 'it goes on to the end';
+    ok wait_for(sub { my $at = far($id); $api->call(appendVoiceSample => bytes($id, $at, substr $wav, $at))->{status} == 204 }), 'it goes on to the end';
 }
 
 # --- what is kept ----------------------------------------------------------------------------------------------------
@@ -156,12 +156,12 @@ sub profile { my ($profile, $who) = @_; return {path => {profileId => $profile},
 sub consent { my ($scope, $who) = @_; return $api->succeeds(200, getVoiceConsent => {query => {scope => $scope}, token => ($who // $ada)->{token}}, "what is agreed to: $scope")->{json} }
 sub lend { my ($sample, $consent, $who) = @_; return {json => {sampleId => $sample, name => 'Evening', %$consent}, token => ($who // $ada)->{token}} }
 sub status_of { my ($profile, $who) = @_; return $api->call(getVoiceProfile => profile($profile, $who))->{json} }
-sub becomes { my ($profile, $status, $name, $who) = @_; local $Test::Builder::Level = $Test::Builder::Level + 1; wait_for(sub { row('narration', "select status from voice_profiles where profile_id = '$profile' and (status <> 'waiting' or reason is not null)") eq $status }, 60); my $p = status_of($profile, $who); is $p->{status}, $status, $name or diag $p->{reason}; return $p }
+sub becomes { my ($profile, $status, $name, $who) = @_; local $Test::Builder::Level = $Test::Builder::Level + 1; wait_for(sub { row('narration', "select status from voice_profiles where profile_id = '$profile' and (status <> 'waiting' or reason is not null)") eq $status }); my $p = status_of($profile, $who); is $p->{status}, $status, $name or diag $p->{reason}; return $p }
 # Another sample, all of it.
 sub another { my ($who) = @_; my $new = begin($whole, $who); $api->call(appendVoiceSample => bytes($new, 0, $wav, $who)); is checked($new, $who)->{status}, 'ready', 'another sample'; return $new }
 
 my $agreed = consent('own');
-ok wait_for(sub { row('narration', 'select count(*) from provider_voices') }, 60), 'the provider has been asked what voices there are';
+ok wait_for(sub { row('narration', 'select count(*) from provider_voices') }), 'the provider has been asked what voices there are';
 is_deeply [grep { !m{^GET /v2/voices} } @{log_of()}], [], 'nobody outside has heard of the sample';
 $api->fails(422, 'unprocessable', createVoiceProfile => lend($id, {%$agreed, statement => 'Yes.'}), 'consent is to the text', '/statement');
 $api->fails(422, 'unprocessable', createVoiceProfile => lend($id, {%$agreed, version => '2001-01'}), 'that is in force', '/version');
@@ -187,7 +187,7 @@ $api->fails(404, 'not_found', deleteVoiceProfile => profile($profile, $eve), 'or
 
 my $story = $client->post('/v1/stories', json => {title => 'Lent', content => '“The tide is coming,” said Mary. “Run,” said Tom.'}, token => $ada->{token})->{json}{storyId};
 sub of { my ($who, %more) = @_; return {path => {storyId => $story}, token => $who->{token}, %more} }
-sub narrated { my ($old) = @_; return wait_for(sub { my $n = $api->call(getNarration => of($ada))->{json}; $n = $n->{next} // $n; ($n->{narrationId} // $old) ne $old && $n->{status} ne 'pending' && $n }, 60) || {status => 'never'} }
+sub narrated { my ($old) = @_; return wait_for(sub { my $n = $api->call(getNarration => of($ada))->{json}; $n = $n->{next} // $n; ($n->{narrationId} // $old) ne $old && $n->{status} ne 'pending' && $n }) || {status => 'never'} }
 sub speaker { my ($n, $who) = @_; return +(map { $_->{voiceId} } grep { ($_->{character} // '') eq $who } @{$n->{voices}})[0] // 'nobody' }
 sub change { my ($json, $who) = @_; my $etag = $api->call(getCast => of($ada))->{headers}{etag}; return of($who // $ada, json => $json, headers => {'If-Match' => $etag}) }
 my $first = narrated('');
@@ -195,7 +195,7 @@ is $first->{status}, 'ready', 'a story is told';
 ok scalar(grep { $_->{voiceId} eq $lent->{voiceId} && $_->{description} eq 'Evening' } @{$api->succeeds(200, listVoices => {token => $ada->{token}}, 'voices are listed')->{json}{items}}), 'with the own one';
 ok !scalar(grep { $_->{voiceId} eq $lent->{voiceId} } @{$api->call(listVoices => {token => $eve->{token}})->{json}{items}}), 'which others do not have';
 my $preview = $api->succeeds(202, previewVoice => {path => {voiceId => $lent->{voiceId}}, json => {text => 'Hello.'}, token => $ada->{token}}, 'it can be tried')->{json}{previewId};
-ok wait_for(sub { $api->call(getVoicePreview => {path => {previewId => $preview}, token => $ada->{token}})->{json}{status} eq 'ready' }, 60), 'and speaks';
+ok wait_for(sub { $api->call(getVoicePreview => {path => {previewId => $preview}, token => $ada->{token}})->{json}{status} eq 'ready' }), 'and speaks';
 $api->fails(404, 'not_found', previewVoice => {path => {voiceId => $lent->{voiceId}}, json => {text => 'Hello.'}, token => $eve->{token}}, 'not for others');
 $api->succeeds(200, changeCast => change({characters => [{character => 'Mary', voiceId => $lent->{voiceId}}]}), 'Mary gets it');
 $api->succeeds(202, narrateStory => of($ada, json => {}), 'and speaks');
@@ -210,14 +210,14 @@ ok wait_for(\&films, 60), 'and is filmed';
 put('faults', "500\n429\n");
 $api->succeeds(204, deleteVoiceProfile => profile($profile), 'it is taken back');
 is $client->get($spoken->{audio}[0]{url}, token => $ada->{token})->{status}, 404, 'what it has spoken is not heard any more';
-ok wait_for(sub { !films() }, 60), 'nor seen';
+ok wait_for(sub { !films() }), 'nor seen';
 $api->fails(404, 'not_found', getVoicePreview => {path => {previewId => $preview}, token => $ada->{token}}, 'not even when it was tried');
 my $other = narrated($spoken->{narrationId});
 is $other->{status}, 'ready', 'it is spoken anew' or diag $other->{reason};
 is speaker($other, 'Mary'), speaker($first, 'Mary'), 'by the voice that Mary had before';
-ok wait_for(sub { !@{voices()} }, 60), 'the provider has forgotten it, though it did not answer at first' or diag @{log_of()};
+ok wait_for(sub { !@{voices()} }), 'the provider has forgotten it, though it did not answer at first' or diag @{log_of()};
 $api->fails(404, 'not_found', getVoiceSample => sample($id), 'its sample is gone');
-ok wait_for(sub { !-e $platform->var . "/objects/narration/$id" }, 60), 'with the file';
+ok wait_for(sub { !-e $platform->var . "/objects/narration/$id" }), 'with the file';
 my $past = status_of($profile);
 is_deeply [@{$past}{qw(status name)}], ['withdrawn', ''], 'what remains is that it was lent';
 ok $past->{consent}{givenAt} && $past->{consent}{withdrawnAt}, 'from when to when';
@@ -249,14 +249,14 @@ is_deeply [@{$stood_by->{voices}[0]}{qw(voiceId insteadOf)}], [$stand_by, 'eleve
 
 die_and_catch_up('list_voices');
 my $all;
-ok wait_for(sub { $all = $api->call(listVoices => {token => $ada->{token}})->{json}{items}; grep { $_->{voiceId} eq 'elevenlabs:21m00Tcm4TlvDq8ikWAM' } @$all }, 60), 'the voices of the account are listed';
+ok wait_for(sub { $all = $api->call(listVoices => {token => $ada->{token}})->{json}{items}; grep { $_->{voiceId} eq 'elevenlabs:21m00Tcm4TlvDq8ikWAM' } @$all }), 'the voices of the account are listed';
 is_deeply [map { [@$_{qw(voiceId gender age description)}] } grep { $_->{voiceId} =~ /^elevenlabs:/ } @$all],
     [['elevenlabs:JBFqnCBsd6RMkjVDRZzb', 'male', 'old', 'George'], ['elevenlabs:21m00Tcm4TlvDq8ikWAM', 'female', 'adult', 'Rachel']], 'all of them, but none that somebody has lent';
 $api->succeeds(202, previewVoice => {path => {voiceId => 'elevenlabs:21m00Tcm4TlvDq8ikWAM'}, json => {text => 'nuqneH.', language => 'tlh'}, token => $ada->{token}}, 'they speak what ours do not');
 is_deeply [grep { $_->{provider} eq 'embedded' } @{$api->succeeds(200, listVoices => {token => $ada->{token}, query => {language => 'tlh'}}, 'their languages are listed')->{json}{items}}], [], 'and nobody else does';
 my $foreign = $client->post('/v1/stories', json => {title => 'Far', language => 'tlh', content => 'nuqneH. tlhIngan maH!'}, token => $ada->{token})->{json}{storyId};
 sub far_off { return {path => {storyId => $foreign}, token => $ada->{token}, @_} }
-sub heard_far { my ($old) = @_; return wait_for(sub { my $n = $api->call(getNarration => far_off())->{json}; ($n->{narrationId} // $old) ne $old && $n->{status} ne 'pending' && $n }, 60) || {} }
+sub heard_far { my ($old) = @_; return wait_for(sub { my $n = $api->call(getNarration => far_off())->{json}; ($n->{narrationId} // $old) ne $old && $n->{status} ne 'pending' && $n }) || {} }
 my $silent = heard_far('');
 like $silent->{reason}, qr/No voice speaks the language/, 'a story in such a language is not heard';
 $api->succeeds(200, changeCast => far_off(json => {narrator => 'elevenlabs:21m00Tcm4TlvDq8ikWAM'}, headers => {'If-Match' => $api->call(getCast => far_off())->{headers}{etag}}), 'until one of them is chosen');
@@ -271,10 +271,10 @@ my $room = $client->post('/v1/collaborations', json => {storyId => $tale}, token
 $client->post("/v1/collaborations/$room/invitations", json => {email => $ada->{email}, role => 'voice'}, token => $eve->{token});
 $client->post('/v1/invitations/accept', json => {token => code_of($client->wait_for_mail($ada->{email}, qr/Theirs/))}, token => $ada->{token});
 sub part { my ($names, $who) = @_; return {path => {collaborationId => $room, userId => $ada->{userId}}, json => {characters => $names}, token => ($who // $eve)->{token}} }
-sub their { my ($old) = @_; return wait_for(sub { my $n = $client->get("/v1/stories/$tale/narration", token => $eve->{token})->{json}; $n = $n->{next} // $n; ($n->{narrationId} // $old) ne $old && $n->{status} ne 'pending' && $n }, 60) || {status => 'never'} }
+sub their { my ($old) = @_; return wait_for(sub { my $n = $client->get("/v1/stories/$tale/narration", token => $eve->{token})->{json}; $n = $n->{next} // $n; ($n->{narrationId} // $old) ne $old && $n->{status} ne 'pending' && $n }) || {status => 'never'} }
 my $before = their('');
 is $before->{status}, 'ready', 'somebody else has a story';
-ok wait_for(sub { row('collaboration', "select characters from stories where story_id = '$tale'") =~ /Alice/ }, 60), 'whoever is in it can be given to those who take part';
+ok wait_for(sub { row('collaboration', "select characters from stories where story_id = '$tale'") =~ /Alice/ }), 'whoever is in it can be given to those who take part';
 $api->fails(422, 'unprocessable', assignCharacters => part(['Nobody']), 'and nobody else', '/characters');
 $api->fails(404, 'not_found', assignCharacters => part(['Alice'], $ada), 'by the host alone');
 my $given_part = $api->succeeds(200, assignCharacters => part(['Alice']), 'Alice is given')->{json}{participants}[0];
@@ -282,10 +282,10 @@ is_deeply [@$given_part{qw(characters voice)}], [['Alice'], 'ready'], 'to somebo
 my $theirs = their($before->{narrationId});
 like speaker($theirs, 'Alice'), qr/^voice:/, 'then it is told with it' or diag $theirs->{reason};
 is speaker($theirs, 'Bob'), speaker($before, 'Bob'), 'and the others speak as before';
-ok wait_for(sub { row('video', qq(select "character" from story_readers where story_id = '$tale' and user_id = '$ada->{userId}')) eq 'Alice' }, 60), 'its film will name who spoke Alice';
+ok wait_for(sub { row('video', qq(select "character" from story_readers where story_id = '$tale' and user_id = '$ada->{userId}')) eq 'Alice' }), 'its film will name who spoke Alice';
 
 is $client->delete('/v1/me', token => $ada->{token})->{status}, 204, 'who closes the account';
-ok wait_for(sub { !@{voices()} }, 60), 'takes all voices back';
+ok wait_for(sub { !@{voices()} }), 'takes all voices back';
 my $last = their($theirs->{narrationId});
 is speaker($last, 'Alice'), speaker($before, 'Alice'), 'Alice has the voice again that she had';
 is_deeply [$platform->sql('narration', "select profile_id from voice_profiles union all select sample_id from voice_samples where user_id = '$ada->{userId}'")], [], 'nothing is left of them';

@@ -17,7 +17,7 @@ my $wav  = pack 'A4 V A4 A4 V v v V V v v A4 V', 'RIFF', 36 + length $tone, 'WAV
 my $made = $api->succeeds(201, createVoiceSample => {token => $ada->{token}, headers => {'Upload-Length' => length "$wav$tone"}}, 'a sample is brought')->{json}{sampleId};
 sub sample { return {path => {sampleId => $made}, token => $ada->{token}, @_} }
 $api->succeeds(204, appendVoiceSample => sample(content => "$wav$tone", content_type => 'application/offset+octet-stream', headers => {'Upload-Offset' => 0}), 'all of it');
-ok wait_for(sub { $api->call(getVoiceSample => sample())->{json}{status} eq 'ready' }, 60), 'and is fit';
+ok wait_for(sub { $api->call(getVoiceSample => sample())->{json}{status} eq 'ready' }), 'and is fit';
 
 my $consent = $api->succeeds(200, getVoiceConsent => {token => $ada->{token}}, 'there is something to agree to')->{json};
 my $lent = $api->succeeds(201, createVoiceProfile => {json => {sampleId => $made, name => 'Mine', %$consent}, token => $ada->{token}}, 'it is lent')->{json};
@@ -25,7 +25,7 @@ is $lent->{status}, 'waiting', 'and waits';
 like $lent->{reason}, qr/No provider .* sample is kept, and nothing is made of it/, 'the reason says what becomes of it';
 my $story = $client->post('/v1/stories', json => {title => 'Alone', content => 'The moon rose.'}, token => $ada->{token})->{json}{storyId};
 my $cast;
-ok wait_for(sub { $cast = $api->call(getCast => {path => {storyId => $story}, token => $ada->{token}}); $cast->{status} == 200 }, 60), 'a story is there';
+ok wait_for(sub { $cast = $api->call(getCast => {path => {storyId => $story}, token => $ada->{token}}); $cast->{status} == 200 }), 'a story is there';
 $api->fails(422, 'unprocessable', changeCast => {path => {storyId => $story}, json => {narrator => $lent->{voiceId}}, token => $ada->{token}, headers => {'If-Match' => $cast->{headers}{etag}}},
     'which it does not tell', '/narrator');
 $api->succeeds(204, deleteVoiceSample => sample(), 'the sample is deleted');

@@ -15,7 +15,7 @@ sub order { my ($basket) = @_; return $w->surely('k' . ++$n, $basket // 'one') }
 
 sub dies {
     my ($name, $what) = @_;
-    ok Storytelling::Faults::until_true(undef, 30, sub { $w->ended($name) }), $what;
+    ok Storytelling::Faults::until_true(undef, sub { $w->ended($name) }), $what;
     $w->end_leases($name);
     $w->start($name, %via);
 }

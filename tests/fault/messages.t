@@ -70,13 +70,13 @@ sub add {
     my @all = entries('orders');
     my $added = add(shuffle @all);
     cmp_ok $added, '>=', 1000, "all of them come again, shuffled ($added)";
-    ok Storytelling::Faults::until_true(undef, 60, sub { figure(billing => 'events_duplicate_total') - $before >= $added }), 'each is known';
+    ok Storytelling::Faults::until_true(undef, sub { figure(billing => 'events_duplicate_total') - $before >= $added }), 'each is known';
     $w->sound('a thousand shuffled events');
     $before = figure(billing => 'events_duplicate_total');
     $w->surely('fifty', 'fifty');
-    my ($one) = grep { $_->[1] =~ /"fifty"/ } (Storytelling::Faults::until_true('the event', 20, sub { grep { $_->[1] =~ /"fifty"/ } entries('orders') }), entries('orders'))[1 .. 2000];
+    my ($one) = grep { $_->[1] =~ /"fifty"/ } (Storytelling::Faults::until_true('the event', sub { grep { $_->[1] =~ /"fifty"/ } entries('orders') }), entries('orders'))[1 .. 2000];
     add(($one) x 50);
-    ok Storytelling::Faults::until_true(undef, 60, sub { figure(billing => 'events_duplicate_total') - $before >= 50 }), 'fifty duplicates at once: each is known';
+    ok Storytelling::Faults::until_true(undef, sub { figure(billing => 'events_duplicate_total') - $before >= 50 }), 'fifty duplicates at once: each is known';
     $w->sound('fifty duplicates at once');
     is $w->sql('audit', 'select count(*) - count(distinct event_id) from seen'), 0, 'audit saw no event twice';
 }
@@ -110,12 +110,12 @@ for (
     my $counted = figure($service, 'dead_letters_total');
     add(['st:events:orders:2', $text, $field]);
     $w->surely("after-$name", 'poisoned-' . $dead % 4);
-    ok Storytelling::Faults::until_true(undef, 60, sub { $w->sql($service, "select count(*) from parked_events where state = 'dead'") == $before + 1 }), "$name: is a dead letter of $service";
+    ok Storytelling::Faults::until_true(undef, sub { $w->sql($service, "select count(*) from parked_events where state = 'dead'") == $before + 1 }), "$name: is a dead letter of $service";
     like $w->sql($service, "select error from parked_events where state = 'dead' order by position desc limit 1"), $why, "$name: with its cause";
     is figure($service, 'dead_letters_total'), $counted + 1, "$name: counted";
     $dead++;
 }
-ok Storytelling::Faults::until_true(undef, 60, sub { $w->sql('audit', "select count(*) from parked_events where state = 'dead' and error like '%does not know this event type%'") == 1 }), 'also of who takes all types there are';
+ok Storytelling::Faults::until_true(undef, sub { $w->sql('audit', "select count(*) from parked_events where state = 'dead' and error like '%does not know this event type%'") == 1 }), 'also of who takes all types there are';
 ok !$w->ended($_), "$_ goes on" for qw(billing audit);
 like $w->log_of('billing'), qr/"Event is a dead letter".*c-poison|c-poison.*"Event is a dead letter"/, 'the log has them, with the correlation id';
 my $listed = $w->storyctl('--json', 'dead', 'list');
@@ -129,7 +129,7 @@ $w->sound('poison', dead => $poison);
 sub tended {
     my ($until) = @_;
     my $starts = 0;
-    my $came = Storytelling::Faults::until_true(undef, 100, sub {
+    my $came = Storytelling::Faults::until_true(undef, sub {
         if ($w->ended('billing')) {
             $w->end_leases('billing');
             $w->start('billing', early => 1);
@@ -159,12 +159,12 @@ sub tended {
     $w->surely('fails', 'failing', manner => 'fail');
     $w->surely('waits', 'failing');
     $w->surely('goes-on', 'other');
-    ok Storytelling::Faults::until_true(undef, 60, sub { $w->sql('billing', "select max(attempts) from parked_events where state = 'waiting'") >= 2 }), 'what fails is tried again';
+    ok Storytelling::Faults::until_true(undef, sub { $w->sql('billing', "select max(attempts) from parked_events where state = 'waiting'") >= 2 }), 'what fails is tried again';
     is $w->sql('billing', "select count(*) from bookings b where basket = 'failing'"), 0, 'the next of its basket waits';
-    ok Storytelling::Faults::until_true(undef, 30, sub { $w->sql('billing', "select count(*) from bookings b where basket = 'other'") }), 'another basket goes on';
+    ok Storytelling::Faults::until_true(undef, sub { $w->sql('billing', "select count(*) from bookings b where basket = 'other'") }), 'another basket goes on';
     # The last attempt is made now, instead of some twenty minutes later.
     $w->sql('billing', "update parked_events set attempts = 11, run_at = now() where aggregate_id = 'failing' and run_at < 'infinity'");
-    ok Storytelling::Faults::until_true(undef, 60, sub { $w->sql('billing', "select count(*) from parked_events where state = 'dead'") == $poison + 2 }), 'not for ever: then it is a dead letter';
+    ok Storytelling::Faults::until_true(undef, sub { $w->sql('billing', "select count(*) from parked_events where state = 'dead'") == $poison + 2 }), 'not for ever: then it is a dead letter';
     $w->sound('a handler that fails', dead => $poison + 2);
 }
 

@@ -26,7 +26,7 @@ sub post {
         die "$key: $answer->{status} $answer->{content}" if $answer->{status} !~ /^(?:201|401|403|409|429|50[0-9]|599)$/;    # who is known is told again after a loss
         $told{"$answer->{status} " . ($answer->{json}{code} // '')}++;
         return $answer->{status} == 201 && $answer->{json}{storyId};
-    }, 60);
+    });
     diag "$key was not accepted: ", explain \%told if !$id;
     $story{$key} = $id if $id;
     return $id;
@@ -53,7 +53,7 @@ for my $round (1 .. 10 * $ROUNDS) {
         sleep rand 0.1;
         next if ++$n % 6;
         # Who still drains counts as running: it would not be started.
-        wait_for(sub { delete @ending{grep { !kill 0, $_ } keys %ending}; !%ending }, 60);
+        wait_for(sub { delete @ending{grep { !kill 0, $_ } keys %ending}; !%ending });
         $platform->up;
     }
     $posted++ if post("round-$round");
@@ -72,7 +72,7 @@ sub happened {
 }
 is scalar(@{$client->get('/v1/stories?limit=100', token => $author->{token})->{json}{items}}), scalar keys %story, 'each story is there once';
 my @open = values %story;
-ok wait_for(sub { shift @open while @open && happened($open[0])->{VideoGenerated}; !@open }, 150), 'lost = 0: every story comes to its end';
+ok wait_for(sub { shift @open while @open && happened($open[0])->{VideoGenerated}; !@open }), 'lost = 0: every story comes to its end';
 my %differs = map { my $h = happened($story{$_}); JSON::PP->new->canonical->encode($h) eq JSON::PP->new->canonical->encode(\%ONCE) ? () : ($_ => $h) } keys %story;
 is_deeply \%differs, {}, 'doubled = 0: everything happened once to each';
 
@@ -89,7 +89,7 @@ ok wait_for(sub {
     sleep 0.3;
     ($logged, $counted) = (counts(), figures());
     return ($logged->{NotificationSent} // 0) == ($logged->{NotificationRequested} // -1) && JSON::PP->new->canonical->encode($logged) eq JSON::PP->new->canonical->encode($counted);
-}, 60), 'every message was sent, and analytics has counted every event of all services once' or is_deeply $counted, $logged;
+}), 'every message was sent, and analytics has counted every event of all services once' or is_deeply $counted, $logged;
 
 my %sent;
 for my $file (glob $platform->outbox . '/*.eml') {

@@ -54,16 +54,16 @@ cmp_ok(($w->get('orders', '/metrics')->{content} =~ /^storytelling_request_error
 fault('away while a job runs', sub {
     $w->hold_at('after-call');
     $w->surely('job-held', 'basket-0');
-    my $job = Storytelling::Faults::until_true('the job to run', 60, sub { $w->sql('billing', "select job_id from jobs where name = 'charge' and lease_token is not null limit 1") });
+    my $job = Storytelling::Faults::until_true('the job to run', sub { $w->sql('billing', "select job_id from jobs where name = 'charge' and lease_token is not null limit 1") });
     for (1, 2) {
         $w->postgres_stop('INT');
         $w->let_go('after-call');
         $w->health('billing', database => 'unhealthy');
         $w->hold_at('after-call') if $_ == 1;
         $w->postgres_start;
-        Storytelling::Faults::until_true('the job to run again', 60, sub { $w->sql('billing', "select count(*) from jobs where job_id = $job and lease_token is not null") }) if $_ == 1;
+        Storytelling::Faults::until_true('the job to run again', sub { $w->sql('billing', "select count(*) from jobs where job_id = $job and lease_token is not null") }) if $_ == 1;
     }
-    Storytelling::Faults::until_true('the job to be done', 60, sub { ($w->sql('billing', "select ended from jobs where job_id = $job") // '') eq 'done' });
+    Storytelling::Faults::until_true('the job to be done', sub { ($w->sql('billing', "select ended from jobs where job_id = $job") // '') eq 'done' });
     is $w->sql('billing', "select attempts from jobs where job_id = $job and error is null"), 1, 'away while a job runs: the attempts do not count';
 }, refuses => 1);
 
@@ -83,7 +83,7 @@ fault('the postmaster is killed with -9', sub {
 for my $hello (qw(orders/api billing/events billing/job orders/events orders/relay billing/relay)) {
     fault("the answer to COMMIT is cut, $hello", sub {
         $w->{via}{postgres}->rule(from => 'server', match => $COMMITTED, hello => $hello, do => 'cut', times => 3);
-        ok Storytelling::Faults::until_true(undef, 30, sub { $w->{via}{postgres}->hits >= 3 }), "$hello: three times";
+        ok Storytelling::Faults::until_true(undef, sub { $w->{via}{postgres}->hits >= 3 }), "$hello: three times";
     }, refuses => $hello eq 'orders/api');
 }
 
@@ -107,7 +107,7 @@ fault('stalled without a reset', sub {
 
 fault('no connection is left', sub {
     my @holders;
-    my $answer = Storytelling::Faults::until_true(undef, 60, sub {
+    my $answer = Storytelling::Faults::until_true(undef, sub {
         # Who has a connection keeps it; those of the clients' requests are taken away, and others take their places.
         $w->sql('postgres', "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'orders/api'");
         push @holders, map { $w->aside(sub { open STDERR, '>', '/dev/null'; exec "$Storytelling::Faults::PG_BIN/psql", '-XqAt', '-h', "$w->{dir}/pgrun", '-U', 'orders', '-d', 'orders', '-c', 'select pg_sleep(600)' }) } 1 .. 20;
@@ -149,16 +149,16 @@ sub transferred {
     $w->sql('orders', q{create trigger meet after update on baskets for each row when (new.basket like 'meeting-%') execute function meet()});
     my $before = $w->sql('postgres', "select deadlocks from pg_stat_database where datname = 'orders'");
     my $keeper = $w->aside(sub { open STDERR, '>', '/dev/null'; exec "$Storytelling::Faults::PG_BIN/psql", '-XqAt', '-h', "$w->{dir}/pgrun", '-U', 'postgres', '-d', 'orders', '-c', 'select pg_advisory_lock(4711)', '-c', 'select pg_sleep(600)' });
-    Storytelling::Faults::until_true('the gate', 60, sub { $w->sql('orders', "select count(*) from $gate and granted") == 1 });
+    Storytelling::Faults::until_true('the gate', sub { $w->sql('orders', "select count(*) from $gate and granted") == 1 });
     transferred('a deadlock', 2, clients => 2, count => 1, request => sub {
         my ($from) = $_[0] =~ /^load-\d+-(\d)/;
         return ('/v1/transfers', {clientKey => $_[0], from => 'meeting-' . $from % 2, to => 'meeting-' . ($from + 1) % 2});
     }, meanwhile => sub {
-        ok Storytelling::Faults::until_true(undef, 60, sub { $w->sql('orders', "select count(*) from $gate and not granted") == 2 }), 'a deadlock: each has one basket and waits';
+        ok Storytelling::Faults::until_true(undef, sub { $w->sql('orders', "select count(*) from $gate and not granted") == 2 }), 'a deadlock: each has one basket and waits';
         $w->sql('orders', "select pg_terminate_backend(pid) from $gate and granted");
         waitpid $keeper, 0;
     });
-    ok Storytelling::Faults::until_true(undef, 60, sub { $w->sql('postgres', "select deadlocks from pg_stat_database where datname = 'orders'") > $before }), 'a deadlock: the server has counted it';
+    ok Storytelling::Faults::until_true(undef, sub { $w->sql('postgres', "select deadlocks from pg_stat_database where datname = 'orders'") > $before }), 'a deadlock: the server has counted it';
     is $w->sql('orders', "select string_agg(units::text, ' ') from baskets where basket like 'meeting-%'"), '100 100', 'a deadlock: both transfers are done';
     $w->sql('orders', 'drop trigger meet on baskets; drop function meet');
 }

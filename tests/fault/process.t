@@ -47,16 +47,16 @@ for my $where ('event', 'before-call', 'after-call') {
     my $name = "SIGSTOP past the lease, $where";
     $w->stop_at($where);
     $w->surely("stopped-$where", 'stopped');
-    ok Storytelling::Faults::until_true(undef, 30, sub { state_of($w->pid('billing')) eq 'T' }), "$name: the process is stopped";
+    ok Storytelling::Faults::until_true(undef, sub { state_of($w->pid('billing')) eq 'T' }), "$name: the process is stopped";
     $w->start('billing', as => 'second');
     $w->surely("stopped-$where-$_", 'stopped') for 1 .. 3;
     my $late = $w->pid('billing');
-    ok Storytelling::Faults::until_true(undef, 90, sub { $w->settled }), "$name: the second process does the work";
+    ok Storytelling::Faults::until_true(undef, sub { $w->settled }), "$name: the second process does the work";
     kill CONT => $late;
     $w->surely("stopped-$where-after", 'stopped');
     $w->sound($name, repeats => $where eq 'before-call');    # there the key is what makes the second call harmless
     is $w->sql('billing', "select count(*) from charged where process = $late and order_id = '$w->{accepted}{\"stopped-$where\"}'"), 0, "$name: the late one's result is refused" if $where ne 'event';
-    ok Storytelling::Faults::until_true(undef, 60, sub { (() = $w->log_of('billing') =~ /not ours any more/g) >= $lates }), "$name: and told in its log" if $where ne 'event' && ++$lates;
+    ok Storytelling::Faults::until_true(undef, sub { (() = $w->log_of('billing') =~ /not ours any more/g) >= $lates }), "$name: and told in its log" if $where ne 'event' && ++$lates;
     $w->{repeated} = $w->repeats if $where eq 'before-call';
     ok !$w->ended('billing'), "$name: it goes on working";
     is $w->end('second', 'TERM'), 0, "$name: the second ends";

@@ -53,14 +53,14 @@ fault('out of memory', sub {
     my $name = 'full while a consumer that has lost its lease has a backlog';
     kill STOP => $w->pid('billing');
     my $load = $w->load(clients => 3, pause => 0);
-    ok Storytelling::Faults::until_true(undef, 30, sub { !$w->redis('EXISTS', 'st:lease:billing:orders:0') }), "$name: the lease has ended";
+    ok Storytelling::Faults::until_true(undef, sub { !$w->redis('EXISTS', 'st:lease:billing:orders:0') }), "$name: the lease has ended";
     my $accepted = $w->rest($load);
     my $sent = 'select count(*) from relay_batches where sent_at is null';
-    ok Storytelling::Faults::until_true(undef, 30, sub { $w->sql('orders', $sent) == 0 }), "$name: the bus has $accepted orders";
+    ok Storytelling::Faults::until_true(undef, sub { $w->sql('orders', $sent) == 0 }), "$name: the bus has $accepted orders";
     sleep 0.5;
     $w->redis(qw(CONFIG SET maxmemory 1mb));
     kill CONT => $w->pid('billing');
-    ok Storytelling::Faults::until_true(undef, 40, sub { $w->sql('billing', 'select count(*) from bookings') == $w->sql('orders', 'select count(*) from orders') }), "$name: they are read";
+    ok Storytelling::Faults::until_true(undef, sub { $w->sql('billing', 'select count(*) from bookings') == $w->sql('orders', 'select count(*) from orders') }), "$name: they are read";
     $w->redis(qw(CONFIG SET maxmemory 0));
     $w->sound($name, repeats => 1);
 }

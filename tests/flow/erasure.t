@@ -25,7 +25,7 @@ my $friend = $client->register_user(displayName => 'Grace Kept');
 my $id     = $author->{userId};
 my $story  = $client->post('/v1/stories', json => {title => 'Forget me', content => '“Yes,” said Tom. “No,” said Ann.'}, token => $author->{token},
     headers => {'Idempotency-Key' => "erase$$"})->{json}{storyId};
-wait_for(sub { ($client->get("/v1/stories/$story/narration", token => $author->{token})->{json}{status} // '') eq 'ready' }, 60);
+wait_for(sub { ($client->get("/v1/stories/$story/narration", token => $author->{token})->{json}{status} // '') eq 'ready' });
 my $room  = $client->post('/v1/collaborations', json => {storyId => $story}, token => $author->{token})->{json}{collaborationId};
 my $guest = sprintf 'guest%d.%06x@example.org', $$, rand 0xffffff;
 $client->post("/v1/collaborations/$room/invitations", json => {email => $_, role => 'voice'}, token => $author->{token}) for $guest, $friend->{email};
@@ -36,7 +36,7 @@ my $theirs = $client->post('/v1/stories', json => {title => 'Kept', content => '
 is $client->delete('/v1/me', token => $author->{token})->{status}, 204, 'then they close the account';
 
 sub shown { return eval { $JSON->decode($platform->storyctl('--json', 'erasures', 'show', $id)->{out}) } // {} }
-my $erasure = wait_for(sub { my $e = shown(); ($e->{state} // '') eq 'closed' && $e }, 60) || shown();
+my $erasure = wait_for(sub { my $e = shown(); ($e->{state} // '') eq 'closed' && $e }) || shown();
 is $erasure->{state}, 'closed', 'the request is closed';
 is_deeply [map { $_->{service} } @{$erasure->{answers}}], \@SERVICES, 'when every service has answered';
 like $platform->storyctl('erasures', 'show', $id)->{out}, qr/^\s+subscription\s+usage_tracking\s+erased\b/m, 'the operator reads what was done';
@@ -68,17 +68,17 @@ for my $service (@SERVICES) {
 my $me = $client->get('/v1/stories', token => $friend->{token})->{json}{items};
 is_deeply [map { $_->{storyId} } @$me], [$theirs], 'what belongs to others is still there';
 is $client->get("/v1/stories/$story", token => $friend->{token})->{status}, 404, 'the stories of the user are gone for all';
-ok wait_for(sub { !$platform->run('find', $platform->var . '/objects', '-path', "*$story*")->{out} }, 60), 'and so are their files';
+ok wait_for(sub { !$platform->run('find', $platform->var . '/objects', '-path', "*$story*")->{out} }), 'and so are their files';
 
 my $overdue = $JSON->decode($platform->storyctl('--json', 'erasures', 'show', $late->{userId})->{out});
 is $overdue->{state}, 'overdue', 'an erasure that is late is shown to be';
 is_deeply $overdue->{missing}, \@SERVICES, 'and who has not answered';
-ok wait_for(sub { grep { /An erasure is overdue/ && /\Q$late->{userId}\E/ && /notification/ } split /\n/, do { open my $in, '<', $platform->var . '/log/identity.log'; local $/; <$in> } }, 60),
+ok wait_for(sub { grep { /An erasure is overdue/ && /\Q$late->{userId}\E/ && /notification/ } split /\n/, do { open my $in, '<', $platform->var . '/log/identity.log'; local $/; <$in> } }),
     'the log alarms';
 sub identity { return $JSON->decode($platform->storyctl('--json', 'status')->{out})->{identity} // {} }
-ok wait_for(sub { (identity()->{dependencies}{erasures} // '') eq 'degraded' }, 60), 'and so does the health of identity';
+ok wait_for(sub { (identity()->{dependencies}{erasures} // '') eq 'degraded' }), 'and so does the health of identity';
 is identity()->{status}, 'degraded', 'as a whole';
 $platform->sql('identity', "update erasures set closed_at = now() where user_id = '$late->{userId}'");
-ok wait_for(sub { (identity()->{dependencies}{erasures} // '') eq 'healthy' }, 60), 'until it is closed';
+ok wait_for(sub { (identity()->{dependencies}{erasures} // '') eq 'healthy' }), 'until it is closed';
 
 done_testing;

@@ -25,7 +25,7 @@ my $user = $client->register_user;
 ok wait_for(sub {
     my $lag = lag();
     !grep { $_->{unpublished} || grep { $_ } values %{$_->{groups}} } values %$lag;
-}, 60), 'after a while nothing is under way';
+}), 'after a while nothing is under way';
 my $lag = lag('--service', 'identity')->{identity};
 is_deeply [grep { !exists $lag->{groups}{$_} } qw(story subscription notification analytics)], [], 'the readers of a service are named';
 like $platform->storyctl('lag')->{out}, qr/^identity +0 not on the bus; all is read$/m, 'people see it in a line';
@@ -48,16 +48,16 @@ if (!$psql) {
 close $from;
 $to->autoflush;
 print $to "begin; lock table inbox in access exclusive mode;\n";
-ok wait_for(sub { grep { /forgotten/ } map { $_->{line} } why('story', 'long transaction') }, 60),
+ok wait_for(sub { grep { /forgotten/ } map { $_->{line} } why('story', 'long transaction') }),
     'a transaction that stays open is named';
 $client->register_user;
-ok wait_for(sub { (lag('--service', 'identity')->{identity}{groups}{story} // 0) > 0 }, 60), 'story falls behind';
-ok wait_for(sub { grep { $_->{line} =~ /^session \d+ \(story\/events.*\| blocked by session \d+ \(forgotten/ } why('story', 'blocked session') }, 60),
+ok wait_for(sub { (lag('--service', 'identity')->{identity}{groups}{story} // 0) > 0 }), 'story falls behind';
+ok wait_for(sub { grep { $_->{line} =~ /^session \d+ \(story\/events.*\| blocked by session \d+ \(forgotten/ } why('story', 'blocked session') }),
     'who is blocked and by whom is said' or diag explain lag('--service', 'story', '--why');
 print $to "rollback;\n\\q\n";
 close $to;
 waitpid $psql, 0;
-ok wait_for(sub { (lag('--service', 'identity')->{identity}{groups}{story} // 1) == 0 }, 60), 'then it catches up';
+ok wait_for(sub { (lag('--service', 'identity')->{identity}{groups}{story} // 1) == 0 }), 'then it catches up';
 
 sub metric {
     my ($line) = @_;

@@ -46,18 +46,18 @@ for my $host ($author, $gone) {    # of the one who goes, addresses go too
     my $friend = $client->register_user(displayName => 'Friend');
     my $silent = sprintf 'silent%d.%06x@example.org', $$, rand 0xffffff;
     my $told = $client->post('/v1/stories', json => {title => 'Told together', content => 'A story.'}, token => $host->{token})->{json}{storyId};
-    my $room = wait_for(sub { $client->post('/v1/collaborations', json => {storyId => $told}, token => $host->{token})->{json}{collaborationId} }, 60);
+    my $room = wait_for(sub { $client->post('/v1/collaborations', json => {storyId => $told}, token => $host->{token})->{json}{collaborationId} });
     $client->post("/v1/collaborations/$room/invitations", json => {email => $_, role => 'voice'}, token => $host->{token}) for $friend->{email}, $silent;
-    ok $client->wait_for_mail($silent, qr/Told together/, 60), 'somebody is invited';
-    my $code = code_of($client->wait_for_mail($friend->{email}, qr/Told together/, 60));
+    ok $client->wait_for_mail($silent, qr/Told together/), 'somebody is invited';
+    my $code = code_of($client->wait_for_mail($friend->{email}, qr/Told together/));
     is $client->post('/v1/invitations/accept', json => {token => $code}, token => $friend->{token})->{status}, 200, 'and another takes part';
 }
 is $client->delete('/v1/me', token => $gone->{token})->{status}, 204, 'an account is closed';
-ok wait_for(sub { ($platform->sql('subscription', "select count(*) from usage_tracking where user_id = '$author->{userId}' and metric = 'stories'"))[0] == 4 }, 60),
+ok wait_for(sub { ($platform->sql('subscription', "select count(*) from usage_tracking where user_id = '$author->{userId}' and metric = 'stories'"))[0] == 4 }),
     'what is used is counted';
-ok wait_for(sub { ($platform->sql('subscription', "select count(*) from user_subscriptions where user_id = '$gone->{userId}'"))[0] == 0 }, 60),
+ok wait_for(sub { ($platform->sql('subscription', "select count(*) from user_subscriptions where user_id = '$gone->{userId}'"))[0] == 0 }),
     'who has gone has no subscription';
-ok wait_for(sub { ($platform->sql('collaboration', "select count(*) from invitations where host_id = '$gone->{userId}' and (email <> '' or token_hash is not null or status in ('pending', 'sending', 'sent'))"))[0] == 0 }, 60),
+ok wait_for(sub { ($platform->sql('collaboration', "select count(*) from invitations where host_id = '$gone->{userId}' and (email <> '' or token_hash is not null or status in ('pending', 'sending', 'sent'))"))[0] == 0 }),
     'nor has invited anybody';
 is_deeply [$platform->sql('identity', "select display_name, state, verified_at is null from users where email = '$again'")], ["Second\tactive\tt"],
     'the later name counts';
@@ -122,7 +122,7 @@ my $holder = fork // die "fork: $!\n";
 if (!$holder) {    # it may not exchange the table, so it waits with all it has built
     exec 'psql', '-XqAt', '-d', $platform->environment('identity')->{ST_DATABASE}, '-c', 'begin; lock table users in access share mode; select pg_sleep(120)';
 }
-ok wait_for(sub { ($platform->sql('identity', "select count(*) from pg_locks where relation = 'users'::regclass and mode = 'AccessShareLock' and granted and pid <> pg_backend_pid()"))[0] }, 60),
+ok wait_for(sub { ($platform->sql('identity', "select count(*) from pg_locks where relation = 'users'::regclass and mode = 'AccessShareLock' and granted and pid <> pg_backend_pid()"))[0] }),
     'somebody reads a table for long';
 my $before = dump_of('identity');
 my $builder = fork // die "fork: $!\n";
@@ -131,7 +131,7 @@ if (!$builder) {
     open STDOUT, '>', '/dev/null';
     exec "$BIN/identityd", '--rebuild';
 }
-ok wait_for(sub { ($platform->sql('identity', "select count(*) from pg_stat_activity where application_name = 'identity/rebuild' and query like '%rebuild_lock%'"))[0] }, 60),
+ok wait_for(sub { ($platform->sql('identity', "select count(*) from pg_stat_activity where application_name = 'identity/rebuild' and query like '%rebuild_lock%'"))[0] }),
     'the rebuild waits for it';
 CORE::kill KILL => $builder;
 waitpid $builder, 0;

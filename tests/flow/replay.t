@@ -19,20 +19,20 @@ sub replay {
     my $json = eval { $JSON->decode($said->{out}) } // {};
     return {%$said, %$json};
 }
-sub stop { my ($service) = @_; my $pid = $platform->pid($service); $platform->kill($service, 'TERM'); wait_for(sub { !-d "/proc/$pid" }, 60) or die "$service goes on\n" }
+sub stop { my ($service) = @_; my $pid = $platform->pid($service); $platform->kill($service, 'TERM'); wait_for(sub { !-d "/proc/$pid" }) or die "$service goes on\n" }
 
 # --- a week ago ---------------------------------------------------------------------------------------------------------
 
 my $user  = $client->register_user(displayName => 'Ada');
 my @posts = map { $client->post('/v1/stories', json => {title => "Story $_", content => 'Once.'}, token => $user->{token})->{json}{storyId} } 1 .. 3;
 ok $client->wait_for_mail($user->{email}, qr/^Welcome/), 'somebody is welcomed';
-ok wait_for(sub { one('story', "select count(*) from events where event_type = 'StoryAnalyzed'") == 3 }, 60), 'and tells stories';
+ok wait_for(sub { one('story', "select count(*) from events where event_type = 'StoryAnalyzed'") == 3 }), 'and tells stories';
 $client->patch("/v1/stories/$posts[0]", json => {title => 'Another title'}, token => $user->{token}, headers => {'If-Match' => '*'});
 my $TYPES = q{event_type in ('StoryCreated', 'StoryUpdated', 'StoryAnalyzed', 'CharactersExtracted')};
 sub counted { return one('analytics', "select coalesce(sum(events), 0) from daily_counts where $TYPES") }
 my $old = one('story', "select count(*) from events where $TYPES");
 my $logged = one('story', 'select count(*) from events');
-ok wait_for(sub { counted() == $old }, 60), 'which analytics counts';
+ok wait_for(sub { counted() == $old }), 'which analytics counts';
 stop('story');
 stop('identity');
 $platform->sql($_, "update events set recorded_at = recorded_at - interval '9 days'") for qw(story identity);
@@ -41,9 +41,9 @@ $platform->sql('story', "update relay_batches set after_seq = (select max(seq) f
 my @window = ('--from', one('story', "select to_char(now() - interval '10 days', 'YYYY-MM-DD')"), '--until', one('story', "select to_char(now() - interval '8 days', 'YYYY-MM-DD')"));
 $platform->up;
 
-ok wait_for(sub { one('story', "select count(*) from archives where state = 'done'") && !one('story', "select count(*) from events where event_type = 'StoryAnalyzed'") }, 60), 'its events are archived, and leave the log';
+ok wait_for(sub { one('story', "select count(*) from archives where state = 'done'") && !one('story', "select count(*) from events where event_type = 'StoryAnalyzed'") }), 'its events are archived, and leave the log';
 cmp_ok one('story', "select count(*) from events where event_type = 'StoryCreated'"), '>', 0, 'but for those that its tables are made of';
-ok wait_for(sub { one('identity', "select count(*) from archives where state = 'done'") }, 60), 'so are those of identity';
+ok wait_for(sub { one('identity', "select count(*) from archives where state = 'done'") }), 'so are those of identity';
 cmp_ok one('identity', 'select count(*) from events'), '>', 0, 'which stay in a log that is the source of truth';
 my ($path) = $platform->sql('story', 'select path from archives');
 like $path, qr{^archive/story/\d{4}/\d\d/\d\d/\d+-\d+\.ndjson\.gz$}, 'by day and number';
@@ -64,7 +64,7 @@ is replay('analytics', @window, '--again')->{exit}, 2, 'but for a reason';
 is counted(), $old, 'so far nothing has changed';
 $said = replay('analytics', @window, '--type', 'StoryCreated', '--again', '--reason', 'a test');
 is_deeply [@$said{qw(exit events queued)}], [0, 3, 3], 'with one, it is';
-ok wait_for(sub { counted() == $old + 3 }, 60), 'each once';
+ok wait_for(sub { counted() == $old + 3 }), 'each once';
 is_deeply [$platform->sql('analytics', "select reason, asked->>'type', queued, finished_at is not null, operator <> '' from replays where (asked->>'again')::boolean")],
     ["a test\tStoryCreated\t3\tt\tt"], 'and it is on record';
 
@@ -73,7 +73,7 @@ $platform->sql('analytics', 'delete from daily_counts');
 $platform->sql('analytics', 'delete from inbox');
 sub today { return one('story', "select count(*) from events where $TYPES and recorded_at > now() - interval '1 day'") }
 my $new = $client->post('/v1/stories', json => {title => 'New', content => 'Once.'}, token => $user->{token})->{json}{storyId};
-ok wait_for(sub { one('story', "select count(*) from events where event_type = 'StoryAnalyzed'") == 1 && counted() >= today() }, 60), 'a story of today';
+ok wait_for(sub { one('story', "select count(*) from events where event_type = 'StoryAnalyzed'") == 1 && counted() >= today() }), 'a story of today';
 my $today = today();
 stop('analytics');
 my @until_now = (@window[0, 1], '--until', one('story', q{select to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')}));
@@ -87,7 +87,7 @@ is one('analytics', q{select count(*) from (select envelope->>'timestamp' as at,
 my $again = replay('analytics', @until_now);
 is $again->{queued}, 0, 'a second one adds nothing';
 $platform->up;
-ok wait_for(sub { one('analytics', 'select count(*) from parked_events') == 0 }, 60), 'the service works it off';
+ok wait_for(sub { one('analytics', 'select count(*) from parked_events') == 0 }), 'the service works it off';
 is counted(), $old + $today, 'and has counted each event once';
 
 # Interrupted: the same command goes on where it was.
@@ -99,12 +99,12 @@ my $begun = one('analytics', "insert into replays (replay_id, asked, reason, ope
 $said = replay('analytics', @window, '--type', 'StoryCreated', '--again', '--reason', 'interrupted');
 is $said->{replayId}, $begun, 'a replay that was interrupted goes on';
 is $said->{queued}, 2, 'with what is left of it';
-ok wait_for(sub { counted() == $old + $today + 2 }, 60), 'which is handled';
+ok wait_for(sub { counted() == $old + $today + 2 }), 'which is handled';
 
 # --- of somebody who is gone --------------------------------------------------------------------------------------------
 
 is $client->delete('/v1/me', token => $user->{token})->{status}, 204, 'the account is deleted';
-ok wait_for(sub { ($JSON->decode($platform->storyctl('--json', 'erasures', 'show', $user->{userId})->{out})->{state} // '') eq 'closed' }, 60), 'and everywhere erased';
+ok wait_for(sub { ($JSON->decode($platform->storyctl('--json', 'erasures', 'show', $user->{userId})->{out})->{state} // '') eq 'closed' }), 'and everywhere erased';
 my @holds = ([notification => 'contacts where user_id'], [story => 'authors where author_id'], [collaboration => 'people where user_id'],
     [subscription => 'user_subscriptions where user_id'], [authorization => 'user_roles where user_id']);
 for (@holds) {
@@ -115,7 +115,7 @@ for (@holds) {
 my $mails = () = $client->mails($user->{email});
 for (@holds) {
     my ($service, $where) = @$_;
-    ok wait_for(sub { one($service, 'select count(*) from parked_events') == 0 }, 60), "$service copes";
+    ok wait_for(sub { one($service, 'select count(*) from parked_events') == 0 }), "$service copes";
     is one($service, "select count(*) from $where = '$user->{userId}'"), 0, 'and nothing comes back';
 }
 is scalar(() = $client->mails($user->{email})), $mails, 'nor is another mail sent';

@@ -51,23 +51,23 @@ my $story = $posted->{json}{storyId};
 
 my %took;
 sub reached {
-    my ($part, $seconds) = @_;
+    my ($part) = @_;
     my $seen = wait_for(sub {
         my $answer = $client->get("/v1/stories/$story/$part", token => $author->{token});
         ($answer->{json}{status} // '') ne 'pending' && $answer->{json};
-    }, $seconds);
+    });
     $took{$part} = time - $began;
     is $seen->{status}, 'ready', sprintf '%s is ready after %.1f s', $part, $took{$part};
     return $seen;
 }
-my $analysis = reached(analysis => 15);
+my $analysis = reached('analysis');
 cmp_ok scalar @{$analysis->{characters}}, '>=', 3, 'three characters and more are found';
 my %emotions = map { $_->{emotion} => 1 } @{$analysis->{segments}};
 cmp_ok scalar keys %emotions, '>=', 3, 'several moods';
 my %speakers = map { ($_->{speaker} // '') => 1 } @{$analysis->{segments}};
 cmp_ok scalar keys %speakers, '>=', 4, 'and who speaks when';
-my $narration = reached(narration => 60);
-my $video = reached(video => 300);
+my $narration = reached('narration');
+my $video = reached('video');
 
 # --- what came of it ----------------------------------------------------------------------------------------------------
 
@@ -126,7 +126,7 @@ ok $client->wait_for_mail($author->{email}, qr/can be heard/), 'a mail says that
 ok $client->wait_for_mail($author->{email}, qr/can be watched/), 'and another that it can be watched';
 my ($link) = $client->wait_for_mail($author->{email}, qr/can be watched/)->{text} =~ m{^https://[^/\s]+(/v1/\S+)}m;
 is $client->get($link, token => $author->{token})->{status}, 200, 'its link leads there';
-my $inbox = wait_for(sub { my $items = $client->get('/v1/notifications', token => $author->{token})->{json}{items}; @$items >= 3 && $items }, 60);
+my $inbox = wait_for(sub { my $items = $client->get('/v1/notifications', token => $author->{token})->{json}{items}; @$items >= 3 && $items });
 is_deeply [map { $_->{campaign} } @$inbox], [qw(video.generated narration.generation.completed user.registered)], 'the inbox says the same';
 my @mails = $client->mails($author->{email});
 is scalar @mails, 4, 'four mails in all, none twice';
@@ -143,9 +143,9 @@ is $client->post('/v1/invitations/accept', json => {token => $code}, token => $f
 ok wait_for(sub {
     my ($item) = grep { $_->{storyId} eq $story } @{$client->get('/v1/stories', token => $author->{token})->{json}{items}};
     $item->{collaboratorCount} == 1;
-}, 60), 'the story counts a collaborator';
+}), 'the story counts a collaborator';
 is_deeply [map { $_->{displayName} } @{$client->get("/v1/collaborations/$room", token => $author->{token})->{json}{participants}}], ['Grace'], 'who is listed';
-ok wait_for(sub { $client->get($video->{url}, token => $friend->{token})->{status} == 200 }, 60), 'and may see the video';
+ok wait_for(sub { $client->get($video->{url}, token => $friend->{token})->{status} == 200 }), 'and may see the video';
 ok $client->wait_for_mail($author->{email}, qr/Grace/), 'the author is told';
 
 # --- behind the scenes --------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ sub logged {
 }
 sub counted { return {map { split /\t/ } $platform->sql('analytics', 'select event_type, sum(events) from daily_counts group by 1')} }
 my ($logged, $counted);
-wait_for(sub { $counted = counted(); $logged = logged(); $JSON->canonical->encode({map { $_ => $logged->{$_} + 0 } keys %$logged}) eq $JSON->encode({map { $_ => $counted->{$_} + 0 } keys %$counted}) }, 60);
+wait_for(sub { $counted = counted(); $logged = logged(); $JSON->canonical->encode({map { $_ => $logged->{$_} + 0 } keys %$logged}) eq $JSON->encode({map { $_ => $counted->{$_} + 0 } keys %$counted}) });
 is_deeply {map { $_ => $counted->{$_} + 0 } keys %$counted}, {map { $_ => $logged->{$_} + 0 } keys %$logged}, 'analytics has counted every event of every service once';
 
 my $dead = $platform->storyctl('--json', 'dead', 'list');

@@ -52,7 +52,7 @@ my ($trace, $span) = ('0af7651916cd43dd8448eb211c80319c', 'b7ad6b7169203331');
 my $posted = $client->post('/v1/stories', json => {title => 'A walk', content => '"Come," said Ada. "I am glad," said Ben.'}, token => $author->{token},
     headers => {traceparent => "00-$trace-$span-01"});
 is $posted->{status}, 201, 'a story is posted with a trace of the client\'s own' or BAIL_OUT($posted->{content});
-ok $client->wait_for_mail($author->{email}, qr/video/i, 120), 'and goes its way to the last mail';
+ok $client->wait_for_mail($author->{email}, qr/video/i), 'and goes its way to the last mail';
 
 # Spans come in batches, those of a parent often after those of its children.
 my (@spans, %by_id, @roots);
@@ -62,7 +62,7 @@ ok wait_for(sub {
     @roots = grep { !$by_id{$_->{parentSpanId} // ''} } @spans;
     my %seen = map { ("$_->{service}/$_->{name}" => 1) } @spans;
     $seen{'notification/VideoGenerated'} && $seen{'story/createStory'} && $seen{'video/StoryAnalyzed'} && @roots == 1;
-}, 60), 'the collector gets the spans' or diag join "\n", map { "$_->{service}/$_->{name}" } @spans;
+}), 'the collector gets the spans' or diag join "\n", map { "$_->{service}/$_->{name}" } @spans;
 is scalar keys %by_id, scalar @spans, 'each has an id of its own';
 is_deeply [map { "$_->{service}/$_->{name}" } @roots], ['story/createStory'], 'all hang on the request' or diag explain \@roots;
 isnt $roots[0]{parentSpanId}, $span, 'which is a child of the edge\'s own span';
@@ -78,7 +78,7 @@ my $quiet = '1af7651916cd43dd8448eb211c80319c';
 $client->get('/v1/stories', token => $author->{token}, headers => {traceparent => "00-$quiet-$span-00"});
 my $loud = '2af7651916cd43dd8448eb211c80319c';
 $client->get('/v1/stories', token => $author->{token}, headers => {traceparent => "00-$loud-$span-01"});
-ok wait_for(sub { scalar spans($loud) }, 60), 'a later trace is there';
+ok wait_for(sub { scalar spans($loud) }), 'a later trace is there';
 is scalar(spans($quiet)), 0, 'one that is not sampled before it is not';
 
 # --- figures ------------------------------------------------------------------------------------------------------------
@@ -102,6 +102,6 @@ kill TERM => $collector;
 waitpid $collector, 0;
 undef $collector;
 is $client->get('/v1/stories', token => $author->{token})->{status}, 200, 'without a collector the platform works';
-ok wait_for(sub { (metric('story', 'storytelling_spans_dropped_total{service="story"}') // 0) > 0 }, 60), 'and counts the spans that nobody took';
+ok wait_for(sub { (metric('story', 'storytelling_spans_dropped_total{service="story"}') // 0) > 0 }), 'and counts the spans that nobody took';
 
 done_testing;

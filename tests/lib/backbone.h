@@ -18,7 +18,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-enum { WAIT_S = 40, DAEMON_THREADS = 6, STORED_MAX = 4000 };
+enum { WAIT_S = 300, DAEMON_THREADS = 6, STORED_MAX = 4000 };
 
 static struct st_arena arena; /* lasts for a test */
 static struct st_redis *redis;
@@ -111,7 +111,7 @@ ST_UNUSED static void use_database(const char *name)
         int64_t until_ = st_mono() + WAIT_S * ST_SECOND;                                                               \
         bool came_;                                                                                                    \
         while (!(came_ = (condition)) && st_mono() < until_)                                                           \
-            st_sleep_ms(5);                                                                                            \
+            st_sleep_ms(20);                                                                                           \
         came_;                                                                                                         \
     })
 

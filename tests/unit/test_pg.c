@@ -476,6 +476,35 @@ static void test_no_server(void **state)
 /* --- scripts --------------------------------------------------------------------------------------------------------
  */
 
+/* The session of pg: its backend, and what it has set. */
+static const char *session(void)
+{
+    struct st_rows *rows;
+    int r = st_pg_query(pg, &arena,
+                        "select pg_backend_pid() || ' ' || current_setting('search_path') || ' ' || "
+                        "current_setting('timezone') || ' ' || current_setting('statement_timeout')",
+                        ST_PARAMS(), &rows);
+    return r < 0 ? st_err_code(r) : st_cell(rows, 0, 0);
+}
+
+/* What a script sets ends with it, and statements that it has changed are prepared anew, in the same session. */
+static void test_session_after_a_script(void **state)
+{
+    (void)state;
+    const char *before = session();
+    put("1", "text");
+    assert_int_equal(st_pg_script(pg, "set search_path = nowhere; set timezone = 'Asia/Tokyo'; "
+                                      "set statement_timeout = 1; prepare mine as select 1"),
+                     0);
+    assert_string_equal(session(), before);
+    assert_int_equal(st_pg_script(pg, "prepare mine as select 2"), 0);
+    assert_int_equal(st_pg_script(pg, "begin; set timezone = 'Asia/Tokyo'"), 0); /* left open: undone */
+    assert_non_null(strstr(session(), " UTC "));
+    assert_int_equal(st_pg_script(pg, "alter table t alter v type varchar(9) using 'new'"), 0);
+    put("2", "3");
+    assert_string_equal(stored(), "1=new 2=3");
+}
+
 static void test_scripts(void **state)
 {
     (void)state;
@@ -592,6 +621,7 @@ int main(void)
         ON_SERVER(test_server_restarted),
         ON_SERVER(test_no_server),
         ON_SERVER(test_scripts),
+        ON_SERVER(test_session_after_a_script),
         ON_SERVER(test_nothing_leaks),
         ON_SERVER(test_connections_in_threads),
     };

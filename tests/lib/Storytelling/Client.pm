@@ -11,7 +11,7 @@ package Storytelling::Client;
 #
 #   my $user = $c->register_user(displayName => 'Ada');   {email, password, userId, token, refresh, displayName}
 #   my $mail = $c->wait_for_mail($email, qr/welcome/i);   {subject, text, html, headers, file}
-#   wait_for(sub { ... }, 10)                             its first true value, or nothing after 10 seconds
+#   wait_for(sub { ... });                                as Storytelling::Wait has it
 #
 # Each client speaks from a loopback address of its own, because limits count by address.
 use strict;
@@ -23,6 +23,7 @@ use JSON::PP ();
 use MIME::Base64 ();
 use MIME::QuotedPrint ();
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
+use Storytelling::Wait;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(wait_for code_of);
@@ -83,17 +84,6 @@ sub post   { my ($self, $path, %option) = @_; return $self->request(POST   => $p
 sub put    { my ($self, $path, %option) = @_; return $self->request(PUT    => $path, \%option) }
 sub patch  { my ($self, $path, %option) = @_; return $self->request(PATCH  => $path, \%option) }
 sub delete { my ($self, $path, %option) = @_; return $self->request(DELETE => $path, \%option) }
-
-sub wait_for {
-    my ($check, $seconds) = @_;
-    my $deadline = time + ($seconds // 60);
-    while (1) {
-        my $value = $check->();
-        return $value if $value;
-        return if time >= $deadline;
-        sleep 0.05;
-    }
-}
 
 # --- people ------------------------------------------------------------------------------------------------------
 
@@ -156,20 +146,20 @@ sub mails {
 
 # The newest mail to the address whose subject or text fits.
 sub wait_for_mail {
-    my ($self, $email, $pattern, $seconds) = @_;
+    my ($self, $email, $pattern) = @_;
     $pattern //= qr//;
     return wait_for(sub {
         my @fit = grep { $_->{subject} =~ /$pattern/ || $_->{text} =~ /$pattern/ } $self->mails($email);
         return $fit[-1];
-    }, $seconds // 60);
+    });
 }
 
 # The code in the newest mail that asks to confirm the address.
 sub wait_for_code {
-    my ($self, $email, $seconds) = @_;
+    my ($self, $email) = @_;
     my $mail = wait_for(sub {
         (grep { ($_->{headers}{'x-campaign'} // '') eq 'user.email_verification.requested' } $self->mails($email))[-1];
-    }, $seconds // 60) or return;
+    }) or return;
     return code_of($mail);
 }
 

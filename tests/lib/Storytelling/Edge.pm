@@ -20,6 +20,7 @@ use JSON::PP ();
 use MIME::Base64 qw(encode_base64url);
 use POSIX ();
 use Storytelling::Nginx;
+use Storytelling::Wait;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(bearer token json wait_for);
@@ -40,17 +41,6 @@ sub dir    { $DIR }
 sub module { abs_path("$BUILD/ngx_http_api_module.so") // die "the module is not built in $BUILD\n" }
 sub ui     { abs_path(-e "$BUILD/ui" ? "$BUILD/ui" : "$ROOT/build/ui") // die "the pages are not built in $BUILD\n" }
 sub json   { my ($text) = @_; return eval { $JSON->decode($text) } }
-
-sub wait_for {
-    my ($what, $seconds) = @_;
-    my $until = time + ($seconds // 60);
-    while (time < $until) {
-        my $got = $what->();
-        return $got if $got;
-        sleep 0.01;
-    }
-    return;
-}
 
 sub write_file {
     my ($path, $text) = @_;

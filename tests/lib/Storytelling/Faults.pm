@@ -23,15 +23,15 @@ use JSON::PP ();
 use POSIX qw(WNOHANG);
 use Storytelling::Between;
 use Storytelling::Platform;
+use Storytelling::Wait;
 use Test::More ();
 use Time::HiRes qw(sleep time);
 
-our $PATIENCE = 120;    # seconds until everything must have come to its end
 our $SERVICES = "$Storytelling::Platform::ROOT/tests/fault";
 my @DATABASES = qw(orders billing audit);
 my $KEY       = 'k' x 40;
 my $JSON      = JSON::PP->new->utf8->canonical;
-our ($PG_BIN) = reverse sort glob '/usr/lib/postgresql/*/bin';
+our $PG_BIN   = $Storytelling::Platform::PG_BIN;
 
 our $ROUNDS = $ENV{FAULT_ROUNDS} // 1;    # how often what happens at random is done, times what is usual
 
@@ -115,15 +115,8 @@ sub children {
 sub as_postgres { return $> == 0 ? ('/usr/bin/setpriv', '--reuid=postgres', '--regid=postgres', '--init-groups', @_) : @_ }
 
 sub until_true {
-    my ($what, $seconds, $true) = @_;
-    my $end = time + $seconds;
-    while (time < $end) {
-        my $value = $true->();
-        return $value if $value;
-        sleep 0.02;
-    }
-    return if !defined $what;
-    die "waited $seconds s for $what\n";
+    my ($what, $true) = @_;
+    return wait_for($true) || (defined $what ? die "waited in vain for $what\n" : undef);
 }
 
 # --- PostgreSQL ---
@@ -150,7 +143,7 @@ sub postgres_start {
     my ($self) = @_;
     local $self->{in} = "$self->{dir}/pg";
     # The backends of a killed server need a moment to notice.
-    until_true('PostgreSQL', 60, sub {
+    until_true('PostgreSQL', sub {
         return if $self->{postgres} && waitpid($self->{postgres}, WNOHANG) == 0 && !$self->_ready;
         $self->{postgres} = $self->launch('postgres.log', {}, as_postgres("$PG_BIN/postgres", '-D', "$self->{dir}/pg/data")) if !$self->{postgres} || !kill 0, $self->{postgres};
         return $self->_ready;
@@ -208,7 +201,7 @@ sub redis_start {
     local $SIG{XFSZ} = 'IGNORE';    # a full disk is an error, not a signal
     my @limit = $self->{redis_disk} ? ('/usr/bin/prlimit', "--fsize=$self->{redis_disk}:unlimited") : ();
     $self->{redis} = $self->launch('redis.log', {}, @limit, '/usr/bin/redis-server', '--port', 0, '--unixsocket', "$dir/run/redis.sock", '--dir', "$dir/redis", '--save', '', '--maxmemory-policy', 'noeviction', @options);
-    until_true('Redis', 30, sub { $self->redis('PING') eq 'PONG' });
+    until_true('Redis', sub { $self->redis('PING') eq 'PONG' });
 }
 
 sub redis_stop {
@@ -246,7 +239,7 @@ sub start {
     my $pid = $self->launch("$name.log", $self->environment($service, %option), @{$option{with} // []}, Storytelling::Platform::build() . "/tests/fault/${service}d");
     $self->{daemons}{$name} = {pid => $pid, service => $service, option => \%option};
     return $pid if $option{early};
-    until_true("$name to be ready", 60, sub {
+    until_true("$name to be ready", sub {
         die "$name ended:\n" . _slurp("$self->{dir}/log/$name.log") if waitpid($pid, WNOHANG) == $pid;
         return $lines < (() = _slurp("$self->{dir}/log/$name.log") =~ /"Ready"/g);
     });
@@ -343,7 +336,7 @@ sub get {
 # Waits until a daemon's /health says so of the database or the eventBus, and gives all of it.
 sub health {
     my ($self, $service, $part, $state) = @_;
-    return until_true(undef, 60, sub {
+    return until_true(undef, sub {
         my $health = $self->get($service, '/health')->{json};
         return ($health->{dependencies}{$part} // '') eq $state && $health;
     });
@@ -373,7 +366,7 @@ sub place { my ($self, $key, $basket, %more) = @_; return $self->post('/v1/order
 
 sub _patiently {
     my ($self, $path, $key, $body, $note) = @_;
-    return until_true("an answer to $key", $PATIENCE, sub {
+    return until_true("an answer to $key", sub {
         my $answer = $self->post($path, $key, $body);
         $note->($answer) if $note && $answer->{status} != 201;
         die "$key: $answer->{status} " . $JSON->encode($answer->{json}) . "\n" if $answer->{status} !~ /^(?:0|201|409|50[0-9])$/;
@@ -422,7 +415,7 @@ sub _client {
 # Waits until the clients have that many answers that accept.
 sub goes_on {
     my ($self, $load, $n) = @_;
-    until_true("$n requests to be accepted", 120, sub { $n <= (() = join('', map { _slurp($_) } grep { !/stop$/ } glob "$load->{file}-*") =~ /^accepted/mg) });
+    until_true("$n requests to be accepted", sub { $n <= (() = join('', map { _slurp($_) } grep { !/stop$/ } glob "$load->{file}-*") =~ /^accepted/mg) });
 }
 
 # Waits until the clients have ended; what they were told is kept. Gives the number of accepted requests.
@@ -492,7 +485,7 @@ sub settled {
 
 sub sound {
     my ($self, $name, %option) = @_;
-    my $settled = until_true(undef, $PATIENCE, sub { $self->settled });
+    my $settled = until_true(undef, sub { $self->settled });
     Test::More::ok($settled, "$name: everything comes to its end") or Test::More::diag($self->story);
     my $stations = $self->account;
     Test::More::is_deeply({map { $_ => $stations->{$_}[0] } keys %$stations}, {map { $_ => 0 } keys %$stations}, "$name: lost = 0 (of " . keys(%{$self->{accepted}}) . ')');

@@ -16,6 +16,7 @@ use warnings;
 use Cwd qw(abs_path);
 use POSIX ();
 use Storytelling::Edge ();
+use Storytelling::Wait;
 use Storytelling::Nginx;
 use Time::HiRes qw(sleep time);
 
@@ -124,10 +125,10 @@ sub service {
 
 sub await {
     my ($self) = @_;
-    Storytelling::Edge::wait_for(sub {
+    wait_for(sub {
         waitpid($self->{pid}, POSIX::WNOHANG()) == $self->{pid} and die "$self->{kind} does not start\n", $self->log;
         IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->port, Timeout => 2);
-    }, 20) or die "$self->{kind} does not listen\n", $self->log;
+    }) or die "$self->{kind} does not listen\n", $self->log;
 }
 
 sub log { my ($self) = @_; return join '', map { Storytelling::Nginx::slurp("$self->{dir}/$_") } qw(error.log output.log) }
@@ -144,7 +145,7 @@ sub reload {
     my ($self) = @_;
     my %old = map { $_ => 1 } grep { $_ != $self->{pid} } $self->pids;
     kill HUP => $self->{pid};
-    Storytelling::Edge::wait_for(sub { my @now = $self->pids; @now > keys %old && !grep { $old{$_} } @now }, 20)
+    wait_for(sub { my @now = $self->pids; @now > keys %old && !grep { $old{$_} } @now })
         or die "$self->{kind} does not reload\n", $self->log;
 }
 

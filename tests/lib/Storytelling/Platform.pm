@@ -25,6 +25,7 @@ use Storytelling::Client;
 use Storytelling::Port;
 
 our $ROOT = abs_path(dirname(__FILE__) . '/../../..');
+our ($PG_BIN) = reverse sort glob '/usr/lib/postgresql/*/bin';    # Debian's psql in /usr/bin is a program that looks for this one
 our $GUARD = 'storytelling-guard';    # what `ps` calls the processes that stop platforms
 my $shared;
 
@@ -190,7 +191,7 @@ sub kill {
 
 sub sql {
     my ($self, $service, $sql) = @_;
-    my $said = capture('psql', '-XqAt', '-F', "\t", '-v', 'ON_ERROR_STOP=1', '-d', $self->environment($service)->{ST_DATABASE}, '-c', $sql);
+    my $said = capture("$PG_BIN/psql", '-XqAt', '-F', "\t", '-v', 'ON_ERROR_STOP=1', '-d', $self->environment($service)->{ST_DATABASE}, '-c', $sql);
     die "$service: $said->{out}" if $said->{exit};
     return split /\n/, $said->{out};
 }
