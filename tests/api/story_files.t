@@ -7,6 +7,7 @@ use Encode qw(encode encode_utf8);
 use File::Temp qw(tempdir);
 use IO::Compress::Zip qw(:all);
 use JSON::PP ();
+use POSIX ();
 use Storytelling::Platform;
 use Storytelling::Client;
 use Storytelling::Contract;
@@ -187,6 +188,26 @@ is outcome($api->succeeds(202, createImport => imports('Application/EPUB+Zip', b
 $sender = $max;
 $api->fails(415, 'unsupported_media_type', createImport => imports('text/plain; charset=klingon', 'x'), 'a charset that nobody knows is not taken');
 $sender = $ada;
+# The reader is held while it works, and what it may use is looked at.
+my $storyd = $platform->pid('story');
+pipe(my $watched, my $watching) or die "pipe: $!\n";
+my $watcher = fork // die "fork: $!\n";
+if (!$watcher) {
+    my ($reader, $until) = (undef, time + $Storytelling::Wait::PATIENCE);
+    while (!$reader && time < $until) {    # it may be there for some milliseconds
+        ($reader) = grep { (readlink "/proc/$_/exe" // '') =~ m{/story-import$} && kill STOP => $_ } map { eval { split " ", slurp($_) } } glob "/proc/$storyd/task/*/children";
+    }
+    syswrite $watching, slurp("/proc/$reader/limits") if $reader;
+    kill CONT => $reader if $reader;
+    POSIX::_exit(0);
+}
+close $watching;
+my $lengthy = outcome($api->succeeds(202, createImport => imports('application/epub+zip', book(package_of('', 'a.xhtml'), 'OPS/a.xhtml' => '<html><body>' . '<p>A <i>word</i>.</p>' x 100_000 . '</body></html>'), draft => 'true'), 'a long book'));
+my %limit = join('', <$watched>) =~ /^Max (.+?) {2,}(\S+)/mg;
+waitpid $watcher, 0;
+is_deeply [@limit{'cpu time', 'file size', 'core file size'}], [10, 1, 0], 'is read within ten seconds of a processor, and nothing is written to a file';
+ok $ENV{ASAN} || $limit{'address space'} == 512 << 20, 'in 512 MB at the most' or diag explain \%limit;
+is $lengthy->{status}, 'ready', 'and is a story' or diag $lengthy->{reason};
 my $refused = outcome($api->succeeds(202, createImport => imports('application/epub+zip', 'PK or not'), 'what is no book is taken'));
 is $refused->{status}, 'failed', 'and refused';
 like $refused->{reason}, qr/no EPUB/, 'with a reason';
