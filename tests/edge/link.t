@@ -40,11 +40,13 @@ Storytelling::Edge::stop_child($redis);
 unlink Storytelling::Edge::redis_socket();
 my $listen = IO::Socket::UNIX->new(Local => Storytelling::Edge::redis_socket(), Listen => 8) or die $!;
 my $loading = Storytelling::Edge::start_child(sub {
-    my @open;
-    while (my $socket = $listen->accept) {
-        push @open, $socket;
-        $socket->print("-LOADING Redis is loading the dataset in memory\r\n") for 1 .. 8;
-        $socket->flush;
+    my $select = IO::Select->new($listen);
+    while (my @ready = $select->can_read) {
+        for my $socket (@ready) {
+            if ($socket == $listen) { $select->add($listen->accept); next }
+            if (!sysread $socket, my $text, 65536) { $select->remove($socket); next }
+            else { syswrite $socket, "-LOADING Redis is loading the dataset in memory\r\n" for $text =~ /^\*\d+\r$/mg }
+        }
     }
 });
 close $listen;
