@@ -19,7 +19,7 @@ PACKAGES := \
 	libpq-dev libhiredis-dev libjansson-dev libcurl4-openssl-dev libssl-dev libmicrohttpd-dev \
 	libargon2-dev libyaml-dev libpcre2-dev libidn2-dev zlib1g-dev libzip-dev libxml2-dev flite1-dev libespeak-ng-dev libopus-dev libogg-dev libmp3lame-dev libebur128-dev \
 	fonts-dejavu-core fonts-noto-core fonts-noto-cjk fonts-symbola
-TEST_PACKAGES := libcmocka-dev libjwt-dev libtest-base-perl libio-socket-ssl-perl pocketsphinx pocketsphinx-en-us epubcheck wrk \
+TEST_PACKAGES := libcmocka-dev libjwt-dev libtest-base-perl libio-socket-ssl-perl libdbd-pg-perl pocketsphinx pocketsphinx-en-us epubcheck wrk \
 	clang-format universal-ctags systemd faketime
 FUZZ_PACKAGES := clang
 VALGRIND_PACKAGES := valgrind

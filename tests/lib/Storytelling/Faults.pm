@@ -23,6 +23,7 @@ use JSON::PP ();
 use POSIX qw(WNOHANG);
 use Storytelling::Between;
 use Storytelling::Platform;
+use Storytelling::Sql;
 use Storytelling::Wait;
 use Test::More ();
 use Time::HiRes qw(sleep time);
@@ -31,7 +32,7 @@ our $SERVICES = "$Storytelling::Platform::ROOT/tests/fault";
 my @DATABASES = qw(orders billing audit);
 my $KEY       = 'k' x 40;
 my $JSON      = JSON::PP->new->utf8->canonical;
-our $PG_BIN   = $Storytelling::Platform::PG_BIN;
+our ($PG_BIN) = reverse sort glob '/usr/lib/postgresql/*/bin';
 
 our $ROUNDS = $ENV{FAULT_ROUNDS} // 1;    # how often what happens at random is done, times what is usual
 
@@ -161,14 +162,12 @@ sub postgres_stop {
 # Rows as lines of tab-separated text; undef when the database did not answer.
 sub try_sql {
     my ($self, $database, $sql) = @_;
-    my $said = Storytelling::Platform::capture("$PG_BIN/psql", '-XqAt', '-F', "\t", '-v', 'ON_ERROR_STOP=1', '-h', "$self->{dir}/pgrun", '-U', 'postgres', '-d', $database, '-c', $sql);
-    $self->{said} = $said->{out};
-    return $said->{exit} ? undef : [split /\n/, $said->{out}];
+    return eval { Storytelling::Sql::lines("host=$self->{dir}/pgrun user=postgres dbname=$database", $sql) };
 }
 
 sub sql {
     my ($self, $database, $sql) = @_;
-    my $rows = $self->try_sql($database, $sql) // die "$database: $self->{said}";
+    my $rows = $self->try_sql($database, $sql) // die "$database: $@";
     return wantarray ? @$rows : $rows->[0];
 }
 

@@ -23,9 +23,9 @@ use JSON::PP ();
 use POSIX ();
 use Storytelling::Client;
 use Storytelling::Port;
+use Storytelling::Sql;
 
 our $ROOT = abs_path(dirname(__FILE__) . '/../../..');
-our ($PG_BIN) = reverse sort glob '/usr/lib/postgresql/*/bin';    # Debian's psql in /usr/bin is a program that looks for this one
 our $GUARD = 'storytelling-guard';    # what `ps` calls the processes that stop platforms
 my $shared;
 
@@ -191,9 +191,7 @@ sub kill {
 
 sub sql {
     my ($self, $service, $sql) = @_;
-    my $said = capture("$PG_BIN/psql", '-XqAt', '-F', "\t", '-v', 'ON_ERROR_STOP=1', '-d', $self->environment($service)->{ST_DATABASE}, '-c', $sql);
-    die "$service: $said->{out}" if $said->{exit};
-    return split /\n/, $said->{out};
+    return @{Storytelling::Sql::lines($self->environment($service)->{ST_DATABASE}, $sql)};
 }
 
 # Any program: {exit, out}, its two outputs in one.
