@@ -82,7 +82,10 @@ bool st_pg_away(const struct st_pg *pg);
 /* What the server said of the last error, for the log ("" when none). */
 const char *st_pg_error(const struct st_pg *pg);
 
-/* Runs a script of several statements outside any transaction control of ours (migrations). */
+/*
+ * Runs a script of several statements outside any transaction control of ours (migrations). What it sets for the
+ * session ends with it; so does a transaction that it leaves open, undone.
+ */
 ST_MUSTCHECK int st_pg_script(struct st_pg *pg, const char *sql);
 
 /* Simple liveness: one round trip. */
