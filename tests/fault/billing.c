@@ -56,7 +56,7 @@ static int charge(struct st_call *call)
     int r = st_row(call, &row, "select charge_key, basket, n, tried from charges where order_id = $1", order);
     if (r < 0)
         return r;
-    const char *key = st_str(row, "charge_key");
+    const char *key = st_str(row, "charge_key"), *basket = st_str(row, "basket");
     bool done = false;
     if (json_is_true(json_object_get(row, "tried"))) {
         if ((r = st_commit(call)) < 0 || (r = ask(call, "GET", key, order, &answer)) < 0)
@@ -71,11 +71,11 @@ static int charge(struct st_call *call)
     if (!done && (r = ask(call, "PUT", key, order, &answer)) != 200)
         return r < 0 ? r : st_fail(call, ST_E_BAD_GATEWAY, "The outside answered %d.", r);
     fault_point("after-call");
+    fault_point(st_printf(call->arena, "after-call-%s", basket));
     st_exec(call, "insert into charged (order_id, process, answer) values ($1, $2, $3)", order,
             st_i64(call->arena, getpid()), answer);
-    st_emit(
-        call, "OrderCharged", st_str(row, "basket"),
-        json_pack("{s:s, s:s, s:I}", "orderId", order, "basket", st_str(row, "basket"), "n", st_json_int(row, "n", 0)));
+    st_emit(call, "OrderCharged", basket,
+            json_pack("{s:s, s:s, s:I}", "orderId", order, "basket", basket, "n", st_json_int(row, "n", 0)));
     return 0;
 }
 

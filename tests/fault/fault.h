@@ -3,12 +3,13 @@
 /* What the services of the fault suite share. */
 #include "svc/service.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
 /*
  * The process is killed or stopped here, once, when a test has left the file run_dir/kill-<where> or stop-<where>; it
- * waits here as long as there is run_dir/hold-<where>.
+ * waits here as long as there is run_dir/hold-<where>, and shows it by run_dir/held-<where>.
  */
 static inline void fault_point(const char *where)
 {
@@ -22,10 +23,15 @@ static inline void fault_point(const char *where)
         if (unlink(path) == 0)
             raise(faults[i].signal); /* in this thread: it must not get any further */
     }
-    char held[256];
-    snprintf(held, sizeof(held), "%s/hold-%s", st_option("run_dir"), where);
-    while (access(held, F_OK) == 0)
+    char hold[256], held[256];
+    snprintf(hold, sizeof(hold), "%s/hold-%s", st_option("run_dir"), where);
+    snprintf(held, sizeof(held), "%s/held-%s", st_option("run_dir"), where);
+    if (access(hold, F_OK) < 0)
+        return;
+    close(open(held, O_WRONLY | O_CREAT, 0600));
+    while (access(hold, F_OK) == 0)
         st_sleep_ms(10);
+    unlink(held);
 }
 
 #endif

@@ -50,21 +50,29 @@ fault('fast restart', sub {
 like $w->log_of('orders'), qr/"Request failed".*c-while-away|c-while-away.*"Request failed"/, 'the log has that request with its correlation id';
 cmp_ok(($w->get('orders', '/metrics')->{content} =~ /^storytelling_request_errors_total\{service="orders"\} (\d+)$/m)[0], '>', 0, 'and a metric counts it');
 
+# How many runs of the job have failed.
+sub failures {
+    return ($w->get('billing', '/metrics')->{content} =~ /^storytelling_work_failures_total\{service="billing",kind="job",name="charge"\} (\d+)$/m) ? $1 : 0;
+}
+
 # A job whose result the database cannot take has not failed: it runs again, and the attempt does not count.
 fault('away while a job runs', sub {
-    $w->hold_at('after-call');
-    $w->surely('job-held', 'basket-0');
-    my $job = Storytelling::Faults::until_true('the job to run', sub { $w->sql('billing', "select job_id from jobs where name = 'charge' and lease_token is not null limit 1") });
-    for (1, 2) {
+    my $where = 'after-call-basket-held';
+    $w->hold_at($where);
+    my $order = $w->surely('job-held', 'basket-held')->{json}{orderId};
+    for my $time ('once', 'again') {
+        Storytelling::Faults::until_true("the job to run $time", sub { $w->is_held($where) });
         $w->postgres_stop('INT');
-        $w->let_go('after-call');
         $w->health('billing', database => 'unhealthy');
-        $w->hold_at('after-call') if $_ == 1;
+        my $failed = failures();
+        $w->let_go($where);
+        Storytelling::Faults::until_true('its result to be refused', sub { failures() > $failed });
+        $w->hold_at($where) if $time eq 'once';
         $w->postgres_start;
-        Storytelling::Faults::until_true('the job to run again', sub { $w->sql('billing', "select count(*) from jobs where job_id = $job and lease_token is not null") }) if $_ == 1;
     }
-    Storytelling::Faults::until_true('the job to be done', sub { ($w->sql('billing', "select ended from jobs where job_id = $job") // '') eq 'done' });
-    is $w->sql('billing', "select attempts from jobs where job_id = $job and error is null"), 1, 'away while a job runs: the attempts do not count';
+    my $job = "jobs where name = 'charge' and payload->>'orderId' = '$order'";
+    Storytelling::Faults::until_true('the job to be done', sub { ($w->sql('billing', "select ended from $job") // '') eq 'done' });
+    is $w->sql('billing', "select attempts from $job and error is null"), 1, 'away while a job runs: the attempts do not count';
 }, refuses => 1);
 
 fault('a backend is killed with -9', sub {

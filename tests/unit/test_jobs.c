@@ -8,7 +8,7 @@ static struct st_pg *db;
 static struct daemon *pool, *volatile abandoned;
 static atomic_bool hold; /* handlers wait while this is set */
 static atomic_int runs, running, most_running;
-static _Atomic(int64_t) last_progress;
+static _Atomic(int64_t) last_progress, last_commit;
 
 static void note_running(int change)
 {
@@ -83,6 +83,23 @@ static int in_steps(struct st_call *call)
     return write_effect(call, "second step");
 }
 
+/* Its first commit takes long (slow_commits); only who holds the lease for sure goes on to the outside. */
+static int slow(struct st_call *call)
+{
+    json_t *row;
+    int r = st_row(call, &row, "select count(*) as n from effects");
+    if (r < 0)
+        return r;
+    if (st_json_int(row, "n", 0) == 0)
+        write_effect(call, "slow");
+    if ((r = st_commit(call)) < 0) {
+        atomic_store(&last_commit, r);
+        return r;
+    }
+    atomic_fetch_add(&runs, 1);
+    return 0;
+}
+
 /* A job of a group; "poison" fails wherever it is. */
 static int in_group(struct st_call *call)
 {
@@ -116,6 +133,7 @@ static const struct st_job_kind kinds[] = {
      .batch = 10},
     {.name = "everywhere", .handler = work, .concurrency = 3, .timeout_s = 60, .attempts = 3, .everywhere = 2},
     {.name = "rated", .handler = work, .concurrency = 9, .timeout_s = 60, .attempts = 3, .rate = 3, .rate_per_s = 2},
+    {.name = "slow", .handler = slow, .concurrency = 2, .timeout_s = 60, .attempts = 3, .lease_s = 2},
     {.name = "brief", .handler = deaf, .concurrency = 1, .timeout_s = 60, .attempts = 3, .lease_s = 2},
     {0},
 };
@@ -523,6 +541,22 @@ static void test_takeover_is_fenced(void **state)
     assert_int_equal(number("select attempt from effects"), 2);
 }
 
+/* While its commit takes longer than its lease is safe, another may have taken the job: the first must begin nothing.
+ */
+static void test_a_commit_that_outlasts_the_lease(void **state)
+{
+    (void)state;
+    must(db, st_pg_script(db, "create function slow_commit() returns trigger language plpgsql as "
+                              "$$ begin perform pg_sleep(1.5); return null; end $$;"
+                              "create constraint trigger slow_commit after insert on effects "
+                              "deferrable initially deferred for each row execute function slow_commit()"));
+    assert_int_equal(add("slow", NULL, 0), 0);
+    assert_true(wait_for(states("done")));
+    assert_int_equal(atomic_load(&last_commit), ST_E_FENCED);
+    assert_int_equal(effects(), 1);
+    assert_int_equal(atomic_load(&runs), 1);
+}
+
 static void test_a_lost_lease_is_noticed(void **state)
 {
     (void)state;
@@ -906,6 +940,7 @@ int main(int argc, char **argv)
         TEST(test_timeout),
         TEST(test_hand_back_at_a_stop),
         TEST(test_takeover_is_fenced),
+        TEST(test_a_commit_that_outlasts_the_lease),
         TEST(test_a_lost_lease_is_noticed),
         TEST(test_a_worker_that_dies_every_time),
         TEST(test_a_worker_that_is_killed_at_its_last_attempt),

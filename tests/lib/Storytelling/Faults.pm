@@ -277,8 +277,15 @@ sub log_of { my ($self, $name) = @_; return _slurp("$self->{dir}/log/$name.log")
 # The next handler that comes to this point (fault_point in tests/fault) kills or stops its process; only that one.
 sub kill_at { my ($self, $where) = @_; _write("$self->{dir}/run/kill-$where", ''); return }
 sub stop_at { my ($self, $where) = @_; _write("$self->{dir}/run/stop-$where", ''); return }
+# Who comes to this point is held there until he is let go.
 sub hold_at { my ($self, $where) = @_; _write("$self->{dir}/run/hold-$where", ''); return }
-sub let_go { my ($self, $where) = @_; unlink "$self->{dir}/run/hold-$where" or die "$where is not held: $!\n"; return }
+sub is_held { my ($self, $where) = @_; return -e "$self->{dir}/run/held-$where" }
+sub let_go {
+    my ($self, $where) = @_;
+    unlink "$self->{dir}/run/hold-$where" or die "nobody is to be held at $where: $!\n";
+    until_true("who is held at $where to go on", sub { !$self->is_held($where) });
+    return;
+}
 
 # --- the outside ---
 

@@ -153,8 +153,10 @@ int st_commit(struct st_call *call)
 {
     if (call->p->leader)
         return st_fail(call, ST_E_INTERNAL, "st_commit inside a batch; such a job needs a transaction of its own");
-    int r = call->p->open ? st_job_fence(call) : 0;
-    return r < 0 ? r : commit(call);
+    int r = call->p->open ? st_job_renew(call) : 0;
+    if (r == 0)
+        r = commit(call);
+    return r < 0 ? r : st_job_holds(call);
 }
 
 const char *st_call_error(struct st_call *call, int err)

@@ -37,17 +37,29 @@ int st_progress(struct st_call *call, int64_t done, int64_t total)
     }
 }
 
-int st_job_fence(struct st_call *call)
+int st_job_renew(struct st_call *call)
 {
-    const struct st_leased_job *job = call->p->job;
+    struct st_leased_job *job = call->p->job;
     struct st_rows *rows;
     if (!job)
         return 0;
-    int r = st_rows(call, &rows, "select from jobs where job_id = $1 and lease_token = $2 and ended is null for update",
-                    job->id, job->take->token);
+    int64_t lease = st_job_lease_us(job->kind), now = st_mono();
+    int r = st_rows(call, &rows,
+                    "update jobs set lease_until = clock_timestamp() + $3::int * interval '1 second' "
+                    "where job_id = $1 and lease_token = $2 and ended is null returning job_id",
+                    job->id, job->take->token, st_i64(call->arena, lease / ST_SECOND));
     if (r < 0)
         return r;
-    return st_rows_count(rows) == 1 ? 0 : ST_E_FENCED;
+    if (st_rows_count(rows) != 1)
+        return ST_E_FENCED;
+    atomic_store(&job->lease_until, now + lease);
+    return 0;
+}
+
+int st_job_holds(const struct st_call *call)
+{
+    const struct st_leased_job *job = call->p->job;
+    return !job || atomic_load(&job->lease_until) - st_mono() > st_job_lease_us(job->kind) / 2 ? 0 : ST_E_FENCED;
 }
 
 /* --- the calls --- */

@@ -127,9 +127,13 @@ void st_jobs_stop(struct st_run *run, int deadline_ms);
 /* In a process without them: tells those of other processes, by the bus, that jobs were committed here. */
 void *st_jobs_forward_main(void *ctx);
 
-/* In the transaction of a job: does its lease still hold? ST_E_FENCED. Locks the job's row until the transaction ends,
- * so that nobody takes the job over meanwhile. For st_commit. */
-ST_MUSTCHECK int st_job_fence(struct st_call *call);
+/*
+ * For st_commit. In the transaction of a job: its lease is renewed, or ST_E_FENCED when it is not ours any more. That
+ * locks the job's row until the transaction ends, so that nobody takes the job over meanwhile. Behind it: is there at
+ * least half a lease left, or has the commit taken so long that another may begin (ST_E_FENCED)?
+ */
+ST_MUSTCHECK int st_job_renew(struct st_call *call);
+ST_MUSTCHECK int st_job_holds(const struct st_call *call);
 
 /*
  * Sagas (saga.c) live by jobs, subscriptions and a schedule like those of a service. Gives the service with the

@@ -97,7 +97,9 @@ ST_MUSTCHECK int st_rows_(struct st_call *call, struct st_rows **ret, const char
 
 /*
  * Only in jobs: commits what was done so far and leaves the transaction, so that outside work never runs inside one;
- * the next statement opens another. The job must be able to start again from what it has committed.
+ * the next statement opens another. The job must be able to start again from what it has committed. Outside work that
+ * follows has a lease of its own: ST_E_FENCED, also behind a commit that took so long that another may have the job by
+ * now, tells it to begin nothing.
  */
 ST_MUSTCHECK int st_commit(struct st_call *call);
 
