@@ -159,7 +159,7 @@ sub tended {
     $w->surely('fails', 'failing', manner => 'fail');
     $w->surely('waits', 'failing');
     $w->surely('goes-on', 'other');
-    ok Storytelling::Faults::until_true(undef, sub { $w->sql('billing', "select max(attempts) from parked_events where state = 'waiting'") >= 2 }), 'what fails is tried again';
+    ok Storytelling::Faults::until_true(undef, sub { $w->sql('billing', "select coalesce(max(attempts), 0) from parked_events where state = 'waiting'") >= 2 }), 'what fails is tried again';
     is $w->sql('billing', "select count(*) from bookings b where basket = 'failing'"), 0, 'the next of its basket waits';
     ok Storytelling::Faults::until_true(undef, sub { $w->sql('billing', "select count(*) from bookings b where basket = 'other'") }), 'another basket goes on';
     # The last attempt is made now, instead of some twenty minutes later.
