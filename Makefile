@@ -20,7 +20,7 @@ PACKAGES := \
 	libargon2-dev libyaml-dev libpcre2-dev libidn2-dev zlib1g-dev libzip-dev libxml2-dev flite1-dev libespeak-ng-dev libopus-dev libogg-dev libmp3lame-dev libebur128-dev \
 	fonts-dejavu-core fonts-noto-core fonts-noto-cjk fonts-symbola
 TEST_PACKAGES := libcmocka-dev libjwt-dev libtest-base-perl libio-socket-ssl-perl libdbd-pg-perl pocketsphinx pocketsphinx-en-us epubcheck wrk \
-	clang-format universal-ctags systemd faketime
+	clang-format universal-ctags systemd faketime chromium
 FUZZ_PACKAGES := clang
 VALGRIND_PACKAGES := valgrind
 # Whoever has npm keeps it, wherever it came from.

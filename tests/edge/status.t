@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 use Test::More;
+use Storytelling::Browser;
 use Storytelling::Edge;
 use Time::HiRes qw(sleep);
 
@@ -51,18 +52,15 @@ is_deeply \@open, [], 'every tag is closed';
 
 # --- a browser ---
 SKIP: {
-    my ($browser) = grep { -x } map { ("/usr/bin/$_") } qw(chromium chromium-browser google-chrome);
-    skip 'no browser here', 4 if !$browser;
-    my @common = ('--headless', '--no-sandbox', '--disable-gpu', '--hide-scrollbars', "--user-data-dir=$dir/tmp/browser", '--virtual-time-budget=2000');
-    my $shown = `timeout 60 $browser @common --dump-dom 'http://127.0.0.1:$edge->{port}/status' 2>$dir/tmp/browser.log`;
-    like $shown, qr{<td[^>]*>listThings<br>}, 'a browser shows the operations';
+    my $missing = Storytelling::Browser::missing();
+    skip $missing, 4 if $missing;
+    my $url = "http://127.0.0.1:$edge->{port}/status";
+    like Storytelling::Browser::dom($url), qr{<td[^>]*>listThings<br>}, 'a browser shows the operations';
     for ([1280, 'wide'], [390, 'phone']) {
         my ($width, $name) = @$_;
-        my $png = ($ENV{SHOTS} // "$dir/tmp") . "/status-$name.png";
-        system "timeout 60 $browser @common --window-size=$width,1400 --screenshot=$png 'http://127.0.0.1:$edge->{port}/status' 2>>$dir/tmp/browser.log";
-        ok -s $png, "and draws it ($name)";
+        ok Storytelling::Browser::shot($url, $width, ($ENV{SHOTS} // "$dir/tmp") . "/status-$name.png"), "and draws it ($name)";
     }
-    unlike Storytelling::Nginx::slurp("$dir/tmp/browser.log"), qr/Content Security Policy|Refused to/, 'under a strict policy';
+    unlike Storytelling::Browser::complaints(), qr/Content Security Policy|Refused to/, 'under a strict policy';
 }
 $edge->stop;
 is $edge->reports, '', 'the sanitizers have nothing to report';
