@@ -153,10 +153,11 @@ int st_commit(struct st_call *call)
 {
     if (call->p->leader)
         return st_fail(call, ST_E_INTERNAL, "st_commit inside a batch; such a job needs a transaction of its own");
-    int r = call->p->open ? st_job_renew(call) : 0;
+    int64_t until = 0;
+    int r = call->p->open ? st_job_renew(call, &until) : 0;
     if (r == 0)
         r = commit(call);
-    return r < 0 ? r : st_job_holds(call);
+    return r < 0 ? r : st_job_renewed(call, until);
 }
 
 const char *st_call_error(struct st_call *call, int err)

@@ -37,29 +37,31 @@ int st_progress(struct st_call *call, int64_t done, int64_t total)
     }
 }
 
-int st_job_renew(struct st_call *call)
+int st_job_renew(struct st_call *call, int64_t *ret_until)
 {
-    struct st_leased_job *job = call->p->job;
+    const struct st_leased_job *job = call->p->job;
     struct st_rows *rows;
     if (!job)
         return 0;
-    int64_t lease = st_job_lease_us(job->kind), now = st_mono();
+    int64_t lease = st_job_lease_us(job->kind);
+    *ret_until = st_mono() + lease;
     int r = st_rows(call, &rows,
                     "update jobs set lease_until = clock_timestamp() + $3::int * interval '1 second' "
                     "where job_id = $1 and lease_token = $2 and ended is null returning job_id",
                     job->id, job->take->token, st_i64(call->arena, lease / ST_SECOND));
     if (r < 0)
         return r;
-    if (st_rows_count(rows) != 1)
-        return ST_E_FENCED;
-    atomic_store(&job->lease_until, now + lease);
-    return 0;
+    return st_rows_count(rows) == 1 ? 0 : ST_E_FENCED;
 }
 
-int st_job_holds(const struct st_call *call)
+int st_job_renewed(struct st_call *call, int64_t until)
 {
-    const struct st_leased_job *job = call->p->job;
-    return !job || atomic_load(&job->lease_until) - st_mono() > st_job_lease_us(job->kind) / 2 ? 0 : ST_E_FENCED;
+    struct st_leased_job *job = call->p->job;
+    if (!job)
+        return 0;
+    if (until)
+        atomic_store(&job->lease_until, until);
+    return atomic_load(&job->lease_until) - st_mono() > st_job_lease_us(job->kind) / 2 ? 0 : ST_E_FENCED;
 }
 
 /* --- the calls --- */

@@ -128,12 +128,13 @@ void st_jobs_stop(struct st_run *run, int deadline_ms);
 void *st_jobs_forward_main(void *ctx);
 
 /*
- * For st_commit. In the transaction of a job: its lease is renewed, or ST_E_FENCED when it is not ours any more. That
- * locks the job's row until the transaction ends, so that nobody takes the job over meanwhile. Behind it: is there at
- * least half a lease left, or has the commit taken so long that another may begin (ST_E_FENCED)?
+ * For st_commit. In the transaction of a job: its lease is renewed, until then by our clock, or ST_E_FENCED when it is
+ * not ours any more. That locks the job's row until the transaction ends, so that nobody takes the job over meanwhile.
  */
-ST_MUSTCHECK int st_job_renew(struct st_call *call);
-ST_MUSTCHECK int st_job_holds(const struct st_call *call);
+ST_MUSTCHECK int st_job_renew(struct st_call *call, int64_t *ret_until);
+/* That is committed (0: nothing was renewed). ST_E_FENCED when it has taken so long that less than half a lease is
+ * left: another may soon have the job. */
+ST_MUSTCHECK int st_job_renewed(struct st_call *call, int64_t until);
 
 /*
  * Sagas (saga.c) live by jobs, subscriptions and a schedule like those of a service. Gives the service with the
