@@ -8,7 +8,7 @@ enum { CAST_MAX = 200, REMOTE_APART = 100 }; /* of so many characters before, ea
 
 /*
  * Of 100 words that a voice of the lists below tells alone, a recogniser hears 74 to 90 (make bench-speech): 80 and
- * more of those made of rms and slt, 74 of awb's, 77 of kal16 as it is here, and 66 to 74 of it at other pitches. It
+ * more of those made of rms and slt, 74 of awb's, 77 of kal16 as it is here, and 66 to 76 of it otherwise. It
  * drops by ten and more beyond these lengths of the vocal tract: rms below -100, slt below 0, awb away from 0.
  */
 struct part {
