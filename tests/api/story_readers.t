@@ -156,6 +156,13 @@ is_deeply found($ada, qq("wandering albatross circled" $word)), [$book], 'side b
 is_deeply found($ada, "voyage $word -albatross"), [], 'or what must not be there';
 is_deeply found($ada, "$word unheard or harpooner $word"), [$book], 'or another word';
 like $api->call(searchStories => {token => $ada->{token}, query => {q => "$word albatross"}})->{json}{items}[0]{excerpt}, qr/a wandering albatross circled/, 'and its place is shown';
+my $parts = "select hash, xmin from story_search where story_id = '$book' order by hash";
+my %made = map { split /\t/ } $platform->sql('story', $parts);
+my $text = $api->call(getStory => of($ada, $book))->{json}{content} =~ s/\n\n# Chapter 9/ A petrel called.$&/r;
+is $api->call(updateStory => of($ada, $book, json => {content => $text}, headers => {'If-Match' => '*'}))->{status}, 200, 'a sentence comes in between';
+is_deeply found($ada, "$word petrel albatross"), [$book], 'and is found beside the others';
+my %now = map { split /\t/ } $platform->sql('story', $parts);
+cmp_ok scalar(grep { ($made{$_} // q()) ne $now{$_} } keys %now), q(<), keys(%now) / 3, 'where what is not near it was not indexed again';
 is_deeply found($ada, '-albatross'), [], 'who says only what must not be there finds nothing';
 is $api->call(updateStory => of($ada, $private, json => {title => "Named anew $word"}, headers => {'If-Match' => '*'}))->{status}, 200, 'a title changes';
 ok wait_for(sub { "@{found($ada, qq(anew $word))}" eq $private }), 'and is found at once';

@@ -105,8 +105,8 @@ int story_tell_followers(struct st_call *call); /* job */
 
 /* story_search.c */
 int story_find(struct st_call *call);
-/* After its title, or more (whole), has changed. */
-void story_index(struct st_call *call, const char *story_id, bool whole);
+/* Makes these what is found of a story. What of them has not changed costs little: a hash. */
+void story_index(struct st_call *call, const char *story_id, const char *title, const char *content);
 
 /* story_import.c, story_export.c */
 int story_create_import(struct st_call *call);

@@ -111,7 +111,7 @@ static int store(struct st_call *call, const json_t *story, const struct story_f
             "t.c->>'gender', t.c->>'age' from jsonb_array_elements($2::jsonb) with ordinality t (c, n)",
             analysis_id, st_json_text(call->arena, characters));
     store_emotions(call, analysis_id, a);
-    story_index(call, story_id, true);
+    story_index(call, story_id, st_str(story, "title"), st_str(story, "content"));
     if ((r = story_forget_published(call, story_id, NULL)) < 0)
         return r;
     if (changes)

@@ -62,7 +62,7 @@ int story_make(struct st_call *call, const struct story_new *new, json_t **ret)
             json_pack("{s:s, s:s, s:s, s:s, s:s}", "storyId", id, "authorId", new->author_id, "title", new->title,
                       "contentHash", hash, "visibility", new->visibility));
     if (new->draft)
-        story_index(call, id, true);
+        story_index(call, id, new->title, new->content);
     else
         story_start_analysis(call, id, new->tier);
     return 0;
@@ -162,7 +162,7 @@ int story_change(struct st_call *call, const json_t *old, const struct story_tex
     if (again && !draft)
         story_start_analysis(call, id, call->tier);
     else if (revised)
-        story_index(call, id, again);
+        story_index(call, id, text->title, text->content);
     return (r = story_announce(call, id)) < 0 ? r : story_reply(call, 200, story);
 }
 
