@@ -39,6 +39,15 @@ for my $part (@parts) {
     is_deeply \@pipes, [], "$part holds no pipe of whoever started it";
 }
 
+sub contents { open my $in, '<', shift or return ''; local $/; return <$in> }
+for my $service (@services) {
+    my $nice = $service eq 'video' ? 10 : 0;    # as its unit has it
+    my $pid  = $platform->pid($service);
+    is((split ' ', contents("/proc/$pid/stat") =~ s/^.*\) //sr)[16], $nice, "$service " . ($nice ? 'lets the others go before' : 'is as nice as any'));
+    my ($session) = contents("/proc/$pid/autogroup") =~ /nice (-?\d+)/;
+    is $session, $nice, 'and its session' if defined $session;
+}
+
 for my $secret (qw(edge.key identity.pem master.key tls.key), map { "database/$_" } @services) {
     is((stat "$var/secrets/$secret")[2] & 077, 0, "secrets/$secret is nobody else's");
 }
