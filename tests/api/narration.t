@@ -216,9 +216,9 @@ is $are{Tom}{voiceId}, $were{Tom}{voiceId}, 'so does one that suits';
 
 # --- files to keep ----------------------------------------------------------------------------------------------------
 
-my $book = post($ada, title => 'Chapters & <signs>', content => "Chapter 1\n\nThe door was shut. “Who is there?” asked Mary & Tom.\n\nChapter 2\n\nNobody <answered>. A --> B.");
+my $book = post($ada, title => 'Chapters & <signs>', content => "Chapter 1\n\nThe door was shut. “Who is there?” asked Mary & Tom.\n\n## The *second*\n\nNobody <answered>. A --> B.");
 my $bound = narrated($ada, $book, 'chapters');
-is_deeply [map { $_->{title} } @{$bound->{chapters}}], ['Chapter 1', 'Chapter 2'], 'chapters are found';
+is_deeply [map { $_->{title} } @{$bound->{chapters}}], ['Chapter 1', 'The second'], 'chapters are found';
 my $vtt = $client->get($bound->{captionsUrl});
 is $client->get("/v1/narrations/$bound->{narrationId}/captions", token => $ada->{token})->{content}, $vtt->{content}, 'with a token, or by a link';
 is $client->get("/v1/narrations/$bound->{narrationId}/captions")->{status}, 401, 'but not without either';
@@ -245,7 +245,7 @@ sub exported {
 $api->fails(404, 'not_found', exportNarration => {path => {narrationId => $bound->{narrationId}}, token => $eve->{token}, json => {format => 'm4b'}}, 'nobody else has it made');
 my $m4b = JSON::PP::decode_json($platform->run('ffprobe', '-v', 'error', '-show_format', '-show_streams', '-show_chapters', '-of', 'json', exported('m4b'))->{out});
 is $m4b->{streams}[0]{codec_name}, 'aac', 'an audiobook';
-is_deeply [map { $_->{tags}{title} } @{$m4b->{chapters}}], ['Chapter 1', 'Chapter 2'], 'with its chapters';
+is_deeply [map { $_->{tags}{title} } @{$m4b->{chapters}}], ['Chapter 1', 'The second'], 'with its chapters';
 is $m4b->{format}{tags}{title}, 'Chapters & <signs>', 'and its title';
 cmp_ok abs($m4b->{format}{duration} * 1000 - $bound->{durationMs}), '<', 150, 'as long as the narration';
 my $epub = exported('epub');

@@ -223,7 +223,7 @@ $platform->sql('story', "delete from blocks where user_id = '$eve->{userId}'");
 
 # --- as files ---------------------------------------------------------------------------------------------------------
 
-my $words = "Before **all** [<chapters>](https://x.org) & more.\n\n# One “first”\n\nThe bell \"rang\".\nTwice.\n\n## Two\n\nمرحبا \x{10fffd} 🦉 \x{fdd0}end.";
+my $words = "Before **all** [<chapters>](https://x.org) & more.\n\n# One “first”\n\nThe bell \"rang\".\nTwice.\n\n## Two\n\nمرحبا \x{10fffd} 🦉 \x{fdd0}end.\n\nCHAPTER III.\n\nHe closed the chapter.\n\n### Notes\n\nNone.";
 my $id = $api->call(createStory => {json => {title => 'Glück & "Söhne" / <b>', content => $words, language => 'de', draft => JSON::PP::true}, token => $ada->{token}})->{json}{storyId};
 sub exported { my ($who, %query) = @_; return {path => {storyId => $id}, token => $who->{token}, query => \%query} }
 sub file_of { my ($format) = @_; return $api->call(exportStory => {%{exported($ada, format => $format)}, raw => 1}) }
@@ -243,7 +243,8 @@ my $epub = file_of('epub')->{content};
 is $epub, file_of('epub')->{content}, 'the same story is the same book';
 my $again = read_file(e => $epub);
 is $again->{title}, 'Glück & "Söhne" / <b>', 'which can be read again';
-is $again->{content} =~ s/^# .*\n\n//r, "Before all <chapters> & more.\n\n# One “first”\n\nThe bell \"rang\". Twice.\n\n# Two\n\nمرحبا \x{10fffd} 🦉 end.", 'to the same words';
+is $again->{content} =~ s/^# .*\n\n//r, "Before all <chapters> & more.\n\n# One “first”\n\nThe bell \"rang\". Twice.\n\n# Two\n\nمرحبا \x{10fffd} 🦉 end.\n\n# CHAPTER III.\n\nHe closed the chapter.\n\n# Notes\n\nNone.", 'to the same words';
+is_deeply [map { Encode::decode_utf8($_) } $epub =~ m{<li><a href="c\d+\.xhtml">(.*?)</a>}g], ['Glück &amp; &quot;Söhne&quot; / &lt;b&gt;', 'One “first”', 'Two', 'CHAPTER III.'], 'whose chapters are the story\'s';
 my $damaged = $epub =~ s/Before all/Before ill/r;
 like read_file(e => $damaged)->{error} // '', qr/damaged/, 'one letter of which is not changed unnoticed';
 my $checked = $platform->run('java', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Xshare:auto', '-jar', '/usr/share/java/epubcheck.jar', spit("$dir/book.epub", $epub));

@@ -4,7 +4,6 @@
  */
 #include "io/epub.h"
 #include "narration/captions.h"
-#include "narration/chapters.h"
 #include "narration/pronounce.h"
 #include "narration/speech_text.h"
 #include "story/import.h"
@@ -80,7 +79,6 @@ static void check_segments(struct st_arena *a, const struct st_analysis *found, 
         const char *said = st_pronounce(a, rules, n_rules, s->text);
         must_be_text(said, strlen(said));
         check_plan(a, said, natives[i % ST_COUNT(natives)]);
-        (void)st_chapter_title(s->text, len);
     }
 }
 

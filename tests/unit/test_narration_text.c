@@ -1,4 +1,4 @@
-/* What narration makes of text besides sound: pronunciation, chapters' titles, captions. */
+/* What narration makes of text besides sound: pronunciation, captions. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,7 +6,6 @@
 #include <cmocka.h>
 
 #include "narration/captions.h"
-#include "narration/chapters.h"
 #include "narration/pronounce.h"
 
 static struct st_arena arena;
@@ -50,30 +49,6 @@ static void test_pronunciation(void **state)
     assert_ptr_equal(st_pronounce(&arena, NULL, 0, same), same);
 }
 
-static void test_chapters(void **state)
-{
-    (void)state;
-    static const char *const titles[] = {"CHAPTER IV.",      "Chapter 4: The Fen", "# The Fen",    "Erstes Kapitel",
-                                         "Chapitre premier", "Capítulo 3",         "Prologue",     "III.",
-                                         "Глава первая",     "Part One",           "  Epilogue  ", "PART II"};
-    static const char *const texts[] = {"",
-                                        "The chapter was long.",
-                                        "Part of it was lost, and nobody knew.",
-                                        "He left.",
-                                        "#",
-                                        "Chapterhouse",
-                                        "Book him!",
-                                        "I"
-                                        "t rained.",
-                                        "Chapter\none"};
-    for (size_t i = 0; i < ST_COUNT(titles); i++)
-        if (!st_chapter_title(titles[i], strlen(titles[i])))
-            fail_msg("no title: %s", titles[i]);
-    for (size_t i = 0; i < ST_COUNT(texts); i++)
-        if (st_chapter_title(texts[i], strlen(texts[i])))
-            fail_msg("a title: %s", texts[i]);
-}
-
 static void test_captions(void **state)
 {
     (void)state;
@@ -105,7 +80,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_pronunciation, release),
-        cmocka_unit_test(test_chapters),
         cmocka_unit_test(test_captions),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

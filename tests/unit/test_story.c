@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "story/chapters.h"
 #include "story/markdown.h"
 #include "story/story_chat.h"
 
@@ -299,9 +300,76 @@ static int forget(void **state)
     return 0;
 }
 
+static void test_chapters(void **state)
+{
+    (void)state;
+    static const char *const titles[] = {"CHAPTER IV.",
+                                         "Chapter 4: The Fen",
+                                         "# The Fen",
+                                         "Erstes Kapitel",
+                                         "Chapitre premier",
+                                         "Capítulo 3",
+                                         "Prologue",
+                                         "III.",
+                                         "Глава первая",
+                                         "Part One",
+                                         "  Epilogue  ",
+                                         "PART II",
+                                         "**Das erste Kapitel.**",
+                                         "## Two",
+                                         "### Chapter 5"};
+    static const char *const texts[] = {"",
+                                        "The chapter was long.",
+                                        "Part of it was lost, and nobody knew.",
+                                        "He left.",
+                                        "#",
+                                        "Chapterhouse",
+                                        "Book him!",
+                                        "I"
+                                        "t rained.",
+                                        "Chapter\none",
+                                        "He had only read the first chapter.",
+                                        "### A section"};
+    for (size_t i = 0; i < ST_COUNT(titles); i++)
+        if (!st_chapter_title(titles[i], strlen(titles[i])))
+            fail_msg("no title: %s", titles[i]);
+    for (size_t i = 0; i < ST_COUNT(texts); i++)
+        if (st_chapter_title(texts[i], strlen(texts[i])))
+            fail_msg("a title: %s", texts[i]);
+}
+
+/* Titles of chapters are told; neither what is spoken in them, nor what only looks like one. */
+static void test_headings(void **state)
+{
+    (void)state;
+    struct story_found found =
+        analysed("# The Fen\n\nIt rained. \"Go!\" said Mira.\n\nCHAPTER II.\n\n\"Prologue,\" said "
+                 "Tom. \"It begins so.\"\n\n## \"Stop,\" said Tom\n\nSTOP HERE\n\n### Notes\n\nEnd.",
+                 NULL);
+    const char *titles[] = {"The Fen", "CHAPTER II.", "\"Stop,\" said Tom"};
+    size_t n = 0;
+    for (int i = 0; i < found.analysis->n_segments; i++) {
+        const struct st_segment *s = &found.analysis->segments[i];
+        if (!s->heading)
+            continue;
+        assert_true(n < ST_COUNT(titles));
+        assert_string_equal(s->text, titles[n++]);
+        assert_int_equal(s->kind, ST_NARRATION);
+    }
+    assert_int_equal(n, ST_COUNT(titles));
+    const char *for_others = story_segments_text(&arena, &found, false);
+    assert_non_null(strstr(for_others, "\"paragraph\":0,\"heading\":true}"));
+    struct story_found plain = analysed("The Fen\n\nIt rained.", NULL),
+                       marked = analysed("# The Fen\n\nIt rained.", NULL);
+    const json_t *changes = story_changes(&arena, marked.analysis, "before", story_segments_text(&arena, &plain, true));
+    assert_int_equal(json_array_size(json_object_get(changes, "changed")), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_chapters),
+        cmocka_unit_test(test_headings),
         cmocka_unit_test_teardown(test_only_what_changed_is_told, forget),
         cmocka_unit_test_teardown(test_corrections_hold, forget),
         cmocka_unit_test_teardown(test_markdown_is_read_as_people_do, forget),

@@ -14,8 +14,6 @@ const char *narration_voice_description(struct st_call *call, const struct st_vo
 
 const char *narration_title(struct st_call *call, const char *text)
 {
-    while (*text == '#' || *text == ' ')
-        text++;
     size_t len = strlen(text);
     if (len > TITLE_MAX)
         for (len = TITLE_MAX; len && ((unsigned char)text[len] & 0xc0) == 0x80;) /* do not cut inside a character */

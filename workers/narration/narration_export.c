@@ -2,7 +2,6 @@
 #include "base/spawn.h"
 #include "io/epub.h"
 #include "narration/captions.h"
-#include "narration/chapters.h"
 #include "narration/narration.h"
 #include "narration/narration_script.h"
 
@@ -123,21 +122,15 @@ struct st_caption_segment *narration_captions(struct st_call *call, const json_t
 {
     size_t n = json_array_size(segments), i;
     struct st_caption_segment *list = st_new_n(call->arena, struct st_caption_segment, n + 1);
-    int64_t before = -1;
     json_t *one;
     json_array_foreach (segments, i, one) {
-        const char *text = st_json_str(one, "text", "");
-        int64_t paragraph = st_json_int(one, "paragraph", 0);
-        int64_t next = i + 1 < n ? st_json_int(json_array_get(segments, i + 1), "paragraph", paragraph) : -1;
         list[i] = (struct st_caption_segment){.id = st_json_str(one, "segmentId", ""),
-                                              .text = text,
+                                              .text = st_json_str(one, "text", ""),
                                               .speaker = st_str(one, "speaker"),
                                               .start_ms = times[i].start_ms,
                                               .end_ms = times[i].end_ms,
-                                              .paragraph = paragraph,
-                                              .heading = paragraph != before && next != paragraph &&
-                                                         st_chapter_title(text, strlen(text))};
-        before = paragraph;
+                                              .paragraph = st_json_int(one, "paragraph", 0),
+                                              .heading = st_json_bool(one, "heading", false)};
     }
     return list;
 }
@@ -235,16 +228,15 @@ static size_t find_chapters(struct st_call *call, const struct st_caption_segmen
     size_t count = 0;
     for (size_t i = 0; i < n; i++) {
         const struct st_caption_segment *s = &list[i];
-        const char *text = s->text + (s->heading ? strspn(s->text, "# ") : 0);
-        spans[i] = (struct st_epub_span){.text = text,
-                                         .len = strlen(text),
+        spans[i] = (struct st_epub_span){.text = s->text,
+                                         .len = strlen(s->text),
                                          .id = s->id,
                                          .start_ms = s->start_ms,
                                          .end_ms = s->end_ms,
                                          .begins = i == 0 || s->paragraph != s[-1].paragraph,
                                          .heading = s->heading};
         if (i == 0 || s->heading)
-            chapters[count++] = (struct st_epub_chapter){.title = s->heading ? text : NULL, .spans = &spans[i]};
+            chapters[count++] = (struct st_epub_chapter){.title = s->heading ? s->text : NULL, .spans = &spans[i]};
         chapters[count - 1].n_spans++;
     }
     *ret = chapters;

@@ -1,7 +1,6 @@
 /* From rows to a script: who says what, with which voice, how it is pronounced. */
 #include "narration/narration_script.h"
 
-#include "narration/chapters.h"
 #include "narration/narration.h"
 #include "narration/remote.h"
 
@@ -175,7 +174,6 @@ static void fill_segments(struct st_call *call, const struct manners *m, struct 
     size_t count = json_array_size(s->segments), i;
     json_t *one;
     struct st_narrate_segment *list = st_new_n(call->arena, struct st_narrate_segment, count + 1);
-    int64_t before = -1;
     json_array_foreach (s->segments, i, one) {
         const char *text = st_json_str(one, "text", ""), *said = st_pronounce(call->arena, m->rules, m->n_rules, text);
         int64_t paragraph = st_json_int(one, "paragraph", 0);
@@ -187,11 +185,9 @@ static void fill_segments(struct st_call *call, const struct manners *m, struct 
             .emotion = st_emotion_from(st_str(one, "emotion")),
             .intensity = st_json_num(one, "intensity", 0),
             .paragraph_ends = next != paragraph,
-            .heading =
-                paragraph != before && (next != paragraph || i + 1 == count) && st_chapter_title(text, strlen(text)),
+            .heading = st_json_bool(one, "heading", false),
             .take = (int)st_json_int(m->takes, st_json_str(one, "segmentId", ""), 0),
         };
-        before = paragraph;
         s->code_points += (int64_t)st_utf8_length(text, strlen(text));
     }
     s->job.segments = list;

@@ -24,7 +24,7 @@
 #include "base/base.h"
 
 enum {
-    ST_ANALYSER_VERSION = 7,
+    ST_ANALYSER_VERSION = 8,
     ST_ANALYSE_TEXT_MAX = 1 << 20,   /* bytes of text; more is ST_E_TOO_LARGE */
     ST_ANALYSE_CHARACTERS_MAX = 200, /* the most mentioned are kept; others speak as unknown */
     ST_ANALYSE_SEGMENTS_MAX = 30000, /* behind these, only nonsense has more, the rest is narration */
@@ -71,6 +71,7 @@ struct st_segment {
     enum st_emotion emotion;
     double intensity; /* 0..1, 0 for neutral */
     int paragraph;    /* counted from 0 over paragraphs that have segments */
+    bool heading;     /* a chapter begins with it (chapters.h): the title, or where it begins */
 };
 
 struct st_analysis {

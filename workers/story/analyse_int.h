@@ -124,6 +124,7 @@ struct an_para {
     uint32_t s0, s1;     /* spans */
     bool scene;          /* a new scene or chapter begins here */
     bool heading;
+    bool title; /* of a chapter */
 };
 
 enum an_evidence {

@@ -712,7 +712,10 @@ void an_find_spans(struct an *an)
         sc.left_open = sc.leaves_open;
         sc.leaves_open = -1;
         sc.letter = sc.letter && sc.left_open >= 0;
-        if (sc.carries < 0 && opens_with_dash(&sc, &inside)) {
+        if (an->paras[i].title) {
+            sc.carries = -1;
+            push_narration(&sc, sc.end);
+        } else if (sc.carries < 0 && opens_with_dash(&sc, &inside)) {
             sc.at = inside;
             scan_dashes(&sc);
         } else {

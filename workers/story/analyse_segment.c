@@ -270,6 +270,7 @@ void an_make_segments(struct an *an, struct st_analysis *out)
         piece->segment.character = told ? -1 : span->speaker;
         piece->segment.confidence = told ? 1 : span->speaker < 0 ? 0 : (double)span->confidence;
         feel_piece(an, piece);
+        piece->segment.heading = piece->segment.paragraph != last && an->paras[piece->segment.paragraph].title;
         paragraph += piece->segment.paragraph != last;
         last = piece->segment.paragraph;
         piece->segment.paragraph = paragraph;

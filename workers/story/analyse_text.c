@@ -1,5 +1,6 @@
 /* Cleans the text into paragraphs of single-spaced words, and tells what a code point is. */
 #include "story/analyse_int.h"
+#include "story/chapters.h"
 
 void *an_push(struct an *an, void **list, uint32_t *n, uint32_t *cap, size_t size)
 {
@@ -375,6 +376,7 @@ static void copy_line(struct an *an, const char *s, const char *end, struct an_p
             mark++;
         if (mark < end && *mark == ' ') {
             p->heading = true;
+            p->title = st_chapter_title(s, (size_t)(end - s));
             s = mark;
         }
     }
@@ -426,7 +428,8 @@ static void end_paragraph(struct an *an, bool *scene)
         *scene = true;
         return;
     }
-    p->heading = p->heading || looks_like_heading(an, p);
+    p->title = p->title || st_chapter_title(an->text + p->start, p->end - p->start);
+    p->heading = p->heading || p->title || looks_like_heading(an, p);
     p->scene = *scene || p->heading;
     *scene = false;
     an->text[an->len++] = '\n';

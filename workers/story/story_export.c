@@ -1,5 +1,6 @@
 /* A story to take away: as text, as Markdown, as a book. */
 #include "io/epub.h"
+#include "story/chapters.h"
 #include "story/markdown.h"
 #include "story/story.h"
 
@@ -44,7 +45,7 @@ static const char *plain_text(struct st_call *call, const json_t *s, const char 
     return text;
 }
 
-/* --- as a book: chapters begin at headings; behind CHAPTERS_MAX these are text of the last one ------------------- */
+/* --- as a book: chapters begin at their titles; behind CHAPTERS_MAX these are text of the last one ---------------- */
 
 /* Bytes of a line's marks ("## "), 0 when it is no heading. */
 static size_t marks_of(const char *line)
@@ -73,26 +74,33 @@ static void begin_chapter(struct chapters *c, const char *title)
     add_span(c, title, strlen(title), true);
 }
 
-/* A paragraph goes on over lines that are not blank. What stands before the first heading has the book's. */
+static bool is_blank(const char *line)
+{
+    line += strspn(line, " \t\r");
+    return !*line || *line == '\n';
+}
+
+/* A paragraph goes on over lines that are not blank. What stands before the first title has the book's. */
 static void find_chapters(struct chapters *c, const char *content)
 {
     bool open = false;
     for (const char *line = content; *line;) {
-        size_t n = strcspn(line, "\n"), marks = c->n < CHAPTERS_MAX ? marks_of(line) : 0;
-        bool blank = strspn(line, " \t\r") >= n;
-        if (marks) {
-            const char *words = line + marks + strspn(line + marks, " \t\r");
-            begin_chapter(c, words < line + n ? st_strndup(c->arena, words, (size_t)(line + n - words)) : c->title);
-        } else if (!blank && open) {
+        const char *end = line + strcspn(line, "\n");
+        size_t marks = marks_of(line);
+        const char *words = line + marks + strspn(line + marks, " \t\r");
+        bool blank = words == end, alone = marks || (!open && (!*end || is_blank(end + 1)));
+        if (!blank && alone && c->n < CHAPTERS_MAX && st_chapter_title(line, (size_t)(end - line))) {
+            begin_chapter(c, st_strndup(c->arena, words, (size_t)(end - words)));
+        } else if (!blank && open && !marks) {
             struct st_epub_span *s = &c->spans[c->n_spans - 1];
-            s->len = (size_t)(line + n - s->text);
+            s->len = (size_t)(end - s->text);
         } else if (!blank) {
             if (!c->n)
                 begin_chapter(c, c->title);
-            add_span(c, line, n, false);
+            add_span(c, words, (size_t)(end - words), marks);
         }
-        open = !marks && !blank;
-        line += n + (line[n] == '\n');
+        open = !blank && !marks;
+        line = *end ? end + 1 : end;
     }
     if (!c->n)
         begin_chapter(c, c->title);

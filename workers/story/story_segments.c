@@ -42,7 +42,8 @@ const char *story_segments_text(struct st_arena *arena, const struct story_found
         put_member(&b, "kind", st_segment_kind_name(s->kind));
         put_member(&b, "speaker", story_speaker(a, s));
         put_member(&b, "emotion", st_emotion_name(s->emotion));
-        st_buf_printf(&b, "\"intensity\":%.2f,\"paragraph\":%d}", s->intensity, s->paragraph);
+        st_buf_printf(&b, "\"intensity\":%.2f,\"paragraph\":%d%s}", s->intensity, s->paragraph,
+                      s->heading ? ",\"heading\":true" : "");
     }
     st_buf_char(&b, ']');
     const char *text = b.failed ? NULL : st_strndup(arena, b.data, b.len);
@@ -74,6 +75,7 @@ static bool is_same(const struct st_analysis *a, const struct st_segment *s, con
     return st_streq(story_speaker(a, s), st_json_str(before, "speaker", NULL)) &&
            st_streq(st_segment_kind_name(s->kind), st_json_str(before, "kind", NULL)) &&
            st_streq(st_emotion_name(s->emotion), st_json_str(before, "emotion", NULL)) &&
+           s->heading == st_json_bool(before, "heading", false) &&
            fabs(strtod(intensity, NULL) - st_json_num(before, "intensity", 0)) < 0.001;
 }
 

@@ -1,9 +1,12 @@
 /* Finds the titles of chapters. */
-#include "narration/chapters.h"
+#include "story/chapters.h"
 
 #include <strings.h>
 
-enum { TITLE_MAX = 100 }; /* bytes */
+enum {
+    TITLE_MAX = 100,  /* bytes */
+    WORDS_BEFORE = 2, /* "Das erste Kapitel", but no sentence that ends with a chapter */
+};
 
 /* Alone, or at the beginning or end of the line ("Erstes Kapitel"). */
 static const char *const words[] = {"chapter",   "kapitel", "chapitre", "capítulo", "capitulo", "capitolo",
@@ -50,14 +53,18 @@ static bool has_word(const char *s, const char *end, const char *word)
     if (all < len)
         return false;
     bool first = strncasecmp(s, word, len) == 0 && (all == len || !in_word(s[len]));
-    bool last = strncasecmp(end - len, word, len) == 0 && (all == len || end[-(ssize_t)len - 1] == ' ');
-    return first || last;
+    if (first || strncasecmp(end - len, word, len) != 0)
+        return first;
+    int before = 0;
+    for (const char *at = s; at < end - len; at++)
+        before += *at == ' ';
+    return before <= WORDS_BEFORE && end[-(ssize_t)len - 1] == ' ';
 }
 
 bool st_chapter_title(const char *text, size_t len)
 {
     const char *end = text + len;
-    while (text < end && (unsigned char)*text <= ' ')
+    while (text < end && ((unsigned char)*text <= ' ' || strchr("*_", *text)))
         text++;
     while (end > text && ((unsigned char)end[-1] <= ' ' || strchr(".:*_", end[-1])))
         end--;
@@ -65,8 +72,8 @@ bool st_chapter_title(const char *text, size_t len)
     if (len == 0 || len > TITLE_MAX || memchr(text, '\n', len))
         return false;
     size_t marks = strspn(text, "#");
-    if (marks && marks <= 3 && marks < len && text[marks] == ' ')
-        return true;
+    if (marks && marks < len && text[marks] == ' ')
+        return marks <= 2 || st_chapter_title(text + marks, len - marks);
     if (is_roman(text, len))
         return true;
     for (size_t i = 0; i < ST_COUNT(words); i++)
