@@ -32,7 +32,7 @@ static void check_chat(struct st_arena *a, const char *body, size_t len)
         must(why && *why && st_utf8_valid(why, strlen(why)));
         return;
     }
-    story_chat_gather(before, &passage, answer, found);
+    story_chat_gather(a, &passage, answer, found);
     const json_t *corrections = st_json_keep(a, json_pack("{s:[], s:[]}", "cast", "segments"));
     const json_t *all = story_chat_merge(a, corrections, found);
     struct st_analysis *after = analysis_of(a, all);

@@ -7,6 +7,7 @@
 #include "story/chapters.h"
 #include "story/markdown.h"
 #include "story/story_chat.h"
+#include "story/story_words.h"
 
 enum { LINES = 400, PASSAGES = 64 };
 
@@ -151,32 +152,35 @@ static void test_an_edit_leaves_other_passages(void **state)
     assert_int_equal(story_passages(&arena, a.analysis, 2, before), 0);
 }
 
-/* Between paragraphs alone, of some 6 to 12 KiB, and each segment stands where it is said to. */
+/* Of some 6 to 12 KiB between paragraphs, of at most 18 within one, and each segment stands where it is said to. */
 static void test_passages_are_cut_between_paragraphs(void **state)
 {
     (void)state;
+    enum { KIB = 1024, LONG = 1500 };
     struct st_buf b = ST_BUF(1 << 20);
     st_buf_str(&b, long_text(-1));
-    for (int i = 0; i < LINES; i++) /* one that is longer than a passage */
-        st_buf_str(&b, "They walked on, and on, and said nothing of it to anybody at all. ");
+    for (int i = 0; i < LONG; i++) /* one that is longer than any passage */
+        st_buf_printf(&b, "They walked on, and on, and said nothing of it to anybody at all, for the %dth time. ", i);
     st_buf_printf(&b, "\n\n%s", long_text(-1));
     const char *text = st_strndup(&arena, b.data, b.len);
     st_buf_release(&b);
     struct story_passage p[PASSAGES];
     struct story_found found = analysed(text, NULL);
     const struct st_segment *s = found.analysis->segments;
-    int n = story_passages(&arena, found.analysis, PASSAGES, p), longer = 0;
+    int n = story_passages(&arena, found.analysis, PASSAGES, p), pieces = 0;
     assert_true(n > 4);
     for (int i = 0; i < n; i++) {
-        assert_true(!p[i].first || s[p[i].first].paragraph != s[p[i].first - 1].paragraph);
-        assert_true(p[i].len >= 6 << 10 || i == n - 1);
-        longer += p[i].len > 13 << 10;
+        bool piece = p[i].first && s[p[i].first].paragraph == s[p[i].first - 1].paragraph;
+        assert_true(p[i].len >= 6 * KIB || i == n - 1);
+        assert_true(p[i].len < 19 * KIB);
+        assert_true(!piece || p[i - 1].len >= 12 * KIB);
+        pieces += piece;
         for (int k = 0; k < p[i].n; k++) {
-            const char *words = s[p[i].first + k].text;
-            assert_memory_equal(p[i].text + p[i].starts[k], words, strlen(words));
+            const char *words = story_words(&arena, s[p[i].first + k].text);
+            assert_memory_equal(p[i].words + p[i].starts[k], words, strlen(words));
         }
     }
-    assert_int_equal(longer, 1);
+    assert_true(pieces >= 5);
     struct st_analysis nothing = {.language = "en"};
     assert_int_equal(story_passages(&arena, &nothing, PASSAGES, p), 0);
 }
@@ -194,7 +198,7 @@ static int read_answer_to(const char *text, const char *content, const char *fin
     int r = story_chat_read(&arena, p, body, strlen(body), ret, ret_why);
     if (r == 0) {
         json_t *gathered = st_json_keep(&arena, json_pack("{s:[], s:[]}", "cast", "segments"));
-        story_chat_gather(found.analysis, p, *ret, gathered);
+        story_chat_gather(&arena, p, *ret, gathered);
         *ret = gathered;
     }
     return r;
@@ -261,6 +265,81 @@ static void test_quotations_are_found_where_they_stand(void **state)
         const char *speaker = st_json_str(one, "speaker", NULL);
         assert_string_equal(st_json_str(one, "segmentId", ""), quotes[expected[i].quote]->id);
         assert_true(expected[i].speaker ? st_streq(speaker, expected[i].speaker) : !speaker);
+    }
+}
+
+/* The segment that begins so, and the speaker that the answer gives it; "-" where it says nothing of it. */
+static const char *said_by(const struct st_analysis *a, const json_t *found, const char *text)
+{
+    json_t *one;
+    size_t i;
+    json_array_foreach (json_object_get(found, "segments"), i, one)
+        for (int k = 0; k < a->n_segments; k++)
+            if (st_starts(a->segments[k].text, text) &&
+                st_streq(a->segments[k].id, st_json_str(one, "segmentId", NULL)))
+                return st_json_str(one, "speaker", "nobody");
+    return "-";
+}
+
+static void test_words_are_whole_and_quotations_too(void **state)
+{
+    (void)state;
+    static const char text[] = "\"Nobody came. I said no to him,\" said Ann.\n\n\"No,\" said Ben.\n\n"
+                               "\"It's late—isn't it…\" said Ann. \"He said 'Go' twice.\"";
+    const struct st_analysis *a = analysed(text, NULL).analysis;
+    json_t *found;
+    const char *why = "";
+    assert_int_equal(
+        read_answer_to(text,
+                       "{\"characters\":[{\"name\":\"Ben\",\"aliases\":[],\"gender\":null,\"age\":null}],"
+                       "\"lines\":[" LINE("No", "\"Ben\"") "," LINE("It’s late - isn’t it...", "\"Ben\"") "," LINE(
+                           "He said “Go” twice", "null") "]}",
+                       "stop", &found, &why),
+        0);
+    assert_string_equal(said_by(a, found, "Nobody came"), "-");
+    assert_string_equal(said_by(a, found, "No,"), "Ben");
+    assert_string_equal(said_by(a, found, "It's late"), "Ben");
+    assert_string_equal(said_by(a, found, "He said"), "nobody");
+    assert_int_equal(
+        read_answer_to(text, "{\"characters\":[],\"lines\":[" LINE("body came", "null") "]}", "stop", &found, &why),
+        ST_E_BAD_GATEWAY);
+}
+
+/* What is shown as a character's name is the text's, and names more than a word does that everybody uses. */
+static void test_names_are_of_the_text(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "\"Come in,\" said Ann Lee. \"Will you?\"\n\n\"No,\" Will said. The old woman laughed at 7.";
+    static const struct {
+        const char *name, *aliases, *shown, *kept; /* shown: NULL: refused */
+    } cases[] = {
+        {"<script>alert(1)</script> Buy at http://evil", "\"Ann\"", "Ann", "[]"},
+        {"<b>Ann</b>", "\"Lee\",\"Ann Lee\"", "Lee", "[\"Ann Lee\"]"},
+        {"Ann", "\"e\",\"said\",\" \",\".\",\"She\",\"the\",\"An\",\"7\",\"ann lee\"", "Ann", "[\"ann lee\"]"},
+        {"said", "\"e\",\" \",\".\",\"in\"", NULL, NULL},
+        {"Ann\\u202eLee", "", NULL, NULL},
+        {"Will", "", "Will", "[]"},
+        {"the old woman", "", "the old woman", "[]"},
+        {"Ann Lee", "\"Ann\\tLee\"", "Ann Lee", "[]"},
+    };
+    for (size_t i = 0; i < ST_COUNT(cases); i++) {
+        json_t *found;
+        const char *why = "",
+                   *content = st_printf(
+                       &arena,
+                       "{\"characters\":[{\"name\":\"%s\",\"aliases\":[%s],\"gender\":null,\"age\":null}],\"lines\":["
+                       "{\"text\":\"No\",\"speaker\":\"%s\",\"emotion\":\"joy\",\"intensity\":1}]}",
+                       cases[i].name, cases[i].aliases, cases[i].name);
+        int r = read_answer_to(text, content, "stop", &found, &why);
+        if (r != (cases[i].shown ? 0 : ST_E_BAD_GATEWAY))
+            fail_msg("%s: %d %s", content, r, why);
+        if (r < 0)
+            continue;
+        const json_t *one = json_array_get(json_object_get(found, "cast"), 0);
+        assert_string_equal(st_json_str(one, "name", ""), cases[i].shown);
+        assert_string_equal(st_json_text(&arena, json_object_get(one, "aliases")), cases[i].kept);
+        assert_string_equal(said_by(analysed(text, NULL).analysis, found, "No,"), cases[i].shown);
     }
 }
 
@@ -377,6 +456,8 @@ int main(void)
         cmocka_unit_test_teardown(test_passages_are_cut_between_paragraphs, forget),
         cmocka_unit_test_teardown(test_quotations_are_found_where_they_stand, forget),
         cmocka_unit_test_teardown(test_what_stands_the_check_counts, forget),
+        cmocka_unit_test_teardown(test_words_are_whole_and_quotations_too, forget),
+        cmocka_unit_test_teardown(test_names_are_of_the_text, forget),
         cmocka_unit_test_teardown(test_what_does_not_is_refused, forget),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -8,8 +8,8 @@
 enum {
     PASSAGES_MAX = 200, /* a text of 1 MiB has fewer */
     ANSWER_MAX = 1 << 20,
-    ASKED_TWICE = 2, /* an answer that does not stand the check is asked for once more */
-    PROMPT_VERSION = 1,
+    ASKED_TWICE = 2,    /* an answer that does not stand the check is asked for once more */
+    PROMPT_VERSION = 2, /* and of the check */
 };
 
 /* The service says what is wrong in error.code; an account that is used up looks like one that is too fast. */
@@ -168,7 +168,7 @@ static int ask_all(struct st_call *call, const char *story_id, const struct st_a
         if (r < 0 || (r = st_progress(call, i + 1, n)) < 0)
             return r;
         json_array_append_new(hashes, json_string(hash));
-        story_chat_gather(a, &passages[i], answer, found);
+        story_chat_gather(call->arena, &passages[i], answer, found);
     }
     st_exec(call, "delete from story_chat_answers where story_id = $1 and not $2::jsonb ? passage_hash", story_id,
             st_json_text(call->arena, hashes));

@@ -6,21 +6,25 @@
  * The provider judges, it does not write: segments, their text and their ids are the embedded analyser's. The text goes
  * out in passages; of each comes back who speaks or thinks in it, under which names, and for each quotation its words,
  * speaker and emotion. All of it is checked before it counts: the schema, each name and each quotation must be found in
- * the passage, and offsets are ours. What stands the check becomes hints for the embedded analyser, as an author's
- * corrections are, and behind these; so rules fill what the provider leaves open.
+ * the passage, word by word, and offsets are ours. What stands the check becomes hints for the embedded analyser, as an
+ * author's corrections are, and behind these; so rules fill what the provider leaves open.
  */
 #include "story/story_found.h"
 
 struct story_passage {
     const char *text; /* segments as prose: quotation marks around speech, empty lines between paragraphs */
     size_t len;
-    int first, n;         /* of the analysis' segments */
-    const size_t *starts; /* of each segment's own text in text */
+    const struct st_analysis *of;
+    int first, n;      /* of its segments */
+    const char *words; /* the text as story_words.h has it */
+    size_t words_len;
+    const size_t *starts; /* in words, of each segment, and behind the last: of the space before it */
 };
 
 /*
- * Cuts what was analysed into passages of some 6 to 12 KiB, between paragraphs. Where, the segments' ids decide, so
- * that passages elsewhere stay the same after an edit. Gives how many; 0 when there are more than max.
+ * Cuts what was analysed into passages of some 6 to 12 KiB, between paragraphs; a longer paragraph into pieces of 12 to
+ * 18. Where, the segments' ids decide, so that passages elsewhere stay the same after an edit. Gives how many; 0 when
+ * there are more than max.
  */
 int story_passages(struct st_arena *arena, const struct st_analysis *a, int max, struct story_passage *ret);
 
@@ -29,13 +33,14 @@ json_t *story_chat_request(struct st_arena *arena, const char *model, const stru
 
 /*
  * The answer's body to {characters, lines}: parsed twice, whole, of the schema, without anything that the passage does
- * not say. ST_E_BAD_GATEWAY, and *ret_why says what is wrong.
+ * not say. A character has a name of the passage; the first alias that is one where the name is none. ST_E_BAD_GATEWAY,
+ * and *ret_why says what is wrong.
  */
 ST_MUSTCHECK int story_chat_read(struct st_arena *arena, const struct story_passage *p, const char *body, size_t len,
                                  json_t **ret, const char **ret_why);
 
 /* Adds what a passage's answer says to {cast, segments}, as story_found.h describes corrections. */
-void story_chat_gather(const struct st_analysis *a, const struct story_passage *p, const json_t *answer, json_t *found);
+void story_chat_gather(struct st_arena *arena, const struct story_passage *p, const json_t *answer, json_t *found);
 
 /*
  * Around an analysis, by whomever. What the job is about: 1; 0 when it has gone meanwhile. And its end: kept, and told

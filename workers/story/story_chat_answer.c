@@ -1,14 +1,15 @@
 /* What a chat provider is asked, and what of its answers counts. */
 #include "io/schema.h"
 #include "story/story_chat.h"
+#include "story/story_words.h"
 
 enum {
     PASSAGE_MIN = 6 << 10,
     PASSAGE_MAX = 12 << 10, /* beyond it a passage ends with its paragraph */
-    PASSAGE_LIMIT = 2 << 20,
+    PIECE_MAX = 18 << 10,   /* and of a paragraph that does not end with a segment */
+    PASSAGE_LIMIT = 64 << 10,
     COMPLETION_TOKENS = 16384,
     CHARACTERS_MAX = 100,
-    NAME_MAX_LEN = 200,
     LINES_MAX = 4000,
 };
 
@@ -35,41 +36,63 @@ static const char schema_text[] =
 
 /* --- the question --- */
 
-static bool ends_here(const struct st_segment *last, size_t len)
+static bool ends_here(const struct st_segment *last, size_t len, bool paragraph)
 {
-    return len >= PASSAGE_MAX || (len >= PASSAGE_MIN && strchr("02468ace", last->id[strlen(last->id) - 1]));
+    size_t least = paragraph ? PASSAGE_MIN : PASSAGE_MAX, most = paragraph ? PASSAGE_MAX : PIECE_MAX;
+    return len >= most || (len >= least && strchr("02468ace", last->id[strlen(last->id) - 1]));
 }
 
-static void add_segment(struct st_buf *b, const struct st_segment *s, bool new_paragraph, size_t *ret_start)
+static void add_segment(struct st_buf *b, const struct st_segment *s, bool new_paragraph)
 {
     bool quoted = s->kind != ST_NARRATION;
     if (b->len)
         st_buf_str(b, new_paragraph ? "\n\n" : " ");
     if (quoted)
         st_buf_str(b, "“");
-    *ret_start = b->len;
     st_buf_str(b, s->text);
     if (quoted)
         st_buf_str(b, "”");
 }
 
+static void add_start(struct st_buf *starts, const struct st_buf *words)
+{
+    size_t at = words->len - 1;
+    st_buf_add(starts, &at, sizeof(at));
+}
+
+/* The one that begins at segment i. */
+static struct story_passage cut(struct st_arena *arena, const struct st_analysis *a, int i)
+{
+    struct story_passage p = {.of = a, .first = i};
+    struct st_buf text = ST_BUF(PASSAGE_LIMIT), words = ST_BUF(PASSAGE_LIMIT);
+    struct st_buf starts = ST_BUF(PASSAGE_LIMIT * sizeof(size_t));
+    st_buf_char(&words, ' ');
+    for (; i < a->n_segments; i++) {
+        bool new_paragraph = p.n && a->segments[i].paragraph != a->segments[i - 1].paragraph;
+        if (p.n && ends_here(&a->segments[i - 1], text.len, new_paragraph))
+            break;
+        add_segment(&text, &a->segments[i], new_paragraph);
+        add_start(&starts, &words);
+        story_words_add(&words, a->segments[i].text);
+        p.n++;
+    }
+    add_start(&starts, &words);
+    p.starts = memcpy(st_new_n(arena, size_t, (size_t)p.n + 1), starts.data, starts.len);
+    p.text = st_strndup(arena, text.data, p.len = text.len);
+    p.words = st_strndup(arena, words.data, p.words_len = words.len);
+    st_buf_release(&text);
+    st_buf_release(&words);
+    st_buf_release(&starts);
+    return p;
+}
+
 int story_passages(struct st_arena *arena, const struct st_analysis *a, int max, struct story_passage *ret)
 {
     int n = 0;
-    for (int i = 0; i < a->n_segments; n++) {
+    for (int i = 0; i < a->n_segments; i += ret[n++].n) {
         if (n == max)
             return 0;
-        size_t *starts = st_new_n(arena, size_t, (size_t)(a->n_segments - i));
-        struct st_buf b = ST_BUF(PASSAGE_LIMIT);
-        int first = i;
-        for (bool new_paragraph = true; i < a->n_segments; i++) {
-            new_paragraph = i == first || a->segments[i].paragraph != a->segments[i - 1].paragraph;
-            if (i > first && new_paragraph && ends_here(&a->segments[i - 1], b.len))
-                break;
-            add_segment(&b, &a->segments[i], new_paragraph, &starts[i - first]);
-        }
-        ret[n] = (struct story_passage){st_strndup(arena, b.data, b.len), b.len, first, i - first, starts};
-        st_buf_release(&b);
+        ret[n] = cut(arena, a, i);
     }
     return n;
 }
@@ -130,15 +153,6 @@ static int of_schema(struct st_arena *arena, const json_t *answer, const char **
     return 0;
 }
 
-static bool is_name(const char *s)
-{
-    size_t n = strlen(s);
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)s[i] < ' ' || s[i] == 0x7f)
-            return false;
-    return n && n <= NAME_MAX_LEN;
-}
-
 static bool has_name(const json_t *character, const char *name)
 {
     json_t *alias;
@@ -162,52 +176,108 @@ static int count_of(const json_t *characters, const char *name)
     return n;
 }
 
-/*
- * Aliases that the passage does not say are left out, and those that are two characters': they mean neither. A
- * character must have a name that the passage says.
- */
-static int check_character(struct st_arena *arena, const struct story_passage *p, const json_t *characters,
-                           json_t *character, const char **ret_why)
+/* An answer, while it is read. */
+struct reader {
+    struct st_arena *arena;
+    const struct story_passage *p;
+    const struct an *lexicon;
+    json_t *characters, *lines;
+};
+
+static bool is_said(const struct reader *r, const char *name)
 {
-    const char *name = st_json_str(character, "name", "");
-    json_t *aliases = json_object_get(character, "aliases"), *kept = json_array(), *alias;
-    bool said = st_streq(name, "Narrator") || (is_name(name) && strcasestr(p->text, name));
-    size_t i;
-    json_array_foreach (aliases, i, alias) {
-        const char *a = json_string_value(alias);
-        if (is_name(a) && strcasestr(p->text, a) && count_of(characters, a) == 1)
-            json_array_append(kept, alias);
-    }
-    said = said || (json_array_size(kept) && is_name(name));
-    json_object_set_new(character, "aliases", kept);
-    return said ? 0 : fail(arena, ret_why, "The answer names somebody whom the text does not", name);
+    if (!story_may_name(r->arena, r->lexicon, name))
+        return false;
+    const char *words = story_words(r->arena, name);
+    return memmem(r->p->words, r->p->words_len, words, strlen(words)) != NULL;
 }
 
-/* Where the words stand, looking on from where the last ones ended; false when nowhere. */
-static bool locate(const struct story_passage *p, const char *words, size_t *at, size_t *ret_start, size_t *ret_end)
+/* Also where they speak. */
+static void rename_character(const struct reader *r, json_t *character, json_t *name)
 {
-    static const char *const marks[] = {"“", "”", "„", "«", "»", "\"", " ", "\n", "\t"};
-    size_t n = strlen(words);
-    for (bool again = true; again;) {
-        again = false;
-        for (size_t i = 0; i < ST_COUNT(marks); i++) {
-            size_t m = strlen(marks[i]);
-            bool before = n >= m && memcmp(words, marks[i], m) == 0;
-            words += before ? m : 0;
-            n -= before ? m : 0;
-            bool behind = n >= m && memcmp(words + n - m, marks[i], m) == 0;
-            n -= behind ? m : 0;
-            again = again || before || behind;
-        }
+    const char *before = st_json_str(character, "name", "");
+    json_t *line;
+    size_t i;
+    json_array_foreach (r->lines, i, line)
+        if (st_streq(st_json_str(line, "speaker", NULL), before))
+            json_object_set(line, "speaker", name);
+    json_object_set(character, "name", name);
+}
+
+/*
+ * Aliases that the passage does not say are left out, and those that are two characters': they mean neither. A name
+ * that it does not say is replaced by the first of them that it does.
+ */
+static int check_character(const struct reader *r, json_t *character, const char **ret_why)
+{
+    const char *name = st_json_str(character, "name", "");
+    json_t *kept = json_array(), *alias;
+    size_t i;
+    json_array_foreach (json_object_get(character, "aliases"), i, alias)
+        if (is_said(r, json_string_value(alias)) && count_of(r->characters, json_string_value(alias)) == 1)
+            json_array_append(kept, alias);
+    json_object_set_new(character, "aliases", kept);
+    if (st_streq(name, "Narrator") || is_said(r, name))
+        return 0;
+    if (!json_array_size(kept))
+        return fail(r->arena, ret_why, "The answer names somebody whom the text does not", name);
+    rename_character(r, character, json_array_get(kept, 0));
+    json_array_remove(kept, 0);
+    return 0;
+}
+
+/*
+ * The first place of a line's words from there on; before others one where they are a whole quotation, or else begin
+ * one, or else are in one. NULL when nowhere.
+ */
+static const char *find(const struct story_passage *p, const char *line, size_t n, size_t from)
+{
+    const char *end = p->words + p->words_len, *best = NULL;
+    bool begins = false;
+    for (int k = 0; k < p->n; k++) {
+        if (p->of->segments[p->first + k].kind == ST_NARRATION || p->starts[k + 1] <= from)
+            continue;
+        const char *s = p->words + (p->starts[k] > from ? p->starts[k] : from), *stop = p->words + p->starts[k + 1] + 1;
+        bool here = n <= (size_t)(end - s) && memcmp(s, line, n) == 0;
+        if (here && s + n == stop)
+            return s;
+        const char *inside = best || here ? NULL : memmem(s, (size_t)(stop - s), line, n);
+        if (here && !begins)
+            best = s;
+        else if (inside)
+            best = inside;
+        begins = begins || here;
     }
-    const char *found = n ? memmem(p->text + *at, p->len - *at, words, n) : NULL;
-    if (!found && n)
-        found = memmem(p->text, p->len, words, n);
+    return best ? best : memmem(p->words + from, p->words_len - from, line, n);
+}
+
+/* Looks on from where the last line ended, and from the beginning where none follows. False when there is none. */
+static bool locate(struct st_arena *arena, const struct story_passage *p, const char *text, size_t *at,
+                   size_t *ret_start, size_t *ret_end)
+{
+    const char *line = story_words(arena, text), *found = NULL;
+    size_t n = strlen(line);
+    if (n > 1 && !(found = find(p, line, n, *at)))
+        found = find(p, line, n, 0);
     if (!found)
         return false;
-    *ret_start = (size_t)(found - p->text);
-    *ret_end = *at = *ret_start + n;
+    *ret_start = (size_t)(found - p->words);
+    *ret_end = *at = *ret_start + n - 1;
     return true;
+}
+
+static int check_line(const struct reader *r, const json_t *line, size_t *at, const char **ret_why)
+{
+    const char *speaker = st_json_str(line, "speaker", NULL), *text = st_json_str(line, "text", "");
+    double intensity = st_json_num(line, "intensity", -1);
+    size_t start, end;
+    if (!locate(r->arena, r->p, text, at, &start, &end))
+        return fail(r->arena, ret_why, "The answer quotes what the text does not say", text);
+    if (speaker && !count_of(r->characters, speaker))
+        return fail(r->arena, ret_why, "Somebody speaks in the answer who is not among its characters", speaker);
+    if (!(intensity >= 0 && intensity <= 1))
+        return fail(r->arena, ret_why, "An intensity in the answer is not between 0 and 1", NULL);
+    return 0;
 }
 
 int story_chat_read(struct st_arena *arena, const struct story_passage *p, const char *body, size_t len, json_t **ret,
@@ -215,7 +285,7 @@ int story_chat_read(struct st_arena *arena, const struct story_passage *p, const
 {
     const char *content = NULL, *why = "";
     json_t *answer, *one;
-    size_t i, at = 0, start, end;
+    size_t i, at = 0;
     int r = content_of(arena, body, len, &content, ret_why);
     if (r < 0)
         return r;
@@ -223,22 +293,19 @@ int story_chat_read(struct st_arena *arena, const struct story_passage *p, const
         return fail(arena, ret_why, "The answer's content is no JSON", why);
     if ((r = of_schema(arena, answer, ret_why)) < 0)
         return r;
-    json_t *characters = json_object_get(answer, "characters"), *lines = json_object_get(answer, "lines");
-    if (json_array_size(characters) > CHARACTERS_MAX || json_array_size(lines) > LINES_MAX)
+    const struct reader reader = {.arena = arena,
+                                  .p = p,
+                                  .lexicon = story_lexicon(arena, p->of->language),
+                                  .characters = json_object_get(answer, "characters"),
+                                  .lines = json_object_get(answer, "lines")};
+    if (json_array_size(reader.characters) > CHARACTERS_MAX || json_array_size(reader.lines) > LINES_MAX)
         return fail(arena, ret_why, "The answer is longer than the text can ask for", NULL);
-    json_array_foreach (characters, i, one)
-        if ((r = check_character(arena, p, characters, one, ret_why)) < 0)
+    json_array_foreach (reader.characters, i, one)
+        if ((r = check_character(&reader, one, ret_why)) < 0)
             return r;
-    json_array_foreach (lines, i, one) {
-        const char *speaker = st_json_str(one, "speaker", NULL), *words = st_json_str(one, "text", "");
-        double intensity = st_json_num(one, "intensity", -1);
-        if (!locate(p, words, &at, &start, &end))
-            return fail(arena, ret_why, "The answer quotes what the text does not say", words);
-        if (speaker && !count_of(characters, speaker))
-            return fail(arena, ret_why, "Somebody speaks in the answer who is not among its characters", speaker);
-        if (!(intensity >= 0 && intensity <= 1))
-            return fail(arena, ret_why, "An intensity in the answer is not between 0 and 1", NULL);
-    }
+    json_array_foreach (reader.lines, i, one)
+        if ((r = check_line(&reader, one, &at, ret_why)) < 0)
+            return r;
     *ret = answer;
     return 0;
 }
@@ -280,18 +347,18 @@ static void gather_character(json_t *cast, const json_t *character)
             json_object_set(entry, traits[i], json_object_get(character, traits[i]));
 }
 
-void story_chat_gather(const struct st_analysis *a, const struct story_passage *p, const json_t *answer, json_t *found)
+void story_chat_gather(struct st_arena *arena, const struct story_passage *p, const json_t *answer, json_t *found)
 {
     json_t *segments = json_object_get(found, "segments"), *one;
     size_t i, at = 0, start, end;
     json_array_foreach (json_object_get(answer, "characters"), i, one)
         gather_character(json_object_get(found, "cast"), one);
     json_array_foreach (json_object_get(answer, "lines"), i, one) {
-        if (!locate(p, st_json_str(one, "text", ""), &at, &start, &end))
+        if (!locate(arena, p, st_json_str(one, "text", ""), &at, &start, &end))
             continue;
         for (int k = 0; k < p->n; k++) {
-            const struct st_segment *s = &a->segments[p->first + k];
-            if (s->kind == ST_NARRATION || p->starts[k] >= end || p->starts[k] + strlen(s->text) <= start)
+            const struct st_segment *s = &p->of->segments[p->first + k];
+            if (s->kind == ST_NARRATION || p->starts[k] >= end || p->starts[k + 1] <= start)
                 continue;
             json_array_append_new(segments,
                                   json_pack("{s:s, s:b, s:O, s:O, s:O}", "segmentId", s->id, "speakerGiven",
