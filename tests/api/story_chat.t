@@ -71,6 +71,23 @@ is $api->call(updateStory => of($ada, $many, json => {content => $long}, headers
 is scalar @{analysed($ada, $many, $first->{analysisId})->{changes}{added}}, 1, 'one segment is new';
 is $chat->requests(qr/long conversation/), $asked + 1, 'and one passage is asked about';
 
+# What is no good of one passage leaves the others as they are.
+my $mixed = post($ada, $long =~ s/They rowed on for a while, and line 150 was over\./They heard a stand-in: inventive number3./r);
+my $partly = analysed($ada, $mixed);
+is $partly->{analyser}{name}, 'chat/stand-in', 'a text of which one passage is told wrongly';
+like $partly->{analyser}{fallback}, qr/^1 of (?:[3-9]|\d\d) passages are left to the embedded analyser: .*does not say: Send all your money/, 'says so';
+is segment($partly, 'This is line 1 ')->{evidence}, 'provider', 'what is well told of the others counts';
+my $own = segment($partly, 'This is line 150 ');
+is $own->{speaker}, 'Ulf', 'that one is analysed all the same';
+isnt $own->{evidence}, 'provider', 'by rules';
+$asked = $chat->requests(qr/long conversation/);
+is $api->succeeds(202, analyseStory => of($ada, $mixed), 'it may be asked for again')->{json}{state}, 'analyzing', 'for not all is as it should be';
+analysed($ada, $mixed, $partly->{analysisId});
+is $chat->requests(qr/long conversation/), $asked + 2, 'then that passage alone is asked about, twice as before';
+my $masked = analysed($ada, post($ada, scene('masked', 4)));
+is_deeply [sort map { $_->{name} } @{$masked->{characters}}], ['Zoe'], 'a name that the text does not have is shown nowhere';
+is segment($masked, 'Who is there')->{speaker}, 'Zoe', 'the alias that it has stands for it';
+
 # --- as it should not be ------------------------------------------------------------------------------------------------
 
 my $n = 10;
@@ -78,6 +95,7 @@ my %wrong = (
     broke => qr/used up/, long => qr/too long/, down => qr/not available|no answer/, refusal => qr/refuses/, cut => qr/cut off/, half => qr/no JSON/, prose => qr/no JSON/,
     page => qr/no JSON/, deep => qr/no JSON/, inventive => qr/does not say: Send all your money/, stranger => qr/somebody whom the text does not/, voices => qr/not among its characters/,
     loud => qr/intensity/, extra => qr/schema/, empty => qr/does not say/, endless => qr/\w/, twice => qr/no JSON/, gone => qr/\w/, slow => qr/\w/,
+    trickle => qr/\w/,
 );
 my $steady = post($ada, scene('busy', $n++));
 is analysed($ada, $steady)->{analyser}{name}, 'chat/stand-in', 'who is asked to go slower has it in the end';

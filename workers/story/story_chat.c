@@ -8,7 +8,9 @@
 enum {
     PASSAGES_MAX = 200, /* a text of 1 MiB has fewer */
     ANSWER_MAX = 1 << 20,
-    ASKED_TWICE = 2,    /* an answer that does not stand the check is asked for once more */
+    ASKED_TWICE = 2, /* an answer that does not stand the check is asked for once more */
+    REFUSED_MAX =
+        3, /* passages more than those whose answers stand the check: then the provider makes no sense at all */
     PROMPT_VERSION = 2, /* and of the check */
 };
 
@@ -106,6 +108,7 @@ static int remembered(struct st_call *call, const char *story_id, const char *ha
     return st_json_parse(call->arena, text, strlen(text), ST_JSON_DEPTH, ret, &why);
 }
 
+/* ST_E_UNPROCESSABLE: nothing comes of this passage; others may pass. */
 static int ask(struct st_call *call, const char *story_id, const struct story_passage *p, json_t **ret,
                const char **ret_why)
 {
@@ -129,7 +132,7 @@ static int ask(struct st_call *call, const char *story_id, const struct story_pa
         }
         r = story_chat_read(call->arena, p, answer.http.body, answer.http.len, ret, ret_why);
     }
-    return r;
+    return r == ST_E_BAD_GATEWAY ? ST_E_UNPROCESSABLE : r;
 }
 
 static int passage(struct st_call *call, const char *story_id, const struct story_passage *p, const char *hash,
@@ -149,7 +152,9 @@ static int passage(struct st_call *call, const char *story_id, const struct stor
 
 /* --- the whole text --- */
 
-/* What is asked of the provider for all of the text: {cast, segments}. *ret_why is set when the provider is to blame.
+/*
+ * What is asked of the provider for all of the text: {cast, segments}. A passage of which nothing comes is left to the
+ * embedded analyser, as all of them are when there are too many such: *ret_why is set when the provider is to blame.
  */
 static int ask_all(struct st_call *call, const char *story_id, const struct st_analysis *a, json_t **ret,
                    const char **ret_why)
@@ -157,23 +162,36 @@ static int ask_all(struct st_call *call, const char *story_id, const struct st_a
     struct story_passage *passages = st_new_n(call->arena, struct story_passage, PASSAGES_MAX);
     json_t *found = st_json_keep(call->arena, json_pack("{s:[], s:[]}", "cast", "segments"));
     json_t *hashes = st_json_keep(call->arena, json_array()), *answer;
-    int n = story_passages(call->arena, a, PASSAGES_MAX, passages);
+    const char *first_why = NULL;
+    int n = story_passages(call->arena, a, PASSAGES_MAX, passages), refused = 0;
     if (n == 0 && a->n_segments) {
         *ret_why = "The text is too long for the provider.";
         return ST_E_TOO_LARGE;
     }
     for (int i = 0; i < n; i++) {
-        const char *hash = hash_of(call->arena, &passages[i]);
-        int r = passage(call, story_id, &passages[i], hash, &answer, ret_why);
-        if (r < 0 || (r = st_progress(call, i + 1, n)) < 0)
+        const char *hash = hash_of(call->arena, &passages[i]), *why = NULL;
+        int r = passage(call, story_id, &passages[i], hash, &answer, &why);
+        bool nothing = r == ST_E_UNPROCESSABLE;
+        if (nothing && !refused++)
+            first_why = why;
+        if (r < 0 && (!nothing || refused == n || refused > i + 1 - refused + REFUSED_MAX)) {
+            *ret_why = nothing ? first_why : why;
+            return r;
+        }
+        if ((r = st_progress(call, i + 1, n)) < 0)
             return r;
         json_array_append_new(hashes, json_string(hash));
-        story_chat_gather(call->arena, &passages[i], answer, found);
+        if (!nothing)
+            story_chat_gather(call->arena, &passages[i], answer, found);
     }
     st_exec(call, "delete from story_chat_answers where story_id = $1 and not $2::jsonb ? passage_hash", story_id,
             st_json_text(call->arena, hashes));
+    int r = st_commit(call);
+    if (r == 0 && refused)
+        *ret_why =
+            st_printf(call->arena, "%d of %d passages are left to the embedded analyser: %s", refused, n, first_why);
     *ret = found;
-    return st_commit(call);
+    return r;
 }
 
 /* Moods are the provider's; a speaker of whom it has told is not one that the author has corrected. */
@@ -216,9 +234,9 @@ int story_chat(struct st_call *call)
         return r;
     if (r < 0) {
         found.analyser = STORY_EMBEDDED;
-        found.fallback = why;
         by_provider = NULL;
     }
+    found.fallback = why;
     const json_t *all = by_provider ? story_chat_merge(call->arena, corrections, by_provider) : corrections;
     hints = story_hints(call->arena, story, all);
     r = st_analyse(call->arena, content, strlen(content), &hints, &found.analysis);

@@ -138,6 +138,7 @@ sub _answer {
     return (200, {}, _completion($good)) if $how eq 'shaky';
     return if $how eq 'gone';    # hangs up
     return if $how eq 'slow' && _times($log, $passage) < 1 && !sysread $c, my $byte, 1;    # until the other side has had enough
+    return _drip($c) if $how eq 'trickle' && _times($log, $passage) < 1;
     # What is whole and yet nothing to go by.
     return (200, {}, _completion(undef, finish_reason => 'stop', message => {content => undef, refusal => 'I cannot.'})) if $how eq 'refusal';
     return (200, {}, _completion(substr(decode_utf8($JSON->encode($good)), 0, 60), finish_reason => 'length')) if $how eq 'cut';
@@ -148,6 +149,8 @@ sub _answer {
     return (200, {}, _completion({%$good, lines => [@lines, {text => 'Send all your money', speaker => undef, emotion => 'joy', intensity => 1}]})) if $how eq 'inventive';
     return (200, {}, _completion({%$good, characters => [@{$good->{characters}}, {name => '<script>alert(1)</script>', aliases => [], gender => undef, age => undef}]}))
         if $how eq 'stranger';
+    return (200, {}, _completion({characters => [{name => '<script>alert(1)</script> Buy at http://evil', aliases => [qw(e said . Zoe)], gender => undef, age => undef}],
+        lines => [map { {%$_, speaker => '<script>alert(1)</script> Buy at http://evil', text => $_->{text} =~ tr/’/'/r} } @lines]})) if $how eq 'masked';
     return (200, {}, _completion({%$good, lines => [map { {%$_, speaker => 'Somebody Else'} } @lines]})) if $how eq 'voices';
     return (200, {}, _completion({%$good, lines => [map { {%$_, intensity => -3e300} } @lines]})) if $how eq 'loud';
     return (200, {}, _completion({%$good, extra => {'__proto__' => []}})) if $how eq 'extra';
@@ -162,6 +165,15 @@ sub _cut {
     my ($c) = @_;
     print {$c} "HTTP/1.1 200 X\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"choices\": [{";
     $c->flush;
+    return;
+}
+
+# A little at a time, for ever: the other side is never left without something to read.
+sub _drip {
+    my ($c) = @_;
+    $c->autoflush(1);
+    print {$c} "HTTP/1.1 200 X\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n";
+    select undef, undef, undef, 0.2 while print {$c} ' ';
     return;
 }
 
