@@ -105,7 +105,22 @@ my %chapters = ('OPS/a.xhtml' => '<html><head><title>x</title><style>p{}</style>
 my $read = read_file(e => book(package_of('<dc:title> The  &amp; Book </dc:title><dc:language>en-GB</dc:language>', 'a.xhtml', './b%20c.xhtml'), %chapters));
 is $read->{title}, 'The & Book', 'a book has its title';
 is $read->{language}, 'en-GB', 'its language';
-is $read->{content} =~ s/\x{a0}/ /gr, "# One\n\nA bold word—\nand more.\n\n# Two\n\nIt <ends>.", 'and its text, in order';
+is $read->{content} =~ s/\x{a0}/ /gr, "# One\n\nA bold word—\nand more.\n\n## Two\n\nIt <ends>.", 'and its text, in order, each heading of its level';
+sub page { my ($body) = @_; return read_file(e => book(package_of('', 'a.xhtml'), 'OPS/a.xhtml' => "<html><body>$body</body></html>"))->{content} // '' }
+my @marked = (
+    ['<p><i>I should go,</i> he thought. “<em>Now</em>!”</p>' => '*I should go,* he thought. “*Now*!”', 'what is emphasised, as thoughts are'],
+    ['<p>He<i> read</i><i> on </i>in <em class="x">Emma</em>—<i>twice</i>’s enough.</p>' => 'He *read on* in *Emma*—*twice*’s enough.', 'in one go, without the spaces around it'],
+    ['<p>un<i>believ</i>able <em>Ab</em>bot<i>s</i> <i> </i><em></em>x</p>' => 'unbelievable Abbots x', 'but no part of a word, nor nothing'],
+    ['<p><i>2 * 3</i> <em>a<br/>b</em> <i><em>both</em></i></p><i><p>c</p><p>d</p></i>' => "2 * 3 a\nb *both*\n\nc\n\nd", 'nor where it has marks, or is longer than a line'],
+    ['<h3><i>Emma</i> <hr/>again</h3>' => '### Emma again', 'nor in headings'],
+    ['<hr/><p>He slept.</p><hr/><p>Day.</p>' => "He slept.\n\n* * *\n\nDay.", 'where a scene ends'],
+    ['<h6>Six</h6><p># 1 rule</p><p>a # b<br/>### c</p><p>#d</p>' => "###### Six\n\n#\x{a0}1 rule\n\na # b\n###\x{a0}c\n\n#d", 'and words that only look like a heading are none'],
+);
+is page($_->[0]), $_->[1], "a book: $_->[2]" for @marked;
+my %title = ("The Bell\n\nIt rang." => 'The Bell', "# The Bell\n\nIt rang." => 'The Bell', "## The Bell\nIt rang." => 'The Bell', "It rang.\nTwice.\n\nAgain." => undef, "It rang." => undef, '# Bell' => 'Bell', "word " x 25 . "\n\nEnd." => undef, "***\n\nEnd." => undef);
+is read_file(t => $_)->{title}, $title{$_}, 'the title of a text: ' . ($title{$_} // 'none') for sort keys %title;
+is read_file(t => "The Bell\n\nIt rang.")->{content}, "The Bell\n\nIt rang.", 'no word of it is lost';
+is read_file(m => '# Bell')->{content}, '# Bell', 'nor where there is no other';
 
 is read_file(e => book(package_of('', 'a.xhtml'), 'OPS/a.xhtml' => '<html><body><h1>One<br/>Two <div>Three</div></h1><table><tr><th>Year</th><th>Ships</th></tr><tr><td>1805</td><td>27</td></tr></table></body></html>'))->{content},
     "# One Two Three\n\nYear Ships\n\n1805 27", 'a heading is one line, and cells of a table are apart';
@@ -182,6 +197,7 @@ is $twice->{json}{importId}, $once->{json}{importId}, 'is one import';
 $api->fails(422, 'idempotency_key_reused', createImport => {%$keyed, content => 'Another.'}, 'another text is another one');
 my $plain = story(outcome($once)->{storyId});
 is_deeply [@$plain{qw(title visibility content)}], ['Named', 'link', 'The “first” text.'], 'and one story, named as was asked';
+is story(outcome($api->succeeds(202, createImport => imports('text/plain', "The Bell\n\nIt rang.", draft => 'true'), 'a text without a title'))->{storyId})->{title}, 'The Bell', 'has the title of its first line';
 my $western = story(outcome($api->succeeds(202, createImport => imports('Text/Plain; Charset="Windows-1251"', encode('CP1251', $russian)), 'a text of another charset'))->{storyId});
 is $western->{content}, $russian, 'is read as it is said';
 is outcome($api->succeeds(202, createImport => imports('Application/EPUB+Zip', book(package_of('', 'a.xhtml'), %chapters), draft => 'true'), 'a type in other letters'))->{status}, 'ready', 'is the same type';
@@ -202,7 +218,7 @@ if (!$watcher) {
     POSIX::_exit(0);
 }
 close $watching;
-my $lengthy = outcome($api->succeeds(202, createImport => imports('application/epub+zip', book(package_of('', 'a.xhtml'), 'OPS/a.xhtml' => '<html><body>' . '<p>A <i>word</i>.</p>' x 100_000 . '</body></html>'), draft => 'true'), 'a long book'));
+my $lengthy = outcome($api->succeeds(202, createImport => imports('application/epub+zip', book(package_of('', 'a.xhtml'), 'OPS/a.xhtml' => '<html><body>' . '<p>A <i>word</i>.</p>' x 90_000 . '</body></html>'), draft => 'true'), 'a long book'));
 my %limit = join('', <$watched>) =~ /^Max (.+?) {2,}(\S+)/mg;
 waitpid $watcher, 0;
 is_deeply [@limit{'cpu time', 'file size', 'core file size'}], [10, 1, 0], 'is read within ten seconds of a processor, and nothing is written to a file';
@@ -243,8 +259,11 @@ my $epub = file_of('epub')->{content};
 is $epub, file_of('epub')->{content}, 'the same story is the same book';
 my $again = read_file(e => $epub);
 is $again->{title}, 'Glück & "Söhne" / <b>', 'which can be read again';
-is $again->{content} =~ s/^# .*\n\n//r, "Before all <chapters> & more.\n\n# One “first”\n\nThe bell \"rang\". Twice.\n\n# Two\n\nمرحبا \x{10fffd} 🦉 end.\n\n# CHAPTER III.\n\nHe closed the chapter.\n\n# Notes\n\nNone.", 'to the same words';
+is $again->{content} =~ s/^# .*\n\n//r, "Before all <chapters> & more.\n\n# One “first”\n\nThe bell \"rang\". Twice.\n\n## Two\n\nمرحبا \x{10fffd} 🦉 end.\n\n# CHAPTER III.\n\nHe closed the chapter.\n\n### Notes\n\nNone.", 'to the same words';
 is_deeply [map { Encode::decode_utf8($_) } $epub =~ m{<li><a href="c\d+\.xhtml">(.*?)</a>}g], ['Glück &amp; &quot;Söhne&quot; / &lt;b&gt;', 'One “first”', 'Two', 'CHAPTER III.'], 'whose chapters are the story\'s';
+$api->succeeds(200, updateStory => {path => {storyId => $id}, headers => {'If-Match' => '*'}, json => {content => "$again->{content}\n\n* * *\n\n*Who is it?* she thought."}, token => $ada->{token}}, 'as a story again');
+my $third = read_file(e => file_of('epub')->{content});
+is $third->{content}, "$again->{content}\n\n* * *\n\nWho is it? she thought.", 'it is the same book again';
 my $damaged = $epub =~ s/Before all/Before ill/r;
 like read_file(e => $damaged)->{error} // '', qr/damaged/, 'one letter of which is not changed unnoticed';
 my $checked = $platform->run('java', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Xshare:auto', '-jar', '/usr/share/java/epubcheck.jar', spit("$dir/book.epub", $epub));

@@ -56,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (*data == 'b' || *data == IMPORT_EPUB)
         import_epub(&found, file, len);
     else
-        import_text(&found, file, len, *data == IMPORT_MARKDOWN);
+        import_text(&found, file, len);
     if (!found.error == !found.content)
         abort();
     check(found.title, IMPORT_TEXT_MAX);

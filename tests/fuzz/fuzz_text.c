@@ -127,7 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct import text = {0};
     struct st_analysis *found;
     const struct st_analyse_hints hints = {.language = *language ? language : NULL};
-    import_text(&text, s, (size_t)(end - s), false);
+    import_text(&text, s, (size_t)(end - s));
     if (text.content && *text.content && st_analyse(&a, text.content, strlen(text.content), &hints, &found) == 0) {
         check_segments(&a, found, rules, n_rules);
         const struct story_found all = {.analysis = found, .analyser = "embedded"};

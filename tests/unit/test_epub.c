@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 static const struct st_epub_span spans[] = {
-    {.text = "One", .len = 3, .id = "a", .start_ms = 0, .end_ms = 900, .begins = true, .heading = true},
+    {.text = "One", .len = 3, .id = "a", .start_ms = 0, .end_ms = 900, .begins = true, .heading = 1},
     {.text = "Tom  &\n<Mary>", .len = 13, .id = "b", .start_ms = 1000, .end_ms = 2000, .begins = true},
     {.text = "came.\x01\xef\xb7\x90", .len = 9, .id = "c"},
-    {.text = "Two", .len = 3, .begins = true, .heading = true},
+    {.text = "Two", .len = 3, .begins = true, .heading = 1},
     {.text = "Nobody did.", .len = 11, .begins = true},
 };
 static const struct st_epub_chapter chapters[] = {{"One", &spans[0], 3}, {"\x01", &spans[3], 2}};

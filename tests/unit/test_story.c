@@ -102,6 +102,7 @@ static void test_markdown_is_read_as_people_do(void **state)
         {"`Come,' she said. `No,' he said. `", NULL, NULL},
         {"**Bold** and __so__, *it\nis*, ***all***; \"*Yes.*\"", "**Bold** and __so__, *it\nis*, ***all***; \"*Yes.*\"",
          "Bold and so, it\nis, all; \"Yes.\""},
+        {"“*Yes,* no”—*it\nis*’s", NULL, "“Yes, no”—it\nis’s"},
         {"* one\n* two\n\n***\n\n2 * 3 * 4, snake_case_word, *open\n\nnot* it f*** it", NULL, NULL},
         {"[[[[[[[[", NULL, NULL},
     };

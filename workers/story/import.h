@@ -11,8 +11,9 @@
  *   stdin:   one byte, enum import_kind; the charset that a text is said to have, or nothing; a line feed; the file
  *   stdout:  {"title": text or absent, "language": tag or absent, "content": text}, or {"error": sentence}; exit 0
  *
- * What comes back is UTF-8 without control characters but line breaks and tabs, paragraphs divided by empty lines,
- * headings marked by #.
+ * What comes back is UTF-8 without control characters but line breaks and tabs, paragraphs divided by empty lines; of a
+ * book headings marked by as many # as their level, emphasis by *, a new scene by a line "* * *". The title of a text
+ * is its first line, when that is a heading or a short one alone.
  */
 #include "base/base.h"
 
@@ -39,7 +40,7 @@ bool import_charset(struct import *to, const char *name);
  * Of a text that begins with a byte order mark that is its charset; else the one that was said; else UTF-8 where it is
  * valid, and Windows-1252 where the letters are those of a language that is written in it.
  */
-void import_text(struct import *to, const char *data, size_t len, bool markdown);
+void import_text(struct import *to, const char *data, size_t len);
 void import_epub(struct import *to, const char *data, size_t len);
 
 /* Tidies text of any kind into `out`: valid UTF-8 in, see above out. False when it would pass IMPORT_TEXT_MAX. */

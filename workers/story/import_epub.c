@@ -15,6 +15,7 @@ enum {
     TAG_MARKS_MAX = 4000, /* spaces, quotes and "=" of a tag, as more than a thousand attributes have */
     ITEMS_MAX = 5000,
     TEXT_LIMIT = 4 << 20,
+    EMPHASIS_MAX = 600, /* bytes of *emphasis* that are read as such (analyse_quote.c) */
 };
 
 struct book {
@@ -23,6 +24,7 @@ struct book {
     size_t total;
     char folder[PATH_MAX_LEN + 1]; /* of the package document, with '/' at its end, or "" */
     struct st_buf text;
+    size_t emphasis, behind; /* where the last one begins and ends in it, marks included */
 };
 
 static const char broken[] = "The file is no EPUB, or is damaged.";
@@ -177,6 +179,15 @@ static void paragraph(struct st_buf *t)
         st_buf_str(t, "\n\n");
 }
 
+/* Is the line that ends here "#" to "######"? With a space behind it would be a heading. */
+static bool is_mark(const struct st_buf *t)
+{
+    size_t n = 0;
+    while (n < t->len && t->data[t->len - 1 - n] == '#')
+        n++;
+    return n && (n == t->len || t->data[t->len - 1 - n] == '\n');
+}
+
 static void put_words(struct st_buf *t, const char *s)
 {
     for (; *s; s++) {
@@ -184,8 +195,73 @@ static void put_words(struct st_buf *t, const char *s)
         if (!space)
             st_buf_char(t, *s);
         else if (t->len && !strchr(" \n", t->data[t->len - 1]))
-            st_buf_char(t, ' ');
+            st_buf_str(t, is_mark(t) ? "\u00a0" : " ");
     }
+}
+
+/* --- emphasis: within one line, and where the marks are read as such: not beside a letter --- */
+
+/* By its bytes, for the text may be broken: beyond ASCII all but U+0080 to 00BF, 2000 to 207F, 3000 to 303F. */
+static bool is_letter(const char *s)
+{
+    unsigned char c = (unsigned char)*s, next = c ? (unsigned char)s[1] : 0;
+    return c < 0x80 ? st_is_alnum(*s) : c != 0xc2 && !(c == 0xe2 && next <= 0x81) && !(c == 0xe3 && next == 0x80);
+}
+
+static bool follows_letter(const struct st_buf *t, size_t at)
+{
+    while (at && ((unsigned char)t->data[--at] & 0xc0) == 0x80)
+        ;
+    return t->len && is_letter(t->data + at);
+}
+
+/* Without its marks, when something comes directly behind them that takes their meaning. */
+static void take_back(struct book *b)
+{
+    struct st_buf *t = &b->text;
+    size_t n = b->behind - b->emphasis - 2;
+    memmove(t->data + b->emphasis, t->data + b->emphasis + 1, n);
+    t->len = b->emphasis + n;
+    t->data[t->len] = '\0';
+    b->behind = 0;
+}
+
+/* Where emphasis begins: what ends right here goes on. */
+static size_t begin_emphasis(struct book *b)
+{
+    if (!b->behind || b->behind != b->text.len)
+        return b->text.len;
+    take_back(b);
+    return b->emphasis;
+}
+
+static void end_emphasis(struct book *b, size_t begin)
+{
+    struct st_buf *t = &b->text;
+    while (begin < t->len && t->data[begin] == ' ')
+        begin++;
+    size_t n = t->len - begin, tail = 0;
+    if (!n || n > EMPHASIS_MAX || memchr(t->data + begin, '\n', n) || memchr(t->data + begin, '*', n) ||
+        (begin && follows_letter(t, begin)))
+        return;
+    while (t->data[t->len - 1 - tail] == ' ')
+        tail++;
+    n -= tail;
+    st_buf_str(t, "**");
+    if (t->failed)
+        return;
+    memmove(t->data + begin + n + 2, t->data + begin + n, tail);
+    memmove(t->data + begin + 1, t->data + begin, n);
+    t->data[begin] = t->data[begin + n + 1] = '*';
+    b->emphasis = begin;
+    b->behind = begin + n + 2;
+}
+
+static void put_text(struct book *b, const char *s)
+{
+    if (b->behind && b->behind == b->text.len && is_letter(s))
+        take_back(b);
+    put_words(&b->text, s);
 }
 
 /* A heading is one line, whatever is in it. */
@@ -195,27 +271,33 @@ static void walk(struct book *b, const xmlNode *node, int depth, bool in_heading
         "head",  "script", "style",  "svg",      "math", "nav", "template", "object",
         "audio", "video",  "iframe", "noscript", "rp",   "rt",  NULL}; /* the last two: how characters are read, beside
                                                                           them */
-    static const char *const cells[] = {"td", "th", NULL};
+    static const char *const cells[] = {"td", "th", NULL}, *const emphases[] = {"i", "em", NULL};
     static const char *const blocks[] = {"p",  "div", "section", "article", "blockquote", "li", "ul", "ol", "table",
                                          "tr", "pre", "figure",  "aside",   "header",     "dt", "dd", "hr", NULL};
     for (const xmlNode *n = node; n && depth < DEPTH_MAX && !b->text.failed; n = n->next) {
         if (n->type == XML_TEXT_NODE || n->type == XML_CDATA_SECTION_NODE)
-            put_words(&b->text, n->content ? (const char *)n->content : "");
+            put_text(b, n->content ? (const char *)n->content : "");
         if (n->type != XML_ELEMENT_NODE || is_any(n, skipped))
             continue;
         char c = (char)(n->name[0] | 32);
         bool heading = c == 'h' && n->name[1] >= '1' && n->name[1] <= '6' && !n->name[2];
         bool block = heading || is_any(n, blocks), line = strcasecmp((const char *)n->name, "br") == 0;
         bool cell = is_any(n, cells) || (in_heading && (block || line));
+        bool emphasis = !in_heading && is_any(n, emphases);
         if (block && !in_heading)
             paragraph(&b->text);
         if (heading && !in_heading)
-            st_buf_str(&b->text, "# ");
+            st_buf_printf(&b->text, "%.*s ", n->name[1] - '0', "######");
+        if (b->text.len && !in_heading && strcasecmp((const char *)n->name, "hr") == 0)
+            st_buf_str(&b->text, "* * *");
         if (line && !in_heading)
             st_buf_char(&b->text, '\n');
         if (cell)
             put_words(&b->text, " ");
+        size_t begin = emphasis ? begin_emphasis(b) : 0;
         walk(b, n->children, depth + 1, in_heading || heading);
+        if (emphasis)
+            end_emphasis(b, begin);
         if (cell)
             put_words(&b->text, " ");
         if (block && !in_heading)

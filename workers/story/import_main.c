@@ -64,7 +64,7 @@ int main(void)
     if (*data == IMPORT_EPUB)
         import_epub(&found, file, len);
     else
-        import_text(&found, file, len, *data == IMPORT_MARKDOWN);
+        import_text(&found, file, len);
     if (!found.error && (!found.content || !*found.content))
         found.error = "There is no text in the file.";
     json_t *answer = found.error ? json_pack("{s:s}", "error", found.error)

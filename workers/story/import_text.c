@@ -4,7 +4,7 @@
 
 #include "story/import.h"
 
-enum { DECODED_MAX = 3 * IMPORT_FILE_MAX, STRANGE_SHARE = 100 };
+enum { DECODED_MAX = 3 * IMPORT_FILE_MAX, STRANGE_SHARE = 100, TITLE_CHARS = 100 };
 
 static bool is_dropped(uint32_t c)
 {
@@ -180,17 +180,21 @@ static bool is_text(const struct st_buf *b)
     return strange * STRANGE_SHARE <= all;
 }
 
-/* The first line, when it is a heading. */
+/* The first line: when it is a heading, a "#" of which the text then does without, or a short one alone. */
 static const char *take_title(struct import *to, const char *content)
 {
-    if (content[0] != '#' || content[1] != ' ')
+    size_t n = strcspn(content, "\n"), marks = strspn(content, "#");
+    bool heading = marks && marks <= 6 && content[marks] == ' ';
+    bool alone = content[n] && content[n + 1] == '\n' && !strchr("#*_-=>![", *content) &&
+                 st_utf8_length(content, n) <= TITLE_CHARS;
+    if (!heading && !alone)
         return content;
-    size_t n = strcspn(content, "\n");
-    to->title = st_strndup(&to->arena, content + 2, n - 2);
-    return content + n + strspn(content + n, "\n");
+    marks += heading;
+    to->title = st_strndup(&to->arena, content + (heading ? marks : 0), n - (heading ? marks : 0));
+    return marks == 2 && content[n] ? content + n + strspn(content + n, "\n") : content;
 }
 
-void import_text(struct import *to, const char *data, size_t len, bool markdown)
+void import_text(struct import *to, const char *data, size_t len)
 {
     struct st_buf decoded = ST_BUF(DECODED_MAX), tidy = ST_BUF(DECODED_MAX);
     const char *why = decode(to, &decoded, data, len);
@@ -204,7 +208,7 @@ void import_text(struct import *to, const char *data, size_t len, bool markdown)
         to->error = "The text is longer than a story can be.";
     else
         to->content = st_strndup(&to->arena, tidy.data ? tidy.data : "", tidy.len);
-    if (to->content && markdown)
+    if (to->content)
         to->content = take_title(to, to->content);
     st_buf_release(&decoded);
     st_buf_release(&tidy);

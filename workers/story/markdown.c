@@ -1,6 +1,8 @@
 /* Marks of Markdown within lines. */
 #include "story/markdown.h"
 
+#include "story/analyse_int.h"
+
 enum { BRACKETS_DEEP = 3, EMPHASIS_BYTES = 1000, EMPHASIS_MARKS = 3 };
 
 struct out {
@@ -51,14 +53,6 @@ static const char *code_end(const char *s, const char *end)
     return p < end && *p == '`' && p > s + 1 && s[1] != ' ' && p[-1] != ' ' ? p : NULL;
 }
 
-static bool is_letter(const char *s, const char *begin, const char *end)
-{
-    if (s < begin || s >= end)
-        return false;
-    char small = (char)(*s | 32);
-    return (unsigned char)*s >= 0x80 || (small >= 'a' && small <= 'z') || (*s >= '0' && *s <= '9');
-}
-
 static bool is_blank(const char *s, const char *begin, const char *end)
 {
     return s < begin || s >= end || strchr(" \t\r\n", *s);
@@ -67,7 +61,7 @@ static bool is_blank(const char *s, const char *begin, const char *end)
 /* The marks that end what those at s begin, in the same paragraph; NULL: these are none. */
 static const char *emphasis_end(const char *begin, const char *s, const char *end, size_t marks)
 {
-    if (marks > EMPHASIS_MARKS || is_letter(s - 1, begin, end) || is_blank(s + marks, begin, end))
+    if (marks > EMPHASIS_MARKS || an_is_letter(an_before(begin, s)) || is_blank(s + marks, begin, end))
         return NULL;
     for (const char *p = s + marks; p < end && p - s < EMPHASIS_BYTES; p++) {
         if (*p == '\n' && is_blank(p + 1, begin, end))
@@ -75,7 +69,7 @@ static const char *emphasis_end(const char *begin, const char *s, const char *en
         size_t n = 0;
         while (p + n < end && p[n] == *s)
             n++;
-        if (n == marks && !is_blank(p - 1, begin, end) && !is_letter(p + n, begin, end))
+        if (n == marks && !is_blank(p - 1, begin, end) && !an_is_letter(an_peek(p + n, end)))
             return p;
         p += n ? n - 1 : 0;
     }

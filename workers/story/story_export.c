@@ -62,16 +62,16 @@ struct chapters {
     size_t n, n_spans;
 };
 
-static void add_span(struct chapters *c, const char *text, size_t len, bool heading)
+static void add_span(struct chapters *c, const char *text, size_t len, size_t level)
 {
-    c->spans[c->n_spans++] = (struct st_epub_span){.text = text, .len = len, .begins = true, .heading = heading};
+    c->spans[c->n_spans++] = (struct st_epub_span){.text = text, .len = len, .begins = true, .heading = (int)level};
     c->list[c->n - 1].n_spans++;
 }
 
-static void begin_chapter(struct chapters *c, const char *title)
+static void begin_chapter(struct chapters *c, const char *title, size_t level)
 {
     c->list[c->n++] = (struct st_epub_chapter){.title = title, .spans = &c->spans[c->n_spans]};
-    add_span(c, title, strlen(title), true);
+    add_span(c, title, strlen(title), level);
 }
 
 static bool is_blank(const char *line)
@@ -90,20 +90,20 @@ static void find_chapters(struct chapters *c, const char *content)
         const char *words = line + marks + strspn(line + marks, " \t\r");
         bool blank = words == end, alone = marks || (!open && (!*end || is_blank(end + 1)));
         if (!blank && alone && c->n < CHAPTERS_MAX && st_chapter_title(line, (size_t)(end - line))) {
-            begin_chapter(c, st_strndup(c->arena, words, (size_t)(end - words)));
+            begin_chapter(c, st_strndup(c->arena, words, (size_t)(end - words)), marks ? marks : 1);
         } else if (!blank && open && !marks) {
             struct st_epub_span *s = &c->spans[c->n_spans - 1];
             s->len = (size_t)(end - s->text);
         } else if (!blank) {
             if (!c->n)
-                begin_chapter(c, c->title);
+                begin_chapter(c, c->title, 1);
             add_span(c, words, (size_t)(end - words), marks);
         }
         open = !blank && !marks;
         line = *end ? end + 1 : end;
     }
     if (!c->n)
-        begin_chapter(c, c->title);
+        begin_chapter(c, c->title, 1);
 }
 
 static int reply_book(struct st_call *call, const json_t *s, const char *content)

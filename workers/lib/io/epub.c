@@ -112,7 +112,9 @@ static void add_text(struct writer *w, size_t n)
     st_buf_str(&b, "</title><link rel=\"stylesheet\" type=\"text/css\" href=\"book.css\"/></head>\n"
                    "<body id=\"body\">\n");
     for (size_t i = 0; i < c->n_spans; i++) {
-        const char *tag = !c->spans[i].heading ? "p" : i == 0 ? "h1" : "h2";
+        char tag[8] = "p";
+        if (c->spans[i].heading)
+            snprintf(tag, sizeof(tag), "h%u", (unsigned)c->spans[i].heading % 10);
         if (i == 0 || c->spans[i].begins)
             st_buf_printf(&b, "<%s>", tag);
         put_span(&b, &c->spans[i]);

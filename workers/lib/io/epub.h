@@ -13,7 +13,7 @@ struct st_epub_span {
     const char *id;           /* letters and digits, its own in the book; NULL: it is never heard */
     int64_t start_ms, end_ms; /* in the sound; equal: it is not heard */
     bool begins;              /* a paragraph, or a heading, begins with it */
-    bool heading;             /* is the chapter's, where it is the first one, or a section's */
+    int heading;              /* its level, 1 to 6; 0: text */
 };
 
 struct st_epub_chapter {
