@@ -149,7 +149,7 @@ static bool convert(struct st_buf *out, iconv_t charset, const char *data, size_
 static const char *decode(const struct import *to, struct st_buf *out, const char *data, size_t len)
 {
     const unsigned char *s = (const unsigned char *)data;
-    bool utf8 = st_utf8_valid(data, len), marked = st_starts(data, "\xef\xbb\xbf");
+    bool utf8 = st_utf8_valid(data, len), marked = len >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0;
     if (len >= 2 && s[0] + s[1] == 0xfe + 0xff && s[0] >= 0xfe)
         decode_utf16(out, s + 2, len - 2, s[0] == 0xfe);
     else if (to->charset && !(utf8 && marked))
