@@ -209,9 +209,13 @@ deleted($author, $endless);
 
 # --- language by the author -------------------------------------------------------------------------------------------
 
-my $given = posted(author(), 'the author says the language', language => 'de-AT', content => 'The text is English.')->{json};
+my $given = posted(author(), 'the author says the language', language => 'de-AT', content => 'The text is English, as anybody can see who reads what it says.')->{json};
 is $given->{language}, 'de-AT', 'it holds';
 like analysed($author, $given->{storyId}, 'given')->{language}, qr/^de\b/, 'also for the analysis';
+my %open = (headers => {'If-Match' => '*'}, json => {language => undef});
+is $api->succeeds(200, updateStory => of($author, $given->{storyId}, %open), 'the author no longer says it')->{json}{language}, undef, 'then it is open';
+is analysed($author, $given->{storyId}, 'open')->{language}, 'en', 'until the analysis has found it';
+$api->fails(422, 'unprocessable', updateStory => of($author, $given->{storyId}, headers => {'If-Match' => '*'}, json => {language => 'English'}), 'what is said is a language', '/language');
 
 # --- change -----------------------------------------------------------------------------------------------------------
 

@@ -173,10 +173,11 @@ int story_update(struct st_call *call)
     if ((r = check_size(call, st_str(call->body, "content"))) < 0 || (r = story_own(call, &old)) < 0 ||
         (r = st_if_match(call, st_json_int(old, "version", 0))) < 0)
         return r;
+    const json_t *language = json_object_get(call->body, "language"); /* null: to be found again */
     const struct story_text text = {
         .title = st_json_str(call->body, "title", st_str(old, "title")),
         .content = st_json_str(call->body, "content", st_str(old, "content")),
-        .language = st_json_str(call->body, "language", st_str(old, "language")),
+        .language = language ? json_string_value(language) : st_str(old, "language"),
         .visibility = st_json_str(call->body, "visibility", st_str(old, "visibility")),
     };
     return story_change(call, old, &text);
