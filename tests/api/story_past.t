@@ -30,7 +30,7 @@ my $draft = $api->succeeds(201, createStory => {json => {title => 'Later', conte
 my $id = $draft->{storyId};
 is $draft->{state}, 'draft', 'is one';
 is $draft->{revision}, 1, 'its text is the first revision';
-is $api->succeeds(200, getAnalysis => of($ada, $id), 'it can be asked for its analysis')->{json}{status}, 'pending', 'there is none';
+is $api->succeeds(200, getAnalysis => of($ada, $id), 'it can be asked for its analysis')->{json}{status}, 'none', 'there is none, and none is under way';
 is changed($id, 'a draft changes', content => 'Tom laughed. “I am happy,” he said.')->{state}, 'draft', 'and stays one';
 $api->fails(409, 'conflict', publishStory => of($ada, $id), 'a draft is not published');
 $api->fails(409, 'conflict', unpublishStory => of($ada, $id), 'nor taken back');
@@ -79,9 +79,9 @@ ok wait_for(sub { state_of($id) eq 'ready' }), 'and it is ready when that ends';
 # --- an analysis that fails -------------------------------------------------------------------------------------------
 
 my ($broken) = map { $_->{json}{storyId} } $api->succeeds(201, createStory => {json => {title => 'T', content => 'A text.', draft => JSON::PP::true}, token => $ada->{token}}, 'a text');
-$platform->sql('story', "update stories set content = '' where story_id = '$broken'");
+$platform->sql('story', "update stories set content = '', content_hash = encode(sha256(''), 'hex') where story_id = '$broken'");
 $platform->sql('story', "update stories set state = 'analyzing' where story_id = '$broken'");
-$api->fails(409, 'conflict', $_ => of($ada, $broken), "$_: not while it is analysed") for qw(publishStory unpublishStory);
+$api->fails(409, 'conflict', $_ => of($ada, $broken), "$_: not while it is analysed") for qw(publishStory unpublishStory analyseStory);
 $platform->sql('story', "insert into jobs (name, unique_key, payload, metadata, attempts) values ('analyse', '$broken', '{\"storyId\":\"$broken\"}', '{\"correlationId\":\"test\"}', 4)");
 my $failed = wait_for(sub { my $seen = $api->call(getAnalysis => of($ada, $broken)); $seen->{json}{status} eq 'failed' && $seen });
 ok $failed, 'a text that cannot be analysed';
@@ -90,9 +90,27 @@ like $failed->{json}{reason}, qr/cannot be analysed/, 'with a reason';
 is state_of($broken), 'draft', 'and is a draft again';
 my ($dead) = $platform->sql('story', "select job_id from jobs where ended = 'dead' and unique_key = '$broken'");
 is $platform->storyctl('dead', 'drop', 'story', "job-$dead")->{exit}, 0, 'the operator has seen its dead letter';
-changed($broken, 'it is mended', content => 'Better words.');
-is $api->call(getAnalysis => of($ada, $broken))->{json}{status}, 'pending', 'so nothing has failed';
+is changed($broken, 'another title', title => 'U')->{state}, 'draft', 'mends nothing';
+is changed($broken, 'another text', content => 'Better words.')->{state}, 'analyzing', 'begins anew';
+ok settled($broken), 'to its end';
+is $api->call(getAnalysis => of($ada, $broken))->{json}{status}, 'ready', 'so nothing has failed';
 is $api->call(deleteStory => of($ada, $broken))->{status}, 204, 'gone';
+
+my $kept = $api->succeeds(201, createStory => {json => {title => 'T', content => 'A text that has an analysis.'}, token => $ada->{token}}, 'one more')->{json}{storyId};
+ok settled($kept), 'is analysed';
+my $had = $api->call(getAnalysis => of($ada, $kept))->{json}{analysisId};
+$platform->sql('story', "update stories set content = '', state = 'analyzing' where story_id = '$kept'");
+$platform->sql('story', "insert into jobs (name, unique_key, payload, metadata, attempts) values ('analyse', '$kept', '{\"storyId\":\"$kept\"}', '{\"correlationId\":\"test\"}', 4)");
+ok wait_for(sub { state_of($kept) ne 'analyzing' }), 'it cannot be analysed again';
+is state_of($kept), 'ready', 'then it is as it was';
+is $api->call(getAnalysis => of($ada, $kept))->{json}{analysisId}, $had, 'with the analysis that it had';
+is $platform->storyctl('dead', 'drop', 'story', map { "job-$_" } $platform->sql('story', "select job_id from jobs where ended = 'dead' and unique_key = '$kept'"))->{exit}, 0, 'its dead letter is seen';
+$platform->sql('story', "update stories set content = 'A text that has an analysis.' where story_id = '$kept'");
+$api->succeeds(200, describeCharacter => of($ada, $kept, json => {name => 'Zoe'}), 'which can be corrected');
+ok wait_for(sub { $api->call(getAnalysis => of($ada, $kept))->{json}{analysisId} ne $had }), 'and is made anew with what is corrected';
+$platform->sql('story', "update stories set state = 'draft' where story_id = '$kept'");
+$api->fails(409, 'conflict', describeCharacter => of($ada, $kept, json => {name => 'Ulf'}), 'of a draft there is nothing to correct');
+is $api->call(deleteStory => of($ada, $kept))->{status}, 204, 'gone';
 
 my $out = $api->succeeds(201, createStory => {json => {title => 'T', content => 'A text that is out.'}, token => $ada->{token}}, 'another')->{json}{storyId};
 ok settled($out), 'is analysed';

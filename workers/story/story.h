@@ -58,13 +58,13 @@ int story_check_limit(struct st_call *call); /* ST_E_PAYMENT when the caller's t
 int story_reply(struct st_call *call, int status, json_t *story); /* with its ETag */
 int story_not_found(struct st_call *call, int err);               /* err, with a sentence for ST_E_NOT_FOUND */
 /* Locks the caller's own story of parameter storyId: version, revision, state, title, content, content_hash, language
- * (as the author has given it), visibility, published_at. ST_E_NOT_FOUND with its sentence. */
+ * (as the author has given it), visibility, published_at, analysis_error. ST_E_NOT_FOUND with its sentence. */
 int story_own(struct st_call *call, json_t **ret);
 /* The same for changes that may be asked for without having read the story: If-Match counts when it is there. */
 int story_own_as_read(struct st_call *call, json_t **ret);
 
 /* What a change makes of the caller's own story `old`, and the answer: a revision, where title, text or language are
- * others than before; an analysis, where the latter two are, but for drafts. */
+ * others than before; an analysis, where the latter two are, but for drafts that no analysis has failed on. */
 struct story_text {
     const char *title, *content, *language, *visibility;
     const char *restored_from; /* number of the revision that comes back, or NULL */

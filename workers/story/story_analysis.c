@@ -121,14 +121,15 @@ static int store(struct st_call *call, const json_t *story, const struct story_f
 
 /*
  * The author reads it in the analysis; another text, or asking again, begins anew. What is published stays so: readers
- * have it.
+ * have it; and what has an analysis of this text keeps it.
  */
 int story_analyse_failed(struct st_call *call)
 {
     st_exec(call,
-            "update stories set state = case when published_at is null then 'draft' else 'published' end, "
-            "analysis_error = 'The text cannot be analysed.' where story_id = $1 and state = 'analyzing' and "
-            "deleted_at is null",
+            "update stories s set state = case when published_at is not null then 'published' when exists (select from "
+            "story_analyses a where a.story_id = s.story_id and a.content_hash = s.content_hash) then 'ready' "
+            "else 'draft' end, analysis_error = 'The text cannot be analysed.' where story_id = $1 and "
+            "state = 'analyzing' and deleted_at is null",
             st_str(call->body, "storyId"));
     return story_forget_published(call, st_str(call->body, "storyId"), NULL);
 }
@@ -210,11 +211,12 @@ int story_remove_files(struct st_call *call)
     return st_object_remove(call, key ? key : st_printf(call->arena, "story/%s/", id));
 }
 
-static int without(struct st_call *call, const char *why)
+static int without(struct st_call *call, const char *why, const char *state)
 {
+    const char *status = why ? "failed" : st_streq(state, "draft") ? "none" : "pending";
     return st_reply(call, 200,
-                    json_pack("{s:s, s:s*, s:n, s:[], s:[]}", "status", why ? "failed" : "pending", "reason", why,
-                              "language", "characters", "segments"));
+                    json_pack("{s:s, s:s*, s:n, s:[], s:[]}", "status", status, "reason", why, "language", "characters",
+                              "segments"));
 }
 
 /* The document is put together by the database and passed through: a long story has thousands of segments. */
@@ -230,7 +232,7 @@ int story_get_analysis(struct st_call *call)
         "json_build_object('name', c.name, 'aliases', c.aliases, 'mentions', c.mentions, 'gender', c.gender, "
         "'age', c.age)) order by c.position) from story_characters c where c.analysis_id = a.analysis_id), "
         "'[]') || ',\"segments\":' || a.segments || coalesce(',\"changes\":' || a.changes, '') || '}', "
-        "s.analysis_error, s.corrections + 1 "
+        "s.analysis_error, s.state "
         "from stories s left join story_analyses a on a.story_id = s.story_id and "
         "a.content_hash = s.content_hash where " STORY_READABLE,
         st_param(call, "storyId"), call->user_id);
@@ -239,6 +241,6 @@ int story_get_analysis(struct st_call *call)
     if (st_rows_count(rows) == 0)
         return story_not_found(call, ST_E_NOT_FOUND);
     if (!st_streq(st_cell(rows, 0, 0), "t"))
-        return without(call, st_cell(rows, 0, 2));
+        return without(call, st_cell(rows, 0, 2), st_cell(rows, 0, 3));
     return st_reply_text(call, 200, "application/json", st_cell(rows, 0, 1));
 }

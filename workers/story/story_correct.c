@@ -28,8 +28,8 @@ static int own_analysis(struct st_call *call)
 {
     json_t *story;
     int r = st_row(call, &story,
-                   "select s.corrections, exists (select from story_analyses a where a.story_id = s.story_id "
-                   "and a.content_hash = s.content_hash) as analysed from stories s "
+                   "select s.corrections, s.state <> 'draft' and exists (select from story_analyses a "
+                   "where a.story_id = s.story_id and a.content_hash = s.content_hash) as analysed from stories s "
                    "where s.story_id = $1 and s.author_id = $2 and s.deleted_at is null for update",
                    st_param(call, "storyId"), call->user_id);
     if (r < 0)

@@ -8,8 +8,8 @@
 static const struct {
     const char *from, *to;
 } moves[] = {
-    {"draft", "analyzing"},     /* analyseStory */
-    {"ready", "analyzing"},     /* the same, and a changed text */
+    {"draft", "analyzing"},     /* analyseStory, and a changed text, if the one before could not be analysed */
+    {"ready", "analyzing"},     /* the same, and any changed text */
     {"narrating", "analyzing"}, /* the same */
     {"published", "analyzing"}, /* the same; it stays published meanwhile */
     {"ready", "published"},     /* publishStory */

@@ -113,11 +113,12 @@ int story_get(struct st_call *call)
 
 int story_own(struct st_call *call, json_t **ret)
 {
-    int r = st_row(call, ret,
-                   "select version, revision, state, title, content, content_hash, visibility, published_at, "
-                   "case when language_given then language end as language from stories "
-                   "where story_id = $1 and author_id = $2 and deleted_at is null for update",
-                   st_param(call, "storyId"), call->user_id);
+    int r = st_row(
+        call, ret,
+        "select version, revision, state, title, content, content_hash, visibility, published_at, analysis_error, "
+        "case when language_given then language end as language from stories "
+        "where story_id = $1 and author_id = $2 and deleted_at is null for update",
+        st_param(call, "storyId"), call->user_id);
     return story_not_found(call, r);
 }
 
@@ -144,7 +145,7 @@ int story_change(struct st_call *call, const json_t *old, const struct story_tex
     const char *hash = st_sha256_hex(call->arena, text->content, strlen(text->content));
     bool again = !st_streq(hash, old_hash) || !st_streq(text->language, st_str(old, "language"));
     bool revised = again || !st_streq(text->title, st_str(old, "title"));
-    bool draft = st_streq(st_str(old, "state"), "draft");
+    bool draft = st_streq(st_str(old, "state"), "draft") && !st_str(old, "analysis_error"); /* for later, as asked */
     json_t *story;
     int r = st_row(call, &story,
                    "update stories s set title = $2, content = $3, content_hash = $4, "
