@@ -86,25 +86,81 @@ static const struct an_term *phrase_at(const struct an *an, uint32_t w, uint32_t
     return found;
 }
 
-/* Is the word at w negated (not happy; but "never so happy")? */
-static bool is_negated(const struct an *an, uint32_t w, uint32_t first)
+/* Is what ends with the word at w a phrase that denies what follows it? */
+static bool denies(const struct an *an, uint32_t w)
 {
-    for (uint32_t i = w; i-- > first && w - i <= 3;) {
-        if (an->words[i].after & AN_BREAK)
-            return false;
-        uint64_t c = an->terms[an->words[i].term].classes;
-        if (c & AN_C(NEG))
-            return !(w - i > 1 && an_is(an, an->words[i + 1].term, AN_C(MORE)));
+    static const char *const phrases[] = {"anything but", "alles andere als", "tout sauf", "todo menos"};
+    for (size_t i = 0; i < ST_COUNT(phrases); i++) {
+        uint32_t n = (uint32_t)strlen(phrases[i]), end = an->words[w].end;
+        if (end >= n && strncasecmp(an->text + end - n, phrases[i], n) == 0)
+            return true;
     }
     return false;
 }
 
-static double degree(const struct an *an, uint32_t w, uint32_t first)
+/* In English a clause may begin with its subject alone: I do not know he was happy. But: never was he happy. */
+static bool begins_clause(const struct an *an, uint32_t w, uint32_t first)
+{
+    return an_is(an, an->words[w].term, AN_C(HE) | AN_C(SHE) | AN_C(ME)) && st_streq(an->language, "en") &&
+           !(w > first && an_is(an, an->words[w - 1].term, AN_C(AUX) | AN_C(NEG)));
+}
+
+/*
+ * Is the word at w negated by one before it (not happy, neither of them was happy)? Few words may stand between the
+ * two, besides auxiliaries, pronouns and very.
+ */
+static bool is_negated(const struct an *an, uint32_t w, uint32_t first)
+{
+    enum { BETWEEN = 2, WITH_PHRASE = 4 }; /* nothing in the world made her happy */
+    const uint64_t light =
+        AN_C(AUX) | AN_C(MORE) | AN_C(HE) | AN_C(SHE) | AN_C(IT) | AN_C(ME) | AN_C(THEY) | AN_C(HIM) | AN_C(HER);
+    bool so = false, apart = false;
+    int between = 0;
+    for (uint32_t i = w; i-- > first && between <= WITH_PHRASE;) {
+        if (an->words[i].after & AN_BREAK)
+            return false;
+        if (denies(an, i))
+            return true;
+        uint64_t c = an->terms[an->words[i].term].classes, next = an->terms[an->words[i + 1].term].classes;
+        if (c & AN_C(NEG) && !apart && !(c & AN_C(NEVER) && so) && !(next & AN_C(ONLY) && i + 1 < w))
+            return between <= (next & AN_C(PREP) && i + 1 < w ? WITH_PHRASE : BETWEEN);
+        if (c & (AN_C(NEG) | AN_C(CLAUSE)))
+            return false;
+        apart = (apart || begins_clause(an, i, first)) && !(c & AN_C(BELIEVE));
+        so = so || c & AN_C(SO);
+        between += !(c & light);
+    }
+    return false;
+}
+
+/* In German the negation follows the verb: he laughed not, I hate you not; but: so happy was he never. */
+static bool is_negated_behind(const struct an *an, uint32_t w, uint32_t limit)
+{
+    enum { WORDS = 4 };
+    const struct an_word *word = &an->words[w];
+    bool joined = w > 0 && !(word[-1].after & AN_BREAK), noun = word->upper && !word->first;
+    uint64_t before = joined ? an->terms[word[-1].term].classes : 0;
+    bool of_noun = before & (AN_C(DET) | AN_C(POSS) | AN_C(MORE)) && w + 1 < limit && word[1].upper;
+    if (!st_streq(an->language, "de") || noun || of_noun) /* the sad king came not */
+        return false;
+    for (uint32_t i = w + 1; i < limit && i - w <= WORDS && !(an->words[i - 1].after & AN_BREAK); i++) {
+        uint64_t c = an->terms[an->words[i].term].classes;
+        if (c & AN_C(CLAUSE))
+            return false;
+        if (c & AN_C(NEG) && !(c & AN_C(PREP)))
+            return !(c & AN_C(NEVER) && before & AN_C(SO)) &&
+                   !(i + 1 < limit && an_is(an, an->words[i + 1].term, AN_C(ONLY)));
+    }
+    return false;
+}
+
+/* Negated, very is no more than that: not very happy. */
+static double degree(const struct an *an, uint32_t w, uint32_t first, bool negated)
 {
     if (w == first || an->words[w - 1].after & AN_BREAK)
         return 1;
     uint64_t c = an->terms[an->words[w - 1].term].classes;
-    return c & AN_C(MORE) ? 1.4 : c & AN_C(LESS) ? 0.6 : 1;
+    return c & AN_C(MORE) ? (negated ? 1 : 1.4) : c & AN_C(LESS) ? 0.6 : 1;
 }
 
 static void feel_term(struct an_mood *mood, const struct an_term *t, double weight, bool negated)
@@ -141,7 +197,8 @@ void an_feel(const struct an *an, struct an_mood *mood, uint32_t w0, uint32_t w1
         /* he cried, she called: loud, no more */
         if (clause && (st_streq(t->text, "cried") || st_streq(t->text, "cries")))
             continue;
-        feel_term(mood, t, weight * degree(an, w, w0), is_negated(an, w, w0));
+        bool negated = is_negated(an, w, w0) || is_negated_behind(an, w + n - 1, w1);
+        feel_term(mood, t, weight * degree(an, w, w0, negated), negated);
     }
 }
 

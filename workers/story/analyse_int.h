@@ -65,8 +65,13 @@
     X(AUX)      /* had, was: may stand between subject and verb */                                                     \
     X(VERB)     /* common verbs of action beside -ed */                                                                \
     X(NEG)                                                                                                             \
-    X(MORE)     /* very */                                                                                             \
-    X(LESS)     /* slightly */                                                                                         \
+    X(MORE) /* very */                                                                                                 \
+    X(LESS) /* slightly */                                                                                             \
+    X(SO)   /* so, more: "never so happy" is happy */                                                                  \
+    X(NEVER)                                                                                                           \
+    X(ONLY)     /* "not only happy" is happy, too */                                                                   \
+    X(BELIEVE)  /* "I don't think he was happy": he was not */                                                         \
+    X(CLAUSE)   /* and, because: what stands before it negates nothing behind it */                                    \
     X(MUTE)     /* a voice, a letter: "speaks", but is nobody */                                                       \
     X(ABBREV)   /* its full stop ends no sentence */                                                                   \
     X(MOD)      /* adjectives before names and descriptions: old, little, poor */                                      \

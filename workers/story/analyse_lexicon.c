@@ -284,9 +284,26 @@ const struct an_lex an_lexicon[] = {
     {"en", C(NEG),
      "not no never don't didn't doesn't isn't wasn't weren't aren't can't cannot couldn't won't wouldn't shouldn't "
      "hadn't hasn't haven't without nothing nobody none nor neither hardly scarcely barely ain't nowhere n't"},
-    {"de", C(NEG), "nicht kein keine keinen nie niemals nichts ohne kaum"},
-    {"fr", C(NEG), "ne n' pas jamais rien aucun aucune sans"},
+    {"de", C(NEG), "nicht kein keine keinen keiner keinem nie niemals nichts niemand niemanden ohne kaum weder"},
+    {"fr", C(NEG), "ne n' pas jamais rien aucun aucune sans ni"},
     {"es", C(NEG), "no nunca nada jamás sin ni tampoco"},
+    {"en", C(NEVER), "never"},
+    {"de", C(NEVER), "nie niemals"},
+    {"fr", C(NEVER), "jamais"},
+    {"es", C(NEVER), "nunca jamás"},
+    {"en", C(SO), "so such more"},
+    {"de", C(SO), "so"},
+    {"fr", C(SO), "si aussi plus tant tellement"},
+    {"es", C(SO), "tan más tanto"},
+    {"en", C(ONLY), "only just merely simply"},
+    {"de", C(ONLY), "nur bloß"},
+    {"fr", C(ONLY), "seulement"},
+    {"es", C(ONLY), "solo sólo solamente"},
+    {"en", C(BELIEVE), "think thinks thought believe believes believed suppose supposes supposed"},
+    {"en", C(CLAUSE), "and but because although though while when who which how why if whether until unless where"},
+    {"de", C(CLAUSE), "und aber sondern denn weil dass daß als wie wo wer wenn ob"},
+    {"fr", C(CLAUSE), "et mais car que qu' qui où quand comme lorsque parce puisque"},
+    {"es", C(CLAUSE), "y e pero sino porque que quien cuando como mientras aunque"},
     {"en", C(MORE),
      "very so too extremely terribly awfully dreadfully utterly completely absolutely deeply truly really such most "
      "incredibly exceedingly perfectly quite greatly bitterly more ever all"},
@@ -312,7 +329,7 @@ const struct an_lex an_lexicon[] = {
      "dort alles nichts etwas jetzt endlich plötzlich wieder immer nie einmal eines kapitel sobald nachdem während "
      "obwohl darauf danach also"},
     {"de", C(PREP),
-     "mit bei von aus nach zu zum zur im in an auf über unter vor hinter neben durch für gegen um am vom"},
+     "mit bei von aus nach zu zum zur im in an auf über unter vor hinter neben durch für gegen um am vom ohne"},
     {"fr", C(STOP),
      "et ou mais donc or ni car que qui quoi dont où quand comme si alors puis ensuite enfin aussi encore toujours "
      "jamais déjà bien très trop plus moins pas ne non oui oh ah avec dans sur sous par pour sans chez vers de du "
