@@ -7,6 +7,13 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
+ST_UNUSED static struct st_analysis *analyse(struct st_arena *a, const char *text)
+{
+    struct st_analysis *found = NULL;
+    assert_int_equal(st_analyse(a, text, strlen(text), NULL, &found), 0);
+    return found;
+}
+
 ST_UNUSED static const struct st_segment *find_segment(const struct st_analysis *found, const char *begins)
 {
     for (int i = 0; i < found->n_segments; i++)

@@ -1,9 +1,13 @@
 /* Makes segments of the spans: pieces of at most ST_SEGMENT_CHARS_MAX characters, cut where sentences end. */
+#include "base/gcra.h"
 #include "story/analyse_int.h"
 
 enum {
-    PIECE_GOOD = 220,   /* characters from which a piece ends at the next sentence's end */
-    PIECE_CLAUSE = 120, /* and the least it must have to end at a comma */
+    PIECE_WHOLE = 300,  /* characters that are not cut */
+    PIECE_LEAST = 150,  /* the least that a piece has to end where a sentence does */
+    PIECE_REST = 80,    /* and to leave behind it */
+    PIECE_CLAUSE = 120, /* the least it has to end at a comma */
+    LOOKED_AT = 64,     /* bytes before a border */
     SEGMENTS_MANY = ST_ANALYSE_SEGMENTS_MAX - ST_ANALYSE_TEXT_MAX / PIECE_CLAUSE,
 };
 
@@ -81,11 +85,33 @@ static bool is_extension(uint32_t cp)
            (cp >= 0x1F3FB && cp <= 0x1F3FF) || (cp >= 0x1AB0 && cp <= 0x1AFF) || (cp >= 0x20D0 && cp <= 0x20FF);
 }
 
-/* Where the piece that begins at s ends. */
-static const char *cut(const struct an *an, const char *s, const char *end)
+static int count_chars(const char *s, const char *end, int most)
 {
-    const char *sentence = NULL, *clause = NULL, *space = NULL, *base = s, *p = s;
-    int chars = 0;
+    int n = 0;
+    for (; s < end && n < most; n++)
+        st_utf8_next(&s);
+    return n;
+}
+
+static uint64_t hash_before(const char *begin, const char *s)
+{
+    static const unsigned char key[16];
+    size_t n = s - begin < LOOKED_AT ? (size_t)(s - begin) : LOOKED_AT;
+    return st_siphash(key, s - n, n);
+}
+
+/*
+ * Where the piece that begins at s ends: behind that sentence, of those that make a piece of good length, whose words
+ * hash least. So borders go by the words around them, and come to stand where they stood soon behind an edit. begin:
+ * of the first piece.
+ */
+static const char *cut(const struct an *an, const char *begin, const char *s, const char *end)
+{
+    const char *best = NULL, *sentence = NULL, *clause = NULL, *space = NULL, *base = s, *p = s;
+    int chars = 0, rest = count_chars(s, end, ST_SEGMENT_CHARS_MAX + PIECE_REST);
+    uint64_t least = UINT64_MAX;
+    if (rest <= PIECE_WHOLE)
+        return end;
     while (p < end && chars < ST_SEGMENT_CHARS_MAX) {
         const char *here = p, *behind;
         uint32_t cp = st_utf8_next(&p);
@@ -93,21 +119,25 @@ static const char *cut(const struct an *an, const char *s, const char *end)
         if (!is_extension(cp) && an_before(s, here) != 0x200D)
             base = here;
         if (an_is_terminator(cp) && an_sentence_end(an, here, s, end, &behind)) {
-            while (p < behind) {
-                st_utf8_next(&p);
-                chars++;
+            chars += count_chars(p, behind, ST_SEGMENT_CHARS_MAX);
+            p = behind > p ? behind : p;
+            if (chars > ST_SEGMENT_CHARS_MAX)
+                break;
+            sentence = p;
+            uint64_t hash = hash_before(begin, p);
+            if (chars >= PIECE_LEAST && rest - chars >= PIECE_REST && hash < least) {
+                least = hash;
+                best = p;
             }
-            if (chars <= ST_SEGMENT_CHARS_MAX)
-                sentence = p;
-            if (chars >= PIECE_GOOD && sentence)
-                return sentence;
         } else if (is_clause_mark(cp) && chars >= PIECE_CLAUSE) {
             clause = p;
         } else if (cp == ' ' || cp == '\n') {
             space = p;
         }
     }
-    if (p >= end && chars <= ST_SEGMENT_CHARS_MAX)
+    if (best)
+        return best;
+    if (rest <= ST_SEGMENT_CHARS_MAX)
         return end;
     if (sentence)
         return sentence;
@@ -117,8 +147,8 @@ static const char *cut(const struct an *an, const char *s, const char *end)
 static void add_pieces(struct maker *m, uint32_t span, enum st_segment_kind kind, const char *s, const char *end)
 {
     struct an *an = m->an;
-    while (s < end) {
-        const char *stop = cut(an, s, end);
+    for (const char *begin = s; s < end;) {
+        const char *stop = cut(an, begin, s, end);
         char *text = copy_text(an, s, stop);
         s = stop;
         uint32_t w0 = m->word;
