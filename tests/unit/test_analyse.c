@@ -245,6 +245,51 @@ static void german(void **state)
     check_story(&story);
 }
 
+/* Surnames that are words for beings, too. */
+static void german_surnames(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *begins, *speaker;
+    } cases[] = {
+        {"»Guten Abend«, sagte Müller. Er setzte sich.", "Guten", "Müller"},
+        {"„Guten Abend“, sagte Herr Müller. Er setzte sich.", "Guten", "Herr Müller"},
+        {"Karl Müller kam herein. „Guten Abend“, sagte Müller.", "Guten", "Karl Müller"},
+        {"„Wer ist da?“, fragte Hans Bauer. Er stand auf.", "Wer", "Hans Bauer"},
+        {"Wolf sagte: „Das ist der Wirt.“ Er setzte sich.", "Das ist", "Wolf"},
+        {"Der Wolf lief in den Wald. „Komm“, sagte der Wolf.", "Komm", "Der Wolf"},
+    };
+    for (size_t i = 0; i < ST_COUNT(cases); i++) {
+        struct st_arena a = {0};
+        struct st_analysis *found = analyse(&a, cases[i].text);
+        check_answer(found);
+        if (strcmp(speaker(found, find_segment(found, cases[i].begins)), cases[i].speaker) != 0)
+            fail_msg("%s: spoken by \"%s\"", cases[i].text, speaker(found, find_segment(found, cases[i].begins)));
+        st_arena_release(&a);
+    }
+}
+
+/* The smaller of the marks hold speech, and thoughts beside the larger ones. */
+static void german_marks(void **state)
+{
+    (void)state;
+    struct st_arena a = {0};
+    struct st_analysis *found = analyse(&a, "›Wer ist da?‹, fragte Anna.\n\n›Ich bin es‹, sagte Karl. ›Mach auf.‹\n");
+    check_answer(found);
+    assert_string_equal(speaker(found, find_segment(found, "Wer ist")), "Anna");
+    assert_string_equal(speaker(found, find_segment(found, "Ich bin")), "Karl");
+    assert_string_equal(find_segment(found, "Mach auf")->text, "Mach auf.");
+    found = analyse(&a, "„Komm“, sagte Anna. ‚Wie dumm er ist‘, dachte sie. „Ich gehe, er sagte ‚nie‘ zu mir.“\n");
+    check_answer(found);
+    assert_int_equal(find_segment(found, "Wie dumm er ist")->kind, ST_THOUGHT);
+    assert_string_equal(speaker(found, find_segment(found, "Wie dumm")), "Anna");
+    assert_int_equal(find_segment(found, "Ich gehe, er sagte ‚nie‘ zu mir.")->kind, ST_DIALOGUE);
+    found = analyse(&a, "Sie las die Zeile: Start › Bücher › Neu. Dann las sie ›Faust‹ zu Ende.\n");
+    assert_int_equal(found->n_segments, 1);
+    assert_int_equal(found->segments[0].kind, ST_NARRATION);
+    st_arena_release(&a);
+}
+
 static void french(void **state)
 {
     (void)state;
@@ -741,6 +786,8 @@ int main(void)
         cmocka_unit_test(taking_turns),
         cmocka_unit_test(long_speech),
         cmocka_unit_test(german),
+        cmocka_unit_test(german_surnames),
+        cmocka_unit_test(german_marks),
         cmocka_unit_test(french),
         cmocka_unit_test(spanish),
         cmocka_unit_test(russian),

@@ -59,19 +59,30 @@ bool an_verb_follows(const struct an *an, uint32_t w, uint32_t limit)
 
 /* ---- Names ---- */
 
-/* German writes all nouns with a capital: a name is one that stands without article beside a verb, or a first name. */
+/* Müller, Wolf: beings whose words are surnames, too; those of kin, ages and ranks are not. */
+static bool may_be_surname(const struct an_term *t)
+{
+    return t->classes & AN_C(PERSON) &&
+           !(t->classes & (AN_C(KIN) | AN_C(VAGUE) | AN_C(CHILD) | AN_C(OLD) | AN_C(TITLE)));
+}
+
+/*
+ * German writes all nouns with a capital: a name is one that stands without article beside a verb or behind a first
+ * name or a title, or a first name.
+ */
 static bool is_german_name(const struct an *an, uint32_t w)
 {
     const struct an_term *t = term_of(an, w);
     if (t->classes & (AN_C(MALENAME) | AN_C(FEMALENAME) | AN_C(TITLE)))
         return true;
-    if (t->classes & (AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE)))
+    if (t->classes & (AN_C(PERSON) | AN_C(MALE) | AN_C(FEMALE)) && !may_be_surname(t))
         return false;
     bool behind = w > 0 && word_is(an, w - 1, AN_C(SPEECH) | AN_C(THINK)) && !(an->words[w - 1].after & AN_BREAK);
     bool before = w + 1 < an->n_words && word_is(an, w + 1, AN_C(SPEECH) | AN_C(THINK)) &&
                   !(an->words[w].after & AN_BREAK) && an->words[w].first;
-    bool titled = w > 0 && word_is(an, w - 1, AN_C(TITLE)) && an->words[w - 1].upper;
-    return behind || before || titled || t->n_name > 0;
+    uint64_t leads = AN_C(TITLE) | (may_be_surname(t) ? AN_C(MALENAME) | AN_C(FEMALENAME) : 0);
+    bool led = w > 0 && word_is(an, w - 1, leads) && an->words[w - 1].upper && !(an->words[w - 1].after & AN_BREAK);
+    return behind || before || led || t->n_name > 0;
 }
 
 static bool beside_say(const struct an *an, uint32_t w)
@@ -548,7 +559,8 @@ static void count_german_names(struct an *an)
 {
     for (uint32_t w = 0; w < an->n_words; w++) {
         bool article = w > 0 && word_is(an, w - 1, AN_C(DET) | AN_C(POSS) | AN_C(PREP) | AN_C(MOD));
-        if (an->words[w].upper && !article && !term_of(an, w)->known && is_german_name(an, w))
+        bool listed = term_of(an, w)->known && !may_be_surname(term_of(an, w));
+        if (an->words[w].upper && !article && !listed && is_german_name(an, w))
             an->terms[an->words[w].term].n_name++;
     }
 }

@@ -5,22 +5,15 @@ struct marks {
     uint32_t open;
     uint32_t close[3];
     bool single; /* its closing mark is also an apostrophe */
+    bool lone;   /* stands alone, too (Home › News): one that is not closed opens nothing */
 };
 
 static const struct marks all_marks[] = {
-    {'"', {'"', 0x201D}, false},
-    {0x201C, {0x201D}, false},
-    {0x201E, {0x201C, 0x201D, '"'}, false},
-    {0x201D, {0x201D}, false},
-    {0xAB, {0xBB}, false},
-    {0xBB, {0xAB}, false},
-    {0x300C, {0x300D}, false},
-    {0x300E, {0x300F}, false},
-    {0xFE41, {0xFE42}, false},
-    {0xFF02, {0xFF02}, false},
-    {0x2018, {0x2019}, true},
-    {'\'', {'\'', 0x2019}, true},
-    {'`', {'\''}, true},
+    {'"', {'"', 0x201D}, false},      {0x201C, {0x201D}, false},       {0x201E, {0x201C, 0x201D, '"'}, false},
+    {0x201D, {0x201D}, false},        {0xAB, {0xBB}, false},           {0xBB, {0xAB}, false},
+    {0x2039, {0x203A}, false, true},  {0x203A, {0x2039}, false, true}, {0x300C, {0x300D}, false},
+    {0x300E, {0x300F}, false},        {0xFE41, {0xFE42}, false},       {0xFF02, {0xFF02}, false},
+    {0x2018, {0x2019}, true},         {'\'', {'\'', 0x2019}, true},    {'`', {'\''}, true},
     {0x201A, {0x2018, 0x2019}, true},
 };
 enum { N_MARKS = ST_COUNT(all_marks) };
@@ -123,9 +116,9 @@ static bool looks_opening(const struct scan *sc, const char *s, int mark)
         return false;
     if (all_marks[mark].single)
         return free_before && !is_space(next) && next != cp;
-    if (cp == 0xBB)
+    if (cp == 0xBB || cp == 0x203A)
         return sc->style.inverted && free_before;
-    if (cp == 0xAB)
+    if (cp == 0xAB || cp == 0x2039)
         return !sc->style.inverted || (free_before && !is_space(next));
     if (cp == 0x201C || cp == 0x201D)
         return free_before || (!is_space(next) && !an_is_letter(prev) && cp == 0x201C);
@@ -493,7 +486,7 @@ static void scan_quote(struct scan *sc, const char *s, int mark)
         sc->narration = inside;
         return;
     }
-    if (!looks_opening(sc, s, mark) || (m->single && !sc->style.singles))
+    if (!looks_opening(sc, s, mark) || (m->single && !sc->style.singles && m->open != 0x201A)) /* ‚ is no apostrophe */
         return;
     if (m->single && s != sc->begin && is_elision(sc, s))
         return;
@@ -503,7 +496,7 @@ static void scan_quote(struct scan *sc, const char *s, int mark)
     bool continues = s == sc->begin && sc->left_open == mark;
     if (!close) {
         bool goes_on = opens_next(sc, mark);
-        if (m->single && !(goes_on && s == sc->begin))
+        if ((m->single || m->lone) && !(goes_on && s == sc->begin))
             return;
         sc->carries = !goes_on && closes_later(sc, mark) ? mark : -1;
         push_narration(sc, s);
@@ -675,10 +668,11 @@ static struct style find_style(struct an *an)
             int mark = mark_of(cp);
             if (mark < 0)
                 continue;
-            if ((cp == 0xAB || cp == 0xBB) && !seen_angle) {
+            bool opens_left = cp == 0xAB || cp == 0x2039, opens_right = cp == 0xBB || cp == 0x203A;
+            if ((opens_left || opens_right) && !seen_angle) {
                 seen_angle = true;
-                inverted += cp == 0xBB;
-                upright += cp == 0xAB;
+                inverted += opens_right;
+                upright += opens_left;
             }
             if (voted || !looks_opening(&sc, here, mark))
                 continue;

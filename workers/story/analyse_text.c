@@ -91,8 +91,8 @@ bool an_is_terminator(uint32_t cp)
 bool an_is_closer(uint32_t cp)
 {
     return cp == '"' || cp == '\'' || cp == ')' || cp == ']' || cp == '*' || cp == '_' || cp == 0xBB || cp == 0xAB ||
-           cp == 0x2019 || cp == 0x201C || cp == 0x201D || cp == 0x203A || cp == 0x300D || cp == 0x300F ||
-           cp == 0xFF09 || cp == 0x3009 || cp == 0x300B;
+           cp == 0x2019 || cp == 0x201C || cp == 0x201D || cp == 0x203A || cp == 0x2039 || cp == 0x300D ||
+           cp == 0x300F || cp == 0xFF09 || cp == 0x3009 || cp == 0x300B;
 }
 
 /* Upper and lower case of the scripts that have two: Latin, Greek, Cyrillic, Armenian. */
