@@ -314,6 +314,27 @@ static void french(void **state)
     check_story(&story);
 }
 
+/* A dialogue of dashes that opens and closes with a mark, paragraphs apart. */
+static void french_dialogue(void **state)
+{
+    (void)state;
+    struct st_arena a = {0};
+    struct st_analysis *found =
+        analyse(&a, "« Où vas-tu ? demanda Jean.\n\n— Au bois, répondit Marie.\n\n— Seule ?\n\n— Oui. »\n\n"
+                    "Il partit. « Tu as lu cela ?\n\n— J'ai lu « Candide » hier.» Marie rit. « Bien », dit Jean.\n");
+    check_answer(found);
+    for (int i = 0; i < found->n_segments; i++)
+        assert_true(strstr(found->segments[i].text, "»") == NULL || strstr(found->segments[i].text, "« Candide »"));
+    assert_string_equal(speaker(found, find_segment(found, "Oui.")), "Marie");
+    assert_string_equal(find_segment(found, "J'ai lu")->text, "J'ai lu « Candide » hier.");
+    assert_int_equal(find_segment(found, "Marie rit.")->kind, ST_NARRATION);
+    assert_string_equal(speaker(found, find_segment(found, "Bien")), "Jean");
+    found = analyse(&a, "— Oui », dit Jean. Il était tard, et la nuit était noire dans la rue.\n");
+    assert_string_equal(found->segments[0].text, "Oui");
+    assert_string_equal(speaker(found, &found->segments[0]), "Jean");
+    st_arena_release(&a);
+}
+
 static void spanish(void **state)
 {
     (void)state;
@@ -789,6 +810,7 @@ int main(void)
         cmocka_unit_test(german_surnames),
         cmocka_unit_test(german_marks),
         cmocka_unit_test(french),
+        cmocka_unit_test(french_dialogue),
         cmocka_unit_test(spanish),
         cmocka_unit_test(russian),
         cmocka_unit_test(chinese),

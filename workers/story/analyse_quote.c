@@ -602,13 +602,32 @@ static const char *next_dash(const char *s, const char *end)
     return end;
 }
 
+/*
+ * Where the speech of a paragraph with dashes ends: at its end, or where » closes the dialogue that « opened paragraphs
+ * before. *ret_behind: where the text goes on.
+ */
+static const char *dialogue_end(const struct scan *sc, const char **ret_behind)
+{
+    int open = 0;
+    for (const char *s = sc->at; s < sc->end && !sc->style.inverted;) {
+        const char *here = s;
+        uint32_t cp = st_utf8_next(&s);
+        *ret_behind = s;
+        if (cp == 0xBB && open-- == 0)
+            return here;
+        open += cp == 0xAB;
+    }
+    *ret_behind = sc->end;
+    return sc->end;
+}
+
 static void scan_dashes(struct scan *sc)
 {
-    const char *start = sc->at, *s = start;
-    while (start < sc->end) {
-        s = next_dash(s, sc->end);
+    const char *start = sc->at, *s = start, *goes_on, *end = dialogue_end(sc, &goes_on);
+    while (start < end) {
+        s = next_dash(s, end);
         const char *behind = s;
-        if (s < sc->end) {
+        if (s < end) {
             st_utf8_next(&behind);
             if (!begins_aside(sc, s, behind)) {
                 s = behind;
@@ -616,15 +635,15 @@ static void scan_dashes(struct scan *sc)
             }
         }
         push_speech(sc, start, s, false, false);
-        if (s == sc->end)
+        if (s == end)
             break;
-        s = next_dash(behind, sc->end);
+        s = next_dash(behind, end);
         push_span(sc, behind, s, ST_NARRATION);
-        if (s < sc->end)
+        if (s < end)
             st_utf8_next(&s);
         start = s;
     }
-    sc->at = sc->narration = sc->end;
+    sc->at = sc->narration = goes_on;
 }
 
 /* --What is it? */
@@ -668,7 +687,9 @@ static struct style find_style(struct an *an)
             int mark = mark_of(cp);
             if (mark < 0)
                 continue;
-            bool opens_left = cp == 0xAB || cp == 0x2039, opens_right = cp == 0xBB || cp == 0x203A;
+            uint32_t next = an_peek(s, sc.end);
+            bool opens_left = cp == 0xAB || cp == 0x2039;
+            bool opens_right = (cp == 0xBB || cp == 0x203A) && next && !is_space(next) && !is_soft_stop(next);
             if ((opens_left || opens_right) && !seen_angle) {
                 seen_angle = true;
                 inverted += opens_right;
@@ -706,15 +727,16 @@ void an_find_spans(struct an *an)
         sc.left_open = sc.leaves_open;
         sc.leaves_open = -1;
         sc.letter = sc.letter && sc.left_open >= 0;
-        if (an->paras[i].title) {
-            sc.carries = -1;
-            push_narration(&sc, sc.end);
-        } else if (sc.carries < 0 && opens_with_dash(&sc, &inside)) {
+        bool dash = opens_with_dash(&sc, &inside), title = an->paras[i].title;
+        if (title || (dash && sc.carries >= 0 && all_marks[sc.carries].open == 0xAB))
+            sc.carries = -1; /* « Who's there? — I. » are two */
+        if (title) {
+            sc.at = sc.end; /* nobody says it */
+        } else if (dash && sc.carries < 0) {
             sc.at = inside;
             scan_dashes(&sc);
-        } else {
-            scan_quotes(&sc);
         }
+        scan_quotes(&sc);
         an->paras[i].s1 = an->n_spans;
     }
 }
