@@ -49,6 +49,7 @@ ST_UNUSED static void check_answer(const struct st_analysis *found)
         assert_int_equal(strspn(s->id, "abcdefghijklmnopqrstuvwxyz0123456789"), strlen(s->id));
         assert_in_range(s->character + 1, 0, found->n_characters);
         assert_true(s->intensity >= 0 && s->intensity <= 1 && s->confidence >= 0 && s->confidence <= 1);
+        assert_true(s->character < 0 ? s->confidence == (s->kind == ST_NARRATION) : s->confidence >= 0.2);
         assert_true((s->emotion == ST_NEUTRAL) == (s->intensity == 0));
         assert_true(s->kind != ST_NARRATION || s->character < 0);
         assert_true((s->evidence != NULL) == (s->character >= 0));

@@ -594,6 +594,8 @@ static void told_otherwise(void **state)
         {"\"Listen,\" said the voice of old Ben.\n", "Listen", "Ben", NULL},
         {"Ann, Ben and Eve were waiting.\n\n\"Who is it?\" asked Ann.\n\n\"I, madam.\"\n\n\"Fine, sir,\" said Ann.\n",
          "I, madam", "Ben", NULL},
+        {"Gus, Cid, Hal, Ben, Dora, Ann and Eve were sitting by the fire.\n\n\"It is late.\"\n\n\"So it is.\"\n",
+         "So it", "", NULL}, /* anybody's guess */
         {"\"Is Ben here?\" asked Ann.\n\n\"No,\" said Cid.\n\n\"Ben is always late.\"\n", "Ben is", "Ann", NULL},
     };
     for (size_t i = 0; i < ST_COUNT(cases); i++) {

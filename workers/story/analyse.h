@@ -61,7 +61,7 @@ struct st_segment {
     const char *text; /* trimmed, never empty */
     enum st_segment_kind kind;
     int character;     /* who speaks or thinks: index into characters; -1 for narration and where unknown */
-    double confidence; /* 0..1 that character is right; 0 for an unknown speaker, 1 for narration */
+    double confidence; /* 0.2..1 that character is right; 0 for an unknown speaker, 1 for narration */
     /*
      * What told the speaker, at most 64 code points: the rule, and the words or the person that it went by, as in
      * "attribution: said Mr. Darcy", "pronoun: she asked", "action: Mira frowned", "turn: answers Jane", "address:
