@@ -526,6 +526,30 @@ static void words_spoken_about(void **state)
     st_arena_release(&a);
 }
 
+/* The innermost marks are those of the outermost: they close nothing. */
+static void quotes_in_quotes_in_quotes(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "\"He said, 'I heard her say, \"Go away,\" and then she left,' but I don't believe it,\" said Tom.",
+        "“He said, ‘I heard her say, “Go away,” and then she left,’ but I don’t believe it,” said Tom.",
+        "\"Then he said: 'She told me: \"Wait here!\" and went.' I can't wait,\" said Tom.",
+    };
+    for (size_t i = 0; i < ST_COUNT(texts); i++) {
+        struct st_arena a = {0};
+        struct st_analysis *found = analyse(&a, texts[i]);
+        check_answer(found);
+        assert_int_equal(found->n_segments, 2);
+        assert_string_equal(speaker(found, &found->segments[0]), "Tom");
+        st_arena_release(&a);
+    }
+    struct st_arena a = {0};
+    struct st_analysis *found = analyse(&a, "\"Get 'em now,\" said Tom. \"Come!\" cried Ann. \"Never,\" said Tom.");
+    assert_int_equal(found->n_segments, 6); /* an apostrophe only */
+    assert_string_equal(speaker(found, find_segment(found, "Come!")), "Ann");
+    st_arena_release(&a);
+}
+
 /* --Yes, he said slowly. Hyphens for a dash, and the clause in the midst of the speech. */
 static void hyphens(void **state)
 {
@@ -824,6 +848,7 @@ int main(void)
         cmocka_unit_test(words_spoken_about),
         cmocka_unit_test(letters_and_namesakes),
         cmocka_unit_test(hyphens),
+        cmocka_unit_test(quotes_in_quotes_in_quotes),
         cmocka_unit_test(told_otherwise),
         cmocka_unit_test(emphasis_or_thought),
         cmocka_unit_test(never_named),

@@ -33,6 +33,7 @@ struct scan {
     const char *begin, *at, *end; /* of the paragraph */
     const char *narration;        /* where the narration not yet pushed begins */
     bool none[N_MARKS];           /* no closing mark from here to the paragraph's end */
+    bool flat;                    /* quotes in quotes in quotes do not come out even in it */
     int carries;                  /* mark of a quote that goes on without a new mark, or -1 */
     bool letter;                  /* that quote is a letter, which nobody speaks */
     int left_open, leaves_open;   /* mark of a quote that the paragraph before, this one leaves open; or -1 */
@@ -158,32 +159,61 @@ static const char *find_single_close(const struct scan *sc, const char *s, int m
     return weak;
 }
 
+/* Marks inside a double quote: which belong to one in a single one in it ("He said 'I heard "no" from her' to me"). */
+struct nesting {
+    bool single; /* a single quote is open */
+    bool third;  /* and in it another double one */
+};
+
+/* Reads the mark at s; does it belong to the third quote? */
+static bool nests(struct nesting *in, const struct scan *sc, const char *s, const struct marks *m, bool closing)
+{
+    const char *behind = s;
+    uint32_t cp = st_utf8_next(&behind), prev = an_before(sc->begin, s), next = an_peek(behind, sc->end);
+    bool single = cp == '\'' || cp == 0x2018 || cp == 0x2019;
+    if (single && !in->third)
+        in->single = in->single ? !ends_speech(prev) || an_is_letter(next) : looks_opening(sc, s, mark_of(cp));
+    if (closing && in->third) {
+        in->third = false;
+        return true;
+    }
+    bool opens = cp == m->open && is_space(prev) && an_is_letter(next);
+    in->third = in->third || (in->single && opens);
+    return in->third && opens;
+}
+
 /*
  * The closing mark for a quote that opened before s, or NULL; *ret_behind: where the text goes on. A straight mark that
- * can only open ends the quote before it, too: its own closing mark was forgotten.
+ * can only open ends the quote before it, too, unless it is one of a third quote: its own closing mark was forgotten.
  */
 static const char *find_close(struct scan *sc, const char *s, int mark, const char **ret_behind)
 {
     const struct marks *m = &all_marks[mark];
     const char *found = NULL;
+    struct nesting in = {0};
     if (sc->none[mark])
         return NULL;
     if (m->single) {
         found = find_single_close(sc, s, mark);
         *ret_behind = found ? found + 1 + 2 * ((unsigned char)*found == 0xE2) : NULL;
     }
-    for (const char *p = s; p < sc->end && !found && !m->single;) {
+    bool whole = m->single;
+    for (const char *p = s; p < sc->end && !whole;) {
         const char *here = p;
         uint32_t cp = st_utf8_next(&p);
-        bool twin = m->open == 0xBB && cp == 0xBB && !sc->style.inverted;
-        if (!closes(m, cp) && !twin)
+        bool twin = m->open == 0xBB && cp == 0xBB && !sc->style.inverted, closing = closes(m, cp) || twin;
+        bool is_mark = closing || cp == 0x2019 || mark_of(cp) >= 0;
+        bool nested = is_mark && !sc->flat && nests(&in, sc, here, m, closing);
+        if (!closing || (nested && found))
             continue;
-        found = here;
         bool opens =
             cp == '"' && m->open == '"' && is_space(an_before(sc->begin, here)) && an_is_letter(an_peek(p, sc->end));
+        found = here;
         *ret_behind = opens ? here : p;
+        whole = !nested;
     }
     sc->none[mark] = !found;
+    sc->flat = sc->flat || !whole; /* so that no mark is looked for twice */
     return found;
 }
 
@@ -722,6 +752,7 @@ void an_find_spans(struct an *an)
         sc.begin = sc.at = sc.narration = an->text + an->paras[i].start;
         sc.end = an->text + an->paras[i].end;
         memset(sc.none, 0, sizeof(sc.none));
+        sc.flat = false;
         an->paras[i].s0 = an->n_spans;
         const char *inside;
         sc.left_open = sc.leaves_open;
