@@ -47,6 +47,7 @@ int st_analyse(struct st_arena *a, const char *text, size_t len, const struct st
     an->language = known->language ? primary_subtag(a, known->language) : st_detect_language(text, len);
     if (!an->language)
         return ST_E_INVALID;
+    an->lacks_articles = an_lacks_articles(an->language);
     st_random(&an->seed, sizeof(an->seed));
     an_load_lexicon(an);
     an_clean(an, text, len);

@@ -245,6 +245,7 @@ struct an_piece {
 struct an {
     struct st_arena *arena;
     const char *language;
+    bool lacks_articles; /* the language does */
     const struct st_analyse_hints *hints;
     char *text; /* clean */
     uint32_t len;
@@ -323,7 +324,7 @@ uint32_t an_find_entity(const struct an *an, const struct an_entity *e);
 uint32_t an_entity(struct an *an, struct an_entity *e, bool make);
 bool an_verb_follows(const struct an *an, uint32_t w, uint32_t limit);
 bool an_is_adverb(const struct an *an, uint32_t w);
-bool an_lacks_articles(const struct an *an);
+bool an_lacks_articles(const char *language);
 bool an_is_group(const struct an *an, uint32_t entity); /* the twins, the soldiers */
 
 /* analyse_cast.c */

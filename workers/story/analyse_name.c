@@ -121,7 +121,7 @@ static bool is_name_word(const struct an *an, uint32_t w)
         return word->after & (AN_COMMA | AN_MARK) || an_verb_follows(an, w + 1, an->n_words);
     if (t->n_lower > 0 || t->known || an_is_adverb(an, w) || ends_with(t, "ing"))
         return false;
-    return !an_lacks_articles(an) && t->n_start > 1 && an_verb_follows(an, w + 1, an->n_words) &&
+    return !an->lacks_articles && t->n_start > 1 && an_verb_follows(an, w + 1, an->n_words) &&
            !(word->after & AN_BREAK);
 }
 
@@ -443,11 +443,11 @@ static uint32_t description_phrase(struct an *an, uint32_t w, uint32_t limit, bo
 }
 
 /* Russian and its like: any noun may be the subject of a verb of speech. */
-bool an_lacks_articles(const struct an *an)
+bool an_lacks_articles(const char *language)
 {
     static const char *const languages[] = {"ru", "uk", "pl", "sv", "da", "no"};
     for (size_t i = 0; i < ST_COUNT(languages); i++)
-        if (in_language(an, languages[i]))
+        if (st_streq(language, languages[i]))
             return true;
     return false;
 }
@@ -469,7 +469,7 @@ uint32_t an_noun_phrase(struct an *an, uint32_t w, uint32_t limit, bool make, ui
     *ret_n = 0;
     if (w >= limit)
         return AN_NONE;
-    if (an_lacks_articles(an) && !an->words[w].upper && !word_is(an, w, AN_C(DET) | AN_C(POSS)))
+    if (an->lacks_articles && !an->words[w].upper && !word_is(an, w, AN_C(DET) | AN_C(POSS)))
         return bare_noun(an, w, make, ret_n);
     if (word_is(an, w, AN_C(DET) | AN_C(POSS))) {
         if (word_is(an, w, AN_C(FEMALENAME) | AN_C(MALENAME)) && an->words[w].upper && !an->words[w].first)
@@ -542,7 +542,7 @@ static void find_mentions(struct an *an)
         const struct an_word *word = &an->words[w];
         const struct an_span *span = &an->spans[word->span];
         bool starts = word->upper || word_is(an, w, AN_C(DET) | AN_C(POSS) | AN_C(TITLE) | AN_C(MOD)) ||
-                      (an_lacks_articles(an) && term_of(an, w)->n_name);
+                      (an->lacks_articles && term_of(an, w)->n_name);
         uint32_t n = 0, entity = AN_NONE;
         if (starts && !an->paras[span->para].heading)
             entity = an_noun_phrase(an, w, span->w1, false, &n);

@@ -367,7 +367,7 @@ static bool is_incise(const struct an *an, const char *s, const char *end)
         return s < end;
     while (s < end && *s == ' ')
         s++;
-    return an_is_upper(an_peek(s, end)) || (an_lacks_articles(an) && an_is_letter(an_peek(s, end))) ||
+    return an_is_upper(an_peek(s, end)) || (an->lacks_articles && an_is_letter(an_peek(s, end))) ||
            word_is(an, s, end, AN_C(DET) | AN_C(POSS) | AN_C(HE) | AN_C(SHE));
 }
 

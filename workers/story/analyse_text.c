@@ -172,15 +172,17 @@ struct line {
 
 static bool is_space(uint32_t cp)
 {
-    return cp == ' ' || cp == '\t' || cp == '\r' || cp == '\n' || cp == 0xA0 || cp == 0x1680 || cp == 0x202F ||
-           (cp >= 0x2000 && cp <= 0x200A) || cp == 0x205F || cp == 0x3000 || cp == 0x85;
+    if (cp < 0x80)
+        return cp == ' ' || cp == '\t' || cp == '\r' || cp == '\n';
+    return cp == 0xA0 || cp == 0x1680 || cp == 0x202F || (cp >= 0x2000 && cp <= 0x200A) || cp == 0x205F ||
+           cp == 0x3000 || cp == 0x85;
 }
 
 /* Soft hyphens, byte order marks, zero-width spaces and direction marks: not spoken, and in the way. */
 static bool is_ignorable(uint32_t cp)
 {
-    return cp == 0xAD || cp == 0xFEFF || cp == 0x200B || cp == 0x200E || cp == 0x200F || cp == 0x2060 ||
-           (cp >= 0x202A && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069);
+    return cp >= 0xAD && (cp == 0xAD || cp == 0xFEFF || cp == 0x200B || cp == 0x200E || cp == 0x200F || cp == 0x2060 ||
+                          (cp >= 0x202A && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069));
 }
 
 static bool is_newline(uint32_t cp)

@@ -93,11 +93,11 @@ size_t st_utf8_length(const char *s, size_t len)
     return n;
 }
 
-uint32_t st_utf8_next(const char **str)
+uint32_t st_utf8_next_wide(const char **str)
 {
     const unsigned char *s = (const unsigned char *)*str;
-    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-    uint32_t cp = n == 1 ? s[0] : s[0] & (0x7fu >> n);
+    size_t n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    uint32_t cp = s[0] & (0x7fu >> n);
     for (size_t i = 1; i < n; i++)
         cp = cp << 6 | (s[i] & 0x3f);
     *str += n;

@@ -42,7 +42,11 @@ char *st_i64(struct st_arena *a, int64_t n);
 bool st_utf8_valid(const char *s, size_t len);
 size_t st_utf8_length(const char *s, size_t len); /* code points of valid UTF-8 */
 /* Decodes one code point of valid UTF-8 at s, moves *s behind it. */
-uint32_t st_utf8_next(const char **s);
+uint32_t st_utf8_next_wide(const char **s); /* of two bytes or more */
+static inline uint32_t st_utf8_next(const char **s)
+{
+    return (unsigned char)**s < 0x80 ? (unsigned char)*(*s)++ : st_utf8_next_wide(s);
+}
 /* Writes cp into out (room for 4), gives the number of bytes. */
 size_t st_utf8_put(uint32_t cp, char *out);
 
