@@ -1,7 +1,7 @@
 /* What Runway, Luma and Pika (at fal) speak. Members that are not known are ignored: they add some without notice. */
 #include "video/film.h"
 
-enum { PROMPT_RUNWAY = 1000 /* UTF-16 units */, PROMPT_LUMA = 5000, URL_MAX = 4000 };
+enum { PROMPT_RUNWAY = 1000 /* UTF-16 units */, PROMPT_LUMA = 5000, LUMA_PAGE = 100, URL_MAX = 4000 };
 
 /* At most so many bytes of whole characters: no more UTF-16 units than that either. */
 static const char *cut(struct st_arena *a, const char *s, size_t max)
@@ -131,12 +131,19 @@ static void luma_status(struct st_arena *a, const struct st_http_answer *answer,
     }
 }
 
+static const char *luma_list_path(struct st_arena *a, int page)
+{
+    return st_printf(a, "/generations?limit=%d&offset=%d", LUMA_PAGE, page * LUMA_PAGE);
+}
+
 /* The address to call back is another for each clip, and is shown among what was asked for. */
-static const char *luma_find(struct st_arena *a, const struct st_http_answer *answer, const char *callback)
+static const char *luma_find(struct st_arena *a, const struct st_http_answer *answer, const char *callback,
+                             bool *ret_more)
 {
     const json_t *list = parse(a, answer);
     json_t *g;
     size_t i;
+    *ret_more = list && st_json_bool(list, "has_more", false);
     json_array_foreach (json_object_get(list, "generations"), i, g)
         if (*callback && st_streq(st_json_str(json_object_get(g, "request"), "callback_url", NULL), callback))
             return st_json_str(g, "id", NULL);
@@ -237,7 +244,7 @@ const struct film_api film_apis[] = {
      .id = "id",
      .status_path = luma_status_path,
      .status = luma_status,
-     .list_path = "/generations?limit=100&offset=0",
+     .list_path = luma_list_path,
      .find = luma_find,
      .cancel = "DELETE",
      .cancel_path = luma_status_path},

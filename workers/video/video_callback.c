@@ -150,10 +150,11 @@ int video_clip_progress(struct st_call *call)
     if (st_rows_affected(rows)) {
         /* Whatever becomes of the answer that would have named it. */
         if (ref && strlen(ref) <= REF_MAX)
-            st_exec(call,
-                    "update clips set provider_ref = $2 where clip_id = $1 and state in ('sending', 'unknown') "
-                    "and provider_ref is null",
-                    id, ref);
+            st_exec(
+                call,
+                "update clips set provider_ref = $2 where clip_id = $1 and (state in ('sending', 'unknown') or lost) "
+                "and provider_ref is null",
+                id, ref);
         st_enqueue(call, "clip", st_printf(call->arena, "%s/told", id), 0,
                    json_pack("{s:s, s:b}", "clipId", id, "told", true));
     }

@@ -2,10 +2,11 @@
  * Passages of a story filmed by a provider, as jobs: which passages, by whom, and what came of it.
  *
  * A request is sent once. Its intent is stored before, its name at the provider after; one whose fate is not known is
- * looked for in the provider's list, or waits until the provider calls back, and is never sent again. What was sent
- * goes on when its film is stopped, and a film that wants the same waits for it; when its story is gone, it is
- * cancelled. What a provider could not do goes to the next one that is cheap enough to be asked; what it would not do
- * (content) goes to nobody. A passage that nobody films keeps its drawn picture.
+ * looked for in the provider's list, or waits until the provider calls back, and is never sent again: its film is made
+ * without it after a while, it is `lost`, and looked for anew when its film is asked for again. What was sent goes on
+ * when its film is stopped, and a film that wants the same waits for it; when its story is gone, it is cancelled. What
+ * a provider could not do goes to the next one that is cheap enough to be asked; what it would not do (content) goes to
+ * nobody. A passage that nobody films keeps its drawn picture.
  */
 #include "video/film.h"
 #include "video/footage.h"
@@ -18,6 +19,7 @@ enum {
     POLL_MAX_MS = 60000,
     POLLS_MAX = 60, /* most of an hour */
     LOOKS_MAX = 10, /* for one whose fate is unknown, a minute apart */
+    PAGES_MAX = 10, /* of the provider's list, at each look */
     WAITS_MAX = 5,  /* for a provider that is away: 1, 2, 4, 8, 16 minutes */
     WAIT_MS = 60000,
     FLIGHT_MS = 10000, /* between two looks at what is filmed for another film */
@@ -107,7 +109,9 @@ static void cancel_later(struct st_call *call, const char *provider, const char 
 int video_cancel_clips(struct st_call *call, const char *video_id)
 {
     struct st_rows *rows;
-    int r = st_rows(call, &rows, "select provider, provider_ref from clips where video_id = $1 and state = 'sent'",
+    int r = st_rows(call, &rows,
+                    "select provider, provider_ref from clips where video_id = $1 and (state = 'sent' or lost) "
+                    "and provider_ref is not null",
                     video_id);
     for (int i = 0; r == 0 && i < st_rows_count(rows); i++)
         cancel_later(call, st_cell(rows, i, 0), st_cell(rows, i, 1));
@@ -153,16 +157,19 @@ static int has_moved(struct st_call *call, const json_t *clip)
     return r < 0 ? r : st_rows_count(rows) == 0;
 }
 
-/* When it was the last one, the film is put together, unless it was stopped. */
-static int end_clip(struct st_call *call, const json_t *clip, const char *state, const char *key, const char *reason)
+/*
+ * There it is, or (no key) why not; lost: all the same it was sent, or may have been. When it was the last one, the
+ * film is put together, unless it was stopped.
+ */
+static int end_clip(struct st_call *call, const json_t *clip, const char *key, const char *reason, bool lost)
 {
     const char *id = st_str(clip, "clip_id"), *video_id = st_str(clip, "video_id");
     struct st_rows *rows;
     int r = has_moved(call, clip);
     if (r != 0)
         return r < 0 ? r : 0;
-    st_exec(call, "update clips set state = $2, object_key = $3, reason = $4 where clip_id = $1", id, state, key,
-            reason);
+    st_exec(call, "update clips set state = $2, object_key = $3, reason = $4, lost = $5 where clip_id = $1", id,
+            key ? "done" : "failed", key, reason, lost ? "t" : "f");
     /* Two that end at the same time must not both think that the other is still at work. */
     r = st_rows(call, &rows, "select from video_jobs where video_id = $1 and filming is not null for update", video_id);
     if (r < 0 || st_rows_count(rows) == 0)
@@ -172,6 +179,16 @@ static int end_clip(struct st_call *call, const json_t *clip, const char *state,
     if (r == 0 && st_rows_count(rows) == 0)
         st_enqueue(call, "render", video_id, 0, json_pack("{s:s}", "videoId", video_id));
     return r;
+}
+
+static int fail_clip(struct st_call *call, const json_t *clip, const char *reason)
+{
+    return end_clip(call, clip, NULL, reason, false);
+}
+
+static int lose_clip(struct st_call *call, const json_t *clip)
+{
+    return end_clip(call, clip, NULL, "What became of the request is not known.", true);
 }
 
 /* Another provider may do what this one could not. */
@@ -204,7 +221,7 @@ static int wait_or_end(struct st_call *call, const json_t *clip, bool away)
     const char *id = st_str(clip, "clip_id");
     int64_t waits = st_json_int(clip, "waits", 0);
     if (!away || waits >= WAITS_MAX)
-        return end_clip(call, clip, "failed", NULL, "No provider can film it now.");
+        return fail_clip(call, clip, "No provider can film it now.");
     st_exec(call, "update clips set away = '{}', waits = waits + 1 where clip_id = $1", id);
     video_enqueue_clip(call, id, (int64_t)WAIT_MS << waits);
     return 0;
@@ -278,7 +295,7 @@ static const char *cache_keys(struct st_call *call, const json_t *clip)
 
 /*
  * The same, of about that length, was filmed before, or is being filmed for another film: 1 when it is this clip's now,
- * or waited for.
+ * or waited for; or when it is not known what became of it, so that this clip has come to its end, too.
  */
 static int take_over(struct st_call *call, json_t *clip)
 {
@@ -287,13 +304,17 @@ static int take_over(struct st_call *call, json_t *clip)
     /* Two at a time must not both find that there is none. */
     st_exec(call, "select pg_advisory_xact_lock(hashtextextended('clip ' || $1, 0))", st_str(clip, "prompt"));
     int r = st_row(call, &old,
-                   "select state, provider, cache_key, object_key, end_ms - start_ms as ms, "
-                   "coalesce(filmed_ms, end_ms - start_ms) as filmed_ms from clips "
-                   "where cache_key = any($1::text[]) and state in ('done', 'sending', 'unknown', 'sent') "
-                   "order by state = 'done' desc limit 1",
+                   "select state, lost, provider, cache_key, object_key, end_ms - start_ms as ms, "
+                   "coalesce(filmed_ms, end_ms - start_ms) as filmed_ms from clips where cache_key = any($1::text[]) "
+                   "and (state in ('done', 'sending', 'unknown', 'sent') or lost) "
+                   "order by state = 'done' desc, lost limit 1",
                    cache_keys(call, clip));
     if (r < 0)
         return r == ST_E_NOT_FOUND ? 0 : r;
+    if (st_json_bool(old, "lost", false)) {
+        r = fail_clip(call, clip, "What became of an earlier request for the same is not known.");
+        return r < 0 ? r : 1;
+    }
     if (!st_streq(st_str(old, "state"), "done")) {
         video_enqueue_clip(call, id, FLIGHT_MS);
         return 1;
@@ -316,7 +337,7 @@ static int take_over(struct st_call *call, json_t *clip)
             "update clips set provider = $2, cache_key = $3, filmed_ms = $4 where clip_id = $1 and state = 'wanted'",
             id, st_str(old, "provider"), st_str(old, "cache_key"), st_i64(call->arena, ms));
     json_object_set(clip, "provider", json_object_get(old, "provider"));
-    r = end_clip(call, clip, "done", own, NULL);
+    r = end_clip(call, clip, own, NULL, false);
     return r < 0 ? r : 1;
 }
 
@@ -333,7 +354,7 @@ static int not_sent(struct st_call *call, const json_t *clip, int r)
     if (st_rows_count(rows) && st_cell(rows, 0, 0)) /* it has called back meanwhile: it was sent */
         r = ST_E_TIMEOUT;
     if (r == ST_E_UNPROCESSABLE)
-        return end_clip(call, clip, "failed", NULL, "The provider does not film this passage.");
+        return fail_clip(call, clip, "The provider does not film this passage.");
     if (r == ST_E_UNAVAILABLE || r == ST_E_LIMITED)
         return next_meanwhile(call, clip);
     if (r != ST_E_TIMEOUT)
@@ -410,17 +431,31 @@ static int ask(struct st_call *call, const struct film_api *api, const char *pat
                           call->arena, ret);
 }
 
+/* Its name in the provider's list of what was begun, as far as that is read; or NULL. */
+static const char *find(struct st_call *call, const char *clip_id, const struct film_api *api)
+{
+    const char *callback = video_callback_url(call, clip_id, api), *ref = NULL;
+    bool more = api->list_path != NULL;
+    for (int page = 0; more && !ref && page < PAGES_MAX; page++) {
+        struct st_provider_answer answer;
+        if (ask(call, api, api->list_path(call->arena, page), false, &answer) < 0)
+            return NULL;
+        ref = api->find(call->arena, &answer.http, callback, &more);
+    }
+    return ref;
+}
+
 /* One whose fate is not known, unless the provider has called back, and named it. */
 static int look_for(struct st_call *call, const json_t *clip, const struct film_api *api)
 {
     const char *id = st_str(clip, "clip_id"), *ref = st_str(clip, "provider_ref");
-    struct st_provider_answer answer;
-    if (!ref && api->list_path && ask(call, api, api->list_path, false, &answer) == 0)
-        ref = api->find(call->arena, &answer.http, video_callback_url(call, id, api));
+    if (!ref)
+        ref = find(call, id, api);
     if (ref)
-        st_exec(call, "update clips set state = 'sent', provider_ref = $2, polls = 0 where clip_id = $1", id, ref);
+        st_exec(call, "update clips set state = 'sent', provider_ref = $2, polls = 0, lost = false where clip_id = $1",
+                id, ref);
     else if (st_json_int(clip, "polls", 0) >= LOOKS_MAX)
-        return end_clip(call, clip, "failed", NULL, "What became of the request is not known.");
+        return lose_clip(call, clip);
     else
         st_exec(call, "update clips set state = 'unknown', polls = polls + 1 where clip_id = $1", id);
     video_enqueue_clip(call, id, ref ? 0 : POLL_MAX_MS);
@@ -460,7 +495,7 @@ static int fetch(struct st_call *call, const json_t *clip, const struct film_api
     if (r < 0 || (r = st_object_put_file(call, key, film)) < 0)
         return r;
     st_exec(call, "update clips set filmed_ms = $2 where clip_id = $1", id, st_i64(call->arena, ms));
-    return end_clip(call, clip, "done", key, NULL);
+    return end_clip(call, clip, key, NULL, false);
 }
 
 /*
@@ -479,7 +514,7 @@ static int poll_it(struct st_call *call, const json_t *clip, const struct film_a
     if (r == ST_E_CANCELLED)
         return r;
     if (status.state == FILM_FAILED && status.outcome == ST_OUTCOME_CONTENT)
-        return end_clip(call, clip, "failed", NULL, status.why);
+        return fail_clip(call, clip, status.why);
     bool gone = answer.http.status == 404 || answer.http.status == 410; /* it does not know it any more */
     if (status.state == FILM_FAILED || gone)
         return next_provider(call, clip);
@@ -504,7 +539,7 @@ int video_clip(struct st_call *call)
         return r == ST_E_NOT_FOUND ? 0 : r;
     const char *state = st_json_str(clip, "state", "");
     const struct film_api *api = film_api_find(st_str(clip, "provider"));
-    bool sent = st_streq(state, "sent"), unknown = st_streq(state, "unknown");
+    bool sent = st_streq(state, "sent"), unknown = st_streq(state, "unknown") || st_json_bool(clip, "lost", false);
     if (st_json_bool(call->body, "told", false) && !sent && !unknown)
         return 0;                  /* the job of the clip itself is at it */
     if (st_streq(state, "wanted")) /* by a film that was not stopped */
@@ -523,7 +558,8 @@ int video_clip_failed(struct st_call *call)
     int r = load(call, &clip);
     if (r < 0)
         return r == ST_E_NOT_FOUND ? 0 : r;
-    return end_clip(call, clip, "failed", NULL, "It could not be filmed.");
+    bool sent = !st_streq(st_str(clip, "state"), "wanted");
+    return end_clip(call, clip, NULL, "It could not be filmed.", sent);
 }
 
 /* Those that there are, for the renderer. */

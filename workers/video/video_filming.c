@@ -34,7 +34,10 @@ static int give_back(struct st_call *call)
 
 /* --- video.film --- */
 
-/* What could not be filmed for an earlier saga of the same video is tried anew; what was sent for it goes on. */
+/*
+ * What could not be filmed for an earlier saga of the same video is tried anew; what was sent for it goes on, and what
+ * was lost is looked for anew.
+ */
 static int film(struct st_call *call)
 {
     const char *video_id = st_str(call->body, "videoId");
@@ -47,9 +50,10 @@ static int film(struct st_call *call)
         return st_fail(call, ST_E_CONFLICT, "The film is not wanted any more.");
     if (r == 0)
         r = st_list(call, &clips,
-                    "update clips set state = 'wanted', provider = null, tried = '{}', away = '{}', waits = 0, "
-                    "provider_ref = null, polls = 0, reason = null where video_id = $1 and state in ('wanted', "
-                    "'failed') returning clip_id",
+                    "update clips set state = case when lost then 'unknown' else 'wanted' end, "
+                    "provider = case when lost then provider end, provider_ref = case when lost then provider_ref end, "
+                    "tried = '{}', away = '{}', waits = 0, polls = 0, reason = null, lost = false "
+                    "where video_id = $1 and state in ('wanted', 'failed') returning clip_id",
                     video_id);
     if (r < 0)
         return r;

@@ -1,6 +1,6 @@
 package Storytelling::Films;
 # A stand-in for Runway, Luma and fal's queue (Pika), in one: whatever is asked for is done at the second look, at the
-# first where there is DIR/quick, never where there is DIR/slow.
+# first where there is DIR/quick, never where there is DIR/slow. DIR/others: how many others stand before it in Luma's list.
 #
 #   perl -Itests/lib -MStorytelling::Films -e Storytelling::Films::main DIR    prints its port, serves until it is killed
 #
@@ -68,6 +68,18 @@ sub generation {
     };
 }
 
+sub others { open my $in, '<', "$dir/others" or return 0; return int <$in> }
+
+# What was begun, behind as many of others as DIR/others says.
+sub luma_list {
+    my ($limit, $offset) = $_[0] =~ /\Alimit=(\d+)&offset=(\d+)\z/ or return [400, {detail => 'limit, offset'}];
+    return [400, {detail => 'limit'}] if $limit < 1 || $limit > 100;
+    my @all = ((map { {id => "other-$_", state => 'completed', request => {}} } 1 .. others()),
+        map { generation($_, 'runs') } grep { $made{$_}{request} } sort keys %made);
+    my $last = $offset + $limit < @all ? $offset + $limit : @all;
+    return [200, {generations => [@all[$offset .. $last - 1]], count => scalar @all, limit => $limit, offset => $offset, has_more => $last < @all ? JSON::PP::true : JSON::PP::false}];
+}
+
 sub luma {
     my ($r) = @_;
     if ($r->{method} eq 'POST') {
@@ -79,7 +91,7 @@ sub luma {
         note(callbacks => $b->{callback_url});
         return [201, {id => $id, state => 'queued', request => $b}];
     }
-    return [200, {generations => [map { generation($_, 'runs') } grep { $made{$_}{request} } sort keys %made], has_more => JSON::PP::false}] if $r->{path} eq '/generations';
+    return luma_list($r->{query}) if $r->{path} eq '/generations';
     my ($id) = $r->{path} =~ m{\A/generations/(.+)\z};
     return cancel($id) if $made{$id} && $r->{method} eq 'DELETE';
     return $made{$id} ? [200, generation($id, look($made{$id}))] : [404, {detail => 'not found'}];
