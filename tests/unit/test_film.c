@@ -1,6 +1,8 @@
 /* Passages filmed by providers: sent once, whatever breaks; who is asked; what is taken of what comes. */
 #include "../lib/filming.h"
 
+#include <sys/stat.h>
+
 static void test_each_provider(void **state)
 {
     (void)state;
@@ -117,6 +119,97 @@ static void test_filmed_once(void **state)
     assert_string_equal(ask(db, "select state from clips where clip_id = $1", clip), "done");
     assert_int_equal(submissions(), 1);
     assert_true(is_made_of(clip, "4.58"));
+}
+
+/* Where the object is, of the local store. */
+static const char *file_of(const char *clip)
+{
+    return in_dir(ask(db, "select object_key from clips where clip_id = $1", clip));
+}
+
+/* A folder in its place: the store cannot say that it is there, nor that it is not. */
+static void hide(const char *file)
+{
+    assert_int_equal(rename(file, in_dir("hidden")), 0);
+    assert_int_equal(mkdir(file, 0700), 0);
+}
+
+static void show(const char *file)
+{
+    assert_int_equal(rmdir(file), 0);
+    assert_int_equal(rename(in_dir("hidden"), file), 0);
+}
+
+static int load_clips(struct st_video_job *ret)
+{
+    struct st_call call;
+    *ret = (struct st_video_job){0};
+    st_call_init(&call, &worker, "render");
+    int r = video_load_clips(&call, VIDEO, ret);
+    st_arena_reset(&worker.arena);
+    return r;
+}
+
+/* Nothing that was paid is left out, or bought again, because it cannot be read now. */
+static void test_the_store_is_away(void **state)
+{
+    (void)state;
+    struct st_video_job job;
+    use("runway");
+    const char *first = plan(1), *file;
+    assert_string_equal(finish(first), "done runway");
+    hide(file = file_of(first));
+    assert_int_equal(load_clips(&job), ST_E_UNAVAILABLE);
+    const char *next = same_passage(10000, 0);
+    assert_int_equal(step(next), ST_E_UNAVAILABLE);
+    assert_string_equal(state_of(next), "wanted");
+    show(file);
+    assert_string_equal(finish(next), "done runway");
+    assert_int_equal(load_clips(&job), 0);
+    assert_int_equal(job.clip_count, 2);
+    assert_int_equal(submissions(), 1);
+}
+
+/* It is bought anew, once, and nobody is told that the film shows it. */
+static void test_what_was_filmed_is_gone(void **state)
+{
+    (void)state;
+    struct st_video_job job;
+    use("runway");
+    const char *first = plan(1);
+    assert_string_equal(finish(first), "done runway");
+    assert_int_equal(unlink(file_of(first)), 0);
+    const char *second = same_passage(10000, 0), *third = same_passage(20000, 0);
+    assert_int_equal(step(second), 0);
+    assert_string_equal(state_of(second), "sent runway");
+    assert_int_equal(step(third), 0);
+    assert_string_equal(state_of(third), "wanted");
+    assert_string_equal(finish(second), "done runway");
+    assert_string_equal(finish(third), "done runway");
+    assert_int_equal(submissions(), 2);
+    assert_int_equal(unlink(file_of(third)), 0);
+    FILE *f = fopen(file_of(third), "we"); /* damaged */
+    assert_non_null(f);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(load_clips(&job), 0);
+    assert_int_equal(job.clip_count, 1);
+    assert_string_equal(state_of(second), "done runway");
+    assert_string_equal(ask(db, "select string_agg(distinct reason, '') from clips where state = 'failed'"),
+                        "What was filmed is gone.");
+    assert_string_equal(ask(db, "select count(*) from clips where state = 'failed'"), "2");
+}
+
+/* What another model has filmed is another film. */
+static void test_filmed_by_that_model(void **state)
+{
+    (void)state;
+    use("runway");
+    assert_string_equal(finish(plan(1)), "done runway");
+    const struct film_api *f = film_api_find("runway");
+    assert_non_null(strstr(text_of("bodies"), st_printf(&arena, "\"model\":\"%s\"", f->model)));
+    const char *all = st_printf(&arena, "runway %s\n5 0 0 %s \n%s", f->model, ask(db, "select seed from clips"),
+                                ask(db, "select prompt from clips"));
+    assert_string_equal(ask(db, "select cache_key from clips"), st_sha256_hex(&arena, all, strlen(all)));
 }
 
 /* Behind it the drawn picture is seen again. */
@@ -434,6 +527,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_the_cheapest_that_can, setup, teardown),
         cmocka_unit_test_setup_teardown(test_away, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filmed_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_store_is_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_was_filmed_is_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_filmed_by_that_model, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shorter_than_its_passage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_was_sent_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_nobody_needs_is_cancelled, setup, teardown),

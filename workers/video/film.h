@@ -37,6 +37,7 @@ struct film_told {
 enum { FILM_LENGTHS = 9 };
 struct film_api {
     struct st_provider http;   /* its price is that of a second */
+    const char *model;         /* another films otherwise: what one has filmed is not taken for what is asked of it */
     int lengths[FILM_LENGTHS]; /* seconds that it makes and charges, rising; the rest 0 */
     bool large;                /* can it make 1080p? */
     /* The body that begins one, and *ret_path; kept by the arena. */

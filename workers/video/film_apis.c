@@ -2,6 +2,9 @@
 #include "video/film.h"
 
 enum { PROMPT_RUNWAY = 1000 /* UTF-16 units */, PROMPT_LUMA = 5000, LUMA_PAGE = 100, URL_MAX = 4000 };
+#define RUNWAY_MODEL "gen4.5"
+#define LUMA_MODEL   "ray-2"
+#define PIKA_MODEL   "fal-ai/pika/v2.2"
 
 /* At most so many bytes of whole characters: no more UTF-16 units than that either. */
 static const char *cut(struct st_arena *a, const char *s, size_t max)
@@ -65,7 +68,7 @@ static enum st_outcome runway_classify(struct st_arena *a, const struct st_http_
 static json_t *runway_begin(struct st_arena *a, const struct film_wish *w, const char **ret_path)
 {
     *ret_path = *w->picture ? "/v1/image_to_video" : "/v1/text_to_video";
-    json_t *body = json_pack("{s:s, s:s, s:s, s:i, s:I}", "model", "gen4.5", "promptText",
+    json_t *body = json_pack("{s:s, s:s, s:s, s:i, s:I}", "model", RUNWAY_MODEL, "promptText",
                              cut(a, w->prompt, PROMPT_RUNWAY), "ratio", w->upright ? "720:1280" : "1280:720",
                              "duration", w->seconds, "seed", (json_int_t)(w->seed & 0xffffffff));
     if (*w->picture)
@@ -100,7 +103,7 @@ static void runway_status(struct st_arena *a, const struct st_http_answer *answe
 static json_t *luma_begin(struct st_arena *a, const struct film_wish *w, const char **ret_path)
 {
     *ret_path = "/generations/video";
-    json_t *body = json_pack("{s:s, s:s, s:s, s:s, s:s}", "model", "ray-2", "prompt", cut(a, w->prompt, PROMPT_LUMA),
+    json_t *body = json_pack("{s:s, s:s, s:s, s:s, s:s}", "model", LUMA_MODEL, "prompt", cut(a, w->prompt, PROMPT_LUMA),
                              "aspect_ratio", w->upright ? "9:16" : "16:9", "resolution", w->large ? "1080p" : "720p",
                              "duration", st_printf(a, "%ds", w->seconds));
     if (*w->picture)
@@ -154,7 +157,7 @@ static const char *luma_find(struct st_arena *a, const struct st_http_answer *an
 
 static json_t *pika_begin(struct st_arena *a, const struct film_wish *w, const char **ret_path)
 {
-    *ret_path = *w->picture ? "/fal-ai/pika/v2.2/image-to-video" : "/fal-ai/pika/v2.2/text-to-video";
+    *ret_path = *w->picture ? "/" PIKA_MODEL "/image-to-video" : "/" PIKA_MODEL "/text-to-video";
     if (*w->callback)
         *ret_path = st_printf(a, "%s?fal_webhook=%s", *ret_path, st_url_encode(a, w->callback));
     json_t *body = json_pack("{s:s, s:s, s:s, s:I}", "prompt", w->prompt, "resolution", w->large ? "1080p" : "720p",
@@ -238,6 +241,7 @@ const struct film_api film_apis[] = {
               .attempts = 3,
               .price_micros = 142000,
               .classify = classify},
+     .model = LUMA_MODEL,
      .lengths = {5, 9},
      .large = true,
      .begin = luma_begin,
@@ -257,6 +261,7 @@ const struct film_api film_apis[] = {
               .attempts = 3,
               .price_micros = 90000,
               .classify = classify},
+     .model = PIKA_MODEL,
      .lengths = {5, 10},
      .large = true,
      .begin = pika_begin,
@@ -278,6 +283,7 @@ const struct film_api film_apis[] = {
               .attempts = 3,
               .price_micros = 120000,
               .classify = runway_classify},
+     .model = RUNWAY_MODEL,
      .lengths = {2, 3, 4, 5, 6, 7, 8, 9, 10},
      .begin = runway_begin,
      .id = "id",

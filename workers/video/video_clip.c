@@ -253,10 +253,11 @@ static const char *picture_of(const json_t *clip)
     return name ? name : "";
 }
 
-static const char *cache_key(struct st_call *call, const json_t *clip, const char *provider, const struct film_wish *w)
+static const char *cache_key(struct st_call *call, const json_t *clip, const struct film_api *f,
+                             const struct film_wish *w)
 {
-    const char *all = st_printf(call->arena, "%s\n%d %d %d %lld %s\n%s", provider, w->seconds, w->upright, w->large,
-                                (long long)w->seed, picture_of(clip), w->prompt);
+    const char *all = st_printf(call->arena, "%s %s\n%d %d %d %lld %s\n%s", f->http.name, f->model, w->seconds,
+                                w->upright, w->large, (long long)w->seed, picture_of(clip), w->prompt);
     return st_sha256_hex(call->arena, all, strlen(all));
 }
 
@@ -288,41 +289,63 @@ static const char *cache_keys(struct st_call *call, const json_t *clip)
     const char *keys = "{";
     for (const struct film_api *f = film_apis; f->http.name; f++) {
         wish.seconds = film_seconds(f, seconds_of(clip));
-        keys = st_printf(call->arena, "%s%s%s", keys, keys[1] ? "," : "", cache_key(call, clip, f->http.name, &wish));
+        keys = st_printf(call->arena, "%s%s%s", keys, keys[1] ? "," : "", cache_key(call, clip, f, &wish));
     }
     return st_printf(call->arena, "%s}", keys);
 }
 
+/* What is damaged is as good as gone; a store that is away says nothing. */
+static bool is_gone(int r)
+{
+    return r == ST_E_NOT_FOUND || r == ST_E_CONFLICT;
+}
+
 /*
- * The same, of about that length, was filmed before, or is being filmed for another film: 1 when it is this clip's now,
- * or waited for; or when it is not known what became of it, so that this clip has come to its end, too.
+ * The same, of about that length, was filmed before, or is being filmed, for another film: 1, and *ret_path where it is
+ * there. Else 0, and nobody else learns so before this transaction ends: two at a time must not both find that there is
+ * none.
  */
+static int find_same(struct st_call *call, const json_t *clip, json_t **ret, const char **ret_path)
+{
+    *ret_path = NULL;
+    for (;;) {
+        st_exec(call, "select pg_advisory_xact_lock(hashtextextended('clip ' || $1, 0))", st_str(clip, "prompt"));
+        int r = st_row(call, ret,
+                       "select clip_id, state, lost, provider, cache_key, object_key, end_ms - start_ms as ms, "
+                       "coalesce(filmed_ms, end_ms - start_ms) as filmed_ms from clips "
+                       "where cache_key = any($1::text[]) "
+                       "and (state in ('done', 'sending', 'unknown', 'sent') or lost) "
+                       "order by state = 'done' desc, lost limit 1",
+                       cache_keys(call, clip));
+        if (r < 0)
+            return r == ST_E_NOT_FOUND ? 0 : r;
+        if (!st_streq(st_str(*ret, "state"), "done"))
+            return 1;
+        if ((r = st_commit(call)) < 0)
+            return r;
+        r = st_object_get(call, st_str(*ret, "object_key"), ret_path);
+        if (!is_gone(r))
+            return r < 0 ? r : 1;
+        st_exec(call, "update clips set cache_key = '' where clip_id = $1", st_str(*ret, "clip_id"));
+    }
+}
+
+/* 1: it is this clip's now, or waited for; or it is not known what became of it, and this clip has come to its end. */
 static int take_over(struct st_call *call, json_t *clip)
 {
     const char *id = st_str(clip, "clip_id"), *path;
     json_t *old;
-    /* Two at a time must not both find that there is none. */
-    st_exec(call, "select pg_advisory_xact_lock(hashtextextended('clip ' || $1, 0))", st_str(clip, "prompt"));
-    int r = st_row(call, &old,
-                   "select state, lost, provider, cache_key, object_key, end_ms - start_ms as ms, "
-                   "coalesce(filmed_ms, end_ms - start_ms) as filmed_ms from clips where cache_key = any($1::text[]) "
-                   "and (state in ('done', 'sending', 'unknown', 'sent') or lost) "
-                   "order by state = 'done' desc, lost limit 1",
-                   cache_keys(call, clip));
-    if (r < 0)
-        return r == ST_E_NOT_FOUND ? 0 : r;
+    int r = find_same(call, clip, &old, &path);
+    if (r <= 0)
+        return r;
     if (st_json_bool(old, "lost", false)) {
         r = fail_clip(call, clip, "What became of an earlier request for the same is not known.");
         return r < 0 ? r : 1;
     }
-    if (!st_streq(st_str(old, "state"), "done")) {
+    if (!path) {
         video_enqueue_clip(call, id, FLIGHT_MS);
         return 1;
     }
-    if ((r = st_commit(call)) < 0)
-        return r;
-    if (st_object_get(call, st_str(old, "object_key"), &path) < 0)
-        return 0; /* its film was deleted meanwhile */
     const char *own = st_printf(call->arena, "video/%s/clips/%s.mp4", st_str(clip, "video_id"), id);
     int64_t ms = st_json_int(old, "filmed_ms", 0);
     if (st_json_int(old, "ms", 0) != length_of(clip)) {
@@ -378,7 +401,7 @@ static int submit(struct st_call *call, json_t *clip)
     if (!api)
         return wait_or_end(call, clip, away);
     wish.seconds = film_seconds(api, wish.seconds);
-    const char *key = cache_key(call, clip, api->http.name, &wish);
+    const char *key = cache_key(call, clip, api, &wish);
     st_exec(call,
             "update clips set state = 'sending', provider = $2, cache_key = $3, sent_at = now() where clip_id = $1", id,
             api->http.name, key);
@@ -562,13 +585,13 @@ int video_clip_failed(struct st_call *call)
     return end_clip(call, clip, NULL, "It could not be filmed.", sent);
 }
 
-/* Those that there are, for the renderer. */
+/* For the renderer. Of one that is gone the row says so, too: what is told and charged is what is to be seen. */
 int video_load_clips(struct st_call *call, const char *video_id, struct st_video_job *job)
 {
     json_t *rows, *one;
     size_t i;
     int r = st_list(call, &rows,
-                    "select object_key, start_ms, coalesce(start_ms + filmed_ms, end_ms) as end_ms from clips "
+                    "select clip_id, object_key, start_ms, coalesce(start_ms + filmed_ms, end_ms) as end_ms from clips "
                     "where video_id = $1 and state = 'done' order by start_ms",
                     video_id);
     if (r < 0 || (r = st_commit(call)) < 0)
@@ -576,10 +599,18 @@ int video_load_clips(struct st_call *call, const char *video_id, struct st_video
     struct st_video_clip *clips = st_new_n(call->arena, struct st_video_clip, json_array_size(rows) + 1);
     json_array_foreach (rows, i, one) {
         const char *path;
-        if (st_object_get(call, st_str(one, "object_key"), &path) == 0)
+        r = st_object_get(call, st_str(one, "object_key"), &path);
+        if (r < 0 && !is_gone(r))
+            return r;
+        if (r == 0)
             clips[job->clip_count++] =
                 (struct st_video_clip){path, st_json_int(one, "start_ms", 0), st_json_int(one, "end_ms", 0)};
+        else
+            st_exec(call,
+                    "update clips set state = 'failed', cache_key = '', reason = 'What was filmed is gone.' "
+                    "where clip_id = $1",
+                    st_str(one, "clip_id"));
     }
     job->clips = clips;
-    return 0;
+    return st_commit(call);
 }
