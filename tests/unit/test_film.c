@@ -212,6 +212,42 @@ static void test_filmed_by_that_model(void **state)
     assert_string_equal(ask(db, "select cache_key from clips"), st_sha256_hex(&arena, all, strlen(all)));
 }
 
+/* In how many ms from now the clip is looked at again. */
+static int64_t next_look(const char *clip)
+{
+    const char *ms = ask(db,
+                         "select (extract(epoch from run_at - now()) * 1000)::int from jobs "
+                         "where name = 'clip' and unique_key = $1",
+                         clip);
+    int64_t n = 0;
+    assert_true(ms && st_parse_i64(ms, INT32_MIN, INT32_MAX, &n));
+    return n;
+}
+
+/* Ever more rarely, and what fails is not asked again before its time: nobody is asked more often than he wants. */
+static void test_looks_are_rarer_and_rarer(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"runway", "luma", "pika"};
+    static const int64_t about[] = {6000, 6000, 7800, 10140, 13182, 17136, 22277, 28961, 37649, 48943, 60000, 60000};
+    for (size_t i = 0; i < ST_COUNT(names); i++) {
+        setup(NULL);
+        use(names[i]);
+        const char *clip = plan(1);
+        write_file("slow", "");
+        write_file("faults", "ok\n500\n429\nreset\n");
+        for (size_t k = 0; k < ST_COUNT(about); k++) {
+            change(db, "truncate jobs cascade");
+            assert_int_equal(step(clip), 0);
+            int64_t ms = next_look(clip);
+            if (ms > about[k] || ms < about[k] - 900)
+                fail_msg("%s, look %zu: in %lld ms", names[i], k, (long long)ms);
+        }
+        assert_int_equal(count("log", "GET "), ST_COUNT(about) - 1);
+        assert_int_equal(unlink(in_dir("slow")), 0);
+    }
+}
+
 /* Behind it the drawn picture is seen again. */
 static void test_shorter_than_its_passage(void **state)
 {
@@ -530,6 +566,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_the_store_is_away, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_was_filmed_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filmed_by_that_model, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_looks_are_rarer_and_rarer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shorter_than_its_passage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_was_sent_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_nobody_needs_is_cancelled, setup, teardown),

@@ -439,16 +439,15 @@ static int submit(struct st_call *call, json_t *clip)
     return r;
 }
 
-/* once: what fails is not asked again at once; the next look will. */
-static int ask(struct st_call *call, const struct film_api *api, const char *path, bool once,
-               struct st_provider_answer *ret)
+/* What fails is not asked again at once: the next look will, and no provider wants to be asked more often. */
+static int ask(struct st_call *call, const struct film_api *api, const char *path, struct st_provider_answer *ret)
 {
     return st_provider_do(&api->http,
                           &(struct st_provider_call){.method = "GET",
                                                      .path = path,
                                                      .answer_max = ANSWER_MAX,
                                                      .look_up = true,
-                                                     .once = once,
+                                                     .attempts = 1,
                                                      .cancelled = st_provider_job_stops,
                                                      .ctx = call},
                           call->arena, ret);
@@ -461,7 +460,7 @@ static const char *find(struct st_call *call, const char *clip_id, const struct 
     bool more = api->list_path != NULL;
     for (int page = 0; more && !ref && page < PAGES_MAX; page++) {
         struct st_provider_answer answer;
-        if (ask(call, api, api->list_path(call->arena, page), false, &answer) < 0)
+        if (ask(call, api, api->list_path(call->arena, page), &answer) < 0)
             return NULL;
         ref = api->find(call->arena, &answer.http, callback, &more);
     }
@@ -529,10 +528,10 @@ static int poll_it(struct st_call *call, const json_t *clip, const struct film_a
 {
     struct st_provider_answer answer = {0};
     struct film_status status = {.state = FILM_WAITS};
-    int r = ask(call, api, api->status_path(call->arena, st_str(clip, "provider_ref")), false, &answer);
+    int r = ask(call, api, api->status_path(call->arena, st_str(clip, "provider_ref")), &answer);
     if (r == 0)
         api->status(call->arena, &answer.http, &status);
-    if (status.next && (r = ask(call, api, status.next, true, &answer)) != ST_E_CANCELLED)
+    if (status.next && (r = ask(call, api, status.next, &answer)) != ST_E_CANCELLED)
         api->result(call->arena, &answer.http, &status);
     if (r == ST_E_CANCELLED)
         return r;

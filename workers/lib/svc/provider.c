@@ -332,11 +332,11 @@ int st_provider_do(const struct st_provider *p, const struct st_provider_call *c
         ret->why = "The key of the provider cannot be read.";
         return st_outcome_error(ret->outcome);
     }
-    for (int n = 1;; n++) {
+    for (int n = 1, attempts = call->attempts ? call->attempts : p->attempts;; n++) {
         t.row = NULL;
         try_once(&t, &http, ret);
         bool sent = ret->http.status || t.row || call->look_up;
-        if (!sent || n >= p->attempts || !is_repeated(call, ret))
+        if (!sent || n >= attempts || !is_repeated(call, ret))
             break;
         int64_t pause = pause_before(n, ret->wait_ms);
         if (t.waited_ms + pause > WAIT_MAX_MS)

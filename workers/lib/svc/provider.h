@@ -83,6 +83,7 @@ struct st_provider_call {
     size_t answer_max;
     const char *save_to;   /* as of st_http_call: for sound and video */
     bool once;             /* see above */
+    int attempts;          /* tries of this call; 0: as many as of the provider's others */
     bool look_up;          /* asks about what was begun: needs no place, leaves no row */
     int64_t units;         /* charged when it succeeds */
     const char *reference; /* what it is for: an id of ours, nothing personal; or NULL */
