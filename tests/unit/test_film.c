@@ -482,6 +482,23 @@ static void test_failures(void **state)
         {"pika runway", "ok\nok\nok\nok\ncut\n", "done pika", 1},    /* so is a download */
         {"pika runway", "ok\nok\nok\nok\nhtml\n", "done runway", 2}, /* what came is no film */
         {"pika runway", "ok\n404\n", "done runway", 2},              /* it does not know it any more */
+        {"pika runway", "ok\nok\nok\nok\n403\n", "done pika", 1},    /* the address of the film has expired */
+        /* It is done, and there is nothing yet. */
+        {"runway luma", "ok\nthrottled\nempty\n", "done runway", 1},
+        {"luma", "ok\nok\nempty\n", "done luma", 1},
+        {"pika runway", "ok\nok\nok\nempty\n", "done pika", 1},
+        /* The next one may. */
+        {"runway luma", "daily\n", "done luma", 2},
+        {"runway luma", "wrong\n", "done luma", 2},
+        {"pika runway", "wrong\n", "done runway", 2},
+        {"luma", "wrong\n", "failed luma", 1},
+        {"runway luma", "cancelled\n", "done luma", 2},
+        {"runway luma", "asset\n", "done luma", 2},
+        {"runway luma", "preprocessing\n", "done luma", 2},
+        {"pika runway", "timeout\n", "done runway", 2},
+        {"pika runway", "client\n", "done runway", 2},
+        {"pika runway", "retryable\n", "done runway", 2},
+        {"pika runway", "invalid\n", "done runway", 2},
     };
     for (size_t i = 0; i < ST_COUNT(cases); i++) {
         setup(NULL);

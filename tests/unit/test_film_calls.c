@@ -171,6 +171,9 @@ static bool keys_are_fetched(void)
 
 #define OF_FAL "{\"request_id\": \"r-1\", \"status\": \"OK\", \"payload\": {\"video\": {\"url\": \"https://f/x\"}}}"
 
+#define OF_FAL_UNSAID                                                                                                  \
+    "{\"request_id\": \"r-1\", \"status\": \"OK\", \"payload\": null, \"payload_error\": \"not serialisable\"}"
+
 static void test_signed_call_back(void **state)
 {
     (void)state;
@@ -212,6 +215,10 @@ static void test_signed_call_back(void **state)
     struct caller again = signed_by(key, token, OF_FAL, 0);
     assert_int_equal(call_back(clip, &again), 200); /* delivered again */
     assert_false(is_looked_at());
+    change(db, "truncate clip_calls");
+    struct caller unsaid = signed_by(key, token, OF_FAL_UNSAID, 0);
+    assert_int_equal(call_back(clip, &unsaid), 200);
+    assert_true(is_looked_at());
     change(db, "update clips set provider = 'luma'"); /* who has turned to somebody else is not disturbed */
     assert_int_equal(call_back(clip, &again), 404);
 }

@@ -1,7 +1,7 @@
 /* What Runway, Luma and Pika (at fal) speak. Members that are not known are ignored: they add some without notice. */
 #include "video/film.h"
 
-enum { PROMPT_RUNWAY = 1000 /* UTF-16 units */, PROMPT_LUMA = 5000, LUMA_PAGE = 100, URL_MAX = 4000 };
+enum { PROMPT_RUNWAY = 1000 /* UTF-16 units */, PROMPT_LUMA = 5000, LUMA_PAGE = 100, URL_MAX = 4000, DETAILS_MAX = 10 };
 #define RUNWAY_MODEL "gen4.5"
 #define LUMA_MODEL   "ray-2"
 #define PIKA_MODEL   "fal-ai/pika/v2.2"
@@ -42,17 +42,39 @@ static bool mentions(const char *text, const char *const *words)
     return false;
 }
 
-/* An account that is used up is told in words, by whatever status but 422: that repeats what was sent. */
+/* What an answer says of itself, without what it repeats of the request; what is no JSON, as it is. */
+static const char *words_of(struct st_arena *a, const struct st_http_answer *answer)
+{
+    const json_t *j = parse(a, answer), *detail = json_object_get(j, "detail"), *one;
+    const char *words = j ? st_json_str(j, "error", st_json_str(j, "detail", "")) : answer->body;
+    size_t i;
+    json_array_foreach (detail, i, one)
+        if (i < DETAILS_MAX)
+            words = st_printf(a, "%s %s: %s", words, st_json_str(one, "type", ""), st_json_str(one, "msg", ""));
+    return words;
+}
+
+/* Nobody else is asked for what is refused by these words. */
+static bool is_content(const char *words)
+{
+    static const char *const refusals[] = {"moderat", "safety", "unsafe", "policy", "inappropriate", "nsfw", NULL};
+    return mentions(words, refusals);
+}
+
+/*
+ * Whether it is the account that is used up, or the content that is refused, is told in words: what is else wrong with
+ * a request (400, 422) may be right for another.
+ */
 static enum st_outcome classify(struct st_arena *a, const struct st_http_answer *answer, const char **ret_why)
 {
     static const char *const used_up[] = {"credit", "balance", "quota", "daily limit", NULL};
     enum st_outcome outcome = st_outcome_of_status(answer);
-    if (outcome != ST_OUTCOME_OK && answer->status / 100 == 4 && answer->status != 422 &&
-        mentions(answer->body, used_up)) {
+    const char *words = outcome == ST_OUTCOME_OK ? "" : words_of(a, answer);
+    if (answer->status / 100 == 4 && mentions(words, used_up)) {
         *ret_why = st_printf(a, "The account at the provider is used up (%d).", answer->status);
         return ST_OUTCOME_QUOTA;
     }
-    return outcome;
+    return outcome == ST_OUTCOME_CONTENT && !is_content(words) ? ST_OUTCOME_PERMANENT : outcome;
 }
 
 /* --- Runway ------------------------------------------------------------------------------------------------------ */
@@ -84,13 +106,12 @@ static const char *runway_status_path(struct st_arena *a, const char *id)
 static void runway_status(struct st_arena *a, const struct st_http_answer *answer, struct film_status *ret)
 {
     const json_t *task = parse(a, answer);
-    const char *status = task ? st_json_str(task, "status", "") : "", *code;
+    const char *status = task ? st_json_str(task, "status", "") : "";
     *ret = (struct film_status){.state = FILM_WAITS};
     if (st_streq(status, "SUCCEEDED")) {
         done(ret, json_string_value(json_array_get(json_object_get(task, "output"), 0)));
     } else if (st_streq(status, "FAILED")) {
-        code = st_json_str(task, "failureCode", "");
-        bool content = st_starts(code, "SAFETY") || st_starts(code, "INPUT_PREPROCESSING") || st_starts(code, "ASSET");
+        bool content = st_starts(st_json_str(task, "failureCode", ""), "SAFETY.");
         failed(ret, content ? ST_OUTCOME_CONTENT : ST_OUTCOME_TRANSIENT,
                content ? "The provider does not film this passage." : "The provider has failed.");
     } else if (st_streq(status, "CANCELLED")) {
@@ -121,14 +142,13 @@ static const char *luma_status_path(struct st_arena *a, const char *id)
 
 static void luma_status(struct st_arena *a, const struct st_http_answer *answer, struct film_status *ret)
 {
-    static const char *const refusals[] = {"moderat", "safety", "policy", "inappropriate", NULL};
     const json_t *g = parse(a, answer);
     const char *state = g ? st_json_str(g, "state", "") : "";
     *ret = (struct film_status){.state = FILM_WAITS};
     if (st_streq(state, "completed")) {
         done(ret, st_json_str(json_object_get(g, "assets"), "video", NULL));
     } else if (st_streq(state, "failed")) {
-        bool content = mentions(st_json_str(g, "failure_reason", ""), refusals);
+        bool content = is_content(st_json_str(g, "failure_reason", ""));
         failed(ret, content ? ST_OUTCOME_CONTENT : ST_OUTCOME_TRANSIENT,
                content ? "The provider does not film this passage." : "The provider has failed.");
     }
@@ -189,21 +209,26 @@ static void pika_status(struct st_arena *a, const struct st_http_answer *answer,
 }
 
 /*
- * There is no state of failure: the result has it, by its HTTP status. Those of fal's own say error_type; one from 501
- * on that does not is that of a gateway in the way, and says nothing of the work.
+ * There is no state of failure: the result has it, by its HTTP status. Those of fal's own say error_type, those of the
+ * model whether another try may pass; one from 501 on that says neither is that of a gateway in the way, and nothing of
+ * the work.
  */
 static void pika_result(struct st_arena *a, const struct st_http_answer *answer, struct film_status *ret)
 {
     const json_t *j = parse(a, answer);
+    const char *again = st_http_answer_header(answer, "x-fal-retryable");
     int s = answer->status;
-    bool fals = j && json_object_get(j, "error_type");
+    bool fals = j && json_object_get(j, "error_type"), may_pass = again && strcasecmp(again, "true") == 0;
+    bool refused = s == 400 || s == 413 || s == 422;
     *ret = (struct film_status){.state = FILM_WAITS};
     if (s / 100 == 2)
         done(ret, st_json_str(json_object_get(j, "video"), "url", NULL));
-    else if (s == 499 || s == 500 || (fals && (s == 400 || s / 100 == 5)))
+    else if (s == 499 || s == 500 || ((fals || may_pass) && (refused || s / 100 == 5)))
         failed(ret, ST_OUTCOME_TRANSIENT, "The provider has failed.");
-    else if (s == 400 || s == 413 || s == 422)
+    else if (refused && is_content(words_of(a, answer)))
         failed(ret, ST_OUTCOME_CONTENT, "The provider does not film this passage.");
+    else if (refused)
+        failed(ret, ST_OUTCOME_PERMANENT, "The provider cannot film this passage.");
 }
 
 /* Who has failed to tell us its keys is not who films. */

@@ -133,7 +133,7 @@ int video_cancel_clip(struct st_call *call)
                                                   .cancelled = st_provider_job_stops,
                                                   .ctx = call},
                        call->arena, &answer);
-    if (r == ST_E_UNPROCESSABLE || answer.http.status == 404) /* it had ended */
+    if (answer.http.status == 400 || answer.http.status == 404 || answer.http.status == 422) /* it had ended */
         return 0;
     return r < 0 ? st_fail(call, r, "It cannot be cancelled at %s: %s", api->http.name, answer.why) : 0;
 }

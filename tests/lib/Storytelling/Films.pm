@@ -7,8 +7,10 @@ package Storytelling::Films;
 # DIR/film.mp4 is what it has filmed. DIR/faults holds what befalls the next requests, one word a line: an HTTP status,
 # `quota` (an account that is used up), `reset` (it is done, but the connection breaks), `held` (the same, and not before
 # DIR/held is gone), `late` (held, then answered), `garbage` (no JSON), `strange` (a state that nobody knows),
-# `content`, `internal` and `runner` (what was asked for fails, for that reason;
-# the last at fal), `cut` (half of a file), `html` (a page in place of a file), or `ok`. DIR/jwks.json are the keys that
+# `throttled` (it is queued), `empty` (it is done, but there is nothing), `daily` (429: that was enough for today), `wrong`
+# (the request is, in the provider's eyes), `cut` (half of a file), `html` (a page in place of a file), `ok`, or what
+# befalls that which was asked for: `content` and `internal`; at Runway `cancelled`, `asset`, `preprocessing`; at fal
+# `runner`, `timeout`, `client`, `retryable`, `invalid`. DIR/jwks.json are the keys that
 # fal signs with. DIR/log gets method and path of each, DIR/bodies what was sent, DIR/callbacks where to call back.
 use strict;
 use warnings;
@@ -24,6 +26,23 @@ my ($port, $dir, %made, $count);
 use constant REFUSED => {
     detail => [{loc => ['body', 'prompt'], msg => 'content policy', type => 'content_policy_violation', input => 'He lost his balance, and his credit.'}]
 };
+
+use constant INVALID => {detail => [{loc => ['body', 'prompt'], msg => 'ensure this value has at most 500 characters', type => 'value_error.any_str.max_length', input => 'It was unsafe, whatever the policy.'}]};
+
+# How a model or fal itself has failed: status, error_type or detail, X-Fal-Retryable.
+my %FAL = (
+    content => [422, REFUSED, 'X-Fal-Retryable: false'], invalid => [422, INVALID], retryable => [422, {detail => 'downstream'}, 'X-Fal-Retryable: true'],
+    (map { ($_->[0] => [$_->[1], {detail => 'x', error_type => $_->[2]}, "X-Fal-Error-Type: $_->[2]"]) } ['internal', 500, 'internal_error'],
+        ['runner', 503, 'runner_disconnected'], ['timeout', 504, 'request_timeout'], ['client', 499, 'client_cancelled']),
+);
+my %RUNWAY = (content => 'SAFETY.INPUT.TEXT', internal => 'INTERNAL.BAD_OUTPUT.01', asset => 'ASSET.INVALID', preprocessing => 'INPUT_PREPROCESSING.INTERNAL');
+
+# Members that are not among those it has, or are not there though they must.
+sub is_odd {
+    my ($body, $must, $may) = @_;
+    my %known = map { ($_ => 1) } @$must, @$may;
+    return (grep { !$known{$_} } keys %$body) || grep { !defined $body->{$_} } @$must;
+}
 
 sub uuid { return sprintf '0193c7e2-0000-4000-8000-%012d', ++$count }
 
@@ -45,7 +64,7 @@ sub runway {
     if ($r->{method} eq 'POST') {
         my $b = $r->{json};
         return [400, {error => 'Validation', issues => []}]
-            if ($r->{path} eq '/v1/image_to_video' xor $b->{promptImage}) || $b->{ratio} !~ /\A(?:1280:720|720:1280)\z/ || $b->{duration} !~ /\A(?:[2-9]|10)\z/ || length $b->{promptText} > 1000 || $b->{model} ne 'gen4.5';
+            if $r->{path} ne ($b->{promptImage} ? '/v1/image_to_video' : '/v1/text_to_video') || is_odd($b, [qw(model promptText ratio duration)], [qw(seed promptImage)]) || $b->{ratio} !~ /\A(?:1280:720|720:1280)\z/ || $b->{duration} !~ /\A(?:[2-9]|10)\z/ || length $b->{promptText} > 1000 || $b->{model} ne 'gen4.5';
         my $id = uuid();
         $made{$id} = {fails => $r->{fails}};
         return [200, {id => $id, estimatedCost => {credits => 25}}];
@@ -56,7 +75,8 @@ sub runway {
     my $state = look($m);
     return [200, {id => $id, status => 'RUNNING', progress => 0.5}] if $state eq 'runs';
     return [200, {id => $id, status => 'SUCCEEDED', output => [film()]}] if $state eq 'done';
-    return [200, {id => $id, status => 'FAILED', failure => 'x', failureCode => $state eq 'content' ? 'SAFETY.INPUT.TEXT' : 'INTERNAL.BAD_OUTPUT.01'}];
+    return [200, {id => $id, status => 'CANCELLED', cost => {credits => 0}}] if $state eq 'cancelled';
+    return [200, {id => $id, status => 'FAILED', failure => 'x', failureCode => $RUNWAY{$state}}];
 }
 
 sub generation {
@@ -84,6 +104,9 @@ sub luma {
     my ($r) = @_;
     if ($r->{method} eq 'POST') {
         my $b = $r->{json};
+        return [404, {detail => 'Not Found'}] if $r->{path} ne '/generations/video';
+        return [400, {detail => 'Members'}] if is_odd($b, [qw(model prompt aspect_ratio resolution duration)], [qw(keyframes callback_url)]);
+        return [400, {detail => 'Format'}] if $b->{aspect_ratio} !~ /\A(?:16:9|9:16)\z/ || $b->{resolution} !~ /\A(?:720p|1080p)\z/;
         return [400, {detail => 'Keyframe'}] if $b->{keyframes} && $b->{keyframes}{frame0}{type} ne 'image';
         return [400, {detail => 'Prompt is required'}] if length($b->{prompt} // '') < 3 || $b->{duration} !~ /\A[59]s\z/ || $b->{model} ne 'ray-2';
         my $id = uuid();
@@ -101,8 +124,9 @@ sub fal {
     my ($r) = @_;
     if ($r->{method} eq 'POST') {
         my $b = $r->{json};
-        return [422, {detail => [{loc => ['body', 'image_url'], msg => 'bad', type => 'value_error.missing'}]}]
-            if $r->{path} =~ m{/image-to-video\z} xor $b->{image_url};
+        my ($from) = $r->{path} =~ m{\A/fal-ai/pika/v2\.2/(text|image)-to-video\z} or return [404, {detail => 'no such model'}];
+        return [422, {detail => [{loc => ['body'], msg => 'bad', type => 'value_error.missing'}]}]
+            if is_odd($b, [qw(prompt resolution duration), $from eq 'text' ? 'aspect_ratio' : 'image_url'], ['seed']) || $b->{resolution} !~ /\A(?:720p|1080p)\z/ || ($b->{aspect_ratio} // '16:9') !~ /\A(?:16:9|9:16)\z/;
         return [422, {detail => [{loc => ['body', 'duration'], msg => 'bad', type => 'value_error'}]}] if ($b->{duration} // '') !~ /\A(?:5|10)\z/ || !$b->{prompt};
         my $id = uuid();
         $made{$id} = {fails => $r->{fails}};
@@ -116,9 +140,7 @@ sub fal {
         return [202, {status => 'IN_PROGRESS', request_id => $id}] if look($m) eq 'runs';
         return [200, {status => 'COMPLETED', request_id => $id, metrics => {inference_time => 1}}];
     }
-    return [422, REFUSED] if ($m->{fails} // '') eq 'content';
-    return [503, {detail => 'x', error_type => 'runner_disconnected'}] if ($m->{fails} // '') eq 'runner';
-    return [500, {detail => 'x', error_type => 'internal_error'}] if $m->{fails};
+    return $FAL{$m->{fails}} if $m->{fails};
     return [200, {video => {url => film(), content_type => 'video/mp4'}}];
 }
 
@@ -133,7 +155,9 @@ sub answer {
     }
     my ($scheme, $key) = split / /, $r->{header}{authorization} // '';
     return [401, {error => 'bad key'}] if ($key // '') ne 'secret-key' || $scheme ne ($r->{path} =~ m{\A/fal-ai/} ? 'Key' : 'Bearer');
-    $r->{fails} = $fault if $fault =~ /\A(?:content|internal|runner)\z/;
+    $r->{fails} = $fault if $RUNWAY{$fault} || $FAL{$fault} || $fault eq 'cancelled';
+    return [429, {error => 'You have reached the daily limit of this model.'}] if $fault eq 'daily';
+    return $r->{path} =~ m{\A/fal-ai/} ? [422, INVALID] : [400, {error => 'Validation of body failed', issues => []}] if $fault eq 'wrong';
     $r->{json} = $JSON->decode($r->{body}) if $r->{body} ne '';
     return $r->{path} =~ m{\A/v1/} ? runway($r) : $r->{path} =~ m{\A/fal-ai/} ? fal($r) : luma($r);
 }
@@ -146,19 +170,21 @@ sub serve_one {
     my $fault = Storytelling::S3::next_fault($dir);
     note(log => "$r->{method} $r->{path}");
     note(bodies => $r->{body}) if $r->{method} eq 'POST';
-    my ($status, $body) = @{$fault =~ /\A\d+\z/ ? [$fault, $fault == 422 ? REFUSED : {error => 'asked for'}] : $fault eq 'quota' ? [400, {error => 'You do not have enough credits'}] : answer($r, $fault)};
+    my ($status, $body, @headers) = @{$fault =~ /\A\d+\z/ ? [$fault, $fault == 422 ? REFUSED : {error => 'asked for'}] : $fault eq 'quota' ? [400, {error => 'You do not have enough credits'}] : answer($r, $fault)};
     select undef, undef, undef, 0.01 while $fault =~ /\A(?:held|late)\z/ && -e "$dir/held";
     if ($fault =~ /\A(?:reset|held)\z/) {
         setsockopt($socket, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0);
         return;
     }
+    delete @$body{qw(output assets video)} if $fault eq 'empty';
     $body = $JSON->encode($body) if ref $body;
+    $body =~ s/"status":"\K\w+/THROTTLED/ if $fault eq 'throttled';
     $body =~ s/"(?:status|state)":"\K\w+/paused/ if $fault eq 'strange';
     $body = '{"id": ' if $fault eq 'garbage';
     $body = '<html><video></html>' . "\0" x 3000 if $fault eq 'html';
     my $size = length $body;
     $body = substr $body, 0, $size / 2 if $fault eq 'cut';
-    print $socket "HTTP/1.1 $status X\r\nConnection: close\r\nContent-Length: $size\r\n\r\n$body";
+    print $socket join("\r\n", "HTTP/1.1 $status X", 'Connection: close', "Content-Length: $size", @headers), "\r\n\r\n$body";
     $socket->flush;
 }
 
