@@ -253,7 +253,7 @@ $(CATALOGUE): $(DOCS) $(PROGRAMS) $(wildcard config/events/*.json ui/events/*)
 	@$(BUILD)/bin/storyctl --json events catalog --bin $(BUILD)/bin >$(BUILD)/ui/docs/events/asyncapi.json
 	@touch $@
 
-# A server or client for a test, exactly as the lock names it; without npm's registry the stand-in serves alone.
+# A server or client for a test, exactly as the lock names it; without npm's registry that test is skipped, and says so.
 $(BUILD)/tests/%/npm.stamp: tests/lib/%/package.json tests/lib/%/package-lock.json
 	@echo '  NPM   tests/lib/$*'
 	@rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D)
