@@ -124,7 +124,8 @@ ok wait_for(sub { sagas() eq 'compensated1 done2' }), 'all has come to its end' 
 
 sub deleted { my ($key) = @_; return $s3->get('log') =~ m{^DELETE /stories/\Q$key\E 204$}m }
 my $lost = 'narration/0193c7e2-1111-7111-8111-111111111111/audio.opus';
-tool(qw(curl -sf --aws-sigv4 aws:amz:eu-test-1:s3 --user), 'AKIDTEST:a secret/of+some kind', '-H', 'x-amz-content-sha256: ' . sha256_hex('lost'), qw(-X PUT -d lost), $s3->url . "/stories/$lost");
+sub lose { my ($key) = @_; return tool(qw(curl -sf --aws-sigv4 aws:amz:eu-test-1:s3 --user), 'AKIDTEST:a secret/of+some kind', '-H', 'x-amz-content-sha256: ' . sha256_hex('lost'), qw(-X PUT -d lost), $s3->url . "/stories/$key") }
+lose($lost);
 $platform->kill('narration', 'KILL');
 $platform->up;
 ok wait_for(sub { deleted($lost) }), 'when a daemon starts again, what nothing refers to is removed';
@@ -145,6 +146,18 @@ unlink $fal->dir . '/slow';
 is film()->{status}, 'ready', 'and made' or diag explain film();
 my $after = () = $fal->get('log') =~ /^POST /mg;
 is $after - $before, 1, 'the provider was asked once';
+
+my ($clip)    = $platform->sql('video', "select object_key from clips where video_id = '$filmed->{videoId}' and state = 'done'");
+my ($picture_of) = $platform->sql('video', "select picture from clips where video_id = '$again->{videoId}'");
+my $stray     = "video/$filmed->{videoId}/clips/0193c7e2-1111-7111-8111-111111111111.mp4";
+lose($stray);
+$platform->sql('video', "update video_jobs set finished_at = finished_at - interval '2 days'");
+$platform->kill('video', 'KILL');
+$platform->up;
+ok wait_for(sub { deleted($stray) }), 'what no passage of a film refers to is removed, too';
+ok wait_for(sub { deleted("video/$filmed->{videoId}/video.mp4") }), 'a film of an older narration is not kept for ever';
+ok !deleted($_), 'what was filmed for it is, to be taken again' for $clip, $picture_of;
+ok !deleted('video/' . film()->{videoId} . '/video.mp4'), 'and the film that is to be seen';
 
 $fal->put(slow => '');
 ask(resolution => '1080p');

@@ -234,6 +234,31 @@ static void make_old(const char *path)
     assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 }
 
+/* Somebody was killed between an object and its checksum. */
+static void test_checksums_do_not_stay_alone(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"alpha/lost/a", "alpha/young/a", "alpha/kept/a"};
+    const char *path;
+    put("alpha/lost/b", "whole");
+    for (size_t i = 0; i < ST_COUNT(keys); i++) {
+        put(keys[i], "x");
+        assert_int_equal(unlink(place(keys[i])), 0);
+    }
+    change(db, "insert into things values ('kept')");
+    make_old(place(".sha256/alpha/lost/a"));
+    make_old(place(".sha256/alpha/kept/a"));
+    assert_int_equal(count("alpha/"), 4);
+    assert_int_equal(st_object_get(&call, "alpha/lost/a", &path), ST_E_NOT_FOUND);
+    assert_int_equal(st_objects_collect(&worker), 0);
+    assert_true(access(place(".sha256/alpha/lost/a"), F_OK) < 0);
+    assert_int_equal(access(place(".sha256/alpha/young/a"), F_OK), 0); /* the object may be about to come */
+    assert_int_equal(access(place(".sha256/alpha/kept/a"), F_OK), 0);
+    assert_string_equal(get("alpha/lost/b"), "whole");
+    assert_int_equal(st_object_remove(&call, "alpha/"), 0);
+    assert_true(access(place(".sha256/alpha"), F_OK) < 0);
+}
+
 static void test_what_nothing_refers_to_is_collected(void **state)
 {
     (void)state;
@@ -314,6 +339,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_scratch_goes_with_the_call, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_damaged_is_not_handed_out, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed_at_any_moment, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_checksums_do_not_stay_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_nothing_refers_to_is_collected, setup, teardown),
         cmocka_unit_test_setup_teardown(test_links, setup, teardown),
     };

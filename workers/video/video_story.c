@@ -302,20 +302,14 @@ int video_on_narration_withdrawn(struct st_call *call)
     return 0;
 }
 
-/*
- * Films of a narration that has been another for a day: that is for those who are watching. What providers have filmed
- * stays: passages that are as they were are taken from it.
- */
+/* With filmed passages, they stay: those that are as they were are taken from them; but not the films (video.c). */
 int video_drop_superseded(struct st_call *call)
 {
     json_t *gone;
     int r =
         st_list(call, &gone,
-                "delete from video_jobs where video_id in (select v.video_id from video_jobs v join video_jobs later "
-                "on later.story_id = v.story_id and later.video_id > v.video_id "
-                "and later.narration_id <> v.narration_id where later.status = 'ready' "
-                "and later.finished_at < now() - interval '1 day' and v.pictures = 'drawn' limit 1000) "
-                "returning video_id");
+                "delete from video_jobs where video_id in (select video_id from superseded where pictures = 'drawn' "
+                "limit 1000) returning video_id");
     if (r == 0)
         drop(call, gone);
     return r;

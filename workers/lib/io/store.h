@@ -52,7 +52,10 @@ ST_MUSTCHECK int st_store_get(const struct st_store *s, struct st_arena *a, cons
 /* 0 also when there was none. Who is reading it reads on. */
 ST_MUSTCHECK int st_store_remove(const struct st_store *s, struct st_arena *a, const char *key, const char **ret_why);
 
-/* Objects below a prefix, in no order; fn may remove what it is shown. What fn gives below 0 ends it. */
+/*
+ * Objects below a prefix, in no order, and keys of which a part was left when somebody was killed: with no object, but
+ * to be removed. fn may remove what it is shown. What it gives below 0 ends it.
+ */
 struct st_store_entry {
     const char *key;       /* until fn returns */
     int64_t bytes, put_at; /* us since 1970 */

@@ -192,11 +192,21 @@ static int remove_object(const struct st_store *s, struct st_arena *a, const cha
 }
 
 struct walk {
-    size_t root;         /* bytes of a path before its key */
+    size_t root; /* bytes of a path before its key */
+    const char
+        *objects; /* of a walk over checksums: where their objects would be; those that have one are passed over */
     char path[PATH_MAX]; /* of the folder or file that is looked at */
     st_store_seen *fn;
     void *ctx;
 };
+
+static bool is_passed_over(const struct walk *w)
+{
+    char object[PATH_MAX];
+    return w->objects &&
+           snprintf(object, sizeof(object), "%s/%s", w->objects, w->path + w->root) < (int)sizeof(object) &&
+           access(object, F_OK) == 0;
+}
 
 /* path is a folder and ends with a slash. One that is gone is empty. */
 static int walk(struct walk *w)
@@ -213,7 +223,7 @@ static int walk(struct walk *w)
         int64_t at = st.st_mtim.tv_sec * ST_SECOND + st.st_mtim.tv_nsec / 1000;
         if (S_ISDIR(st.st_mode))
             r = walk(w);
-        else if (S_ISREG(st.st_mode))
+        else if (S_ISREG(st.st_mode) && !is_passed_over(w))
             r = w->fn(w->ctx, &(struct st_store_entry){w->path + w->root, st.st_size, at});
         w->path[len] = '\0';
     }
@@ -225,11 +235,14 @@ static int walk(struct walk *w)
 static int list(const struct st_store *s, struct st_arena *a, const char *prefix, st_store_seen *fn, void *ctx,
                 const char **ret_why)
 {
-    struct walk *w = st_new(a, struct walk);
-    *w = (struct walk){.root = strlen(s->dir) + 1, .fn = fn, .ctx = ctx};
+    struct walk *objects = st_new(a, struct walk), *sums = st_new(a, struct walk);
+    *objects = (struct walk){.root = strlen(s->dir) + 1, .fn = fn, .ctx = ctx};
+    *sums = (struct walk){.root = strlen(s->dir) + strlen("/.sha256/"), .objects = s->dir, .fn = fn, .ctx = ctx};
     *ret_why = "a folder of it cannot be read";
-    snprintf(w->path, sizeof(w->path), "%s/%s", s->dir, prefix);
-    return walk(w);
+    snprintf(objects->path, sizeof(objects->path), "%s/%s", s->dir, prefix);
+    snprintf(sums->path, sizeof(sums->path), "%s/.sha256/%s", s->dir, prefix);
+    int r = walk(objects);
+    return r < 0 ? r : walk(sums);
 }
 
 const struct st_store_ops st_store_local = {"local", check, put, get, remove_object, list, NULL};

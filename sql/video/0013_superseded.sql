@@ -1,0 +1,9 @@
+-- Films of a narration that has been another for a day: that is for those who are watching.
+create view superseded as
+select v.video_id, v.pictures
+from video_jobs v
+where exists (
+    select
+    from video_jobs later
+    where later.story_id = v.story_id and later.video_id > v.video_id and later.narration_id <> v.narration_id
+        and later.status = 'ready' and later.finished_at < now() - interval '1 day');
