@@ -29,9 +29,9 @@ my $author = $platform->set_tier($client->register_user, 'premium');
 my $story  = $client->post('/v1/stories', json => {title => 'Dawn', content => 'The ship left the harbour at dawn.'}, token => $author->{token})->{json}{storyId};
 
 sub of { my (%more) = @_; return {path => {storyId => $story}, token => $author->{token}, %more} }
-# The story's video, once it has come to an end.
+# The story's newest video, once it has come to an end.
 sub film {
-    return wait_for(sub { my $v = $api->call(getVideo => of())->{json} // {}; ($v->{status} // 'pending') ne 'pending' && $v }) || {status => 'none'};
+    return wait_for(sub { my $v = $api->call(getVideo => of())->{json} // {}; $v = $v->{next} // $v; ($v->{status} // 'pending') ne 'pending' && $v }) || {status => 'none'};
 }
 sub used { return {map { $_->{metric} => $_->{used} } @{$api->call(getUsage => {token => $author->{token}})->{json}{metrics} // []}}->{videos} }
 

@@ -12,7 +12,8 @@ my $platform = Storytelling::Platform->shared;
 my $client   = $platform->client;
 my $api      = Storytelling::Contract->new($platform, $client);
 my $UNKNOWN  = '0193c7e2-1111-7111-8111-111111111111';
-my ($ada, $eve) = map { $client->register_user } 1, 2;
+my $ada      = $platform->set_tier($client->register_user, 'premium');    # who may ask for many films
+my $eve      = $client->register_user;
 
 sub of { my ($who, $id) = @_; return {path => {storyId => $id}, token => $who->{token}} }
 sub part { my ($who, $id) = @_; return {path => {videoId => $id}, token => $who->{token}} }
@@ -78,9 +79,22 @@ my $upright = {aspectRatio => '9:16', captions => 'track'};
 my $asked = $api->succeeds(202, makeVideo => {%{of($ada, $story)}, json => $upright}, 'an upright film is asked for');
 is $asked->{json}{aspectRatio}, '9:16', 'and promised';
 isnt $asked->{json}{videoId}, $id, 'it is another film';
-my $tall = wait_for(sub { my $v = $api->call(getVideo => of($ada, $story))->{json}; $v->{status} ne 'pending' && $v });
-is $tall->{status}, 'ready', 'it is made' or diag $tall->{reason};
-is $tall->{videoId}, $asked->{json}{videoId}, 'and is the one that is shown';
+my $during = $api->succeeds(200, getVideo => of($ada, $story), 'meanwhile')->{json};
+is "$during->{status} $during->{videoId}", "ready $id", 'the film that is there is shown';
+is_deeply [@{$during->{next}}{qw(status videoId aspectRatio captions)}], ['pending', $asked->{json}{videoId}, '9:16', 'track'], 'and told of the other';
+# The story's film once it is that one, and what else there was to be seen on the way.
+my @unseen;
+sub seen_at_last {
+    my ($who, $story, $wanted) = @_;
+    return wait_for(sub {
+        my $v = $api->call(getVideo => of($who, $story))->{json};
+        push @unseen, $v if !$v->{url};
+        return ($v->{videoId} // '') eq $wanted && $v;
+    });
+}
+my $tall = seen_at_last($ada, $story, $asked->{json}{videoId});
+ok $tall, 'it is made, and is the one that is shown';
+ok !exists $tall->{next}, 'there is nothing behind it';
 open my $out, '>:raw', $platform->var . '/tall.mp4' or die $!;
 print $out $client->get($tall->{url}, token => $ada->{token})->{content};
 close $out;
@@ -110,15 +124,27 @@ is $client->get($given, headers => {Range => 'bytes=0-99'})->{status}, 206, 'by 
 is $client->post("/v1/stories/$story/unpublish", token => $ada->{token})->{status}, 200, 'it is taken back';
 ok wait_for(sub { $client->get($given)->{status} == 404 }), 'and that link ends';
 
+# A narration that fails takes nothing away.
+is $client->patch("/v1/stories/$story", json => {content => '... !!! ???'}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'an edit that nobody can speak';
+my $mute = wait_for(sub { my $v = $api->call(getVideo => of($ada, $story))->{json}; push @unseen, $v if !$v->{url}; $v->{next} && $v });
+is_deeply [@{$mute->{next}}{qw(status videoId)}], ['failed', undef], 'it is told that there is no newer film';
+is $mute->{next}{reason}, $client->get("/v1/stories/$story/narration", token => $ada->{token})->{json}{next}{reason}, 'and why';
+is $client->get($mute->{url}, headers => {Range => 'bytes=0-99'})->{status}, 206, 'the last one can still be seen';
+my $wide = $api->succeeds(202, makeVideo => {%{of($ada, $story)}, json => {captions => 'track'}}, 'another format is asked for')->{json}{videoId};
+$wide = seen_at_last($ada, $story, $wide);
+ok $wide, 'is made, and shown';
+
 # Two edits in a row: the video that is waited for is the last one.
 for my $text ('The first edit is spoken by nobody.', 'The last edit.') {
     is $client->patch("/v1/stories/$story", json => {content => $text}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'an edit';
 }
 my $last = wait_for(sub {
     my $v = $api->call(getVideo => of($ada, $story))->{json};
-    $v->{status} eq 'ready' && $v->{videoId} ne $id && $api->call(getVideoCaptions => part($ada, $v->{videoId}))->{content} =~ /The last edit/ && $v;
+    push @unseen, $v if !$v->{url};
+    $v->{videoId} ne $id && $api->call(getVideoCaptions => part($ada, $v->{videoId}))->{content} =~ /The last edit/ && $v;
 });
 ok $last, 'is filmed as it is now';
+is_deeply \@unseen, [], 'and all the time there was a film to be seen';
 
 $platform->sql('video', "update video_jobs set finished_at = now() - interval '2 days' where video_id = '$last->{videoId}'");
 $platform->sql('video', "update schedules set last_run = '-infinity' where name = 'drop_superseded'");
@@ -144,6 +170,9 @@ my $other_format = sub { return (makeVideo => {%{of($max, $first)}, json => {asp
 my $refused = $api->fails(402, 'payment_required', $other_format->(), 'another format is refused');
 like $refused->{json}{detail}, qr/videos is used up until \d{4}-/, 'and says until when';
 is $api->call(makeVideo => {%{of($max, $first)}, json => {}})->{status}, 202, 'the film that is there is not';
+is $client->patch("/v1/stories/$first", json => {content => 'The sea was wild.'}, token => $max->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'an edit';
+ok wait_for(sub { ($state_of->($first)->{next}{reason} // '') =~ /used up/ }), 'is not filmed';
+is $state_of->($first)->{status}, 'ready', 'and the film that is there is shown';
 my $second = $client->post('/v1/stories', json => {title => 'Two', content => 'The wind rose.'}, token => $max->{token})->{json}{storyId};
 ok wait_for(sub { ($state_of->($second)->{status} // '') eq 'failed' }), 'another story gets none';
 like $state_of->($second)->{reason}, qr/used up/, 'and says why';

@@ -7,12 +7,6 @@
     "(s.author_id = $2 or s.audience in ('link', 'public') or "                                                        \
     "exists (select from story_readers r where r.story_id = s.story_id and r.user_id = $2))"
 
-static json_t *failed(const char *reason)
-{
-    return json_pack("{s:s, s:s, s:n, s:n, s:n, s:n, s:n}", "status", "failed", "reason", reason, "videoId", "url",
-                     "captionsUrl", "posterUrl", "durationMs");
-}
-
 static const char *key_of(struct st_call *call, const char *id, const char *file)
 {
     return st_printf(call->arena, "video/%s/%s", id, file);
@@ -32,17 +26,6 @@ static json_t *ready(struct st_call *call, const json_t *v)
                      link_to(call, id, "poster", "poster.jpg"), "durationMs", json_object_get(v, "duration_ms"));
 }
 
-static json_t *pending(const json_t *v)
-{
-    const json_t *done = json_object_get(v, "progress_done"), *total = json_object_get(v, "progress_total");
-    json_t *answer = json_pack("{s:s, s:O?, s:n, s:n, s:n, s:n}", "status", "pending", "videoId",
-                               json_object_get(v, "video_id"), "url", "captionsUrl", "posterUrl", "durationMs");
-    if (json_integer_value(total) > 0)
-        json_object_set_new(answer, "progress",
-                            json_real((double)json_integer_value(done) / (double)json_integer_value(total)));
-    return answer;
-}
-
 /* What it looks like, where that is known. */
 static json_t *with_format(json_t *answer, const json_t *v)
 {
@@ -58,11 +41,32 @@ static json_t *with_format(json_t *answer, const json_t *v)
     return answer;
 }
 
+/* What can be told of one that cannot be seen, or not yet. Where its narration has failed it has no id. */
+static json_t *unseen(const json_t *v)
+{
+    const json_t *done = json_object_get(v, "progress_done"), *total = json_object_get(v, "progress_total");
+    const char *status = st_json_str(v, "status", "pending");
+    json_t *answer = json_pack("{s:s, s:s?}", "status", status, "videoId", st_str(v, "video_id"));
+    if (st_streq(status, "failed"))
+        json_object_set_new(answer, "reason", json_string(st_json_str(v, "reason", "")));
+    else if (json_integer_value(total) > 0)
+        json_object_set_new(answer, "progress",
+                            json_real((double)json_integer_value(done) / (double)json_integer_value(total)));
+    return with_format(answer, v);
+}
+
+/* The same as an answer of its own. */
+static json_t *alone(json_t *answer)
+{
+    json_object_update_new(answer, json_pack("{s:n, s:n, s:n, s:n}", "url", "captionsUrl", "posterUrl", "durationMs"));
+    return answer;
+}
+
 /* Of a film that was to have filmed passages: what has become of each, for its author. */
 static int add_passages(struct st_call *call, json_t *answer, const json_t *v)
 {
     json_t *passages;
-    if (!st_json_bool(v, "mine", false) || st_streq(st_json_str(v, "pictures", "drawn"), "drawn"))
+    if (st_streq(st_json_str(v, "pictures", "drawn"), "drawn") || st_streq(st_str(v, "status"), "failed"))
         return 0;
     int r = st_list(call, &passages,
                     "select start_ms as \"startMs\", coalesce(start_ms + filmed_ms, end_ms) as \"endMs\", case state "
@@ -76,31 +80,51 @@ static int add_passages(struct st_call *call, json_t *answer, const json_t *v)
     return r;
 }
 
-int video_get(struct st_call *call)
+/*
+ * The newest that can be seen: of the newest narration, and of its films the one that was asked for last. And what has
+ * come behind it and cannot be seen, or not yet: a film, or a narration that has failed.
+ */
+static int find_newest(struct st_call *call, json_t **ret)
 {
-    json_t *v;
-    int r = st_row(
-        call, &v,
-        "select v.video_id, v.status, v.reason, v.duration_ms, v.aspect_ratio, v.resolution, v.captions, v.pictures, "
-        "f.reason as no_narration, j.progress_done, "
-        "j.progress_total, s.author_id = $2 as mine from stories s left join lateral (select * from video_jobs where "
-        "story_id = s.story_id "
-        "order by asked_at desc, video_id desc limit 1) v on true left join narration_failures f on f.story_id = "
-        "s.story_id "
-        "left join jobs j on j.name = 'render' and j.unique_key = v.video_id::text and j.state = 'running' "
+    return st_row(
+        call, ret,
+        "select h.video_id, h.status, h.duration_ms, h.aspect_ratio, h.resolution, h.captions, h.pictures, "
+        "s.author_id = $2 as mine, case when f.story_id is not null then jsonb_build_object('status', 'failed', "
+        "'reason', f.reason) when u.video_id is not null then jsonb_build_object('video_id', u.video_id, 'status', "
+        "u.status, 'reason', u.reason, 'aspect_ratio', u.aspect_ratio, 'resolution', u.resolution, 'captions', "
+        "u.captions, 'pictures', u.pictures, 'progress_done', j.progress_done, 'progress_total', j.progress_total) end "
+        "as next from stories s "
+        "left join lateral (select * from video_jobs where story_id = s.story_id and status = 'ready' "
+        "order by narration_id desc, asked_at desc, video_id desc limit 1) h on true "
+        "left join lateral (select * from video_jobs where story_id = s.story_id and status <> 'ready' "
+        "and (h.video_id is null or (narration_id, asked_at, video_id) > (h.narration_id, h.asked_at, h.video_id)) "
+        "order by narration_id desc, asked_at desc, video_id desc limit 1) u on true "
+        "left join narration_failures f on f.story_id = s.story_id and coalesce(f.narration_id > "
+        "coalesce(u.narration_id, h.narration_id) and f.failed_at > coalesce(u.asked_at, h.asked_at), true) "
+        "left join jobs j on j.name = 'render' and j.unique_key = u.video_id::text and j.state = 'running' "
         "where s.story_id = $1 and " READABLE,
         st_param(call, "storyId"), call->user_id);
+}
+
+int video_get(struct st_call *call)
+{
+    json_t *v, *answer;
+    int r = find_newest(call, &v);
     if (r == ST_E_NOT_FOUND)
         return st_absent(call, st_param(call, "storyId"), "There is no such story, or it is not yours to see.");
     if (r < 0)
         return r;
-    const char *status = st_json_str(v, "status", ""), *no_narration = st_str(v, "no_narration");
-    if (no_narration)
-        return st_reply(call, 200, failed(no_narration));
-    if (st_streq(status, "failed"))
-        return st_reply(call, 200, with_format(failed(st_json_str(v, "reason", "")), v));
-    json_t *answer = with_format(st_streq(status, "ready") ? ready(call, v) : pending(v), v);
-    if ((r = add_passages(call, answer, v)) < 0) {
+    const json_t *next = json_object_get(v, "next");
+    bool seen = st_str(v, "video_id"), mine = st_json_bool(v, "mine", false);
+    json_t *newer = json_is_object(next) || !seen ? unseen(next) : NULL;
+    answer = seen ? with_format(ready(call, v), v) : alone(newer);
+    if (seen && newer)
+        json_object_set_new(answer, "next", newer);
+    if (mine && newer)
+        r = add_passages(call, newer, next);
+    if (mine && seen && r == 0)
+        r = add_passages(call, answer, v);
+    if (r < 0) {
         json_decref(answer);
         return r;
     }
@@ -113,12 +137,13 @@ int video_make(struct st_call *call)
     const char *story_id = st_param(call, "storyId"), *pictures = st_json_str(call->body, "pictures", "drawn");
     const char *resolution = st_json_str(call->body, "resolution", "720p"), *used_up;
     json_t *s, *v;
-    int r = st_row(call, &s,
-                   "select s.author_id, s.collaboration_id, v.narration_id, v.audio_ref, v.timing_ref from stories s "
-                   "left join lateral "
-                   "(select * from video_jobs where story_id = s.story_id order by video_id desc limit 1) v on true "
-                   "where s.story_id = $1 and s.author_id = $2",
-                   story_id, call->user_id);
+    int r =
+        st_row(call, &s,
+               "select s.author_id, s.collaboration_id, v.narration_id, v.audio_ref, v.timing_ref from stories s "
+               "left join lateral "
+               "(select * from video_jobs where story_id = s.story_id order by narration_id desc limit 1) v on true "
+               "where s.story_id = $1 and s.author_id = $2",
+               story_id, call->user_id);
     if (r == ST_E_NOT_FOUND)
         return st_absent(call, story_id, "There is no such story, or it is not yours.");
     if (r < 0)
@@ -148,7 +173,7 @@ int video_make(struct st_call *call)
     if (used_up)
         return st_fail(call, ST_E_PAYMENT, "%s", used_up);
     video_begin(call, st_str(v, "video_id"), story_id, call->user_id);
-    return st_reply(call, 202, with_format(pending(v), v));
+    return st_reply(call, 202, alone(unseen(v)));
 }
 
 static int reply_part(struct st_call *call, const char *file, const char *content_type)

@@ -20,18 +20,21 @@ static int know_story(struct st_call *call)
     return st_streq(st_cell(rows, 0, 1), "t") ? 0 : st_fail(call, ST_E_NOT_FOUND, "The story is not known here yet.");
 }
 
-/* What is being filmed and rendered of the story is out of date. */
-static int stop_rendering(struct st_call *call, const char *story_id)
+/* What is being filmed and rendered of the story is out of date, but for one film (or NULL). */
+static int stop_rendering(struct st_call *call, const char *story_id, const char *but)
 {
+    static const char why[] = "The story has changed.";
     json_t *videos, *one;
     size_t i;
-    int r =
-        st_list(call, &videos, "select video_id from video_jobs where story_id = $1 and status = 'pending'", story_id);
+    int r = st_list(call, &videos,
+                    "update video_jobs set status = 'failed', reason = $3, finished_at = now() where story_id = $1 "
+                    "and status = 'pending' and video_id is distinct from $2 returning video_id",
+                    story_id, but, why);
     if (r < 0)
         return r;
     json_array_foreach (videos, i, one) {
         st_cancel(call, "render", st_str(one, "video_id"));
-        if ((r = video_end_filming(call, st_str(one, "video_id"), "The story has changed.")) < 0)
+        if ((r = video_end_filming(call, st_str(one, "video_id"), why)) < 0)
             return r;
     }
     return 0;
@@ -148,7 +151,7 @@ static int forget_story(struct st_call *call, const char *story_id)
 {
     json_t *videos, *one;
     size_t i;
-    int r = stop_rendering(call, story_id);
+    int r = stop_rendering(call, story_id, NULL);
     if (r < 0)
         return r;
     r = st_list(call, &videos, "select video_id from video_jobs where story_id = $1", story_id);
@@ -229,47 +232,53 @@ int video_on_collaboration_completed(struct st_call *call)
     if (r <= 0 || json_array_size(json_object_get(call->body, "participants")) == 0)
         return r;
     st_exec(call, "update stories set collaboration_id = $2 where story_id = $1", story_id, call->event->aggregate_id);
-    r = st_row(call, &v,
-               "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, aspect_ratio, "
-               "resolution, captions, pictures, collaboration_id) select $2, v.story_id, v.narration_id, v.audio_ref, "
-               "v.timing_ref, v.aspect_ratio, v.resolution, v.captions, v.pictures, $3 from video_jobs v "
-               "where v.story_id = $1 order by asked_at desc, video_id desc limit 1 on conflict do nothing "
-               "returning (select author_id from stories where story_id = $1)",
-               story_id, id, call->event->aggregate_id);
+    r = st_row(
+        call, &v,
+        "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, aspect_ratio, "
+        "resolution, captions, pictures, collaboration_id) select $2, v.story_id, v.narration_id, v.audio_ref, "
+        "v.timing_ref, v.aspect_ratio, v.resolution, v.captions, v.pictures, $3 from video_jobs v "
+        "where v.story_id = $1 order by narration_id desc, asked_at desc, video_id desc limit 1 on conflict do nothing "
+        "returning (select author_id from stories where story_id = $1)",
+        story_id, id, call->event->aggregate_id);
     if (r < 0)
         return r == ST_E_NOT_FOUND ? 0 : r;
-    if ((r = stop_rendering(call, story_id)) < 0)
+    if ((r = stop_rendering(call, story_id, id)) < 0)
         return r;
     return video_begin_if_any_left(call, id, story_id, st_str(v, "author_id"));
 }
 
+/* One that comes late, behind a newer one, needs no film. */
 int video_on_narration_generated(struct st_call *call)
 {
     const json_t *b = call->body;
-    const char *id = st_new_id(call->arena), *story_id = st_str(b, "storyId");
+    const char *id = st_new_id(call->arena), *story_id = st_str(b, "storyId"), *narration_id = st_str(b, "narrationId");
     struct st_rows *rows;
     int r = know_story(call);
     if (r <= 0)
         return r;
+    st_exec(call, "delete from narration_failures where story_id = $1 and narration_id <= $2", story_id, narration_id);
     r = st_rows(call, &rows,
                 "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, collaboration_id) "
-                "select $1, story_id, $3, $4, $5, collaboration_id from stories where story_id = $2 "
-                "on conflict do nothing",
-                id, story_id, st_str(b, "narrationId"), st_str(b, "audioRef"), st_str(b, "timingRef"));
+                "select $1, story_id, $3, $4, $5, collaboration_id from stories where story_id = $2 and not exists "
+                "(select from video_jobs where story_id = $2 and narration_id > $3) on conflict do nothing",
+                id, story_id, narration_id, st_str(b, "audioRef"), st_str(b, "timingRef"));
     if (r < 0 || st_rows_affected(rows) == 0)
         return r;
-    st_exec(call, "delete from narration_failures where story_id = $1", story_id);
-    if ((r = stop_rendering(call, story_id)) < 0)
+    if ((r = stop_rendering(call, story_id, id)) < 0)
         return r;
     return video_begin_if_any_left(call, id, story_id, st_str(b, "authorId"));
 }
 
+/* What there is to be seen stays so. */
 int video_on_narration_failed(struct st_call *call)
 {
     int r = know_story(call);
     if (r == 1)
-        st_exec(call, "insert into narration_failures values ($1, $2) on conflict (story_id) do update set reason = $2",
-                st_str(call->body, "storyId"), st_str(call->body, "reason"));
+        st_exec(call,
+                "insert into narration_failures as old (story_id, narration_id, reason) values ($1, $2, $3) "
+                "on conflict (story_id) do update set narration_id = $2, reason = $3, failed_at = now() "
+                "where old.narration_id <= $2",
+                st_str(call->body, "storyId"), st_str(call->body, "narrationId"), st_str(call->body, "reason"));
     return r < 0 ? r : 0;
 }
 

@@ -1,0 +1,211 @@
+/* Which of a story's films is shown, and what is told of those behind it. */
+#include "../lib/backbone.h"
+
+#include "video/video.h"
+
+#define STORY  "0193c7e2-1111-7111-8111-111111111111"
+#define AUTHOR "0193c7e2-2222-7111-8111-111111111111"
+#define SPOKEN "0193c7e2-3333-7111-8111-" /* and twelve digits: narrations in their order */
+#define FILM   "0193c7e2-4444-7111-8111-"
+
+static const struct st_job_kind jobs[] = {{.name = "render"}, {.name = "remove_files"}, {.name = "cancel_clip"}, {0}};
+static const struct st_service service = {.name = "video", .jobs = jobs};
+
+static struct st_pg *db;
+static struct daemon *video;
+static struct st_worker worker;
+
+static int begin(void **state)
+{
+    (void)state;
+    int applied;
+    const char *why = "";
+    db = database_new("video");
+    if (st_migrate(db, &arena, "sql", "video", &applied, &why) < 0)
+        fail_msg("%s", why);
+    use_database("video");
+    video = daemon_new(&service);
+    memset(video->run.edge_key, 'k', video->run.edge_key_len = 32);
+    st_worker_init(&worker, &video->run, "test");
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    st_worker_release(&worker);
+    daemon_stop(video, 0);
+    db = st_pg_free(db);
+    return 0;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    change(db, "truncate stories cascade");
+    change(db, "insert into stories (story_id, author_id) values ('" STORY "', '" AUTHOR "')");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    st_arena_reset(&worker.arena);
+    st_arena_release(&arena);
+    return 0;
+}
+
+static const char *nth(const char *kind, int n)
+{
+    return st_printf(&arena, "%s%012d", kind, n);
+}
+
+/* The n-th film of the story, of a narration; it was asked for so many seconds ago. */
+static void film(int n, int narration, int seconds, const char *status)
+{
+    assert_non_null(
+        ask(db,
+            "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, status, reason, "
+            "asked_at, resolution, aspect_ratio, captions) values ($1, $2, $3, 'a', 't', $4, 'Why ' || $5, "
+            "now() - $6 * interval '1 second', case $5::int & 1 when 0 then '720p' else '1080p' end, "
+            "case $5::int & 2 when 0 then '16:9' else '9:16' end, "
+            "case $5::int & 4 when 0 then 'burned' else 'track' end) returning ''",
+            nth(FILM, n), STORY, nth(SPOKEN, narration), status, st_i64(&arena, n), st_i64(&arena, seconds)));
+}
+
+static int narration_fails(struct st_call *call, void *ctx)
+{
+    (void)ctx;
+    return video_on_narration_failed(call);
+}
+
+static int narration_is_there(struct st_call *call, void *ctx)
+{
+    (void)ctx;
+    return video_on_narration_generated(call);
+}
+
+static int narration_goes(struct st_call *call, void *ctx)
+{
+    (void)ctx;
+    return video_on_narration_withdrawn(call);
+}
+
+static int get(struct st_call *call, void *ctx)
+{
+    (void)ctx;
+    return video_get(call);
+}
+
+/* An event of a narration arrives. */
+static void hear(int (*handler)(struct st_call *, void *), int narration)
+{
+    struct st_call call;
+    st_call_init(&call, &worker, "event");
+    call.body =
+        st_json_keep(&arena, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "storyId", STORY, "authorId", AUTHOR,
+                                       "narrationId", nth(SPOKEN, narration), "reason",
+                                       st_printf(&arena, "Unspoken %d", narration), "audioRef", "a", "timingRef", "t"));
+    int r = st_call_transact(&call, handler, NULL);
+    if (r < 0)
+        fail_msg("%s", st_call_error(&call, r));
+    st_arena_reset(&worker.arena);
+}
+
+/* "ready 1", "failed - Why", …: status, number of the film, reason. */
+static const char *said(const json_t *v)
+{
+    const char *id = st_str(v, "videoId"), *reason = st_str(v, "reason");
+    return st_printf(&arena, "%s %s%s%s", st_str(v, "status"),
+                     id ? id + strlen(FILM) + strspn(id + strlen(FILM), "0") : "-", reason ? " " : "",
+                     reason ? reason : "");
+}
+
+/* What getVideo says, and behind a comma what it says is next. */
+static const char *shown(void)
+{
+    struct st_call call;
+    st_call_init(&call, &worker, "getVideo");
+    call.params = st_json_keep(&arena, json_pack("{s:s}", "storyId", STORY));
+    call.user_id = AUTHOR;
+    int r = st_call_transact(&call, get, NULL);
+    if (r < 0)
+        fail_msg("%s", st_call_error(&call, r));
+    const json_t *v = call.p->reply, *next = json_object_get(v, "next");
+    assert_int_equal(json_is_string(json_object_get(v, "url")), st_streq(st_str(v, "status"), "ready"));
+    const char *all = st_printf(&arena, "%s%s%s", said(v), next ? ", " : "", next ? said(next) : "");
+    st_arena_reset(&worker.arena);
+    return all;
+}
+
+static void test_the_newest_film(void **state)
+{
+    (void)state;
+    assert_string_equal(shown(), "pending -");
+    film(1, 1, 100, "pending");
+    assert_string_equal(shown(), "pending 1");
+    change(db, "update video_jobs set status = 'failed'");
+    assert_string_equal(shown(), "failed 1 Why 1");
+    change(db, "update video_jobs set status = 'ready'");
+    assert_string_equal(shown(), "ready 1");
+    film(2, 1, 90, "pending"); /* another format */
+    assert_string_equal(shown(), "ready 1, pending 2");
+    change(db, "update video_jobs set status = 'failed' where status = 'pending'");
+    assert_string_equal(shown(), "ready 1, failed 2 Why 2");
+    change(db, "update video_jobs set status = 'ready'");
+    assert_string_equal(shown(), "ready 2");
+    film(3, 2, 80, "pending"); /* another narration */
+    assert_string_equal(shown(), "ready 2, pending 3");
+    change(db, "update video_jobs set asked_at = now() where video_id = '" FILM "000000000001'"); /* the first again */
+    assert_string_equal(shown(), "ready 1, pending 3");
+    change(db, "update video_jobs set status = 'ready'");
+    assert_string_equal(shown(), "ready 3");
+}
+
+static void test_a_narration_fails(void **state)
+{
+    (void)state;
+    hear(narration_fails, 1);
+    assert_string_equal(shown(), "failed - Unspoken 1");
+    film(1, 2, 100, "ready");
+    assert_string_equal(shown(), "ready 1"); /* of a newer one */
+    hear(narration_fails, 3);
+    assert_string_equal(shown(), "ready 1, failed - Unspoken 3");
+    hear(narration_fails, 1); /* late */
+    assert_string_equal(shown(), "ready 1, failed - Unspoken 3");
+    film(2, 2, -10, "pending"); /* asked for since */
+    assert_string_equal(shown(), "ready 1, pending 2");
+    change(db, "update video_jobs set status = 'ready'");
+    assert_string_equal(shown(), "ready 2");
+    film(3, 4, 0, "ready");
+    hear(narration_fails, 3);
+    assert_string_equal(shown(), "ready 3");
+}
+
+/* Late, behind the film of a newer one; and taken back. */
+static void test_narrations_come_and_go(void **state)
+{
+    (void)state;
+    film(1, 1, 100, "ready");
+    film(2, 2, 90, "pending");
+    hear(narration_is_there, 1);
+    assert_string_equal(ask(db, "select count(*) from video_jobs"), "2");
+    assert_string_equal(shown(), "ready 1, pending 2");
+    hear(narration_fails, 3);
+    hear(narration_goes, 2);
+    assert_string_equal(shown(), "ready 1, failed - Unspoken 3");
+    hear(narration_goes, 1);
+    assert_string_equal(shown(), "failed - Unspoken 3");
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    world_start(argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_the_newest_film, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_narration_fails, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_narrations_come_and_go, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
