@@ -56,6 +56,7 @@ utf8::decode($text);
 like $text, qr/^WEBVTT\n/, 'really';
 like $text, qr/Stop!/, 'with what is said';
 like $text, qr/漢字/, 'in every script';
+like $text, qr/\n<v Mary>Mary: Stop!/, 'and who says it';
 my @times = $text =~ /(?:(\d\d):)?(\d\d):(\d\d)\.(\d{3}) -->/g;
 ok @times, 'and times';
 

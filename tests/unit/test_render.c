@@ -493,13 +493,17 @@ static void test_ass_is_not_injectable(void **state)
 static void test_vtt(void **state)
 {
     (void)state;
-    const struct st_video_segment segments[] = {{"Tom & <i>Jerry</i> --> end", "A<b>\nc", "joy", 1, 1500, 3723004}};
-    struct st_video_job job = job_of(segments, 1);
+    const struct st_video_segment segments[] = {{"Tom & <i>Jerry</i> --> end", "A<b>\nc", "joy", 1, 1500, 3723004},
+                                                {"And on.", "A<b>\nc", "joy", 1, 3724000, 3726000}};
+    struct st_video_job job = job_of(segments, 2);
     size_t n;
     struct st_cue *cues = cues_of(&job, 4000000, &n);
     assert_int_equal(st_vtt_write(path("x.vtt"), cues, n), 0);
-    assert_string_equal(read_file(path("x.vtt")), "WEBVTT\n\n00:00:01.500 --> 01:02:03.004\n"
-                                                  "<v A&lt;b&gt; c>Tom &amp; &lt;i&gt;Jerry&lt;/i&gt; --&gt; end\n\n");
+    assert_string_equal(
+        read_file(path("x.vtt")),
+        "WEBVTT\n\n00:00:01.500 --> 01:02:03.004\n"
+        "<v A&lt;b&gt; c>A&lt;b&gt; c: Tom &amp; &lt;i&gt;Jerry&lt;/i&gt; --&gt; end\n\n"
+        "01:02:04.000 --> 01:02:06.000\n<v A&lt;b&gt; c>And on.\n\n"); /* named where the speaker changes */
     assert_int_equal(st_vtt_write(path("y.vtt"), NULL, 0), 0);
     assert_string_equal(read_file(path("y.vtt")), "WEBVTT\n\n");
     assert_int_equal(st_vtt_write("/no/such/dir/x.vtt", cues, n), ST_E_UNAVAILABLE);
@@ -651,6 +655,26 @@ static void test_film_streams(void **state)
     assert_string_equal(
         run(argv).out,
         "h264\n720\n1280\nyuv420p\nund\naac\ndeu\nmov_text\nN/A\nN/A\ndeu\n--help \xf0\x9f\x98\x80 'x':y[z]; =%s\n");
+}
+
+/* The track says who speaks, where that changes. */
+static void test_film_track(void **state)
+{
+    (void)state;
+    const struct st_video_segment segments[] = {{"Who is there?", "Mara", "joy", 1, 0, 1000},
+                                                {"Is it you?", "Mara", "joy", 1, 1000, 2000},
+                                                {"Nobody answered.", NULL, "joy", 1, 2000, 2700},
+                                                {"It is I, & Ben.", "Ben", "joy", 1, 2700, 3900}};
+    struct st_video_job job = job_of(segments, ST_COUNT(segments));
+    job.no_captions = true;
+    struct st_video_info info;
+    char *reason;
+    assert_int_equal(render(job, &info, &reason), 0);
+    const char *argv[] = {"ffmpeg", "-v", "error", "-i", job.output_path, "-map", "0:s", "-f", "srt", "-", NULL};
+    assert_string_equal(run(argv).out, "1\n00:00:00,000 --> 00:00:01,000\nMara: Who is there?\n\n"
+                                       "2\n00:00:01,000 --> 00:00:02,000\nIs it you?\n\n"
+                                       "3\n00:00:02,000 --> 00:00:02,700\nNobody answered.\n\n"
+                                       "4\n00:00:02,700 --> 00:00:03,900\nBen: It is I, & Ben.\n\n");
 }
 
 /* Every size that a film may have. */
@@ -897,6 +921,7 @@ int main(void)
         cmocka_unit_test_teardown(test_film, release),
         cmocka_unit_test_teardown(test_end_card, release),
         cmocka_unit_test_teardown(test_film_streams, release),
+        cmocka_unit_test_teardown(test_film_track, release),
         cmocka_unit_test_teardown(test_film_sizes, release),
         cmocka_unit_test_teardown(test_camera, release),
         cmocka_unit_test_teardown(test_scenes_fade, release),

@@ -3,11 +3,11 @@
 /*
  * The embedded video provider: narration in, a film out. It needs the programs ffmpeg and ffprobe, and no network.
  *
- * The film is MP4 (H.264 yuv420p, AAC mono, a track of captions), ready for streaming from its first bytes. It opens
- * with a title card. Behind each scene stands a picture of its place in the colours of its mood, over which the camera
- * moves slowly; scenes fade into each other. Captions are burned in if that is wished, of two lines, or four of an
- * upright film, with the speaker's name above them, in step with the sound. Behind the sound comes an end card of up
- * to 4 s that names who lent a voice.
+ * The film is MP4 (H.264 yuv420p, AAC mono, a track of captions that say who speaks where that changes), ready for
+ * streaming from its first bytes. It opens with a title card. Behind each scene stands a picture of its place in the
+ * colours of its mood, over which the camera moves slowly; scenes fade into each other. Captions are burned in if that
+ * is wished, of two lines, or four of an upright film, with the speaker's name above them, in step with the sound.
+ * Behind the sound comes an end card of up to 4 s that names who lent a voice.
  *
  * Everything in a job may be hostile except the paths. Two renderings at one time may not share a work directory; else
  * this is thread-safe. The cost grows with the length of the sound, hardly with the text. ffmpeg takes about 200 MB of

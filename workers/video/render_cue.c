@@ -134,7 +134,8 @@ static void write_escaped(FILE *f, const char *s)
         }
 }
 
-static void write_cue(FILE *f, const struct st_cue *c)
+/* Players do not show who speaks, and MP4 does not even keep it: where the speaker changes, the text says it too. */
+static void write_cue(FILE *f, const struct st_cue *c, const char *before)
 {
     write_time(f, c->start_ms);
     fputs(" --> ", f);
@@ -144,6 +145,10 @@ static void write_cue(FILE *f, const struct st_cue *c)
         fputs("<v ", f);
         write_escaped(f, c->speaker);
         fputc('>', f);
+    }
+    if (c->speaker && !st_streq(c->speaker, before)) {
+        write_escaped(f, c->speaker);
+        fputs(": ", f);
     }
     for (size_t i = 0; i < ST_CAPTION_LINES && c->piece.lines[i]; i++) {
         write_escaped(f, c->piece.lines[i]);
@@ -159,7 +164,7 @@ int st_vtt_write(const char *path, const struct st_cue *cues, size_t count)
         return ST_E_UNAVAILABLE;
     fputs("WEBVTT\n\n", f);
     for (size_t i = 0; i < count; i++)
-        write_cue(f, &cues[i]);
+        write_cue(f, &cues[i], i ? cues[i - 1].speaker : NULL);
     bool ok = !ferror(f);
     return fclose(f) == 0 && ok ? 0 : ST_E_UNAVAILABLE;
 }
