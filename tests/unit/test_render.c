@@ -809,6 +809,26 @@ static void test_film_with_clips(void **state)
     assert_in_range(info.duration_ms, SOUND_MS + 800, SOUND_MS + 1900); /* as long as without them */
 }
 
+/* One too short to fade in and out in the usual time, with which the film begins. */
+static void test_film_with_a_short_clip(void **state)
+{
+    (void)state;
+    const struct st_video_segment segment = {"Hi.", NULL, "sadness", 1, 0, 500};
+    const struct st_video_clip clip = {clip_of("short.mp4", "0x00ff00"), 0, 500};
+    struct st_video_job job = job_of(&segment, 1);
+    job.clips = &clip;
+    job.clip_count = 1;
+    struct st_video_info info;
+    char *reason;
+    int first[3], behind[3];
+    int rc = render(job, &info, &reason);
+    assert_string_equal(reason, "");
+    assert_int_equal(rc, 0);
+    colour_at(job.output_path, 0.25, first);
+    colour_at(job.output_path, 0.8, behind);
+    assert_true(first[1] > behind[1] + 50);
+}
+
 static void test_film_of_many_hostile_segments(void **state)
 {
     (void)state;
@@ -926,6 +946,7 @@ int main(void)
         cmocka_unit_test_teardown(test_camera, release),
         cmocka_unit_test_teardown(test_scenes_fade, release),
         cmocka_unit_test_teardown(test_film_with_clips, release),
+        cmocka_unit_test_teardown(test_film_with_a_short_clip, release),
         cmocka_unit_test_teardown(test_film_of_many_hostile_segments, release),
         cmocka_unit_test_teardown(test_cancel, release),
         cmocka_unit_test_teardown(test_bad_sound, release),

@@ -10,6 +10,7 @@
 
 #define PROBE_US   (30 * ST_SECOND)
 #define MEMORY_MAX (UINT64_C(4) << 30) /* address space, most of it mapped fonts and stacks that are never touched */
+#define FADE_S     0.6                 /* of clips; shorter ones fade for half of their length */
 
 enum {
     OFF_MS = 500,             /* how far the film's length may be from the sound's */
@@ -326,11 +327,12 @@ static const char *filter_of(struct render *r)
     for (size_t i = 0; i < r->job->clip_count; i++) {
         const struct st_video_clip *c = &r->job->clips[i];
         double start = (double)c->start_ms / 1000, end = (double)c->end_ms / 1000;
+        double fade = end - start < 2 * FADE_S ? (end - start) / 2 : FADE_S;
         filter = st_printf(a,
-                           "%s[%zu:v]setpts=PTS-STARTPTS+%.3f/TB,format=yuva420p,fade=in:st=%.3f:d=0.6:alpha=1,"
-                           "fade=out:st=%.3f:d=0.6:alpha=1[c%zu];%s[c%zu]overlay=eof_action=pass:format=yuv420:"
+                           "%s[%zu:v]setpts=PTS-STARTPTS+%.3f/TB,format=yuva420p,fade=in:st=%.3f:d=%.3f:alpha=1,"
+                           "fade=out:st=%.3f:d=%.3f:alpha=1[c%zu];%s[c%zu]overlay=eof_action=pass:format=yuv420:"
                            "enable='between(t,%.3f,%.3f)'[v%zu];",
-                           filter, first + i, start, start, end - 0.6, i, below, i, start, end, i);
+                           filter, first + i, start, start, fade, end - fade, fade, i, below, i, start, end, i);
         below = st_printf(a, "[v%zu]", i);
     }
     return st_printf(a, "%s%sass=captions.ass[film]", filter, below);
