@@ -398,6 +398,8 @@ static void test_places(void **state)
     assert_int_equal(st_place_find("In the season of the captains.", ST_PLACE_ROOM), ST_PLACE_SEA); /* of one captain */
     assert_int_equal(st_place_find("Tief im Wald standen TANNEN und Eichen.", ST_PLACE_OPEN), ST_PLACE_FOREST);
     assert_int_equal(st_place_find("Elle ouvrit la fenêtre de la cuisine", ST_PLACE_OPEN), ST_PLACE_ROOM);
+    assert_int_equal(st_place_find("L'\xc3\x8ele!", ST_PLACE_OPEN), ST_PLACE_SEA); /* capitals beyond ASCII */
+    assert_int_equal(st_place_find("\xc3\x81RBOLES", ST_PLACE_OPEN), ST_PLACE_FOREST);
     assert_int_equal(st_place_find("Nothing is said of it; unseasoned wordplay.", ST_PLACE_CITY), ST_PLACE_CITY);
     assert_int_equal(st_place_find("", ST_PLACE_DESERT), ST_PLACE_DESERT);
     assert_int_equal(st_place_find("\xd7\x90\xd7\x91 \xe6\xb5\xb7", ST_PLACE_OPEN), ST_PLACE_OPEN);
@@ -415,27 +417,56 @@ static void test_places(void **state)
     assert_int_equal(s[1].start_ms, 16000);
 }
 
-/* All pictures differ, and none is of one colour. */
+enum { PICTURE_W = 96, PICTURE_H = 54, PICTURE_BYTES = PICTURE_W * PICTURE_H * 3 / 2, LOOKS = ST_MOODS * ST_PLACES };
+
+/* A picture for each mood and place, of one seed: [mood * ST_PLACES + place]. */
+static const unsigned char *const *all_pictures(uint64_t seed)
+{
+    struct st_picture *p = st_picture_new(&arena, PICTURE_W, PICTURE_H);
+    const unsigned char **all = st_new_n(&arena, const unsigned char *, LOOKS);
+    for (int i = 0; i < LOOKS; i++) {
+        unsigned char *copy = st_alloc(&arena, PICTURE_BYTES);
+        st_picture_draw(p, i / ST_PLACES, (enum st_place)(i % ST_PLACES), seed);
+        all[i] = memcpy(copy, p->plane[0], PICTURE_BYTES);
+    }
+    return all;
+}
+
+/* None is of one colour, and the same seed gives the same. */
 static void test_pictures(void **state)
 {
     (void)state;
-    enum { W = 96, H = 54, ALL = W * H * 3 / 2 };
-    struct st_picture *p = st_picture_new(&arena, W, H);
-    unsigned char *before = st_alloc(&arena, ALL);
-    for (int mood = 0; mood < ST_MOODS; mood++)
-        for (int place = 0; place < ST_PLACES; place++) {
-            st_picture_draw(p, mood, (enum st_place)place, 7);
-            assert_memory_not_equal(before, p->plane[0], ALL);
-            memcpy(before, p->plane[0], ALL);
-            st_picture_draw(p, mood, (enum st_place)place, 7);
-            assert_memory_equal(before, p->plane[0], ALL);
-            int low = 255, high = 0;
-            for (int i = 0; i < W * H; i++) {
-                low = before[i] < low ? before[i] : low;
-                high = before[i] > high ? before[i] : high;
-            }
-            assert_true(high - low > 30);
+    const unsigned char *const *all = all_pictures(7), *const *again = all_pictures(7);
+    for (int i = 0; i < LOOKS; i++) {
+        int low = 255, high = 0;
+        assert_memory_equal(all[i], again[i], PICTURE_BYTES);
+        for (int k = 0; k < PICTURE_W * PICTURE_H; k++) {
+            low = all[i][k] < low ? all[i][k] : low;
+            high = all[i][k] > high ? all[i][k] : high;
         }
+        assert_true(high - low > 30);
+    }
+}
+
+/* How far two pictures are from each other, in hundredths of a step of brightness and colour for each byte. */
+static int differ(const unsigned char *a, const unsigned char *b)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < PICTURE_BYTES; i++)
+        sum += abs(a[i] - b[i]);
+    return (int)(sum * 100 / PICTURE_BYTES);
+}
+
+/* Of each two pictures: those of one place differ by their mood, those of one mood by their place. */
+static void test_pictures_differ(void **state)
+{
+    (void)state;
+    const unsigned char *const *all = all_pictures(7);
+    for (int i = 0; i < LOOKS; i++)
+        for (int k = 0; k < i; k++)
+            if ((i / ST_PLACES == k / ST_PLACES || i % ST_PLACES == k % ST_PLACES) && differ(all[i], all[k]) < 200)
+                fail_msg("moods %d and %d, places %d and %d: %d", i / ST_PLACES, k / ST_PLACES, i % ST_PLACES,
+                         k % ST_PLACES, differ(all[i], all[k]));
 }
 
 static void test_scenes_are_bounded(void **state)
@@ -935,6 +966,7 @@ int main(void)
         cmocka_unit_test_teardown(test_scenes, release),
         cmocka_unit_test_teardown(test_places, release),
         cmocka_unit_test_teardown(test_pictures, release),
+        cmocka_unit_test_teardown(test_pictures_differ, release),
         cmocka_unit_test_teardown(test_scenes_are_bounded, release),
         cmocka_unit_test_teardown(test_ass_is_not_injectable, release),
         cmocka_unit_test_teardown(test_vtt, release),

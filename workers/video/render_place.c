@@ -27,13 +27,20 @@ static const char *const words[ST_PLACES] = {
                       "mesa silla cama lámpara chimenea escalera ",
 };
 
-/* Ends at the first byte that belongs to no word. Letters beyond ASCII stay as they are: the lists have lower case. */
+/* A byte of a word in lower case: of the letters beyond ASCII those of Latin-1, whose first byte is `before`. */
+static char lower(unsigned char c, unsigned char before)
+{
+    enum { LATIN = 0xc3, FIRST = 0x80, LAST = 0x9e, TIMES = 0x97, APART = 0x20 };
+    return (char)(before == LATIN && c >= FIRST && c <= LAST && c != TIMES ? c + APART : tolower(c));
+}
+
+/* Ends at the first byte that belongs to no word. */
 static size_t read_word(const char *s, char word[WORD_MAX + 3])
 {
     size_t n = 0;
     for (; isalpha((unsigned char)s[n]) || (unsigned char)s[n] >= 0x80; n++)
         if (n < WORD_MAX)
-            word[n + 1] = (char)tolower((unsigned char)s[n]);
+            word[n + 1] = lower((unsigned char)s[n], n ? (unsigned char)s[n - 1] : 0);
     size_t len = n < WORD_MAX ? n : 0;
     word[0] = ' ';
     word[len + 1] = ' ';
