@@ -8,11 +8,11 @@
 #include "base/spawn.h"
 #include "video/render_internal.h"
 
-#define PROBE_US   (30 * ST_SECOND)
 #define MEMORY_MAX (UINT64_C(4) << 30) /* address space, most of it mapped fonts and stacks that are never touched */
 #define FADE_S     0.6                 /* of clips; shorter ones fade for half of their length */
 
 enum {
+    PROBE_S = 30,
     OFF_MS = 500,             /* how far the film's length may be from the sound's */
     FILE_BASE = 64 << 20,     /* a film may be so large, */
     FILE_PER_SECOND = 600000, /* and so much for each second of it: twice of what the busiest one takes */
@@ -159,8 +159,10 @@ static int probe_file(struct render *r, const char *format, const char *path, st
     struct st_spawn_result result;
     int rc = st_spawn(&r->arena,
                       &(struct st_spawn){.argv = argv,
-                                         .timeout_us = PROBE_US,
+                                         .timeout_us = PROBE_S * ST_SECOND,
                                          .max_memory = MEMORY_MAX,
+                                         .max_file = 1, /* it writes none */
+                                         .max_cpu_s = PROBE_S,
                                          .cancelled = r->job->cancelled,
                                          .arg = r->job->arg},
                       &result);

@@ -9,6 +9,7 @@ enum {
     PROMPT_CHARS = 600,
     INTO_SCENE_MS = 1000, /* when it has faded in */
     CONVERT_S = 60,
+    PICTURE_BYTES = 16 << 20,
 };
 #define MEMORY_MAX (UINT64_C(2) << 30)
 
@@ -49,11 +50,13 @@ static int put_picture(struct st_call *call, const char *video_id, const struct 
     char sha256[2 * ST_SHA256_LEN + 1];
     if (st_feed_still(feed, scene->start_ms + (half < INTO_SCENE_MS ? half : INTO_SCENE_MS), raw) < 0)
         return st_fail(call, ST_E_UNAVAILABLE, "A picture cannot be written.");
-    int r = st_spawn(
-        a,
-        &(struct st_spawn){
-            .argv = argv, .timeout_us = CONVERT_S * ST_SECOND, .max_memory = MEMORY_MAX, .max_cpu_s = CONVERT_S},
-        &result);
+    int r = st_spawn(a,
+                     &(struct st_spawn){.argv = argv,
+                                        .timeout_us = CONVERT_S * ST_SECOND,
+                                        .max_memory = MEMORY_MAX,
+                                        .max_file = PICTURE_BYTES,
+                                        .max_cpu_s = CONVERT_S},
+                     &result);
     if (r != 0 || st_sha256_file(jpeg, sha256) < 0)
         return st_fail(call, ST_E_UNAVAILABLE, "A picture cannot be made: %s", result.err);
     *ret_key = st_printf(a, "video/%s/clips/%s.jpg", video_id, sha256);
