@@ -4,9 +4,9 @@
  * Films of somebody else's, which may be anything: what is one is made into a clip of ours, and what is not is refused.
  *
  * Nothing of such a file is read in this process. ffprobe looks first, then ffmpeg decodes; both run with bounds on
- * time, memory and what they write, read no other file, speak to no network, and have no other decoders than those of
- * films. A clip has pictures only, newly encoded: no byte of the file is in it, and no sound, words, chapters or other
- * streams.
+ * time, memory and what they write, open nothing but files (that is ffmpeg's -protocol_whitelist, and no namespace),
+ * and have no other decoders than those of films. A clip has pictures only, newly encoded: no byte of the file is in
+ * it, and no sound, words, chapters or other streams.
  */
 #include "base/base.h"
 
