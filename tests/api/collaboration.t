@@ -116,7 +116,22 @@ $api->fails(404, 'not_found', acceptInvitation => acceptance($client->register_u
 # --- decline, take back, hand in, leave, end ----------------------------------------------------------------------------
 
 my $leader = $client->register_user(displayName => 'Leader');
-my $other  = $client->post('/v1/stories', json => {title => 'Other', content => 'The sun rose.'}, token => $leader->{token})->{json}{storyId};
+my $other  = $client->post('/v1/stories', json => {title => 'Other', content => 'The sun rose over the hills, and nobody in the village knew what the day would bring to all of them.'}, token => $leader->{token})->{json}{storyId};
+# A film of it as its leader sees it, and how much is written on its end card besides that it is the end.
+sub film { return $client->get("/v1/stories/$other/video", token => $leader->{token})->{json} // {} }
+sub names_written {
+    my ($video) = @_;
+    my $file = $platform->var . '/seen.mp4';
+    open my $out, '>:raw', $file or die "$file: $!";
+    print $out $client->get($video->{url}, token => $leader->{token})->{content};
+    close $out;
+    my @command = (qw(ffmpeg -v error -nostdin -sseof -0.55 -i), $file, qw(-frames:v 1 -f rawvideo -vf), 'crop=1000:150:140:370,format=gray', '-');
+    open my $in, '-|', @command or die "ffmpeg: $!";
+    local $/;
+    return <$in> =~ tr/\x7e-\xff//;
+}
+ok wait_for(sub { (film()->{status} // '') eq 'ready' }), 'a story of somebody alone';
+is names_written(film()), 0, 'ends without names';
 my $place  = $api->succeeds(201, createCollaboration => open_room($leader, $other), 'another room')->{json}{collaborationId};
 my ($ada, $bob) = map { $client->register_user(displayName => $_) } 'Ada', 'Bob';
 sub code_for { my ($email) = @_; return code_of($client->wait_for_mail($email, qr/Other/)) }
@@ -178,6 +193,9 @@ is invited()->{status}, 'cancelled', 'the open invitation goes with it';
 ok $client->wait_for_mail($ada->{email}, qr/is completed/), 'who took part is told';
 ok wait_for(sub { join(',', map { $_->{displayName} } @{$client->get("/v1/stories/$other", token => $leader->{token})->{json}{contributors}}) eq 'Ada' }), 'and named with the story';
 ok wait_for(sub { ($platform->sql('video', "select count(*) from video_jobs where story_id = '$other' and collaboration_id = '$place'"))[0] == 1 }), 'a film is made of it';
+my ($together) = $platform->sql('video', "select video_id from video_jobs where collaboration_id = '$place'");
+ok wait_for(sub { (film()->{videoId} // '') eq $together }), 'and shown';
+cmp_ok names_written(film()), '>', 100, 'which names who took part';
 is_deeply [grep { $_->{subject} =~ /is completed|Ada has finished/ } map { $client->mails($_->{email}) } $leader], [grep { $_->{subject} =~ /Ada has finished/ } $client->mails($leader->{email})], 'and nobody of what they have done';
 $api->fails(404, 'not_found', acceptInvitation => acceptance($eve, $open), 'nobody comes in any more');
 $api->fails(409, 'conflict', $_->[0] => $_->[1], "nor does anything else: $_->[0]")
@@ -192,6 +210,10 @@ $api->succeeds(200, acceptInvitation => acceptance($cal, code_for($cal->{email})
 ok wait_for(sub { reads($cal, 200) }), 'reads, hears and sees the story';
 is $api->succeeds(200, cancelCollaboration => room($leader, $short), 'is cancelled')->{json}{status}, 'cancelled', 'then it is';
 ok wait_for(sub { reads($cal, 404) }), 'and nobody has a part in the story by it any more';
+is $client->delete('/v1/me', token => $ada->{token})->{status}, 204, 'who took part has no account any more';
+ok wait_for(sub { names_written(film()) == 0 }), 'and is not named any more either';
+is film()->{videoId}, $together, 'it is the same film';
+is_deeply [$platform->sql('video', "select count(*) from events where aggregate_id = '$together' and event_type = 'VideoGenerated'")], [1], 'which nobody is told of again';
 my %told = map { $_ => 1 } $platform->sql('collaboration', "select event_type from events where aggregate_id in ('$place', '$short')");
 ok $told{$_}, "$_ is in the log" for qw(InvitationDeclined InvitationCancelled SubmissionCompleted ParticipantLeft CollaborationCompleted CollaborationCancelled);
 

@@ -291,58 +291,6 @@ static void test_call_back_while_sending(void **state)
     assert_int_equal(submissions(), 1);
 }
 
-/* --- whom the film names ----------------------------------------------------------------------------------------- */
-
-static int join(struct st_call *call, void *ctx)
-{
-    (void)ctx;
-    return video_on_participant_joined(call);
-}
-
-/* Somebody of that name, who is the n-th. */
-static void joins(int n, const char *name, const char *role, const char *character)
-{
-    const char *id = st_printf(&arena, "0193c7e2-3333-7111-8111-%012d", n);
-    const struct st_event event = {.aggregate_id = VIDEO};
-    struct st_call call;
-    assert_non_null(ask(db,
-                        "insert into people (user_id, display_name) values ($1, $2) "
-                        "on conflict (user_id) do update set display_name = $2 returning ''",
-                        id, name));
-    st_call_init(&call, &edge, "ParticipantJoined");
-    call.event = &event;
-    call.body = st_json_keep(&arena, json_pack("{s:s, s:s, s:s, s:s*}", "storyId", STORY, "userId", id, "role", role,
-                                               "character", character));
-    assert_int_equal(st_call_transact(&call, join, NULL), 0);
-    st_arena_reset(&edge.arena);
-}
-
-static const char *named(void)
-{
-    struct st_call call;
-    const char *const *names, *all = "";
-    st_call_init(&call, &worker, "render");
-    assert_int_equal(video_load_voices(&call, STORY, &names), 0);
-    for (; names && *names; names++)
-        all = st_printf(&arena, "%s[%s]", all, *names);
-    st_arena_reset(&worker.arena);
-    return all;
-}
-
-static void test_who_is_named(void **state)
-{
-    (void)state;
-    assert_string_equal(named(), "");
-    joins(1, "Lea", "listener", NULL);
-    joins(2, "Edo", "editor", NULL);
-    assert_string_equal(named(), "");
-    joins(3, "Ben", "voice", NULL);
-    joins(4, "Cara", "collaborator", NULL);
-    assert_string_equal(named(), "[Ben][Cara]");
-    joins(4, "Cara", "collaborator", "Mary");
-    joins(5, "Edda", "editor", "The wolf");
-    assert_string_equal(named(), "[Cara – Mary][Edda – The wolf]");
-}
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -354,7 +302,6 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_signed_call_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keys_change, setup, teardown),
         cmocka_unit_test_setup_teardown(test_call_back_while_sending, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_who_is_named, setup, teardown),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

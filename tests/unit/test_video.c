@@ -1,4 +1,4 @@
-/* Which of a story's films is shown, and what is told of those behind it. */
+/* Which of a story's films is shown, what is told of those behind it, and whom they name. */
 #include "../lib/backbone.h"
 
 #include "video/video.h"
@@ -43,6 +43,7 @@ static int setup(void **state)
 {
     (void)state;
     change(db, "truncate stories cascade");
+    change(db, "truncate jobs");
     change(db, "insert into stories (story_id, author_id) values ('" STORY "', '" AUTHOR "')");
     return 0;
 }
@@ -198,6 +199,96 @@ static void test_narrations_come_and_go(void **state)
     assert_string_equal(shown(), "failed - Unspoken 3");
 }
 
+/* --- whom the film names ----------------------------------------------------------------------------------------- */
+
+static int join(struct st_call *call, void *ctx)
+{
+    (void)ctx;
+    return video_on_participant_joined(call);
+}
+
+#define NAMING  FILM "000000000001" /* the film that names them */
+#define ROOM    "0193c7e2-5555-7111-8111-111111111111"
+#define ANOTHER "0193c7e2-5555-7111-8111-222222222222"
+
+/* Somebody of that name, who is the n-th, in a room. */
+static void joins(const char *room, int n, const char *name, const char *role, const char *character)
+{
+    const char *id = st_printf(&arena, "0193c7e2-3333-7111-8111-%012d", n);
+    const struct st_event event = {.aggregate_id = room};
+    struct st_call call;
+    assert_non_null(ask(db,
+                        "insert into people (user_id, display_name) values ($1, $2) "
+                        "on conflict (user_id) do update set display_name = $2 returning ''",
+                        id, name));
+    st_call_init(&call, &worker, "ParticipantJoined");
+    call.event = &event;
+    call.body = st_json_keep(&arena, json_pack("{s:s, s:s, s:s, s:s*}", "storyId", STORY, "userId", id, "role", role,
+                                               "character", character));
+    assert_int_equal(st_call_transact(&call, join, NULL), 0);
+    st_arena_reset(&worker.arena);
+}
+
+static const char *named(void)
+{
+    struct st_call call;
+    const char *const *names, *all = "";
+    st_call_init(&call, &worker, "render");
+    assert_int_equal(video_load_voices(&call, NAMING, &names), 0);
+    for (; names && *names; names++)
+        all = st_printf(&arena, "%s[%s]", all, *names);
+    st_arena_reset(&worker.arena);
+    return all;
+}
+
+static void test_who_is_named(void **state)
+{
+    (void)state;
+    film(1, 1, 0, "pending");
+    assert_string_equal(named(), "");
+    joins(ROOM, 1, "Lea", "listener", NULL);
+    joins(ROOM, 2, "Edo", "editor", NULL);
+    assert_string_equal(named(), "");
+    joins(ROOM, 3, "Ben", "voice", NULL);
+    joins(ROOM, 4, "Cara", "collaborator", NULL);
+    assert_string_equal(named(), "[Ben][Cara]");
+    joins(ROOM, 4, "Cara", "collaborator", "Mary");
+    joins(ROOM, 5, "Edda", "editor", "The wolf");
+    joins(ANOTHER, 6, "Zoe", "voice", "Mary");
+    assert_string_equal(named(), "[Cara – Mary][Edda – The wolf][Zoe – Mary][Ben]"); /* parts first */
+    change(db, "update video_jobs set collaboration_id = '" ROOM "'");
+    assert_string_equal(named(), "[Cara – Mary][Edda – The wolf][Ben]"); /* who took part in that one */
+    joins(ROOM, 6, "Zoe", "collaborator", NULL);
+    assert_string_equal(named(), "[Cara – Mary][Edda – The wolf][Ben][Zoe]");
+}
+
+static int delete_user(struct st_call *call, void *ctx)
+{
+    (void)ctx;
+    return video_on_user_deleted(call);
+}
+
+/* Who is named by a film when the account goes: it is made anew. */
+static void test_who_is_named_no_more(void **state)
+{
+    (void)state;
+    film(1, 1, 0, "ready");
+    joins(ROOM, 1, "Lea", "listener", NULL);
+    joins(ROOM, 2, "Ben", "voice", NULL);
+    assert_string_equal(named(), "[Ben]");
+    for (int n = 1; n <= 2; n++) {
+        struct st_call call;
+        st_call_init(&call, &worker, "UserDeleted");
+        call.body =
+            st_json_keep(&arena, json_pack("{s:s}", "userId", st_printf(&arena, "0193c7e2-3333-7111-8111-%012d", n)));
+        assert_int_equal(st_call_transact(&call, delete_user, NULL), 0);
+        st_arena_reset(&worker.arena);
+        assert_string_equal(ask(db, "select count(*) from jobs where name = 'render' and payload @> '{\"videoId\": "
+                                    "\"" NAMING "\", \"again\": true}'"),
+                            n == 1 ? "0" : "1");
+    }
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -206,6 +297,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_the_newest_film, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_narration_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(test_narrations_come_and_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_is_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_is_named_no_more, setup, teardown),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -76,6 +76,7 @@ static const struct st_erasure erasures[] = {
     {"stories", ST_ERASED}, /* by the handler, with the files that were made of them */
     {"story_readers", ST_ERASED, "delete from story_readers where user_id = $1"},
     {"people", ST_ERASED, "delete from people where user_id = $1"},
+    {"video_jobs", ST_ERASED, "update video_jobs set named = array_remove(named, $1) where named @> array[$1::uuid]"},
     {"blocks", ST_ERASED, "delete from blocks where user_id = $1"},
     {0},
 };

@@ -65,20 +65,22 @@ static bool on_cancel_check(void *arg)
 }
 
 /*
- * Whom the end card names: who has a part; where nobody was given one, who joined to speak. Not who only listens or
- * edits. NULL: nobody.
+ * Whom the end card names: who has a part, with it, and then who joined to speak; not who only listens, or edits. Of a
+ * collaborative film those of its collaboration (and those from before that was kept), else of all. NULL: nobody.
  */
-int video_load_voices(struct st_call *call, const char *story_id, const char *const **ret)
+int video_load_voices(struct st_call *call, const char *video_id, const char *const **ret)
 {
     struct st_rows *rows;
     int r = st_rows(call, &rows,
-                    "select p.display_name || coalesce(' – ' || string_agg(distinct r.\"character\", ', '), '') "
-                    "from story_readers r join people p using (user_id) where r.story_id = $1 "
-                    "and p.display_name <> '' and case when exists (select from story_readers where story_id = $1 "
-                    "and \"character\" is not null) then r.\"character\" is not null "
-                    "else coalesce(r.role, 'voice') in ('voice', 'collaborator') end "
-                    "group by p.user_id, p.display_name order by 1 limit 50",
-                    story_id);
+                    "with named as (select p.user_id, p.display_name || coalesce(' – ' || string_agg(distinct "
+                    "r.\"character\", ', '), '') as name, count(r.\"character\") = 0 as other from video_jobs v "
+                    "join story_readers r using (story_id) join people p using (user_id) where v.video_id = $1 "
+                    "and coalesce(r.collaboration_id = v.collaboration_id, true) and p.display_name <> '' and "
+                    "(r.\"character\" is not null or coalesce(r.role, 'voice') in ('voice', 'collaborator')) "
+                    "group by p.user_id, p.display_name order by other, name limit 50), "
+                    "kept as (update video_jobs set named = array(select user_id from named) where video_id = $1) "
+                    "select name from named order by other, name",
+                    video_id);
     if (r < 0)
         return r;
     int n = st_rows_count(rows);
@@ -101,6 +103,12 @@ static int plan(struct st_call *call, const json_t *v, const char *id, const str
         return passages;
     int r = video_begin_filming(call, id, st_str(v, "author_id"), passages);
     return r < 0 ? r : FILMED_FIRST;
+}
+
+/* It is made anew, and shown as it is until then. */
+static bool is_ready(const json_t *v)
+{
+    return st_streq(st_str(v, "status"), "ready");
 }
 
 static int render(struct st_call *call, const json_t *v, const char *id, struct st_video_info *ret)
@@ -136,14 +144,14 @@ static int render(struct st_call *call, const json_t *v, const char *id, struct 
     job.segment_count = join_timing(call, segments, timing, &list);
     job.segments = list;
     if (!st_streq(st_str(v, "pictures"), "drawn")) {
-        if (!st_str(v, "filming") && (r = plan(call, v, id, &job)) != 0)
+        if (!is_ready(v) && !st_str(v, "filming") && (r = plan(call, v, id, &job)) != 0)
             return r;
         if (st_str(v, "filming") && st_json_bool(v, "unfinished", false))
             return FILMED_FIRST;
         if ((r = video_load_clips(call, id, &job)) < 0)
             return r;
     }
-    if ((r = video_load_voices(call, st_str(v, "story_id"), &job.voices)) < 0)
+    if ((r = video_load_voices(call, id, &job.voices)) < 0)
         return r;
     struct st_buf reason = ST_BUF(4096);
     r = st_video_render(&job, &reason, ret);
@@ -190,15 +198,17 @@ static int tell(struct st_call *call, const json_t *v, const char *id, const str
 int video_render(struct st_call *call)
 {
     const char *id = st_str(call->body, "videoId");
+    bool again = st_json_bool(call->body, "again", false);
     json_t *v;
-    int r = st_row(
-        call, &v,
-        "select v.story_id, s.author_id, s.title, s.language, s.segments, s.text_ref, v.audio_ref, v.timing_ref, "
-        "v.aspect_ratio, v.resolution, v.captions, v.pictures, v.filming, "
-        "(select count(*) from clips c where c.video_id = v.video_id) as planned, exists (select from clips c "
-        "where c.video_id = v.video_id and c.state not in ('done', 'failed')) as unfinished "
-        "from video_jobs v join stories s using (story_id) where v.video_id = $1 and v.status <> 'ready'",
-        id);
+    int r =
+        st_row(call, &v,
+               "select v.status, v.story_id, s.author_id, s.title, s.language, s.segments, s.text_ref, v.audio_ref, "
+               "v.timing_ref, "
+               "v.aspect_ratio, v.resolution, v.captions, v.pictures, v.filming, "
+               "(select count(*) from clips c where c.video_id = v.video_id) as planned, exists (select from clips c "
+               "where c.video_id = v.video_id and c.state not in ('done', 'failed')) as unfinished "
+               "from video_jobs v join stories s using (story_id) where v.video_id = $1 and (v.status = 'ready') = $2",
+               id, again ? "t" : "f");
     if (r == ST_E_NOT_FOUND)
         return 0; /* the story was deleted, or the video is there */
     if (r < 0 || (r = st_commit(call)) < 0)
@@ -206,7 +216,7 @@ int video_render(struct st_call *call)
     struct st_video_info info;
     if ((r = render(call, v, id, &info)) != 0)
         return r < 0 ? r : 0;
-    return tell(call, v, id, &info);
+    return again ? 0 : tell(call, v, id, &info);
 }
 
 int video_give_up(struct st_call *call, const char *video_id, const char *reason)
@@ -225,10 +235,12 @@ int video_give_up(struct st_call *call, const char *video_id, const char *reason
     return 0;
 }
 
-/* Runs when the attempts are used up. */
+/* Runs when the attempts are used up. A film that is there stays. */
 int video_render_failed(struct st_call *call)
 {
     const char *id = st_str(call->body, "videoId"), *reason = "The video could not be made.";
+    if (st_json_bool(call->body, "again", false))
+        return 0;
     int r = video_end_filming(call, id, reason);
     return r < 0 ? r : video_give_up(call, id, reason);
 }

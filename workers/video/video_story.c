@@ -173,16 +173,24 @@ int video_on_story_deleted(struct st_call *call)
     return forget_story(call, st_str(call->body, "storyId"));
 }
 
+/* Others' films that name them are made anew; what stands in the row of one goes with what else is erased. */
 int video_on_user_deleted(struct st_call *call)
 {
-    json_t *stories, *one;
+    const char *user_id = st_str(call->body, "userId");
+    json_t *stories, *films, *one;
     size_t i;
-    int r = st_list(call, &stories, "select story_id from stories where author_id = $1", st_str(call->body, "userId"));
+    int r = st_list(call, &stories, "select story_id from stories where author_id = $1", user_id);
     if (r < 0)
         return r;
     json_array_foreach (stories, i, one)
         if ((r = forget_story(call, st_str(one, "story_id"))) < 0)
             return r;
+    r = st_list(call, &films, "select video_id from video_jobs where named @> array[$1::uuid]", user_id);
+    if (r < 0)
+        return r;
+    json_array_foreach (films, i, one)
+        st_enqueue(call, "render", st_str(one, "video_id"), 0,
+                   json_pack("{s:O, s:b}", "videoId", json_object_get(one, "video_id"), "again", true));
     return 0;
 }
 
