@@ -139,6 +139,7 @@ my $stopped = ask(captions => 'track', aspectRatio => '9:16');
 ok wait_for(sub { under_way() == 1 }), 'another film is under way';
 is $client->post("/v1/stories/$story/narration", json => {all => JSON::PP::true}, token => $author->{token})->{status}, 202, 'the story is narrated anew';
 ok wait_for(sub { (film()->{videoId} // $stopped->{videoId}) ne $stopped->{videoId} }), 'which has a film of its own';
+is_deeply [$platform->sql('video', "select status || ': ' || reason from video_jobs where video_id = '$stopped->{videoId}'")], ['failed: The story has changed.'], 'the other has come to its end';
 ok wait_for(sub { used() == 5 }), 'what the other would have taken is given back' or diag used();
 ask(captions => 'track', aspectRatio => '9:16');
 ok wait_for(sub { used() == 7 }), 'it is asked for again' or diag used();
