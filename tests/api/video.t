@@ -134,6 +134,7 @@ is $client->get($mute->{url}, headers => {Range => 'bytes=0-99'})->{status}, 206
 my $wide = $api->succeeds(202, makeVideo => {%{of($ada, $story)}, json => {captions => 'track'}}, 'another format is asked for')->{json}{videoId};
 $wide = seen_at_last($ada, $story, $wide);
 ok $wide, 'is made, and shown';
+like $api->call(getVideoCaptions => part($ada, $wide->{videoId}))->{content}, qr/Stop!/, 'with the words that are heard in it, not those of the edit';
 
 # Two edits in a row: the video that is waited for is the last one.
 for my $text ('The first edit is spoken by nobody.', 'The last edit.') {
@@ -148,10 +149,12 @@ ok $last, 'is filmed as it is now';
 is_deeply \@unseen, [], 'and all the time there was a film to be seen';
 
 $platform->sql('video', "update video_jobs set finished_at = now() - interval '2 days' where video_id = '$last->{videoId}'");
+$platform->sql('video', "update analyses set told_at = now() - interval '2 days' where story_id = '$story'");
 $platform->sql('video', "update schedules set last_run = '-infinity' where name = 'drop_superseded'");
 ok wait_for(sub { !-e $platform->var . "/objects/video/$id/video.mp4" }), 'what was filmed before goes a day later';
 is $api->call(getVideo => of($ada, $story))->{json}{videoId}, $last->{videoId}, 'the last one stays';
 is_deeply [$platform->sql('video', "select count(*) from video_jobs where story_id = '$story'")], [1], 'alone';
+is_deeply [$platform->sql('video', "select count(*) from analyses where story_id = '$story'")], [1], 'with what it was made of';
 
 is $client->request(DELETE => "/v1/stories/$story", {token => $ada->{token}})->{status}, 204, 'the story is deleted';
 ok wait_for(sub { $api->call(getVideoFile => part($ada, $last->{videoId}))->{status} == 404 }), 'its video is gone';

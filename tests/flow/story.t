@@ -166,7 +166,7 @@ is_deeply \%times, {map { $_ => 1 } qw(CharactersExtracted CollaboratorsChanged 
 
 # What was said is what was heard, to the last number.
 my ($said) = $platform->sql('story', "select payload->'segments' from events where event_type = 'StoryAnalyzed' and payload->>'storyId' = '$story'");
-is_deeply [$platform->sql('video', "select segments from stories where story_id = '$story'")], [$said], 'the segments arrive as they were told';
+is_deeply [$platform->sql('video', "select segments from analyses where story_id = '$story'")], [$said], 'the segments arrive as they were told';
 like $said, qr/"intensity": 0\.[1-9]/, 'with intensities';
 is_deeply [grep { $_->{type} ne 'CollaboratorsChanged' && $_->{metadata}{correlationId} ne $correlation } @log], [], 'all under the id of the first request';
 is_deeply [grep { $_->{service} ne 'story' && !$_->{metadata}{causationId} } @log], [], 'and what others did knows what caused it';

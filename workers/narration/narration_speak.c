@@ -176,10 +176,10 @@ static int finish(struct st_call *call, const json_t *n, const struct narration_
                           "authorId", st_str(n, "author_id"), "title", st_str(n, "title"), "durationMs",
                           (json_int_t)result->duration_ms, "provider", providers(call, s), "cachedShare", cached));
     st_emit(call, "NarrationGenerated", id,
-            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:f}", "narrationId", id, "storyId",
-                      st_str(n, "story_id"), "authorId", st_str(n, "author_id"), "title", st_str(n, "title"),
-                      "language", st_str(n, "language"), "audioUrl",
-                      st_printf(call->arena, "/v1/narrations/%s/audio?format=opus", id), "audioRef",
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:f}", "narrationId", id,
+                      "analysisId", st_str(n, "analysis_id"), "storyId", st_str(n, "story_id"), "authorId",
+                      st_str(n, "author_id"), "title", st_str(n, "title"), "language", st_str(n, "language"),
+                      "audioUrl", st_printf(call->arena, "/v1/narrations/%s/audio?format=opus", id), "audioRef",
                       st_printf(call->arena, "%s/audio.opus", key), "timingRef", timing_ref, "durationMs",
                       (json_int_t)result->duration_ms, "format", "opus", "provider", providers(call, s),
                       "narrationCharacters", (json_int_t)s->code_points, "cachedShare", cached));
@@ -238,7 +238,7 @@ static int load(struct st_call *call, json_t **ret)
 {
     return st_row(
         call, ret,
-        "select n.narration_id, n.story_id, s.author_id, s.title, n.language, n.characters, n.segments, "
+        "select n.narration_id, n.analysis_id, n.story_id, s.author_id, s.title, n.language, n.characters, n.segments, "
         "n.text_ref, coalesce(t.tier, 'free') as tier, exists (select from narrations o where o.story_id = n.story_id "
         "and o.narration_id < n.narration_id and o.status = 'ready') as regenerated from narrations n join stories s "
         "using (story_id) "

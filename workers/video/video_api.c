@@ -139,9 +139,9 @@ int video_make(struct st_call *call)
     json_t *s, *v;
     int r =
         st_row(call, &s,
-               "select s.author_id, s.collaboration_id, v.narration_id, v.audio_ref, v.timing_ref from stories s "
-               "left join lateral "
-               "(select * from video_jobs where story_id = s.story_id order by narration_id desc limit 1) v on true "
+               "select s.author_id, s.collaboration_id, v.narration_id, v.analysis_id, v.audio_ref, v.timing_ref from "
+               "stories s left join lateral (select * from video_jobs where story_id = s.story_id "
+               "order by narration_id desc limit 1) v on true "
                "where s.story_id = $1 and s.author_id = $2",
                story_id, call->user_id);
     if (r == ST_E_NOT_FOUND)
@@ -153,17 +153,17 @@ int video_make(struct st_call *call)
     if (!st_streq(pictures, "drawn") && !video_can_film(call->tier, resolution))
         return st_fail(call, ST_E_FORBIDDEN,
                        "Your tier has no filmed pictures, or no provider of them, of this size, is set up.");
-    r = st_row(call, &v,
-               "insert into video_jobs as old (video_id, story_id, narration_id, audio_ref, timing_ref, aspect_ratio, "
-               "resolution, captions, pictures, collaboration_id) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on "
-               "conflict "
-               "(narration_id, aspect_ratio, resolution, captions, pictures, collaboration_id) do update set asked_at "
-               "= now(), "
-               "status = case old.status when 'failed' then 'pending' else old.status end, reason = null "
-               "returning video_id, status, duration_ms, aspect_ratio, resolution, captions, pictures",
-               st_new_id(call->arena), story_id, st_str(s, "narration_id"), st_str(s, "audio_ref"),
-               st_str(s, "timing_ref"), st_json_str(call->body, "aspectRatio", "16:9"), resolution,
-               st_json_str(call->body, "captions", "burned"), pictures, st_str(s, "collaboration_id"));
+    r = st_row(
+        call, &v,
+        "insert into video_jobs as old (video_id, story_id, narration_id, audio_ref, timing_ref, aspect_ratio, "
+        "resolution, captions, pictures, collaboration_id, analysis_id) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, "
+        "$10, $11) on conflict (narration_id, aspect_ratio, resolution, captions, pictures, collaboration_id) "
+        "do update set asked_at = now(), status = case old.status when 'failed' then 'pending' else old.status end, "
+        "reason = null "
+        "returning video_id, status, duration_ms, aspect_ratio, resolution, captions, pictures",
+        st_new_id(call->arena), story_id, st_str(s, "narration_id"), st_str(s, "audio_ref"), st_str(s, "timing_ref"),
+        st_json_str(call->body, "aspectRatio", "16:9"), resolution, st_json_str(call->body, "captions", "burned"),
+        pictures, st_str(s, "collaboration_id"), st_str(s, "analysis_id"));
     if (r < 0)
         return r;
     if (st_streq(st_str(v, "status"), "ready"))

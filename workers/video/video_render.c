@@ -16,8 +16,8 @@ static json_t *load_segments(struct st_call *call, const json_t *v)
 }
 
 /*
- * Scenes of the analysis with the times of the narration, joined by segment id. Segments of an analysis newer than the
- * narration have no time, and are not shown.
+ * Scenes of the analysis with the times of the narration that was made of it, joined by segment id. What was not spoken
+ * has no time, and is not shown.
  */
 static size_t join_timing(struct st_call *call, const json_t *segments, const json_t *timing,
                           struct st_video_segment **ret)
@@ -202,12 +202,13 @@ int video_render(struct st_call *call)
     json_t *v;
     int r =
         st_row(call, &v,
-               "select v.status, v.story_id, s.author_id, s.title, s.language, s.segments, s.text_ref, v.audio_ref, "
+               "select v.status, v.story_id, s.author_id, s.title, a.language, a.segments, a.text_ref, v.audio_ref, "
                "v.timing_ref, "
                "v.aspect_ratio, v.resolution, v.captions, v.pictures, v.filming, "
                "(select count(*) from clips c where c.video_id = v.video_id) as planned, exists (select from clips c "
                "where c.video_id = v.video_id and c.state not in ('done', 'failed')) as unfinished "
-               "from video_jobs v join stories s using (story_id) where v.video_id = $1 and (v.status = 'ready') = $2",
+               "from video_jobs v join stories s using (story_id) left join analyses a on a.analysis_id = "
+               "coalesce(v.analysis_id, s.analysis_id) where v.video_id = $1 and (v.status = 'ready') = $2",
                id, again ? "t" : "f");
     if (r == ST_E_NOT_FOUND)
         return 0; /* the story was deleted, or the video is there */

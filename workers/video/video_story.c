@@ -53,16 +53,19 @@ int video_on_story_created(struct st_call *call)
 /* The scenes wait for the sound track. */
 int video_on_story_analyzed(struct st_call *call)
 {
+    const char *story_id = st_str(call->body, "storyId"), *id = st_str(call->body, "analysisId");
     const json_t *segments = json_object_get(call->body, "segments");
     st_exec(call,
-            "insert into stories (story_id, author_id, analysis_id, title, language, segments, text_ref) "
-            "select $1, $2, $3, $4, $5, $6, $7 where not exists (select from deleted_stories where story_id = $1) "
+            "insert into stories (story_id, author_id, analysis_id, title) "
+            "select $1, $2, $3, $4 where not exists (select from deleted_stories where story_id = $1) "
             "and not exists (select from erased_users where user_id = $2) "
-            "on conflict (story_id) do update set analysis_id = $3, title = $4, "
-            "language = $5, segments = $6, text_ref = $7",
-            st_str(call->body, "storyId"), st_str(call->body, "authorId"), st_str(call->body, "analysisId"),
-            st_str(call->body, "title"), st_str(call->body, "language"),
-            segments ? st_json_text(call->arena, segments) : NULL, st_str(call->body, "textRef"));
+            "on conflict (story_id) do update set analysis_id = $3, title = $4",
+            story_id, st_str(call->body, "authorId"), id, st_str(call->body, "title"));
+    st_exec(call,
+            "insert into analyses (analysis_id, story_id, language, segments, text_ref) "
+            "select $2, story_id, $3, $4, $5 from stories where story_id = $1 on conflict do nothing",
+            story_id, id, st_str(call->body, "language"), segments ? st_json_text(call->arena, segments) : NULL,
+            st_str(call->body, "textRef"));
     return 0;
 }
 
@@ -242,9 +245,9 @@ int video_on_collaboration_completed(struct st_call *call)
     st_exec(call, "update stories set collaboration_id = $2 where story_id = $1", story_id, call->event->aggregate_id);
     r = st_row(
         call, &v,
-        "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, aspect_ratio, "
-        "resolution, captions, pictures, collaboration_id) select $2, v.story_id, v.narration_id, v.audio_ref, "
-        "v.timing_ref, v.aspect_ratio, v.resolution, v.captions, v.pictures, $3 from video_jobs v "
+        "insert into video_jobs (video_id, story_id, narration_id, analysis_id, audio_ref, timing_ref, aspect_ratio, "
+        "resolution, captions, pictures, collaboration_id) select $2, v.story_id, v.narration_id, v.analysis_id, "
+        "v.audio_ref, v.timing_ref, v.aspect_ratio, v.resolution, v.captions, v.pictures, $3 from video_jobs v "
         "where v.story_id = $1 order by narration_id desc, asked_at desc, video_id desc limit 1 on conflict do nothing "
         "returning (select author_id from stories where story_id = $1)",
         story_id, id, call->event->aggregate_id);
@@ -266,10 +269,11 @@ int video_on_narration_generated(struct st_call *call)
         return r;
     st_exec(call, "delete from narration_failures where story_id = $1 and narration_id <= $2", story_id, narration_id);
     r = st_rows(call, &rows,
-                "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, collaboration_id) "
-                "select $1, story_id, $3, $4, $5, collaboration_id from stories where story_id = $2 and not exists "
+                "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, analysis_id, "
+                "collaboration_id) select $1, story_id, $3, $4, $5, coalesce($6, analysis_id), collaboration_id "
+                "from stories where story_id = $2 and not exists "
                 "(select from video_jobs where story_id = $2 and narration_id > $3) on conflict do nothing",
-                id, story_id, narration_id, st_str(b, "audioRef"), st_str(b, "timingRef"));
+                id, story_id, narration_id, st_str(b, "audioRef"), st_str(b, "timingRef"), st_str(b, "analysisId"));
     if (r < 0 || st_rows_affected(rows) == 0)
         return r;
     if ((r = stop_rendering(call, story_id, id)) < 0)
@@ -319,7 +323,10 @@ int video_on_narration_withdrawn(struct st_call *call)
     return 0;
 }
 
-/* With filmed passages, they stay: those that are as they were are taken from them; but not the films (video.c). */
+/*
+ * With filmed passages, they stay: those that are as they were are taken from them; but not the films (video.c).
+ * Analyses go that no film is made of any more.
+ */
 int video_drop_superseded(struct st_call *call)
 {
     json_t *gone;
@@ -327,7 +334,12 @@ int video_drop_superseded(struct st_call *call)
         st_list(call, &gone,
                 "delete from video_jobs where video_id in (select video_id from superseded where pictures = 'drawn' "
                 "limit 1000) returning video_id");
-    if (r == 0)
-        drop(call, gone);
-    return r;
+    if (r < 0)
+        return r;
+    drop(call, gone);
+    st_exec(call,
+            "delete from analyses a where told_at < now() - interval '1 day' and not exists (select from stories s "
+            "where s.story_id = a.story_id and s.analysis_id = a.analysis_id) and not exists (select from video_jobs v "
+            "where v.story_id = a.story_id and v.analysis_id = a.analysis_id)");
+    return 0;
 }
