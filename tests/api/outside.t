@@ -153,10 +153,12 @@ my ($picture_of) = $platform->sql('video', "select picture from clips where vide
 my $stray     = "video/$filmed->{videoId}/clips/0193c7e2-1111-7111-8111-111111111111.mp4";
 lose($stray);
 $platform->sql('video', "update video_jobs set finished_at = finished_at - interval '2 days'");
+$platform->sql('video', "update schedules set last_run = '-infinity' where name = 'drop_superseded'");
+ok wait_for(sub { ($platform->sql('video', "select status from video_jobs where video_id = '$filmed->{videoId}'"))[0] eq 'failed' }), 'a film of an older narration is to be seen no more';
 $platform->kill('video', 'KILL');
 $platform->up;
 ok wait_for(sub { deleted($stray) }), 'what no passage of a film refers to is removed, too';
-ok wait_for(sub { deleted("video/$filmed->{videoId}/video.mp4") }), 'a film of an older narration is not kept for ever';
+ok wait_for(sub { deleted("video/$filmed->{videoId}/video.mp4") }), 'and is not kept for ever';
 ok !deleted($_), 'what was filmed for it is, to be taken again' for $clip, $picture_of;
 ok !deleted('video/' . film()->{videoId} . '/video.mp4'), 'and the film that is to be seen';
 

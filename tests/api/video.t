@@ -183,6 +183,8 @@ like $state_of->($second)->{reason}, qr/used up/, 'and says why';
 limit_videos(50);
 $api->succeeds(202, changeSubscription => {json => {tier => 'premium', paymentToken => 'tok_visa'}, token => $max->{token}}, 'a tier with more of them');
 ok wait_for(sub { ($platform->sql('video', "select count(*) from blocks where user_id = '$max->{userId}'"))[0] == 0 }), 'lifts that';
-$api->succeeds(202, $other_format->(), 'and the other format is made');
+$platform->sql('video', "with gone as (insert into analyses (analysis_id, story_id, text_ref) values (gen_random_uuid(), '$first', 'story/$first/gone.json') returning analysis_id) update video_jobs set analysis_id = (select analysis_id from gone) where story_id = '$first'");
+my $remade = $api->succeeds(202, $other_format->(), 'and the other format is made')->{json}{videoId};
+ok seen_at_last($max, $first, $remade), 'also when what its narration was made of has gone';
 
 done_testing;

@@ -4,15 +4,20 @@
 
 static const char *const files[] = {"video.mp4", "captions.vtt", "poster.jpg"};
 
-static json_t *load_segments(struct st_call *call, const json_t *v)
+static int load_analysis(struct st_call *call, const json_t *a, json_t **ret)
 {
-    json_t *segments = json_object_get(v, "segments");
-    const char *ref = st_str(v, "text_ref");
-    if (json_is_array(segments))
-        return segments;
-    if (ref && st_object_json(call, ref, &segments) == 0 && json_is_array(segments))
-        return segments;
-    return NULL;
+    *ret = json_object_get(a, "segments");
+    return json_is_array(*ret) ? 0 : st_object_json(call, st_json_str(a, "text_ref", ""), ret);
+}
+
+/* Long texts of analyses before the newest are kept for days (story_analysis.c); behind these, the newest must do. */
+static int load_segments(struct st_call *call, const json_t *v, json_t **ret)
+{
+    int r = load_analysis(call, json_object_get(v, "spoken"), ret);
+    if (r == ST_E_NOT_FOUND)
+        r = load_analysis(call, json_object_get(v, "newest"), ret);
+    return r == 0 && json_is_array(*ret) ? 0
+                                         : st_fail(call, ST_E_UNAVAILABLE, "The scenes of the story cannot be read.");
 }
 
 /*
@@ -114,12 +119,11 @@ static bool is_ready(const json_t *v)
 static int render(struct st_call *call, const json_t *v, const char *id, struct st_video_info *ret)
 {
     const char *key = st_printf(call->arena, "video/%s", id);
-    json_t *timing, *segments = load_segments(call, v);
+    json_t *timing, *segments;
     const char *audio, *folder = st_scratch(call);
     int r;
-    if (!segments)
-        return st_fail(call, ST_E_UNAVAILABLE, "The scenes of the story cannot be read.");
-    if ((r = st_object_json(call, st_str(v, "timing_ref"), &timing)) < 0 ||
+    if ((r = load_segments(call, v, &segments)) < 0 ||
+        (r = st_object_json(call, st_str(v, "timing_ref"), &timing)) < 0 ||
         (r = st_object_get(call, st_str(v, "audio_ref"), &audio)) < 0)
         return r;
     struct rendering state = {.call = call};
@@ -200,16 +204,17 @@ int video_render(struct st_call *call)
     const char *id = st_str(call->body, "videoId");
     bool again = st_json_bool(call->body, "again", false);
     json_t *v;
-    int r =
-        st_row(call, &v,
-               "select v.status, v.story_id, s.author_id, s.title, a.language, a.segments, a.text_ref, v.audio_ref, "
-               "v.timing_ref, "
-               "v.aspect_ratio, v.resolution, v.captions, v.pictures, v.filming, "
-               "(select count(*) from clips c where c.video_id = v.video_id) as planned, exists (select from clips c "
-               "where c.video_id = v.video_id and c.state not in ('done', 'failed')) as unfinished "
-               "from video_jobs v join stories s using (story_id) left join analyses a on a.analysis_id = "
-               "coalesce(v.analysis_id, s.analysis_id) where v.video_id = $1 and (v.status = 'ready') = $2",
-               id, again ? "t" : "f");
+    int r = st_row(
+        call, &v,
+        "select v.status, v.story_id, s.author_id, s.title, coalesce(a.language, n.language) as language, "
+        "to_jsonb(a) as spoken, to_jsonb(n) as newest, v.audio_ref, v.timing_ref, "
+        "v.aspect_ratio, v.resolution, v.captions, v.pictures, v.filming, "
+        "(select count(*) from clips c where c.video_id = v.video_id) as planned, exists (select from clips c "
+        "where c.video_id = v.video_id and c.state not in ('done', 'failed')) as unfinished "
+        "from video_jobs v join stories s using (story_id) left join analyses n on n.analysis_id = s.analysis_id "
+        "left join analyses a on a.analysis_id = coalesce(v.analysis_id, s.analysis_id) where v.video_id = $1 and "
+        "(v.status = 'ready') = $2",
+        id, again ? "t" : "f");
     if (r == ST_E_NOT_FOUND)
         return 0; /* the story was deleted, or the video is there */
     if (r < 0 || (r = st_commit(call)) < 0)

@@ -324,8 +324,8 @@ int video_on_narration_withdrawn(struct st_call *call)
 }
 
 /*
- * With filmed passages, they stay: those that are as they were are taken from them; but not the films (video.c).
- * Analyses go that no film is made of any more.
+ * With filmed passages, the rows stay, for passages that are as they were are taken from them; the films go (video.c),
+ * and can be asked for anew. Analyses go that no film is made of any more.
  */
 int video_drop_superseded(struct st_call *call)
 {
@@ -337,6 +337,8 @@ int video_drop_superseded(struct st_call *call)
     if (r < 0)
         return r;
     drop(call, gone);
+    st_exec(call, "update video_jobs set status = 'failed', reason = 'A newer narration has taken its place.' "
+                  "where video_id in (select video_id from superseded) and status = 'ready'");
     st_exec(call,
             "delete from analyses a where told_at < now() - interval '1 day' and not exists (select from stories s "
             "where s.story_id = a.story_id and s.analysis_id = a.analysis_id) and not exists (select from video_jobs v "
