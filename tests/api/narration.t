@@ -363,6 +363,26 @@ is narrated($ada, $story, 'the new one')->{narrationId}, $newer->{narrationId}, 
 is $client->request(DELETE => "/v1/stories/$story", {token => $ada->{token}})->{status}, 204, 'the story is deleted';
 ok wait_for(sub { $api->call(getNarrationAudio => {%{audio($ada, $newer->{narrationId})}, raw => 0})->{status} == 404 }), 'its sound is gone';
 ok wait_for(sub { !-e $platform->var . "/objects/narration/$newer->{narrationId}/audio.opus" }), 'also on the disk';
+$api->fails(404, 'not_found', $_ => of($ada, $story), "nobody reaches what was chosen for it: $_") for qw(getCast getStoryPronunciations);
+
+# It comes back as it was: no voice changes silently, no word is said otherwise.
+$api->succeeds(200, restoreStory => of($ada, $story), 'it is restored');
+ok wait_for(sub { $api->call(getNarration => of($ada, $story))->{status} == 200 }), 'and known again';
+my $back = narrated($ada, $story, 'restored');
+is $back->{status}, 'ready', 'and narrated';
+is_deeply [$back->{voices}[0]{voiceId}, $back->{pronunciations}{story}], ['elder-man-1', 1], 'by the voice and the rules that its author had chosen';
+is_deeply $api->succeeds(200, getStoryPronunciations => of($ada, $story), 'which are there')->{json}{rules}, $rules->{rules}, 'as they were';
+my $chosen = join ' + ', map { "(select count(*) from $_ where story_id = '$story')" } qw(casts takes story_pronunciations);
+sub chosen { return +($platform->sql('narration', "select $chosen"))[0] }
+is $client->request(DELETE => "/v1/stories/$story", {token => $ada->{token}})->{status}, 204, 'it is deleted for good';
+ok wait_for(sub { ($platform->sql('narration', "select count(*) from stories where story_id = '$story'"))[0] == 0 }), 'which narration hears';
+my %days = (31 => chosen(), 33 => 0);
+cmp_ok $days{31}, '>=', 2, 'there is something to keep';
+for my $days (sort keys %days) {
+    $platform->sql('narration', "update deleted_stories set deleted_at = now() - interval '$days days' where story_id = '$story'; update schedules set last_run = '-infinity' where name = 'trim_cache'");
+    ok wait_for(sub { ($platform->sql('narration', "select last_run > now() - interval '1 day' from schedules where name = 'trim_cache'"))[0] eq 't' }), "$days days pass";
+    is chosen(), $days{$days}, 'as long as it may come back, it is kept, and no longer';
+}
 
 # A deleted story is not spoken to its end: that would take minutes.
 my $long = post($author, title => 'Never told', content => join "\n\n", map { "Tom counted to $_ thousand." } 1 .. 3000);

@@ -33,6 +33,13 @@ ok $client->wait_for_mail($guest, qr/Forget me/), 'somebody has told a story, an
 $client->post('/v1/invitations/accept', json => {token => code_of($client->wait_for_mail($friend->{email}, qr/Forget me/))}, token => $friend->{token});
 my $theirs = $client->post('/v1/stories', json => {title => 'Kept', content => 'Another.'}, token => $friend->{token})->{json}{storyId};
 
+# One that they have deleted themselves, and could still restore.
+my $binned = $client->post('/v1/stories', json => {title => 'Binned', content => '“Yes,” said Tom.'}, token => $author->{token})->{json}{storyId};
+sub cast_of { return +($platform->sql('narration', "select count(*) from casts where story_id = '$_[0]'"))[0] }
+wait_for(sub { cast_of($binned) });
+is $client->delete("/v1/stories/$binned", token => $author->{token})->{status}, 204, 'another is deleted';
+ok wait_for(sub { ($platform->sql('narration', "select count(*) from deleted_stories where author_id = '$id'"))[0] == 1 }), 'and kept for a while';
+
 is $client->delete('/v1/me', token => $author->{token})->{status}, 204, 'then they close the account';
 
 sub shown { return eval { $JSON->decode($platform->storyctl('--json', 'erasures', 'show', $id)->{out}) } // {} }
@@ -43,6 +50,8 @@ like $platform->storyctl('erasures', 'show', $id)->{out}, qr/^\s+subscription\s+
 is_deeply [grep { $_->{userId} eq $id } @{$JSON->decode($platform->storyctl('--json', 'erasures', 'list', '--open')->{out})}], [], 'it is no longer open';
 like $platform->storyctl('erasures', 'list')->{out}, qr/^$id  closed /m, 'but listed';
 is $platform->storyctl('erasures', 'show', '01890000-0000-7000-8000-000000000000')->{exit}, 1, 'an account that was not deleted has none';
+
+is_deeply [map { cast_of($_) } $story, $binned], [0, 0], 'nobody is cast any more';
 
 # Every table has a rule, and it was followed.
 my @personal = ($author->{email}, $guest, 'Ada Erased', 'Forget me');

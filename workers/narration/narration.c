@@ -119,7 +119,8 @@ static const struct st_schedule schedules[] = {
 };
 
 static const struct st_erasure erasures[] = {
-    {"stories", ST_ERASED},        /* by the handler, with the files that were made of them */
+    {"stories", ST_ERASED},         /* by the handler, with the files that were made of them */
+    {"deleted_stories", ST_ERASED}, /* the same: whose they were, with what was chosen for them */
     {"previews", ST_ERASED},       /* the same */
     {"voice_samples", ST_ERASED},  /* the same */
     {"voice_profiles", ST_ERASED}, /* the same, at the provider too */

@@ -343,6 +343,7 @@ int narration_trim_cache(struct st_call *call)
 int narration_schedule_trim(struct st_call *call)
 {
     st_enqueue(call, "trim_cache", "cache", 0, json_object());
+    narration_drop_choices(call, NULL);
     int r = narration_drop_previews(call, NULL);
     return r < 0 ? r : narration_drop_superseded(call);
 }

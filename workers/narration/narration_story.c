@@ -121,11 +121,15 @@ int narration_on_story_unpublished(struct st_call *call)
     return 0;
 }
 
-/* It was deleted, and is as new. */
+/*
+ * It was deleted, and is its author's alone again: with the voices, takes and rules that it had, but for the voices of
+ * those who took part in it.
+ */
 int narration_on_story_restored(struct st_call *call)
 {
     st_exec(call, "delete from deleted_stories where story_id = $1", st_str(call->body, "storyId"));
-    return narration_on_story_created(call);
+    int r = narration_on_story_created(call);
+    return r < 0 ? r : narration_silence_strangers(call, st_str(call->body, "storyId"));
 }
 
 int narration_on_subscription_changed(struct st_call *call)
@@ -233,6 +237,7 @@ int narration_drop_superseded(struct st_call *call)
     return r;
 }
 
+/* What was made of a story goes. What its author has chosen for it stays: it may be restored. */
 static int forget_story(struct st_call *call, const char *story_id)
 {
     json_t *narrations;
@@ -241,14 +246,28 @@ static int forget_story(struct st_call *call, const char *story_id)
     if (r < 0)
         return r;
     remove_files(call, narrations);
-    st_exec(call, "delete from stories where story_id = $1", story_id);
-    st_exec(call, "insert into deleted_stories values ($1) on conflict do nothing", story_id);
+    st_exec(call,
+            "with gone as (delete from stories where story_id = $1 returning author_id) "
+            "insert into deleted_stories (story_id, author_id) values ($1, (select author_id from gone)) "
+            "on conflict do nothing",
+            story_id);
     return 0;
 }
 
 int narration_on_story_deleted(struct st_call *call)
 {
     return forget_story(call, st_str(call->body, "storyId"));
+}
+
+void narration_drop_choices(struct st_call *call, const char *user_id)
+{
+    st_exec(call,
+            "with gone as (update deleted_stories set author_id = null where author_id = $1 or ($1::uuid is null "
+            "and author_id is not null and deleted_at < now() - interval '32 days') returning story_id), "
+            "c as (delete from casts where story_id in (select story_id from gone)), "
+            "t as (delete from takes where story_id in (select story_id from gone)) "
+            "delete from story_pronunciations where story_id in (select story_id from gone)",
+            user_id);
 }
 
 int narration_on_user_deleted(struct st_call *call)
@@ -261,6 +280,7 @@ int narration_on_user_deleted(struct st_call *call)
     json_array_foreach (stories, i, one)
         if ((r = forget_story(call, st_str(one, "story_id"))) < 0)
             return r;
+    narration_drop_choices(call, st_str(call->body, "userId"));
     if ((r = narration_drop_profiles(call, st_str(call->body, "userId"))) < 0 ||
         (r = narration_drop_samples(call, st_str(call->body, "userId"))) < 0)
         return r;
