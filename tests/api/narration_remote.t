@@ -1,4 +1,4 @@
-# Voices of a provider outside, which a stand-in is: one call for each changed sentence, no voice that nobody has chosen.
+# Voices of a provider outside, which a stand-in is: one call for each changed segment, no voice that nobody has chosen.
 use strict;
 use warnings;
 use File::Temp qw(tempdir);
@@ -88,16 +88,16 @@ is choose({narrator => 'openai:nova', narratorFallback => 'woman-2'}, 'the narra
 my $remote = again($first->{narrationId});
 is $remote->{status}, 'ready', 'it speaks' or diag $remote->{reason};
 is $remote->{voices}[0]{voiceId}, 'openai:nova', 'as was chosen';
-is_deeply [said()], [map { "nova: $_" } 'Nobody came.', 'The sea was dark.', 'The wind rose.'], 'a call for each sentence';
+is_deeply [said()], [map { "nova: $_" } 'Nobody came.', 'The wind rose. The sea was dark.'], 'a call for each segment';
 my ($paid) = $platform->sql('narration', "select count(*), sum(units), sum(price_micros) from provider_calls where outcome = 'ok'");
-is $paid, "3\t43\t645", 'each with its price';
+is $paid, "2\t44\t660", 'each with its price';
 
 my $edit = $client->patch("/v1/stories/$story", json => {content => "The wind rose. The sea was grey.\n\nNobody came."}, token => $user->{token}, headers => {'If-Match' => '*'});
 is $edit->{status}, 200, 'a sentence changes';
 my $edited = next_narration($remote->{narrationId});
 is $edited->{status}, 'ready', 'and is narrated';
-is_deeply [said()], ['nova: The sea was grey.'], 'by one call';
-cmp_ok $edited->{cachedShare}, '>', 0.6, 'all else had been spoken before';
+is_deeply [said()], ['nova: The wind rose. The sea was grey.'], 'by one call';
+is $edited->{cachedShare}, 0.5, 'all else had been spoken before';
 
 # --- sound that is not all of it ------------------------------------------------------------------------------------------
 
@@ -105,12 +105,37 @@ my $segment = $edited->{segments}[0]{segmentId};
 put('mode', 'cut once');
 my $mended = again($edited->{narrationId}, $segment);
 is $mended->{voices}[0]{voiceId}, 'openai:nova', 'a sound that was cut' or diag $mended->{reason};
-is_deeply [said()], ['nova: The sea was grey.', ('nova: The wind rose.') x 2], 'is asked for once more';
-cmp_ok $mended->{segments}[0]{endMs} - $mended->{segments}[0]{startMs}, '>', 600, 'and heard to its end';
+is_deeply [said()], [('nova: The wind rose. The sea was grey.') x 2], 'is asked for once more';
+cmp_ok $mended->{segments}[0]{endMs} - $mended->{segments}[0]{startMs}, '>', 1800, 'and heard to its end';
 put('mode', 'silence');
 my $mute = again($mended->{narrationId}, $segment);
 is_deeply [@{$mute->{voices}[0]}{qw(voiceId insteadOf)}], ['woman-2', 'openai:nova'], 'who is silent counts as one who is not there';
 is scalar(my @tries = said()), 3, 'after a few tries';
+
+# --- an edit that changes the mood ----------------------------------------------------------------------------------------
+
+# What stands beside the changed sentence is read in another mood with it: by the same call.
+put('mode', '');
+choose({narrator => 'openai:nova'}, 'the narrator speaks on');
+my $calm = join ' ', map { "The $_ stood beside the road that led from the village down to the river." }
+    qw(mill barn inn chapel school forge bakery tannery cottage);
+is $client->patch("/v1/stories/$story", json => {content => $calm}, token => $user->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'a long paragraph';
+my $even = next_narration($mute->{narrationId});
+is $even->{status}, 'ready', 'is narrated' or diag $even->{reason};
+my @even = said();
+cmp_ok scalar(@even), '<', 9, 'by fewer calls than it has sentences';
+my $afraid = $calm =~ s/forge stood/forge stood, in terrible fear and horror,/r;
+is $client->patch("/v1/stories/$story", json => {content => $afraid}, token => $user->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'one of its sentences gets a mood';
+my $feared = next_narration($even->{narrationId});
+is $feared->{status}, 'ready', 'and is narrated' or diag $feared->{reason};
+my @moody = said();
+ok scalar(grep { /in terrible fear/ } @moody), 'with what is new';
+cmp_ok scalar(@moody), '<=', 2, 'by one call, or two where a border moves' or diag explain \@moody;
+my ($terrible) = grep { $_->{text} =~ /terrible/ } @{$client->get("/v1/stories/$story/analysis", token => $user->{token})->{json}{segments}};
+is $terrible->{emotion}, 'fear', 'in its mood';
+$mute = $feared;
+$segment = $mute->{segments}[0]{segmentId};
+choose({narrator => 'openai:nova', narratorFallback => 'woman-2'}, 'there is another to fall back to');
 
 # --- the provider is not to be had ----------------------------------------------------------------------------------------
 

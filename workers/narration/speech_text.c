@@ -180,6 +180,21 @@ static void add_piece(struct planner *p, const char *text, const char *end)
     add_run(p, from, end, kind, language, letters);
 }
 
+/* A provider is paid by the call: it gets as much at once as an utterance may have, and makes the pauses itself. */
+static const char *utterance_end(const char *at, const char *end, const char *native, enum st_break *ret_after)
+{
+    const char *stop = text_piece_end(at, end, ret_after);
+    while (st_streq(native, ST_TEXT_WHOLE) && stop < end) {
+        enum st_break after;
+        const char *next = text_piece_end(stop, end, &after);
+        if (next - at > SPEAK_TEXT_MAX)
+            break;
+        stop = next;
+        *ret_after = after;
+    }
+    return stop;
+}
+
 int st_text_plan(struct st_arena *a, const char *text, size_t len, const char *native, struct st_utterances *ret)
 {
     if (len > ST_SPEECH_TEXT_MAX)
@@ -194,7 +209,7 @@ int st_text_plan(struct st_arena *a, const char *text, size_t len, const char *n
     while (at < end) {
         enum st_break after;
         size_t before = plan.count;
-        const char *piece_end = text_piece_end(at, end, &after);
+        const char *piece_end = utterance_end(at, end, native, &after);
         add_piece(&p, at, piece_end);
         if (plan.count > before)
             plan.items[plan.count - 1].after = after;

@@ -34,7 +34,11 @@ struct st_utterances {
  * native: as st_speech_language gives it, "" for English. Linear in len. ST_E_INVALID when text is not UTF-8,
  * ST_E_TOO_LARGE when it has more than ST_SPEECH_TEXT_MAX bytes.
  */
-#define ST_TEXT_WHOLE "*" /* instead of native: who speaks reads every script, and gets it as it is */
+/*
+ * Instead of native: a provider speaks, which reads every script and knows what sentences are. It gets the normalised
+ * text whole, so far as an utterance takes it: a segment, unless its rules of pronunciation make it very long.
+ */
+#define ST_TEXT_WHOLE "*"
 enum { ST_SPEECH_TEXT_MAX = 4 << 20 };
 int st_text_plan(struct st_arena *a, const char *text, size_t len, const char *native,
                  struct st_utterances *ret) ST_MUSTCHECK;
