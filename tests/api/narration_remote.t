@@ -27,6 +27,7 @@ sub answer {
     my $request = eval { decode_json($body) } // {};
     put('said', "$request->{voice}: $request->{input}\n", '>>');
     my ($status, $answer) = ('200 OK', join '', map { pack 's<*', map { 8000 * sin $_ / 8 } 1 .. 1440 } 1 .. length($request->{input} // ''));
+    ($status, $answer) = ("429 Later\r\nRetry-After: 600", '{"error":{"message":"later","type":"requests","code":"rate_limit_exceeded"}}') if get('mode') eq 'later';
     ($status, $answer) = ('429 Slow', '{"error":{"message":"no","type":"insufficient_quota","code":"insufficient_quota"}}') if get('mode') eq 'quota';
     $answer = "\0" x length $answer if get('mode') eq 'silence';
     while (get('mode') eq 'slow') { select undef, undef, undef, 0.1 }
@@ -160,6 +161,35 @@ my $patient = again($refused->{narrationId}, $segment);
 is_deeply [$patient->{status}, $patient->{voices}[0]{voiceId}, $patient->{voices}[0]{insteadOf}], ['ready', 'openai:nova', undef], 'a provider that is away is waited for'
     or diag $patient->{reason};
 
+# It asks to be left alone for ten minutes: that spends no attempt, and nobody is asked meanwhile; after a day it is given up.
+sub let_wait {
+    my ($old) = @_;
+    put('mode', 'later');
+    said();
+    $api->succeeds(202, narrateStory => of(json => {again => [$segment]}), 'it asks for ten minutes');
+    my ($job) = wait_for(sub { ($platform->sql('narration', "select round(extract(epoch from run_at - now()) / 60), attempts, payload->>'waits' from jobs where name = 'speak' and state = 'waiting'"))[0] });
+    is $job, "10\t0\t1", 'which it gets';
+    is scalar(my @once = said()), 1, 'it was asked once';
+    ok $api->call(getNarration => of())->{json}{next}{status} eq 'pending', 'and the narration is still to come';
+}
+sub go_on { $platform->sql('narration', "update jobs set run_at = now()$_[0] where name = 'speak' and state = 'waiting'") }
+let_wait();
+put('mode', '');
+$platform->sql('narration', "update providers set pause_until = null where provider = 'openai_speech'");
+go_on('');
+my $waited = next_narration($patient->{narrationId});
+is_deeply [$waited->{status}, $waited->{voices}[0]{voiceId}], ['ready', 'openai:nova'], 'then it speaks' or diag $waited->{reason};
+let_wait();
+go_on(", payload = payload || jsonb_build_object('awaySince', (extract(epoch from now()) * 1000)::bigint - 86400000)");
+my $over = next_narration($waited->{narrationId});
+is $over->{status}, 'failed', 'nobody is waited for longer than a day';
+like $over->{reason}, qr/openai:nova of the narrator is not to be had/, 'and it is said who';
+choose({narrator => 'openai:nova', narratorFallback => 'woman-2'}, 'whoever has mapped another voice');
+my $replaced = again($over->{narrationId}, $segment);
+is_deeply [@{$replaced->{voices}[0]}{qw(voiceId insteadOf)}], ['woman-2', 'openai:nova'], 'hears it at once when the wait is known to be long';
+put('mode', '');
+$platform->sql('narration', "update providers set failures = 0, pause_until = null where provider = 'openai_speech'");
+
 # --- previews -------------------------------------------------------------------------------------------------------------
 
 sub preview { my ($voice) = @_; return (previewVoice => {path => {voiceId => $voice}, token => $user->{token}, json => {text => 'Hello.'}}) }
@@ -174,6 +204,9 @@ ok becomes($quick, 'ready'), 'who waits for a slow provider does not hold up oth
 ok becomes($slow, 'pending'), 'and waits';
 put('mode', '');
 ok becomes($slow, 'ready'), 'until it answers';
+$platform->sql('narration', "update providers set open_until = now() + interval '1 second' where provider = 'openai_speech'");
+$slow = $api->succeeds(202, previewVoice => {path => {voiceId => 'openai:nova'}, token => $user->{token}, json => {text => 'Are you there?'}}, 'it is away for a moment')->{json}{previewId};
+is wait_for(sub { my $s = $api->call(getVoicePreview => {path => {previewId => $slow}, token => $user->{token}})->{json}{status}; $s ne 'pending' && $s }), 'ready', 'a preview is tried again, too';
 
 # --- who may have it ------------------------------------------------------------------------------------------------------
 

@@ -80,13 +80,13 @@ static const struct st_job_kind jobs[] = {
      .handler = narration_speak,
      .concurrency = 2,
      .timeout_s = 4 * 3600,
-     .attempts = 10, /* of a provider that is away; of what fails here three, see there */
+     .attempts = 10, /* of a store or disk that is away; of what else fails three, and none of providers, see there */
      .failed = narration_speak_failed},
     {.name = "speak_long", /* those that take hours wait for each other, and nobody else for them */
      .handler = narration_speak,
      .concurrency = 1,
      .timeout_s = 4 * 3600,
-     .attempts = 10, /* of a provider that is away; of what fails here three, see there */
+     .attempts = 10, /* of a store or disk that is away; of what else fails three, and none of providers, see there */
      .failed = narration_speak_failed},
     PREVIEW("", 1),
     PREVIEW("_openai", 2),
@@ -121,9 +121,9 @@ static const struct st_schedule schedules[] = {
 static const struct st_erasure erasures[] = {
     {"stories", ST_ERASED},         /* by the handler, with the files that were made of them */
     {"deleted_stories", ST_ERASED}, /* the same: whose they were, with what was chosen for them */
-    {"previews", ST_ERASED},       /* the same */
-    {"voice_samples", ST_ERASED},  /* the same */
-    {"voice_profiles", ST_ERASED}, /* the same, at the provider too */
+    {"previews", ST_ERASED},        /* the same */
+    {"voice_samples", ST_ERASED},   /* the same */
+    {"voice_profiles", ST_ERASED},  /* the same, at the provider too */
     {"author_tiers", ST_ERASED, "delete from author_tiers where user_id = $1"},
     {"blocks", ST_ERASED, "delete from blocks where user_id = $1"},
     {"user_pronunciations", ST_ERASED, "delete from user_pronunciations where user_id = $1"},

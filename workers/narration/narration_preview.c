@@ -138,7 +138,8 @@ int narration_speak_preview(struct st_call *call)
         r < 0 ? 0 : st_object_put_file(call, st_printf(call->arena, "narration/%s/audio.opus", id), job.opus_path);
     if (put < 0)
         return put;
-    if (r == ST_E_UNPROCESSABLE || r == ST_E_INVALID || (r < 0 && result.lost))
+    bool again = st_remote_passes(r) && call->job->attempt < call->job->max_attempts;
+    if (r == ST_E_UNPROCESSABLE || r == ST_E_INVALID || (r < 0 && result.lost && !again))
         end(call, "failed", result.why);
     else if (r == 0)
         end(call, "ready", NULL);

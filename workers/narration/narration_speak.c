@@ -196,18 +196,47 @@ static void give_up(struct st_call *call, const json_t *n, const char *reason, b
                       st_str(n, "author_id"), "title", st_str(n, "title"), "reason", reason, "retryable", retryable));
 }
 
-/* Waits between attempts double from a second on: ten are eight minutes. */
 enum {
-    ATTEMPTS_HERE = 3,     /* of what is no provider's fault */
-    ATTEMPTS_FALLBACK = 6, /* half a minute, before another voice takes the place of one that is away */
+    ATTEMPTS_HERE = 3, /* of what is no provider's fault */
+    WAIT_FIRST_MS = 2000,
+    WAIT_LAST_MS = 300000,
+    PATIENCE_MS = 60000,    /* before another voice takes the place of one that is away */
+    AWAY_MAX_MS = 86400000, /* then there is no narration */
 };
 
-static bool passes(int r)
+/*
+ * A provider that is away is waited for outside of the job, which would use up its attempts: an equal one comes later,
+ * and knows since when, and how often it has been so.
+ */
+static int64_t away_since(const struct st_call *call)
 {
-    return r == ST_E_UNAVAILABLE || r == ST_E_LIMITED || r == ST_E_TIMEOUT;
+    return st_json_int(call->body, "awaySince", st_now() / 1000);
 }
 
-static int speak(struct st_call *call, const json_t *n, struct narration_script *s, struct st_narrate_result *ret)
+static int64_t wait_ms(const struct st_call *call, struct st_remote_context *context)
+{
+    int64_t ms = WAIT_FIRST_MS, asked = atomic_load(&context->wait_ms);
+    for (int64_t i = st_json_int(call->body, "waits", 0); i > 0 && ms < WAIT_LAST_MS; i--)
+        ms *= 2;
+    return asked > ms ? asked : ms < WAIT_LAST_MS ? ms : WAIT_LAST_MS;
+}
+
+/* Will it have been away for longer than that when it is asked again? */
+static bool is_away_for(const struct st_call *call, struct st_remote_context *context, int64_t ms)
+{
+    return st_now() / 1000 + wait_ms(call, context) - away_since(call) > ms;
+}
+
+static void speak_later(struct st_call *call, const json_t *n, struct st_remote_context *context)
+{
+    const char *id = st_str(n, "narration_id");
+    st_enqueue(call, st_str(n, "text_ref") ? "speak_long" : "speak", id, wait_ms(call, context),
+               json_pack("{s:s, s:I, s:I}", "narrationId", id, "awaySince", (json_int_t)away_since(call), "waits",
+                         (json_int_t)st_json_int(call->body, "waits", 0) + 1));
+}
+
+static int speak(struct st_call *call, const json_t *n, struct narration_script *s, struct st_remote_context *context,
+                 struct st_narrate_result *ret)
 {
     const char *id = st_str(n, "narration_id");
     struct speaking state = {
@@ -219,8 +248,7 @@ static int speak(struct st_call *call, const json_t *n, struct narration_script 
     s->job.progress = on_progress;
     s->job.cancelled = on_cancel_check;
     s->job.ctx = &state;
-    struct st_remote_context context = {.reference = id};
-    const struct st_narrate_remote remote = {st_remote_say, st_remote_model, &context};
+    const struct st_narrate_remote remote = {st_remote_say, st_remote_model, context};
     s->job.remote = &remote;
     for (size_t i = 0; i < s->job.n_voices; i++)
         if (s->voices[i].engine == SPEAK_REMOTE)
@@ -228,7 +256,7 @@ static int speak(struct st_call *call, const json_t *n, struct narration_script 
     int r;
     do /* with the voices that the author wants instead; what was spoken by the others is in the cache */
         r = st_narrate_audio(call->arena, &s->job, ret);
-    while (r < 0 && state.stop == 0 && ret->lost && !(passes(r) && call->job->attempt < ATTEMPTS_FALLBACK) &&
+    while (r < 0 && state.stop == 0 && ret->lost && (!st_remote_passes(r) || is_away_for(call, context, PATIENCE_MS)) &&
            narration_script_lose(s, (size_t)(ret->lost - s->voices)) == 0);
     s->job.remote = NULL;
     return r < 0 && state.stop < 0 ? state.stop : r;
@@ -261,7 +289,7 @@ static int voices_had(struct st_call *call, struct narration_script *s, struct s
 
 /* A voice is not to be had, and the author has said of no other that it may take its place. */
 static int lost_voice(struct st_call *call, const json_t *n, const struct narration_script *s, int r,
-                      const struct st_narrate_result *result)
+                      struct st_remote_context *context, const struct st_narrate_result *result)
 {
     size_t i = (size_t)(result->lost - s->voices);
     const char *who =
@@ -269,8 +297,10 @@ static int lost_voice(struct st_call *call, const json_t *n, const struct narrat
     const char *reason =
         st_printf(call->arena, "The voice %s of %s is not to be had. %s Choose another, or a fallback.",
                   result->lost->id, who, result->why);
-    if (passes(r) && call->job->attempt < call->job->max_attempts)
-        return st_fail(call, r, "%s", reason);
+    if (st_remote_passes(r) && !is_away_for(call, context, AWAY_MAX_MS)) {
+        speak_later(call, n, context);
+        return 0;
+    }
     if (r == ST_E_CANCELLED || r == ST_E_FENCED)
         return r;
     give_up(call, n, reason, r != ST_E_UNPROCESSABLE);
@@ -292,6 +322,7 @@ int narration_speak(struct st_call *call)
         return 0;
     }
     struct narration_script s;
+    struct st_remote_context context = {.reference = st_str(n, "narration_id")};
     r = narration_script_load(call, narration_speech, n, &s);
     if (r < 0)
         return r;
@@ -300,13 +331,13 @@ int narration_speak(struct st_call *call)
         return r;
     r = voices_had(call, &s, &result);
     if (r == 0)
-        r = speak(call, n, &s, &result);
+        r = speak(call, n, &s, &context, &result);
     if (r < 0 && result.lost)
-        return lost_voice(call, n, &s, r, &result);
+        return lost_voice(call, n, &s, r, &context, &result);
     if (r == 0)
         return finish(call, n, &s, &result);
     bool again = r != ST_E_UNPROCESSABLE && r != ST_E_INVALID && r != ST_E_TOO_LARGE;
-    bool away = passes(r) && r != ST_E_TIMEOUT; /* here it is an engine that hangs in the text */
+    bool away = st_remote_passes(r) && r != ST_E_TIMEOUT; /* here it is an engine that hangs in the text */
     if (again && (away || call->job->attempt < ATTEMPTS_HERE || r == ST_E_CANCELLED || r == ST_E_FENCED))
         return result.why ? st_fail(call, r, "%s", result.why) : r;
     bool told = result.why && (!again || r == ST_E_BAD_GATEWAY); /* what is wrong with the text, not with us */

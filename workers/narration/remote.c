@@ -101,15 +101,27 @@ static bool is_stopped(void *stop)
     return atomic_load((const atomic_bool *)stop);
 }
 
+bool st_remote_passes(int error)
+{
+    return error == ST_E_UNAVAILABLE || error == ST_E_LIMITED || error == ST_E_TIMEOUT;
+}
+
+static void note_wait(struct st_remote_context *context, int64_t ms)
+{
+    int64_t before = atomic_load(&context->wait_ms);
+    while (ms > before && !atomic_compare_exchange_weak(&context->wait_ms, &before, ms))
+        ;
+}
+
 int st_remote_say(void *ctx, const struct st_manner *manner, const struct st_narrate_line *line,
                   const atomic_bool *stop, struct st_pcm *ret_pcm, char ret_why[ST_NARRATE_WHY_LEN])
 {
-    const struct st_remote_context *context = ctx;
+    struct st_remote_context *context = ctx;
     struct st_remote_request request = {
         .manner = manner, .text = line->text, .len = line->len, .before = line->before, .after = line->after};
     const struct st_remote_adapter *adapter = adapter_of(manner->name, &request.voice);
     struct st_arena a = {0};
-    struct st_provider_answer answer = {.why = "Nobody knows the provider of this voice."};
+    struct st_provider_answer answer = {.why = "Nobody knows the provider of this voice.", .wait_ms = -1};
     int r = ST_E_UNAVAILABLE;
     if (adapter) {
         struct st_provider_call call = {.reference = context->reference,
@@ -124,6 +136,7 @@ int st_remote_say(void *ctx, const struct st_manner *manner, const struct st_nar
             answer.why = "The provider's answer is not the sound that was asked for.";
         }
     }
+    note_wait(context, st_remote_passes(r) ? answer.wait_ms : 0);
     if (r < 0)
         snprintf(ret_why, ST_NARRATE_WHY_LEN, "%s", answer.why ? answer.why : "The provider of the voice failed.");
     st_arena_release(&a);

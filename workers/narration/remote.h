@@ -8,10 +8,13 @@
 #include "narration/narrate.h"
 #include "svc/provider.h"
 
-/* Of calls to providers: where the work is counted, which model speaks. */
+/* Of calls to providers, on all threads of a job. */
 struct st_remote_context {
-    const char *reference; /* the narration's id */
+    const char *reference;   /* the narration's id: where the work is counted */
+    _Atomic int64_t wait_ms; /* the longest time that one of them has asked to be left alone for, 0 when none has */
 };
+/* Does the error go away by itself? */
+bool st_remote_passes(int error);
 int st_remote_say(void *ctx, const struct st_manner *manner, const struct st_narrate_line *line,
                   const atomic_bool *stop, struct st_pcm *ret_pcm, char ret_why[ST_NARRATE_WHY_LEN]);
 const char *st_remote_model(void *ctx, const char *voice);

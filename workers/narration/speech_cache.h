@@ -2,9 +2,9 @@
 #define ST_NARRATION_SPEECH_CACHE_H
 /*
  * What was spoken, on disk, so that a job taken up again goes on where it stopped, and one changed sentence is one
- * synthesis (of a provider's voice, one of its segment): utterances as samples, and pieces (encode.h) as they go into files. A file's name is the SHA-256 of all
- * that decides its sound; files appear whole, by rename, and a broken one counts as missing. Thread-safe, and safe
- * between processes.
+ * synthesis (of a provider's voice, one of its segment): utterances as samples, and pieces (encode.h) as they go into
+ * files. A file's name is the SHA-256 of all that decides its sound; files appear whole, by rename, and a broken one
+ * counts as missing. Thread-safe, and safe between processes.
  *
  * An hour of speech takes about 160 MB; st_speech_cache_trim keeps the directory within bounds and is to be called now
  * and then. dir must exist.
