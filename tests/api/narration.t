@@ -268,11 +268,11 @@ my $poor = $client->register_user;
 sub blocked { return +($platform->sql('narration', "select count(*) from blocks where user_id = '$poor->{userId}'"))[0] }
 ok wait_for(sub { $api->call(getUsage => {token => $poor->{token}})->{status} == 200 }), 'another author';
 limit_characters(10);
-my $tale = post($poor, content => 'Once upon a time.');
+my $tale = post($poor, content => 'Once upon a time, limits came.');
 is narrated($poor, $tale, 'to the limit')->{status}, 'ready', 'what begins within the limit of a tier is narrated';
 ok wait_for(sub { blocked() == 1 }), 'and no more until the period ends';
 like $api->fails(402, 'payment_required', narrateStory => {%{of($poor, $tale)}, json => {}}, 'it is not narrated again')->{json}{detail}, qr/characters is used up until \d{4}-/, 'and it is said until when';
-my $second = narrated($poor, post($poor, content => 'There was a king.'), 'beyond the limit');
+my $second = narrated($poor, post($poor, content => 'There was a king of limits.'), 'beyond the limit');
 is $second->{status}, 'failed', 'nor is another';
 like $second->{reason}, qr/used up until/, 'for that reason';
 limit_characters(5_000_000);
@@ -297,6 +297,9 @@ for my $language (sort keys %texts) {
     is $n->{status}, 'ready', "$language: is narrated" or diag $n->{reason};
     cmp_ok $n->{durationMs} // 0, '>', 500, "$language: audibly";
     like $n->{voices}[0]{voice}, qr/espeak/, "$language: by a voice that speaks it";
+    is $n->{incomplete}, scalar(grep { $_->{incomplete} } @{$n->{segments}}), "$language: what of it is not heard whole is counted";
+    cmp_ok $n->{incomplete}, $language eq 'ja' ? '>' : '==', 0, "$language: " . ($language eq 'ja' ? 'nobody reads 桃太郎 aloud' : 'nothing');
+    is +($platform->sql('narration', "select payload->>'incomplete' from events where event_type = 'NarrationGenerated' and aggregate_id = '$n->{narrationId}'"))[0], $n->{incomplete}, "$language: others hear of it";
 }
 
 # --- what cannot be narrated ------------------------------------------------------------------------------------------

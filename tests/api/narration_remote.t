@@ -27,9 +27,10 @@ sub answer {
     my $request = eval { decode_json($body) } // {};
     put('said', "$request->{voice}: $request->{input}\n", '>>');
     my ($status, $answer) = ('200 OK', join '', map { pack 's<*', map { 8000 * sin $_ / 8 } 1 .. 1440 } 1 .. length($request->{input} // ''));
-    ($status, $answer) = ("429 Later\r\nRetry-After: 600", '{"error":{"message":"later","type":"requests","code":"rate_limit_exceeded"}}') if get('mode') eq 'later';
     ($status, $answer) = ('429 Slow', '{"error":{"message":"no","type":"insufficient_quota","code":"insufficient_quota"}}') if get('mode') eq 'quota';
     $answer = "\0" x length $answer if get('mode') eq 'silence';
+    ($status, $answer) = ("429 Later\r\nRetry-After: 600", '{"error":{"message":"later","type":"requests","code":"rate_limit_exceeded"}}') if get('mode') eq 'later';
+    put('mode', 'later') if get('mode') eq 'one, then later';
     while (get('mode') eq 'slow') { select undef, undef, undef, 0.1 }
     if (get('mode') eq 'cut once') { $answer = substr $answer, 0, 2 * int(length($answer) / 12); put('mode', '') }
     print $socket "HTTP/1.1 $status\r\nConnection: close\r\nContent-Length: " . length($answer) . "\r\n\r\n$answer";
@@ -79,6 +80,9 @@ sub again {
     return next_narration($old);
 }
 
+# The characters that usage counts for a narration.
+sub counted { my ($n) = @_; return +($platform->sql('narration', "select payload->>'narrationCharacters' from events where event_type = 'NarrationGenerated' and aggregate_id = '$n->{narrationId}'"))[0] }
+
 my $first = next_narration('');
 is $first->{status}, 'ready', 'a story is narrated by embedded voices';
 is scalar(my @none = said()), 0, 'nobody is paid for what nobody has chosen';
@@ -99,6 +103,7 @@ my $edited = next_narration($remote->{narrationId});
 is $edited->{status}, 'ready', 'and is narrated';
 is_deeply [said()], ['nova: The wind rose. The sea was grey.'], 'by one call';
 is $edited->{cachedShare}, 0.5, 'all else had been spoken before';
+is_deeply [map { counted($_) } $remote, $edited], [44, 32], 'and is not counted twice';
 
 # --- sound that is not all of it ------------------------------------------------------------------------------------------
 
@@ -163,23 +168,27 @@ is_deeply [$patient->{status}, $patient->{voices}[0]{voiceId}, $patient->{voices
 
 # It asks to be left alone for ten minutes: that spends no attempt, and nobody is asked meanwhile; after a day it is given up.
 sub let_wait {
-    my ($old) = @_;
-    put('mode', 'later');
+    my ($mode, $what, $calls) = @_;
+    put('mode', $mode);
     said();
-    $api->succeeds(202, narrateStory => of(json => {again => [$segment]}), 'it asks for ten minutes');
+    $api->succeeds(202, narrateStory => of(json => $what), 'it asks for ten minutes');
     my ($job) = wait_for(sub { ($platform->sql('narration', "select round(extract(epoch from run_at - now()) / 60), attempts, payload->>'waits' from jobs where name = 'speak' and state = 'waiting'"))[0] });
     is $job, "10\t0\t1", 'which it gets';
-    is scalar(my @once = said()), 1, 'it was asked once';
+    is scalar(my @calls = said()), $calls, 'it is not asked any more';
     ok $api->call(getNarration => of())->{json}{next}{status} eq 'pending', 'and the narration is still to come';
 }
 sub go_on { $platform->sql('narration', "update jobs set run_at = now()$_[0] where name = 'speak' and state = 'waiting'") }
-let_wait();
+let_wait('one, then later', {all => JSON::PP::true}, 2);
 put('mode', '');
 $platform->sql('narration', "update providers set pause_until = null where provider = 'openai_speech'");
 go_on('');
 my $waited = next_narration($patient->{narrationId});
 is_deeply [$waited->{status}, $waited->{voices}[0]{voiceId}], ['ready', 'openai:nova'], 'then it speaks' or diag $waited->{reason};
-let_wait();
+is $waited->{cachedShare}, 0, 'what it had said before it asked is part of that';
+my $all = 0;
+$all += length $_->{text} for @{$client->get("/v1/stories/$story/analysis", token => $user->{token})->{json}{segments}};
+is counted($waited), $all, 'and counted';
+let_wait('later', {again => [$segment]}, 1);
 go_on(", payload = payload || jsonb_build_object('awaySince', (extract(epoch from now()) * 1000)::bigint - 86400000)");
 my $over = next_narration($waited->{narrationId});
 is $over->{status}, 'failed', 'nobody is waited for longer than a day';

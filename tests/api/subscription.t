@@ -38,7 +38,7 @@ is $old->{headers}{link}, '</v2/usage>; rel="successor-version"', 'it names its 
 like $old->{headers}{deprecation}, qr/^@\d+$/, 'it is deprecated';
 like $old->{headers}{sunset}, qr/GMT$/, 'and says until when it is there';
 
-my $text = 'The moon rose. Nobody saw it.';
+my $text = 'The moon of usage rose. Nobody counted it.';
 my $story = $client->post('/v1/stories', json => {title => 'Counted', content => $text}, token => $user->{token})->{json}{storyId};
 ok wait_for(sub { used($user)->{stories} == 1 }), 'a story counts';
 my $room = wait_for(sub {

@@ -176,11 +176,18 @@ static int part_add(struct work *w, size_t piece, const void *data, size_t len, 
     return r;
 }
 
+static void count_spoken(const struct narrate_sound *sound, struct st_narrate_result *ret)
+{
+    ret->spoken += sound->spoken;
+    ret->spoken_characters += sound->spoken_characters;
+}
+
 static int join_one(struct work *w, struct st_encoder *enc, size_t piece, const struct narrate_sound *sound,
                     struct st_narrate_result *ret)
 {
     size_t spans = w->plan->pieces[piece].count * sizeof(struct narrate_span);
     int64_t base = st_encoder_samples(enc);
+    count_spoken(sound, ret);
     if (sound->error < 0) {
         ret->lost = sound->lost;
         if (*sound->why || sound->lost)
@@ -248,6 +255,8 @@ static int run(struct work *w, size_t threads, struct st_encoder *enc, struct st
     work_stop(w);
     for (size_t i = 0; i < started; i++)
         pthread_join(ids[i], NULL);
+    for (size_t i = 0; i < w->n_slots; i++) /* what nobody has waited for */
+        count_spoken(&w->slots[i].sound, ret);
     return r;
 }
 

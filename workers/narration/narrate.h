@@ -79,6 +79,8 @@ struct st_narrate_result {
     struct st_narrate_time *times; /* one for each segment; in the arena */
     int64_t duration_ms;
     size_t utterances, from_cache;
+    size_t spoken;               /* of them, those that a synthesiser has said now; also of one that has failed */
+    int64_t spoken_characters;   /* of their text */
     const char *why;             /* for people: why there was an error; NULL without one; in the arena */
     const struct st_voice *lost; /* a provider's voice that was not to be had; the error is what say gave */
 };

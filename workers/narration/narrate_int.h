@@ -46,6 +46,8 @@ struct narrate_sound {
     size_t len;
     int error; /* nothing of it is kept then */
     size_t from_cache;
+    size_t spoken; /* utterances that were not in the cache, and the characters of their text; also after an error */
+    int64_t spoken_characters;
     const struct st_voice *lost;
     char why[ST_NARRATE_WHY_LEN]; /* of the error */
 };

@@ -137,6 +137,8 @@ static int say(struct making *m, const struct st_manner *manner, const struct na
         m->out->from_cache++;
     } else {
         r = synthesise(m, manner, i, ret_pcm);
+        m->out->spoken += r == 0;
+        m->out->spoken_characters += r == 0 ? (int64_t)st_utf8_length(u->text, u->len) : 0;
         if (r == 0 && dir) /* when this fails, the job goes on as well */
             st_speech_cache_put_pcm(dir, &key, ret_pcm);
     }

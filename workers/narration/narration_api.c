@@ -70,15 +70,18 @@ static int reply_ready(struct st_call *call, const json_t *n, const json_t *next
                                       st_printf(call->arena, "narration/%s/captions.vtt", id));
     const char *captions = st_json_bool(n, "captions", false) ? st_printf(call->arena, "\"%s\"", link) : "null";
     const char *newer = next ? st_json_text(call->arena, st_json_keep(call->arena, unheard(call, next))) : NULL;
+    const char *incomplete = "";
+    if (json_is_integer(json_object_get(n, "incomplete"))) /* of narrations of before it is not known */
+        incomplete = st_printf(call->arena, ",\"incomplete\":%lld", (long long)st_json_int(n, "incomplete", 0));
     const char *text =
         st_printf(call->arena,
                   "{\"status\":\"ready\",\"narrationId\":\"%s\",\"durationMs\":%lld,\"audio\":%s,\"captionsUrl\":%s,"
                   "\"voices\":%s,"
-                  "\"chapters\":%s,\"pronunciations\":%s,\"cachedShare\":%.4f%s%s,\"segments\":%s}",
+                  "\"chapters\":%s,\"pronunciations\":%s,\"cachedShare\":%.4f%s%s%s,\"segments\":%s}",
                   id, (long long)st_json_int(n, "duration_ms", 0),
                   st_json_text(call->arena, st_json_keep(call->arena, audio(call, id, 0))), captions,
                   st_json_text(call->arena, json_object_get(n, "voices")), json_text_or(call, n, "chapters", "[]"),
-                  json_text_or(call, n, "pronunciations", "{}"), st_json_num(n, "cached_share", 0),
+                  json_text_or(call, n, "pronunciations", "{}"), st_json_num(n, "cached_share", 0), incomplete,
                   newer ? ",\"next\":" : "", newer ? newer : "", st_json_str(n, "timing", "[]"));
     return st_reply_text(call, 200, "application/json", text);
 }
@@ -87,20 +90,20 @@ static int reply_ready(struct st_call *call, const json_t *n, const json_t *next
 int narration_get(struct st_call *call)
 {
     json_t *n;
-    int r =
-        st_row(call, &n,
-               "select h.narration_id, h.duration_ms, h.captions, h.voices, h.timing, h.chapters, h.pronunciations, "
-               "h.cached_share, case when u.narration_id is not null then jsonb_build_object('narration_id', "
-               "u.narration_id, 'status', u.status, 'reason', u.reason, 'parts', u.parts, 'progress_done', "
-               "j.progress_done, 'progress_total', j.progress_total) end as next from stories s "
-               "left join lateral (select * from narrations where story_id = s.story_id and status = 'ready' "
-               "order by narration_id desc limit 1) h on true "
-               "left join lateral (select * from narrations where story_id = s.story_id and status <> 'ready' "
-               "and (h.narration_id is null or narration_id > h.narration_id) "
-               "order by narration_id desc limit 1) u on true "
-               "left join jobs j on j.name in ('speak', 'speak_long') and j.unique_key = u.narration_id::text and "
-               "j.state = 'running' where s.story_id = $1 and " NARRATION_READABLE,
-               st_param(call, "storyId"), call->user_id);
+    int r = st_row(
+        call, &n,
+        "select h.narration_id, h.duration_ms, h.captions, h.voices, h.timing, h.chapters, h.pronunciations, "
+        "h.cached_share, h.incomplete, case when u.narration_id is not null then jsonb_build_object('narration_id', "
+        "u.narration_id, 'status', u.status, 'reason', u.reason, 'parts', u.parts, 'progress_done', "
+        "j.progress_done, 'progress_total', j.progress_total) end as next from stories s "
+        "left join lateral (select * from narrations where story_id = s.story_id and status = 'ready' "
+        "order by narration_id desc limit 1) h on true "
+        "left join lateral (select * from narrations where story_id = s.story_id and status <> 'ready' "
+        "and (h.narration_id is null or narration_id > h.narration_id) "
+        "order by narration_id desc limit 1) u on true "
+        "left join jobs j on j.name in ('speak', 'speak_long') and j.unique_key = u.narration_id::text and "
+        "j.state = 'running' where s.story_id = $1 and " NARRATION_READABLE,
+        st_param(call, "storyId"), call->user_id);
     if (r == ST_E_NOT_FOUND)
         return st_absent(call, st_param(call, "storyId"), "There is no such story, or it is not yours to hear.");
     if (r < 0)

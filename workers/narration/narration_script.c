@@ -188,7 +188,6 @@ static void fill_segments(struct st_call *call, const struct manners *m, struct 
             .heading = st_json_bool(one, "heading", false),
             .take = (int)st_json_int(m->takes, st_json_str(one, "segmentId", ""), 0),
         };
-        s->code_points += (int64_t)st_utf8_length(text, strlen(text));
     }
     s->job.segments = list;
     s->job.n_segments = count;

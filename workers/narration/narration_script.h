@@ -9,8 +9,7 @@ struct narration_script {
     struct st_narrate_job job; /* voices and segments are filled in */
     struct st_voice *voices;   /* the same as job.voices; the narrator's is the first */
     const json_t *segments, *characters;
-    json_t *voice_of; /* character's name -> index into job.voices; the narrator is 0 */
-    int64_t code_points;
+    json_t *voice_of;           /* character's name -> index into job.voices; the narrator is 0 */
     struct st_voice *fallbacks; /* for each voice the one to take instead; without an id: there is none */
     const char **instead_of;    /* for each voice the name of the one that was lost, or NULL */
     char (*lost)[ST_VOICE_ID_LEN];

@@ -38,7 +38,18 @@ struct speaking {
     const char *narration_id, *story_id;
     int stop; /* why to stop, 0 to go on */
     int64_t next_tell;
+    const struct st_narrate_result *result; /* of what is under way */
+    int64_t spoken, characters;             /* by what came before it: of other voices, of earlier attempts */
 };
+
+/* What has been spoken is kept, whatever comes of it: an attempt that finds it in the cache has spoken it all the same.
+ */
+static void note_spoken(const struct speaking *s)
+{
+    st_exec(s->call, "update narrations set spoken = $2, spoken_characters = $3 where narration_id = $1",
+            s->narration_id, st_i64(s->call->arena, s->spoken + (int64_t)s->result->spoken),
+            st_i64(s->call->arena, s->characters + s->result->spoken_characters));
+}
 
 static void emit_progress(struct st_call *call, const char *narration_id, const char *story_id, size_t done,
                           size_t total)
@@ -56,6 +67,7 @@ static void on_progress(void *ctx, size_t done, size_t total)
     if (s->stop == 0 && st_mono() >= s->next_tell) {
         s->next_tell = st_mono() + TELL_EVERY_US;
         emit_progress(s->call, s->narration_id, s->story_id, done, total);
+        note_spoken(s);
         s->stop = st_commit(s->call);
     }
 }
@@ -80,6 +92,7 @@ static int on_part(void *ctx, int number, const char *opus_path, const char *mp3
             "update narrations set parts = case when $2::int = 1 then '[]' else parts end || jsonb_build_object("
             "'part', $2::int, 'startMs', $3::bigint, 'endMs', $4::bigint) where narration_id = $1",
             s->narration_id, st_i64(call->arena, number), st_i64(call->arena, start_ms), st_i64(call->arena, end_ms));
+    note_spoken(s);
     return s->stop = st_commit(call);
 }
 
@@ -149,12 +162,21 @@ static const char *providers(struct st_call *call, const struct narration_script
     return list;
 }
 
+/* A lost voice may have said some of it before another did. */
+static double cached_share(size_t utterances, int64_t spoken)
+{
+    return utterances && spoken < (int64_t)utterances ? 1 - (double)spoken / (double)utterances : 0;
+}
+
 static int finish(struct st_call *call, const json_t *n, const struct narration_script *s,
                   const struct st_narrate_result *result)
 {
     const char *id = st_str(n, "narration_id"), *key = st_printf(call->arena, "narration/%s", id);
     const char *timing = timing_json(call, s, result), *timing_ref = st_printf(call->arena, "%s/timing.json", key);
-    double cached = result->utterances ? (double)result->from_cache / (double)result->utterances : 0;
+    double cached = cached_share(result->utterances, st_json_int(n, "spoken", 0));
+    int64_t incomplete = 0;
+    for (size_t i = 0; i < s->job.n_segments; i++)
+        incomplete += result->times[i].error < 0;
     int r = st_object_put_file(call, st_printf(call->arena, "%s/audio.opus", key), s->job.opus_path);
     if (r == 0)
         r = st_object_put_file(call, st_printf(call->arena, "%s/audio.mp3", key), s->job.mp3_path);
@@ -164,25 +186,27 @@ static int finish(struct st_call *call, const json_t *n, const struct narration_
         r = narration_put_captions(call, st_printf(call->arena, "%s/captions.vtt", key), s->segments, result->times);
     if (r < 0)
         return r;
-    st_exec(call,
-            "update narrations set status = 'ready', voices = $2, timing = $3, duration_ms = $4, object_key = $5, "
-            "captions = true, chapters = $6, pronunciations = $7, cached_share = $8, finished_at = now() where "
-            "narration_id = $1",
-            id, voices_json(call, s), timing, st_i64(call->arena, result->duration_ms), key,
-            chapters_json(call, s, result), s->pronunciations, st_printf(call->arena, "%.6f", cached));
+    st_exec(
+        call,
+        "update narrations set status = 'ready', voices = $2, timing = $3, duration_ms = $4, object_key = $5, "
+        "captions = true, chapters = $6, pronunciations = $7, cached_share = $8, incomplete = $9, finished_at = now() "
+        "where narration_id = $1",
+        id, voices_json(call, s), timing, st_i64(call->arena, result->duration_ms), key, chapters_json(call, s, result),
+        s->pronunciations, st_printf(call->arena, "%.6f", cached), st_i64(call->arena, incomplete));
     if (st_json_bool(n, "regenerated", false))
         st_emit(call, "NarrationRegenerated", id,
                 json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:f}", "narrationId", id, "storyId", st_str(n, "story_id"),
                           "authorId", st_str(n, "author_id"), "title", st_str(n, "title"), "durationMs",
                           (json_int_t)result->duration_ms, "provider", providers(call, s), "cachedShare", cached));
     st_emit(call, "NarrationGenerated", id,
-            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:f}", "narrationId", id,
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:O, s:f, s:I}", "narrationId", id,
                       "analysisId", st_str(n, "analysis_id"), "storyId", st_str(n, "story_id"), "authorId",
                       st_str(n, "author_id"), "title", st_str(n, "title"), "language", st_str(n, "language"),
                       "audioUrl", st_printf(call->arena, "/v1/narrations/%s/audio?format=opus", id), "audioRef",
                       st_printf(call->arena, "%s/audio.opus", key), "timingRef", timing_ref, "durationMs",
                       (json_int_t)result->duration_ms, "format", "opus", "provider", providers(call, s),
-                      "narrationCharacters", (json_int_t)s->code_points, "cachedShare", cached));
+                      "narrationCharacters", json_object_get(n, "spoken_characters"), "cachedShare", cached,
+                      "incomplete", (json_int_t)incomplete));
     return 0;
 }
 
@@ -235,12 +259,18 @@ static void speak_later(struct st_call *call, const json_t *n, struct st_remote_
                          (json_int_t)st_json_int(call->body, "waits", 0) + 1));
 }
 
-static int speak(struct st_call *call, const json_t *n, struct narration_script *s, struct st_remote_context *context,
+/* What was spoken is added to n. */
+static int speak(struct st_call *call, json_t *n, struct narration_script *s, struct st_remote_context *context,
                  struct st_narrate_result *ret)
 {
     const char *id = st_str(n, "narration_id");
-    struct speaking state = {
-        .call = call, .narration_id = id, .story_id = st_str(n, "story_id"), .next_tell = st_mono() + TELL_EVERY_US};
+    struct speaking state = {.call = call,
+                             .narration_id = id,
+                             .story_id = st_str(n, "story_id"),
+                             .next_tell = st_mono() + TELL_EVERY_US,
+                             .result = ret,
+                             .spoken = st_json_int(n, "spoken", 0),
+                             .characters = st_json_int(n, "spoken_characters", 0)};
     s->job.opus_path = st_printf(call->arena, "%s/audio.opus", st_scratch(call));
     s->job.mp3_path = st_printf(call->arena, "%s/audio.mp3", st_scratch(call));
     s->job.cache_dir = st_cache_dir(call);
@@ -254,12 +284,23 @@ static int speak(struct st_call *call, const json_t *n, struct narration_script 
         if (s->voices[i].engine == SPEAK_REMOTE)
             s->job.parallel = REMOTE_PARALLEL; /* they wait, and need no processor for it */
     int r;
-    do /* with the voices that the author wants instead; what was spoken by the others is in the cache */
+    do { /* with the voices that the author wants instead; what was spoken by the others is in the cache */
         r = st_narrate_audio(call->arena, &s->job, ret);
-    while (r < 0 && state.stop == 0 && ret->lost && (!st_remote_passes(r) || is_away_for(call, context, PATIENCE_MS)) &&
-           narration_script_lose(s, (size_t)(ret->lost - s->voices)) == 0);
+        state.spoken += (int64_t)ret->spoken;
+        state.characters += ret->spoken_characters;
+        ret->spoken = 0;
+        ret->spoken_characters = 0;
+    } while (r < 0 && state.stop == 0 && ret->lost &&
+             (!st_remote_passes(r) || is_away_for(call, context, PATIENCE_MS)) &&
+             narration_script_lose(s, (size_t)(ret->lost - s->voices)) == 0);
     s->job.remote = NULL;
-    return r < 0 && state.stop < 0 ? state.stop : r;
+    json_object_set_new(n, "spoken", json_integer(state.spoken));
+    json_object_set_new(n, "spoken_characters", json_integer(state.characters));
+    if (state.stop == 0) {
+        note_spoken(&state);
+        state.stop = st_commit(call);
+    }
+    return state.stop < 0 ? state.stop : r;
 }
 
 static int load(struct st_call *call, json_t **ret)
@@ -267,7 +308,8 @@ static int load(struct st_call *call, json_t **ret)
     return st_row(
         call, ret,
         "select n.narration_id, n.analysis_id, n.story_id, s.author_id, s.title, n.language, n.characters, n.segments, "
-        "n.text_ref, coalesce(t.tier, 'free') as tier, exists (select from narrations o where o.story_id = n.story_id "
+        "n.text_ref, n.spoken, n.spoken_characters, coalesce(t.tier, 'free') as tier, exists (select from narrations o "
+        "where o.story_id = n.story_id "
         "and o.narration_id < n.narration_id and o.status = 'ready') as regenerated from narrations n join stories s "
         "using (story_id) "
         "left join author_tiers t on t.user_id = s.author_id where n.narration_id = $1 and n.status <> 'ready'",
