@@ -154,7 +154,7 @@ static void test_lengths(void **state)
     make(TONE("3"), "short.wav");
     refused("short.wav", "shorter than 10 seconds");
     make("-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", "0", "none.wav");
-    refused("none.wav", "");
+    refused("none.wav", "There is no sound in the file");
     make("-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", "12", "still.flac");
     refused("still.flac", "nothing to be heard");
     make("-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono", "-t", "620", "-c:a", "pcm_u8", "long.wav");
@@ -175,13 +175,29 @@ static void test_lengths(void **state)
 static void test_cut_off(void **state)
 {
     (void)state;
-    static const char *const names[] = {"cut.wav", "cut.flac", "cut.m4a", "cut.webm"};
+    enum { OGG = 5 }; /* from here on they are */
+    static const char *const names[][2] = {{"cut.wav", "pcm_s16le"}, {"cut.flac", "flac"},      {"cut.m4a", "aac"},
+                                           {"cut.webm", "libopus"},  {"cut.mp3", "libmp3lame"}, {"cut.opus", "libopus"},
+                                           {"cut.ogg", "libvorbis"}, {"cut.oga", "flac"}};
     for (size_t i = 0; i < ST_COUNT(names); i++) {
         size_t len;
-        make(TONE("20"), names[i]);
-        const char *data = slurp(names[i], &len);
-        put(names[i], data, len * 6 / 10);
-        refused(names[i], "damaged");
+        const char *name = names[i][0];
+        make(TONE("20"), "-ar", "48000", "-c:a", names[i][1], name);
+        const char *data = slurp(name, &len);
+        for (size_t tenths = 6; tenths < 10; tenths += 3) {
+            put(name, data, len * tenths / 10);
+            refused(name, "damaged");
+        }
+        if (i < OGG)
+            continue;
+        put(name, data, len - 1);
+        refused(name, "damaged");
+        char *more = st_alloc(&arena, len + 100);
+        memcpy(more, data, len);
+        memset(more + len, 'x', 100);
+        put(name, more, len + 100);
+        if (convert(name) != 0)
+            fail_msg("%s with something behind it: %s", name, why);
     }
 }
 

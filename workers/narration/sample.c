@@ -61,6 +61,28 @@ static uint32_t little_endian(const unsigned char *p)
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
+/*
+ * Is the last page of an Ogg file there to its end, and says that it is the last? Its reader takes the sound as over
+ * wherever the file ends. Page: "OggS", version 0, flags (4: the last), 20 bytes, the number of lengths, the lengths.
+ */
+static bool ogg_ends(FILE *f, long size)
+{
+    enum { HEAD = 27, LAST = 4, TAIL = 128 << 10 }; /* a page has 64 KiB at most; what follows the sound is forgiven */
+    unsigned char tail[TAIL];
+    static const unsigned char start[] = {'O', 'g', 'g', 'S', 0};
+    long from = size > TAIL ? size - TAIL : 0;
+    size_t len = fseek(f, from, SEEK_SET) == 0 ? fread(tail, 1, TAIL, f) : 0;
+    for (size_t at = len < HEAD ? 0 : len - HEAD + 1; at-- > 0;) {
+        if (memcmp(tail + at, start, sizeof(start)) != 0)
+            continue;
+        size_t lengths = tail[at + HEAD - 1], end = at + HEAD + lengths;
+        for (size_t i = 0; i < lengths && at + HEAD + i < len; i++)
+            end += tail[at + HEAD + i];
+        return end <= len && (tail[at + 5] & LAST);
+    }
+    return false;
+}
+
 /* By its first bytes. RIFF says how long it is, which its reader forgives when it is not so. */
 static int sniff(struct sample *s)
 {
@@ -71,6 +93,7 @@ static int sniff(struct sample *s)
     size_t len = fread(head, 1, sizeof(head), f);
     bool ends = fseek(f, 0, SEEK_END) == 0;
     long size = ends ? ftell(f) : 0;
+    bool whole = memcmp(head, "OggS", 4) != 0 || ogg_ends(f, size);
     fclose(f);
     for (size_t i = 0; i < ST_COUNT(kinds) && !s->kind; i++)
         if (kinds[i].at + kinds[i].len <= len && memcmp(head + kinds[i].at, kinds[i].head, kinds[i].len) == 0)
@@ -81,7 +104,7 @@ static int sniff(struct sample *s)
     bool streamed = said == 0 || said == UINT32_MAX || said == UINT32_MAX - 8; /* the writer could not go back */
     if (st_streq(s->kind->demuxer, "wav") && !streamed && (int64_t)said + 8 > (int64_t)size + 1)
         return damaged(s);
-    return 0;
+    return whole ? 0 : damaged(s);
 }
 
 static int run(const struct sample *s, const char *const *argv, struct st_spawn_result *ret)
