@@ -205,12 +205,21 @@ is $client->get($spoken->{audio}[0]{url}, token => $ada->{token})->{status}, 200
 sub films { return row('video', "select count(*) from video_jobs where narration_id = '$spoken->{narrationId}'") }
 ok wait_for(\&films, 60), 'and is filmed';
 
+# Its files are being made, of which one is nobody's: it was taken back meanwhile.
+sub export_of { my ($format, $when) = @_; return "insert into jobs (name, unique_key, payload, metadata, run_at, delayed) values ('export', '$spoken->{narrationId}/$format', '{\"narrationId\": \"$spoken->{narrationId}\", \"format\": \"$format\"}', '{}', $when, true)" }
+sub export_state { my ($format) = @_; return row('narration', "select state from jobs where unique_key = '$spoken->{narrationId}/$format'") }
+$platform->sql('narration', export_of('m4b', 'now()'));
+ok wait_for(sub { export_state('m4b') eq 'done' }), 'a file is made that nobody wants any more';
+ok !-e $platform->var . "/objects/narration/$spoken->{narrationId}/story.m4b", 'and not kept';
+$platform->sql('narration', export_of('epub', "now() + interval '1 hour'"));
+
 # --- taken back ------------------------------------------------------------------------------------------------------
 
 put('faults', "500\n429\n");
 $api->succeeds(204, deleteVoiceProfile => profile($profile), 'it is taken back');
 is $client->get($spoken->{audio}[0]{url}, token => $ada->{token})->{status}, 404, 'what it has spoken is not heard any more';
 ok wait_for(sub { !films() }), 'nor seen';
+is export_state('epub'), 'cancelled', 'nor put into a file';
 $api->fails(404, 'not_found', getVoicePreview => {path => {previewId => $preview}, token => $ada->{token}}, 'not even when it was tried');
 my $other = narrated($spoken->{narrationId});
 is $other->{status}, 'ready', 'it is spoken anew' or diag $other->{reason};

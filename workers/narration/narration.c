@@ -132,10 +132,11 @@ static const struct st_erasure erasures[] = {
 };
 
 static const struct st_objects objects[] = {
-    {"narration/", "select k from jsonb_array_elements_text($1::jsonb) k "
-                   "where split_part(k, '/', 2) in (select narration_id::text from narrations union all "
-                   "select preview_id::text from previews union all "
-                   "select sample_id::text from voice_samples)"},
+    {"narration/",
+     "select k from jsonb_array_elements_text($1::jsonb) k "
+     "where split_part(k, '/', 2) in (select narration_id::text from narrations where status <> 'failed' union all "
+     "select preview_id::text from previews union all "
+     "select sample_id::text from voice_samples)"},
     {0},
 };
 

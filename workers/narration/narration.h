@@ -43,6 +43,7 @@ int narration_get_export_file(struct st_call *call);
 int narration_get_captions(struct st_call *call);
 int narration_make_export(struct st_call *call); /* job */
 int narration_export_failed(struct st_call *call);
+void narration_drop_exports(struct st_call *call, const char *narration_id); /* those under way, too; not the files */
 
 /* narration_sample.c: people's voices */
 int narration_create_sample(struct st_call *call);

@@ -33,6 +33,11 @@ static const char *key_of(struct st_call *call, const char *format)
     return st_printf(call->arena, "narration/%s/story.%s", st_param(call, "narrationId"), format);
 }
 
+static const char *job_key(struct st_call *call, const char *narration_id, const char *format)
+{
+    return st_printf(call->arena, "%s/%s", narration_id, format);
+}
+
 static int reply_export(struct st_call *call, int code, const char *format, const char *status, const char *reason)
 {
     const char *path =
@@ -65,7 +70,7 @@ int narration_export(struct st_call *call)
             "insert into exports (narration_id, format) values ($1, $2) "
             "on conflict (narration_id, format) do update set status = 'pending', reason = null",
             id, format);
-    st_enqueue(call, "export", st_printf(call->arena, "%s/%s", id, format), 0,
+    st_enqueue(call, "export", job_key(call, id, format), 0,
                json_pack("{s:s, s:s}", "narrationId", id, "format", format));
     return reply_export(call, 202, format, "pending", NULL);
 }
@@ -270,16 +275,26 @@ static int make_epub(struct st_call *call, const json_t *n, const char *mp3, con
     return r;
 }
 
-static void end(struct st_call *call, const char *status, const char *reason)
+/* ST_E_NOT_FOUND: nobody wants it any more. */
+static int end(struct st_call *call, const char *status, const char *reason)
 {
-    st_exec(call, "update exports set status = $3, reason = $4 where narration_id = $1 and format = $2",
-            st_str(call->body, "narrationId"), st_str(call->body, "format"), status, reason);
+    return st_exec_one(call, ST_E_NOT_FOUND,
+                       "update exports set status = $3, reason = $4 where narration_id = $1 and format = $2",
+                       st_str(call->body, "narrationId"), st_str(call->body, "format"), status, reason);
+}
+
+void narration_drop_exports(struct st_call *call, const char *narration_id)
+{
+    st_exec(call, "delete from exports where narration_id = $1", narration_id);
+    for (size_t i = 0; i < ST_COUNT(formats); i++)
+        st_cancel(call, "export", job_key(call, narration_id, formats[i].name));
 }
 
 int narration_make_export(struct st_call *call)
 {
     const char *id = st_str(call->body, "narrationId"), *format = st_str(call->body, "format"), *mp3;
     const char *path = st_printf(call->arena, "%s/story.%s", st_scratch(call), format);
+    const char *key = st_printf(call->arena, "narration/%s/story.%s", id, format);
     json_t *n;
     int r = st_row(call, &n,
                    "select n.narration_id, s.title, n.language, n.segments, n.text_ref, n.timing::jsonb as timing, "
@@ -292,14 +307,16 @@ int narration_make_export(struct st_call *call)
         (r = st_object_get(call, st_printf(call->arena, "narration/%s/audio.mp3", id), &mp3)) < 0)
         return r;
     r = st_streq(format, "m4b") ? make_m4b(call, n, mp3, path) : make_epub(call, n, mp3, path);
-    if (r < 0 || (r = st_object_put_file(call, st_printf(call->arena, "narration/%s/story.%s", id, format), path)) < 0)
+    if (r < 0 || (r = st_object_put_file(call, key, path)) < 0)
         return r;
-    end(call, "ready", NULL);
-    return 0;
+    r = end(call, "ready", NULL);
+    if (r == ST_E_NOT_FOUND) /* a voice was taken back while it was made, and the files that there were are gone */
+        return st_object_remove(call, key);
+    return r;
 }
 
 int narration_export_failed(struct st_call *call)
 {
-    end(call, "failed", "The file could not be made.");
-    return 0;
+    int r = end(call, "failed", "The file could not be made.");
+    return r == ST_E_NOT_FOUND ? 0 : r;
 }

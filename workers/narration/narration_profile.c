@@ -218,7 +218,7 @@ static int silence(struct st_call *call, const char *voice_id, const char *story
                 "update narrations set status = 'failed', parts = '[]', captions = false, reason = 'A voice that was "
                 "lent to it has been taken back.' where narration_id = $1",
                 id);
-        st_exec(call, "delete from exports where narration_id = $1", id);
+        narration_drop_exports(call, id);
         st_enqueue(call, "remove_files", id, 0, json_pack("{s:s}", "narrationId", id));
         if (st_streq(st_str(one, "status"), "ready"))
             st_emit(call, "NarrationWithdrawn", id,
