@@ -258,6 +258,11 @@ static const char *no_model(void *ctx, const char *voice)
     return "";
 }
 
+static const char *no_address(void *ctx, const char *voice)
+{
+    return no_model(ctx, voice);
+}
+
 static void test_what_stands_around_is_told(void **state)
 {
     (void)state;
@@ -268,7 +273,7 @@ static void test_what_stands_around_is_told(void **state)
     struct st_voice voices[2];
     struct st_buf lines = ST_BUF(1000);
     struct st_narrate_result r;
-    const struct st_narrate_remote remote = {note_line, no_model, &lines};
+    const struct st_narrate_remote remote = {note_line, no_model, no_address, &lines};
     const struct st_narrate_job job = {
         .language = "en",
         .voices = voices,
@@ -284,7 +289,7 @@ static void test_what_stands_around_is_told(void **state)
         segments[i].len = strlen(segments[i].text);
     assert_true(st_voices_find("", "openai:nova", &voices[0]) && st_voices_find("", "openai:onyx", &voices[1]));
     assert_int_equal(st_narrate_audio(&arena, &job, &r), 0);
-    assert_string_equal(lines.data, "<It was late.>Nobody came.\nIt was late.<Nobody came.>\n<Who is there?>\n"
+    assert_string_equal(lines.data, "<It was late. Nobody came.>\n<Who is there?>\n"
                                     "<There was no answer.>None at all.\nThere was no answer.<None at all.>\n");
     st_buf_release(&lines);
 }
@@ -307,7 +312,7 @@ static void test_half_a_sound_is_asked_for_again(void **state)
     struct st_voice voice;
     struct st_narrate_result r;
     int asked = 0;
-    const struct st_narrate_remote remote = {cut_line, no_model, &asked};
+    const struct st_narrate_remote remote = {cut_line, no_model, no_address, &asked};
     const struct st_narrate_job job = {
         .language = "en",
         .voices = &voice,

@@ -5,7 +5,6 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -59,52 +58,23 @@ static const char *any_file(const char *folder)
     return r.out;
 }
 
-struct flight {
-    pthread_t thread;
-    const char *dir;
-    struct st_speech_key key;
-    atomic_int *made;
-};
-
-/* Makes what is not there, as narrations do. */
-static void *fly(void *arg)
-{
-    const struct flight *f = arg;
-    void *data;
-    size_t len;
-    int claim = st_speech_cache_claim(f->dir, &f->key, NULL);
-    if (claim >= 0 && st_speech_cache_get(f->dir, &f->key, &data, &len)) {
-        free(data);
-    } else {
-        st_sleep_ms(20);
-        atomic_fetch_add(f->made, 1);
-        st_speech_cache_put(f->dir, &f->key, "sound", 5);
-    }
-    st_speech_cache_release(claim);
-    return NULL;
-}
-
 static void test_single_flight(void **state)
 {
     (void)state;
     const struct st_manner m = manner(SPEAK_FLITE, "rms");
-    struct flight flights[8];
-    atomic_int made = 0;
-    assert_int_equal(mkdir(in_dir("flight"), 0700), 0);
-    for (size_t i = 0; i < ST_COUNT(flights); i++) {
-        const char *text = i % 2 ? "One" : "Two";
-        flights[i] = (struct flight){.dir = in_dir("flight"), .key = st_speech_key_of(&m, text, 3), .made = &made};
-        assert_int_equal(pthread_create(&flights[i].thread, NULL, fly, &flights[i]), 0);
-    }
-    for (size_t i = 0; i < ST_COUNT(flights); i++)
-        pthread_join(flights[i].thread, NULL);
-    assert_int_equal(made, 2);
+    const struct st_speech_key key = st_speech_key_of(&m, "One", 3), other = st_speech_key_of(&m, "Two", 3);
+    const char *cache = in_dir("flight");
     atomic_bool stop = true;
-    int claim = st_speech_cache_claim(in_dir("flight"), &flights[0].key, NULL);
-    assert_true(claim >= 0);
-    assert_int_equal(st_speech_cache_claim(in_dir("flight"), &flights[0].key, &stop), -1);
+    assert_int_equal(mkdir(cache, 0700), 0);
+    int claim = st_speech_cache_claim(cache, &key, NULL), second = st_speech_cache_claim(cache, &other, NULL);
+    assert_true(claim >= 0 && second >= 0);
+    assert_int_equal(st_speech_cache_claim(cache, &key, &stop), -1);
     st_speech_cache_release(claim);
-    assert_int_equal(st_speech_cache_claim(in_dir("none"), &flights[0].key, NULL), -1);
+    claim = st_speech_cache_claim(cache, &key, &stop);
+    assert_true(claim >= 0);
+    st_speech_cache_release(claim);
+    st_speech_cache_release(second);
+    assert_int_equal(st_speech_cache_claim(in_dir("none"), &key, NULL), -1);
 }
 
 static void test_cache(void **state)
@@ -117,9 +87,11 @@ static void test_cache(void **state)
     struct st_pcm pcm = {0};
     for (size_t i = 0; i < ST_COUNT(samples); i++)
         samples[i] = (int16_t)i;
+    struct st_manner newer = m;
     other.pitch++;
+    newer.maker = "flite 9";
     const struct st_speech_key key = st_speech_key_of(&m, "Hello", 5), key2 = st_speech_key_of(&other, "Hello", 5),
-                               key3 = st_speech_key_of(&m, "Hella", 5);
+                               key3 = st_speech_key_of(&m, "Hella", 5), key4 = st_speech_key_of(&newer, "Hello", 5);
     assert_int_equal(mkdir(cache, 0700), 0);
     assert_false(st_speech_cache_get_pcm(cache, &key, &pcm));
     assert_true(st_speech_cache_put_pcm(cache, &key, &fresh));
@@ -130,6 +102,7 @@ static void test_cache(void **state)
     st_pcm_release(&pcm);
     assert_false(st_speech_cache_get_pcm(cache, &key2, &pcm));
     assert_false(st_speech_cache_get_pcm(cache, &key3, &pcm));
+    assert_false(st_speech_cache_get_pcm(cache, &key4, &pcm));
     assert_false(st_speech_cache_put_pcm(in_dir("none"), &key, &fresh));
 
     int fd = open(any_file(cache), O_WRONLY); /* one sample changed, then half of the file gone */
@@ -171,12 +144,43 @@ static void test_a_voice_is_forgotten(void **state)
     assert_int_equal(st_speech_cache_forget(in_dir("none"), "elevenlabs:a"), ST_E_UNAVAILABLE);
 }
 
+static void set_age(const char *cache, const char *like, int days)
+{
+    const char *argv[] = {"find", cache,   "-type", "f",  "-path",
+                          like,   "-exec", "touch", "-d", st_printf(&arena, "%d days ago", days),
+                          "{}",   ";",     NULL};
+    struct st_spawn_result r;
+    assert_int_equal(st_spawn(&arena, &(struct st_spawn){.argv = argv, .timeout_us = 10 * ST_SECOND}, &r), 0);
+}
+
+/* What costs money to have again is kept longer, but not for ever. */
+static void test_what_is_free_goes_first(void **state)
+{
+    (void)state;
+    const char *cache = in_dir("trim");
+    const struct st_manner paid = manner(SPEAK_REMOTE, "openai:a"), ours = manner(SPEAK_FLITE, "rms");
+    const struct st_speech_key keys[] = {st_speech_key_of(&paid, "One", 3), st_speech_key_of(&ours, "One", 3)};
+    void *data;
+    size_t len;
+    assert_int_equal(mkdir(cache, 0700), 0);
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < ST_COUNT(keys); i++)
+            assert_true(st_speech_cache_put(cache, &keys[i], "sound", 5));
+        set_age(cache, "*/paid-*", round ? ST_SPEECH_PAID_DAYS + 1 : ST_SPEECH_PAID_DAYS - 1);
+        assert_in_range(st_speech_cache_trim(cache, 60), 1, 60);
+        assert_true(st_speech_cache_get(cache, &keys[round], &data, &len));
+        free(data);
+        assert_false(st_speech_cache_get(cache, &keys[!round], &data, &len));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_single_flight, release),
         cmocka_unit_test_teardown(test_cache, release),
         cmocka_unit_test_teardown(test_a_voice_is_forgotten, release),
+        cmocka_unit_test_teardown(test_what_is_free_goes_first, release),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, start, stop);

@@ -38,7 +38,10 @@ struct st_narrate_line {
 struct st_narrate_remote {
     int (*say)(void *ctx, const struct st_manner *manner, const struct st_narrate_line *line, const atomic_bool *stop,
                struct st_pcm *ret_pcm, char ret_why[ST_NARRATE_WHY_LEN]);
-    const char *(*model)(void *ctx, const char *voice); /* that speaks with the voice; part of every cache key */
+    /* Which model speaks with the voice, and where: parts of every cache key. What the second gives outlives the job.
+     */
+    const char *(*model)(void *ctx, const char *voice);
+    const char *(*address)(void *ctx, const char *voice);
     void *ctx;
 };
 

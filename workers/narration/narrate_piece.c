@@ -33,8 +33,13 @@ static void manner_of(const struct making *m, const struct narrate_item *i, stru
     st_voice_manner(&m->job->voices[segment->voice], m->plan->language, i->said.language, segment->emotion,
                     segment->intensity, ret, ret_db);
     ret->take = segment->take;
-    if (ret->engine == SPEAK_REMOTE && m->job->remote)
-        snprintf(ret->model, sizeof(ret->model), "%s", m->job->remote->model(m->job->remote->ctx, ret->name));
+    const struct st_narrate_remote *remote = m->job->remote;
+    if (ret->engine != SPEAK_REMOTE) {
+        ret->maker = st_speech_engines(m->job->speech);
+    } else if (remote) {
+        snprintf(ret->model, sizeof(ret->model), "%s", remote->model(remote->ctx, ret->name));
+        ret->maker = remote->address(remote->ctx, ret->name);
+    }
 }
 
 /* --- an utterance ------------------------------------------------------------------------------------------------ */

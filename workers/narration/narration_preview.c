@@ -117,7 +117,7 @@ int narration_speak_preview(struct st_call *call)
                                          .intensity = 1};
     segment.len = strlen(segment.text);
     struct st_remote_context context = {.reference = id};
-    const struct st_narrate_remote remote = {st_remote_say, st_remote_model, &context};
+    const struct st_narrate_remote remote = {st_remote_say, st_remote_model, st_remote_address, &context};
     const struct st_narrate_job job = {
         .remote = &remote,
         .speech = narration_speech,

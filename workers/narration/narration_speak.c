@@ -278,7 +278,7 @@ static int speak(struct st_call *call, json_t *n, struct narration_script *s, st
     s->job.progress = on_progress;
     s->job.cancelled = on_cancel_check;
     s->job.ctx = &state;
-    const struct st_narrate_remote remote = {st_remote_say, st_remote_model, context};
+    const struct st_narrate_remote remote = {st_remote_say, st_remote_model, st_remote_address, context};
     s->job.remote = &remote;
     for (size_t i = 0; i < s->job.n_voices; i++)
         if (s->voices[i].engine == SPEAK_REMOTE)

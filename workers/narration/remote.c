@@ -31,6 +31,14 @@ const char *st_remote_model(void *ctx, const char *voice)
     return adapter ? st_option(adapter->model_option) : "";
 }
 
+const char *st_remote_address(void *ctx, const char *voice)
+{
+    const char *name;
+    const struct st_remote_adapter *adapter = adapter_of(voice, &name);
+    (void)ctx;
+    return adapter ? st_option(adapter->provider->url_option) : "";
+}
+
 /* Is `word` in a list such as "a,b" that ends at a space or at the end? */
 static bool listed(const char *list, const char *word, size_t len)
 {

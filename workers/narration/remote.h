@@ -18,6 +18,7 @@ bool st_remote_passes(int error);
 int st_remote_say(void *ctx, const struct st_manner *manner, const struct st_narrate_line *line,
                   const atomic_bool *stop, struct st_pcm *ret_pcm, char ret_why[ST_NARRATE_WHY_LEN]);
 const char *st_remote_model(void *ctx, const char *voice);
+const char *st_remote_address(void *ctx, const char *voice);
 
 /* Is the voice embedded, or of a provider that has a key and that speech_tiers gives to the tier? */
 bool st_remote_allowed(const char *voice, const char *tier);

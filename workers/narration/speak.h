@@ -16,7 +16,7 @@
  */
 #include "base/base.h"
 
-#define SPEAK_MAGIC 0x314b5053u /* "SPK1" */
+#define SPEAK_MAGIC 0x324b5053u /* "SPK2" */
 
 enum {
     SPEAK_TEXT_MAX = 2000,       /* bytes of one utterance */
@@ -27,7 +27,8 @@ enum {
 
 enum speak_op {
     SPEAK_SAY = 1,   /* payload: count 16-bit mono samples */
-    SPEAK_LANGUAGES, /* payload: count bytes, espeak-ng's language names, each ended by '\n' */
+    SPEAK_LANGUAGES, /* payload: count bytes: both engines with their versions, then espeak-ng's language names, each
+                        ended by '\n' */
 };
 
 enum speak_engine {
@@ -79,5 +80,6 @@ bool speak_sound_add(struct speak_sound *s, const int16_t *pcm, size_t count);
 enum speak_status speak_flite(const struct speak_request *req, const char *text, struct speak_sound *ret_sound);
 enum speak_status speak_espeak(const struct speak_request *req, const char *text, struct speak_sound *ret_sound);
 enum speak_status speak_espeak_languages(struct st_buf *out);
+extern const char *const speak_flite_version;
 
 #endif

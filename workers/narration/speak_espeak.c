@@ -94,8 +94,10 @@ enum speak_status speak_espeak(const struct speak_request *req, const char *text
 
 enum speak_status speak_espeak_languages(struct st_buf *out)
 {
+    const char *data;
     if (start() <= 0)
         return SPEAK_FAILED;
+    st_buf_printf(out, "espeak-ng %s\n", espeak_Info(&data));
     for (const espeak_VOICE **v = espeak_ListVoices(NULL); *v; v++) {
         for (const char *l = (*v)->languages; *l; l += strlen(l) + 1) {
             st_buf_str(out, ++l);

@@ -1,8 +1,11 @@
 /* English utterances by flite's built-in voices. */
 #include <flite/flite.h>
 #include <flite/cst_cg.h>
+#include <flite/flite_version.h>
 
 #include "narration/speak.h"
+
+const char *const speak_flite_version = FLITE_PROJECT_VERSION; /* that it was built for: the library does not say */
 
 /* flite's voice libraries come without headers. */
 cst_voice *register_cmu_us_awb(const char *directory);

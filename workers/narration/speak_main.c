@@ -88,6 +88,7 @@ static bool say(const struct speak_request *req, const char *text)
 static bool list_languages(void)
 {
     struct st_buf out = ST_BUF(LANGUAGES_MAX);
+    st_buf_printf(&out, "flite %s, ", speak_flite_version);
     enum speak_status status = speak_espeak_languages(&out);
     return answer(status, 0, out.data, out.len, 1);
 }

@@ -13,6 +13,7 @@ enum {
 
 struct st_speech {
     char *program;
+    char *engines;
     char *languages; /* "\naf\nam\n...\n" */
 };
 
@@ -101,7 +102,9 @@ int st_speech_open(const char *program, struct st_speech **ret_speech)
     int r = ask(&a, program, &req, "", NULL, 1, LANGUAGES_MAX, &answer, &list);
     if (r == 0) {
         struct st_speech *speech = calloc(1, sizeof(*speech));
-        if (!speech || !(speech->program = strdup(program)) || asprintf(&speech->languages, "\n%s", list) < 0)
+        size_t first = strcspn(list, "\n");
+        if (!speech || !(speech->program = strdup(program)) || !(speech->engines = strndup(list, first)) ||
+            !(speech->languages = strdup(list + first)))
             abort();
         *ret_speech = speech;
     }
@@ -114,8 +117,14 @@ void st_speech_close(struct st_speech *speech)
     if (!speech)
         return;
     free(speech->program);
+    free(speech->engines);
     free(speech->languages);
     free(speech);
+}
+
+const char *st_speech_engines(const struct st_speech *speech)
+{
+    return speech->engines;
 }
 
 /* Where espeak-ng's name is not the tag's own primary subtag, or its first choice is not the best one. */

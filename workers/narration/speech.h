@@ -31,7 +31,9 @@ struct st_manner {
     char name[SPEAK_NAME_LEN];      /* flite: rms slt awb kal16; espeak-ng: a variant, or empty */
     char language[ST_LANGUAGE_LEN]; /* espeak-ng's name for it; empty for flite */
     int32_t pitch, range, rate, tract;
-    int take; /* counts in the cache only: another take of the same is another sound */
+    int take; /* counts in the cache only: another take of the same is another sound; */
+    const char
+        *maker; /* so is another version of an engine, and another address of a provider; NULL: it does not matter */
 
     /* SPEAK_REMOTE: name is "<provider>:<voice>"; of the factors it knows rate alone */
     char model[ST_MODEL_LEN];
@@ -46,6 +48,9 @@ struct st_speech;
  */
 int st_speech_open(const char *program, struct st_speech **ret_speech) ST_MUSTCHECK;
 void st_speech_close(struct st_speech *speech); /* NULL is fine */
+
+/* Both engines with their versions. */
+const char *st_speech_engines(const struct st_speech *speech);
 
 /*
  * The engine's name for a BCP 47 tag: "" for English (flite), else espeak-ng's. NULL, "" and "und" count as English.

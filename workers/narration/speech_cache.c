@@ -17,6 +17,7 @@ enum {
     ASK_FIRST_MS = 5, /* whether a claim has ended */
     ASK_LAST_MS = 100,
 };
+static const int64_t DAY_US = 86400 * ST_SECOND;
 
 struct header {
     uint32_t magic;
@@ -54,9 +55,10 @@ static uint64_t marks_of(const char *voice)
 struct st_speech_key st_speech_key_of(const struct st_manner *m, const char *text, size_t len)
 {
     struct st_speech_key ret = {.voices = m->engine == SPEAK_REMOTE ? marks_of(m->name) : 0};
-    struct st_buf key = ST_BUF(len + 512);
+    struct st_buf key = ST_BUF(len + 4096);
     st_buf_printf(&key, "%s\n%d\n%s\n%s\n%d %d %d %d\n%d\n", ST_SPEECH_RULES, (int)m->engine, m->name, m->language,
                   m->pitch, m->range, m->rate, m->tract, m->take);
+    st_buf_printf(&key, "%s\n", m->maker ? m->maker : "");
     if (m->engine == SPEAK_REMOTE)
         st_buf_printf(&key, "%s\n%d %d\n", m->model, m->emotion, m->strength);
     st_buf_add(&key, text, len);
@@ -65,11 +67,14 @@ struct st_speech_key st_speech_key_of(const struct st_manner *m, const char *tex
     return ret;
 }
 
-/* <dir>/<first two hex digits>/<the others> */
+#define PAID "paid-"
+
+/* <dir>/<first two hex digits>/<the others>; what a provider says is told apart, since it costs money to have it again.
+ */
 static const char *file_path(struct st_arena *a, const char *dir, const struct st_speech_key *key)
 {
     const char *hex = st_hex(a, key->digest, sizeof(key->digest));
-    return st_printf(a, "%s/%.2s/%s", dir, hex, hex + 2);
+    return st_printf(a, "%s/%.2s/%s%s", dir, hex, key->voices ? PAID : "", hex + 2);
 }
 
 static bool read_all(int fd, void *data, size_t len)
@@ -210,7 +215,7 @@ struct listing {
     int64_t bytes;
 };
 
-static void list_add(struct listing *l, char *path, const struct stat *st)
+static void list_add(struct listing *l, char *path, const struct stat *st, int64_t later)
 {
     if (l->count == l->cap) {
         l->cap = l->cap ? 2 * l->cap : 1024;
@@ -218,7 +223,7 @@ static void list_add(struct listing *l, char *path, const struct stat *st)
         if (!l->entries)
             abort();
     }
-    int64_t used = st->st_mtim.tv_sec * ST_SECOND + st->st_mtim.tv_nsec / 1000;
+    int64_t used = st->st_mtim.tv_sec * ST_SECOND + st->st_mtim.tv_nsec / 1000 + later;
     l->entries[l->count++] = (struct entry){path, used, st->st_size};
     l->bytes += st->st_size;
 }
@@ -231,7 +236,8 @@ static void list_folder(struct listing *l, const char *path)
     for (struct dirent *e; (e = readdir(d));) {
         struct stat st;
         if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
-            list_add(l, st_printf(l->arena, "%s/%s", path, e->d_name), &st);
+            list_add(l, st_printf(l->arena, "%s/%s", path, e->d_name), &st,
+                     st_starts(e->d_name, PAID) ? ST_SPEECH_PAID_DAYS * DAY_US : 0);
     }
     closedir(d);
 }

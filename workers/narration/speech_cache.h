@@ -17,7 +17,7 @@ struct st_speech_key {
     uint64_t voices; /* marks of the providers' voices that are heard in it; of several, all of their marks */
 };
 
-/* Of an utterance: text, manner, ST_SPEECH_RULES. */
+/* Of an utterance: text, manner (with who makes it), ST_SPEECH_RULES. */
 struct st_speech_key st_speech_key_of(const struct st_manner *manner, const char *text, size_t len);
 
 /* A hit is bit for bit what was put; the caller frees *ret_data. */
@@ -43,7 +43,11 @@ void st_speech_cache_release(int claim); /* -1 is fine */
  */
 int st_speech_cache_forget(const char *dir, const char *voice) ST_MUSTCHECK;
 
-/* Removes the least recently used files until max_bytes are left. Gives the bytes left, or ST_E_UNAVAILABLE. */
+/*
+ * Removes the least recently used files until max_bytes are left; what a provider says counts as used so many days
+ * later than it was, for our own voices say theirs again for nothing. Gives the bytes left, or ST_E_UNAVAILABLE.
+ */
+enum { ST_SPEECH_PAID_DAYS = 30 };
 int64_t st_speech_cache_trim(const char *dir, int64_t max_bytes);
 
 #endif

@@ -7,7 +7,8 @@
  */
 #include "narration/speech.h"
 
-/* Changes whenever the same text would be spoken differently; part of every cache key. */
+/* Changes whenever the same text would be spoken differently, also by what a provider is told besides (remote_*.c);
+ * part of every cache key. */
 #define ST_SPEECH_RULES "2"
 
 enum st_break {
