@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +27,41 @@ static const char *in_dir(const char *name)
     return st_printf(&arena, "%s/%s", dir, name);
 }
 
+/*
+ * An engine that hangs, for most of a minute: so it begins before the tests, and is looked at behind them. By a
+ * grandchild: children are counted here.
+ */
+static void hang(void)
+{
+    static const struct st_manner m = {
+        .engine = SPEAK_FLITE, .name = "slt", .pitch = 1000, .range = 1000, .rate = 1000};
+    const char *path = in_dir("hangs");
+    struct st_speech *engine;
+    struct st_pcm pcm = {0};
+    int64_t began = st_mono();
+    FILE *f = fopen(path, "w");
+    fprintf(f, "#!/bin/sh\nmkdir \"$0.once\" 2>/dev/null && exec '%s'\nexec sleep 300\n", program);
+    fclose(f);
+    int r = chmod(path, 0700) == 0 ? st_speech_open(path, &engine) : -1;
+    if (r == 0)
+        r = st_speech_say(engine, &m, "Hello.", 6, NULL, &pcm);
+    f = fopen(in_dir("hung.part"), "w");
+    fprintf(f, "%d %d", r, (int)((st_mono() - began) / ST_SECOND));
+    fclose(f);
+    rename(in_dir("hung.part"), in_dir("hung"));
+}
+
+static void start_hanging(void)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        if (fork() == 0)
+            hang();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -36,6 +72,7 @@ static int start(void **state)
     *strrchr(program, '/') = '\0';
     strncat(program, "/bin/narration-speak", 31);
     assert_non_null(mkdtemp(dir));
+    start_hanging();
     return st_speech_open(program, &speech);
 }
 
@@ -709,6 +746,27 @@ static int on_part(void *ctx, int number, const char *opus_path, const char *mp3
     return 0;
 }
 
+/* Beside a neutral voice, anger is loud and sadness soft. */
+static void test_emotions_have_a_loudness(void **state)
+{
+    (void)state;
+    static const enum st_emotion which[] = {ST_EMOTION_NEUTRAL, ST_EMOTION_ANGER, ST_EMOTION_SADNESS};
+    static const double db[] = {0, 3, -2.5};
+    struct st_narrate_segment segments[ST_COUNT(which)] = {{0}};
+    struct watcher w = {0};
+    struct st_narrate_result r;
+    for (size_t i = 0; i < ST_COUNT(which); i++)
+        segments[i] = (struct st_narrate_segment){.text = SENTENCE, .emotion = which[i], .intensity = 1};
+    struct st_narrate_job job = job_of(segments, ST_COUNT(segments), &w);
+    assert_int_equal(st_narrate_audio(&arena, &job, &r), 0);
+    double neutral = loudness_of(job.opus_path, &r.times[0]);
+    for (size_t i = 1; i < ST_COUNT(which); i++) {
+        double heard = loudness_of(job.opus_path, &r.times[i]) - neutral;
+        if (fabs(heard - db[i]) > 1)
+            fail_msg("%s: %.1f dB", st_emotion_word(which[i]), heard);
+    }
+}
+
 static void test_parts(void **state)
 {
     (void)state;
@@ -872,6 +930,204 @@ static void test_incomplete_sound_is_made_again(void **state)
     st_speech_close(hoarse);
 }
 
+/* Another version of an engine speaks anew what the one before it has said. */
+static void test_another_version_is_another_voice(void **state)
+{
+    (void)state;
+    const char *path = in_dir("newer");
+    FILE *f = fopen(path, "w");
+    fprintf(f, "#!/bin/sh\n'%s' | LC_ALL=C sed 's/^\\(.*flite \\)[0-9]/\\19/'\n", program);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(chmod(path, 0700), 0);
+    struct st_speech *newer;
+    assert_int_equal(st_speech_open(path, &newer), 0);
+    assert_true(strstr(st_speech_engines(speech), "flite 2") && strstr(st_speech_engines(speech), "espeak-ng 1"));
+    assert_non_null(strstr(st_speech_engines(newer), "flite 9"));
+    struct st_narrate_segment segment = {.text = "This was said before."};
+    for (size_t i = 0; i < 3; i++) {
+        struct watcher w = {0};
+        struct st_narrate_job job = job_of(&segment, 1, &w);
+        struct st_narrate_result r;
+        job.cache_dir = in_dir("versions");
+        job.speech = i < 2 ? speech : newer;
+        assert_true(i || mkdir(job.cache_dir, 0700) == 0);
+        assert_int_equal(st_narrate_audio(&arena, &job, &r), 0);
+        assert_int_equal(r.from_cache, i == 1);
+        assert_int_equal(r.spoken, i != 1);
+        assert_int_equal(r.spoken_characters, i == 1 ? 0 : segment.len);
+    }
+    st_speech_close(newer);
+}
+
+/* --- voices of providers ----------------------------------------------------------------------------------------- */
+
+enum { TONE_HZ = 10000 };
+struct provider {
+    atomic_int calls;
+    const char *address;
+};
+
+static int say_tone(void *ctx, const struct st_manner *m, const struct st_narrate_line *line, const atomic_bool *stop,
+                    struct st_pcm *ret_pcm, char ret_why[ST_NARRATE_WHY_LEN])
+{
+    struct provider *p = ctx;
+    (void)m, (void)stop, (void)ret_why;
+    atomic_fetch_add(&p->calls, 1);
+    st_sleep_ms(100);
+    *ret_pcm = sine(24000, TONE_HZ, 0.3, 0.06 * (double)line->len);
+    return 0;
+}
+
+static const char *model_of(void *ctx, const char *voice)
+{
+    (void)ctx, (void)voice;
+    return "m";
+}
+
+static const char *address_of(void *ctx, const char *voice)
+{
+    (void)voice;
+    return ((const struct provider *)ctx)->address;
+}
+
+struct teller {
+    pthread_t thread;
+    struct st_arena arena;
+    struct st_narrate_job job;
+    struct st_narrate_result result;
+    int r;
+};
+
+static void *tell(void *arg)
+{
+    struct teller *t = arg;
+    t->r = st_narrate_audio(&t->arena, &t->job, &t->result);
+    return NULL;
+}
+
+/* All at once tell the same. */
+static void tell_all(struct teller *tellers, size_t n, struct st_narrate_segment *segments, size_t n_segments,
+                     const struct st_narrate_remote *remote, const char *cache)
+{
+    struct watcher w = {0};
+    assert_true(st_voices_find("", "openai:nova", &cast[1]));
+    for (size_t i = 0; i < n; i++) {
+        struct st_narrate_job job = job_of(segments, n_segments, &w);
+        assert_true(st_voices_find("", "openai:nova", &cast[0]));
+        job.opus_path = st_printf(&arena, "%s/%zu.opus", dir, i);
+        job.mp3_path = st_printf(&arena, "%s/%zu.mp3", dir, i);
+        job.cache_dir = cache;
+        job.remote = remote;
+        job.progress = NULL;
+        job.cancelled = NULL;
+        tellers[i] = (struct teller){.job = job};
+        assert_int_equal(pthread_create(&tellers[i].thread, NULL, tell, &tellers[i]), 0);
+    }
+    for (size_t i = 0; i < n; i++) {
+        pthread_join(tellers[i].thread, NULL);
+        assert_int_equal(tellers[i].r, 0);
+        st_arena_release(&tellers[i].arena);
+    }
+}
+
+static void test_the_same_is_paid_once(void **state)
+{
+    (void)state;
+    struct st_narrate_segment segments[] = {{.text = "The wind rose. The sea was dark.", .paragraph_ends = true},
+                                            {.text = "Nobody came."}};
+    struct teller tellers[4];
+    struct provider p = {.address = "https://one.example"};
+    const struct st_narrate_remote remote = {say_tone, model_of, address_of, &p};
+    const char *cache = in_dir("flights");
+    size_t spoken = 0;
+    assert_int_equal(mkdir(cache, 0700), 0);
+    tell_all(tellers, ST_COUNT(tellers), segments, ST_COUNT(segments), &remote, cache);
+    assert_int_equal(atomic_load(&p.calls), ST_COUNT(segments));
+    for (size_t i = 0; i < ST_COUNT(tellers); i++)
+        spoken += tellers[i].result.spoken;
+    assert_int_equal(spoken, ST_COUNT(segments));
+    tell_all(tellers, 1, segments, ST_COUNT(segments), &remote, cache);
+    assert_int_equal(atomic_load(&p.calls), ST_COUNT(segments));
+    p.address = "https://two.example"; /* somebody else speaks there */
+    tell_all(tellers, 1, segments, ST_COUNT(segments), &remote, cache);
+    assert_int_equal(atomic_load(&p.calls), 2 * ST_COUNT(segments));
+}
+
+/* How loud a file is above 9 kHz, in dB of full scale. */
+static double treble_of(const char *path)
+{
+    const char *argv[] = {
+        "ffmpeg", "-hide_banner", "-nostats", "-i", path, "-af", "highpass=f=9000,highpass=f=9000,volumedetect",
+        "-f",     "null",         "-",        NULL};
+    struct st_spawn_result r;
+    assert_int_equal(st_spawn(&arena, &(struct st_spawn){.argv = argv, .timeout_us = 60 * ST_SECOND}, &r), 0);
+    const char *said = strstr(r.err, "mean_volume:");
+    assert_non_null(said);
+    return strtod(said + strlen("mean_volume:"), NULL);
+}
+
+/* Beside a piece that needs less of it, in one file. */
+static void test_opus_has_what_a_voice_has(void **state)
+{
+    (void)state;
+    struct st_narrate_segment segments[] = {{.text = "This is read aloud here.", .voice = 2, .paragraph_ends = true},
+                                            {.text = "And this is heard from far away, above all telephones."}};
+    struct teller teller;
+    struct provider p = {.address = ""};
+    const struct st_narrate_remote remote = {say_tone, model_of, address_of, &p};
+    tell_all(&teller, 1, segments, ST_COUNT(segments), &remote, NULL);
+    const char *whole = teller.job.opus_path;
+    assert_true(treble_of(whole) > -35);
+    assert_in_range(decoded_ms(whole), teller.result.duration_ms - 2, teller.result.duration_ms + 2);
+}
+
+/* Between sentences, paragraphs, and around the title of a chapter; a piece ends at a multiple of 120 ms. */
+static void test_pauses(void **state)
+{
+    (void)state;
+    struct st_narrate_segment segments[] = {
+        {.text = "He went home.", .paragraph_ends = true},
+        {.text = "Chapter Two", .heading = true, .paragraph_ends = true},
+        {.text = "Nobody was there."},
+    };
+    struct watcher w = {0};
+    struct st_narrate_job job = job_of(segments, ST_COUNT(segments), &w);
+    struct st_narrate_result r, one, two;
+    assert_int_equal(st_narrate_audio(&arena, &job, &r), 0);
+    assert_in_range(r.times[1].start_ms - r.times[0].end_ms, 1790, 1930);
+    assert_in_range(r.times[2].start_ms - r.times[1].end_ms, 990, 1130);
+    segments[1].heading = false;
+    w = (struct watcher){0};
+    job = job_of(segments, ST_COUNT(segments), &w);
+    assert_int_equal(st_narrate_audio(&arena, &job, &r), 0);
+    assert_in_range(r.times[1].start_ms - r.times[0].end_ms, 690, 830);
+
+    struct st_narrate_segment apart[] = {{.text = "He went home."}, {.text = "He went home."}}, same = {0};
+    same.text = "He went home. He went home."; /* the same two sounds, and what is between them */
+    w = (struct watcher){0};
+    job = job_of(apart, ST_COUNT(apart), &w);
+    assert_int_equal(st_narrate_audio(&arena, &job, &one), 0);
+    w = (struct watcher){0};
+    job = job_of(&same, 1, &w);
+    assert_int_equal(st_narrate_audio(&arena, &job, &two), 0);
+    int64_t sounds = one.times[0].end_ms - one.times[0].start_ms + one.times[1].end_ms - one.times[1].start_ms;
+    assert_in_range(two.times[0].end_ms - two.times[0].start_ms - sounds, 250, 400);
+}
+
+static void test_a_hanging_engine_is_ended(void **state)
+{
+    (void)state;
+    char said[32] = "";
+    for (int i = 0; i < 900 && !exists(in_dir("hung")); i++)
+        st_sleep_ms(100);
+    FILE *f = fopen(in_dir("hung"), "r");
+    assert_true(f && fgets(said, sizeof(said), f));
+    fclose(f);
+    char *end;
+    assert_int_equal(strtol(said, &end, 10), ST_E_TIMEOUT);
+    assert_in_range(strtol(end, NULL, 10), SPEAK_CPU_SECONDS, SPEAK_CPU_SECONDS + 30);
+}
+
 static void test_a_missing_program_is_told(void **state)
 {
     (void)state;
@@ -911,14 +1167,20 @@ int main(void)
         cmocka_unit_test_teardown(test_loudness, release),
         cmocka_unit_test_teardown(test_voices_are_equally_loud, release),
         cmocka_unit_test_teardown(test_voices_of_a_file_are_equally_loud, release),
+        cmocka_unit_test_teardown(test_emotions_have_a_loudness, release),
         cmocka_unit_test_teardown(test_parts, release),
         cmocka_unit_test_teardown(test_incomplete_sound_is_made_again, release),
         cmocka_unit_test_teardown(test_trimming, release),
         cmocka_unit_test_teardown(test_narration, release),
         cmocka_unit_test_teardown(test_narration_that_cannot_be, release),
         cmocka_unit_test_teardown(test_what_cannot_be_spoken_is_told, release),
+        cmocka_unit_test_teardown(test_another_version_is_another_voice, release),
+        cmocka_unit_test_teardown(test_the_same_is_paid_once, release),
+        cmocka_unit_test_teardown(test_opus_has_what_a_voice_has, release),
+        cmocka_unit_test_teardown(test_pauses, release),
         cmocka_unit_test_teardown(test_a_missing_program_is_told, release),
         cmocka_unit_test_teardown(test_stopping_is_quick, release),
+        cmocka_unit_test_teardown(test_a_hanging_engine_is_ended, release),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, start, stop);

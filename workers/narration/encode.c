@@ -23,7 +23,7 @@ static size_t packets_of(const struct encode_format *f, size_t blocks)
     return blocks * (size_t)f->packets_per_block + (size_t)f->more_packets;
 }
 
-int st_piece_encode(const int16_t *samples, size_t blocks, struct st_buf *out)
+int st_piece_encode(const int16_t *samples, size_t blocks, bool wide, struct st_buf *out)
 {
     struct header h = {.magic = MAGIC, .blocks = (uint32_t)blocks};
     struct st_buf sizes[FORMATS], packets[FORMATS];
@@ -31,7 +31,7 @@ int st_piece_encode(const int16_t *samples, size_t blocks, struct st_buf *out)
     for (int i = 0; i < FORMATS; i++) {
         sizes[i] = ST_BUF(ST_PIECE_MAX / 4);
         packets[i] = ST_BUF(ST_PIECE_MAX / 4);
-        ok = ok && formats[i]->encode(samples, blocks, &sizes[i], &packets[i]) &&
+        ok = ok && formats[i]->encode(samples, blocks, wide, &sizes[i], &packets[i]) &&
              sizes[i].len == packets_of(formats[i], blocks) * sizeof(uint16_t);
         h.bytes[i] = (uint32_t)packets[i].len;
     }

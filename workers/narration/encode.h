@@ -6,7 +6,7 @@
  * silence, where no decoder hears that the encoder began anew.
  *
  *   struct st_buf piece = ST_BUF(ST_PIECE_MAX);
- *   st_piece_encode(samples, blocks, &piece);          blocks of ST_PIECE_BLOCK samples, 16-bit mono at ST_PCM_RATE
+ *   st_piece_encode(samples, blocks, false, &piece);   blocks of ST_PIECE_BLOCK samples, 16-bit mono at ST_PCM_RATE
  *
  *   struct st_encoder *enc;
  *   st_encoder_open("a.opus", "a.mp3", &enc);
@@ -27,8 +27,8 @@ enum {
     ST_PIECE_MAX = 256 << 20, /* bytes */
 };
 
-/* The last 50 ms must be silent. */
-int st_piece_encode(const int16_t *samples, size_t blocks, struct st_buf *out) ST_MUSTCHECK;
+/* The last 50 ms must be silent. wide: there are sounds above 8 kHz in it; they cost some bits of those below. */
+int st_piece_encode(const int16_t *samples, size_t blocks, bool wide, struct st_buf *out) ST_MUSTCHECK;
 int64_t st_piece_samples(const void *piece, size_t len); /* -1: this is no piece */
 
 int st_encoder_open(const char *opus_path, const char *mp3_path, struct st_encoder **ret_encoder) ST_MUSTCHECK;
@@ -45,7 +45,7 @@ void st_encoder_abort(struct st_encoder *enc);              /* leaves no file; N
 struct encode_format {
     int packets_per_block, more_packets;
     /* Appends lengths (uint16_t each) to sizes, and the packets to out. */
-    bool (*encode)(const int16_t *samples, size_t blocks, struct st_buf *sizes, struct st_buf *out);
+    bool (*encode)(const int16_t *samples, size_t blocks, bool wide, struct st_buf *sizes, struct st_buf *out);
     void *(*open)(FILE *out); /* a file; NULL: failed. out is closed by the caller */
     bool (*packet)(void *self, const unsigned char *packet, size_t len, bool last);
     bool (*finish)(void *self, int64_t samples); /* samples: of the whole file */

@@ -43,8 +43,9 @@ static lame_t encoder_new(void)
     return NULL;
 }
 
-static bool mp3_encode_piece(const int16_t *samples, size_t blocks, struct st_buf *sizes, struct st_buf *out)
+static bool mp3_encode_piece(const int16_t *samples, size_t blocks, bool wide, struct st_buf *sizes, struct st_buf *out)
 {
+    (void)wide;
     size_t count = blocks * ST_PIECE_BLOCK, room = count * 5 / 4 + 2 * SLACK, wanted = blocks * 5 + MORE;
     unsigned char *bytes = malloc(room);
     lame_t l = encoder_new();

@@ -11,11 +11,12 @@ enum {
     STEADY_TEXT = 50,
     LONGEST_MS = 900, /* however slow: of Chinese, 350 ms at half the speed */
     SLACK_MS = 3000,
+    NARROW_RATE = 16000,
 };
 
 static const double LOUDNESS = -20; /* LUFS; leaves the peaks of these voices below the limiter */
 
-#define PIECE_RULES "1" /* changes whenever the same utterances would be encoded otherwise */
+#define PIECE_RULES "2" /* changes whenever the same utterances would be encoded otherwise */
 
 struct making {
     const struct st_narrate_job *job;
@@ -23,6 +24,7 @@ struct making {
     const struct narrate_item *items;
     size_t count;
     bool opens; /* the narration begins with it */
+    bool wide;  /* something in it has sounds above those of telephones: not flite's voices, at 16 kHz */
     const atomic_bool *stop;
     struct narrate_sound *out;
 };
@@ -206,6 +208,7 @@ static void add_item(struct making *m, size_t n, struct st_buf *sound, struct na
     if (i->said.len) {
         manner_of(m, i, &manner, &db);
         r = say(m, &manner, i, &pcm);
+        m->wide |= r == 0 && pcm.rate > NARROW_RATE;
         if (r == 0 && !st_pcm_resample(&pcm))
             r = ST_E_BAD_GATEWAY;
         if (r < 0)
@@ -231,7 +234,7 @@ static int make(struct making *m, struct st_buf *out)
     int r = m->out->error ? m->out->error : atomic_load(m->stop) ? ST_E_CANCELLED : sound.failed ? ST_E_TOO_LARGE : 0;
     if (r == 0) {
         st_buf_add(out, spans, m->count * sizeof(*spans));
-        r = st_piece_encode((const int16_t *)(const void *)sound.data, blocks, out);
+        r = st_piece_encode((const int16_t *)(const void *)sound.data, blocks, m->wide, out);
     }
     st_buf_release(&sound);
     return r;
