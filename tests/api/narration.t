@@ -112,8 +112,15 @@ is $api->succeeds(200, getStoryPronunciations => of($ada, $story), 'there are no
 is $api->succeeds(200, replaceStoryPronunciations => {%{of($ada, $story)}, json => $rules, headers => {'If-Match' => '"0"'}}, 'words are to be said otherwise')->{json}{version}, 1, 'in version 1';
 is_deeply $api->succeeds(200, getStoryPronunciations => of($ada, $story), 'they are kept')->{json}{rules}, $rules->{rules}, 'as they were given';
 $api->fails(404, 'not_found', getStoryPronunciations => of($eve, $story), 'others do not see them');
+my $newest = {rules => [{word => 'Mary', say => 'Maree'}]};
+is $api->succeeds(200, replaceStoryPronunciations => {%{of($ada, $story)}, json => $newest, headers => {'If-Match' => '"1"'}}, 'and otherwise again')->{json}{version}, 2, 'in version 2';
+is_deeply $api->succeeds(200, getStoryPronunciations => {%{of($ada, $story)}, query => {version => $_->[0]}}, "version $_->[0] can be read")->{json}, {version => $_->[0], %{$_->[1]}}, 'as it was'
+    for [1, $rules], [2, $newest];
+$api->fails(404, 'not_found', getStoryPronunciations => {%{of($ada, $story)}, query => {version => 3}}, 'one that never was cannot');
+$api->fails(404, 'not_found', getMyPronunciations => {token => $ada->{token}, query => {version => 1}}, 'nor one of all stories');
+is $api->succeeds(200, replaceStoryPronunciations => {%{of($ada, $story)}, json => $rules, headers => {'If-Match' => '"2"'}}, 'and as at first')->{json}{version}, 3, 'which is a version, too';
 is $api->succeeds(200, replaceMyPronunciations => {token => $ada->{token}, json => {rules => []}, headers => {'If-Match' => '"0"'}}, 'rules of all stories')->{json}{version}, 1, 'have versions of their own';
-is $api->succeeds(200, getMyPronunciations => {token => $ada->{token}}, 'they can be read')->{json}{version}, 1, 'too';
+is $api->succeeds(200, getMyPronunciations => {token => $ada->{token}, @$_}, 'they can be read')->{json}{version}, 1, 'too' for [], [query => {version => 1}];
 $api->fails(412, 'precondition_failed', replaceMyPronunciations => {token => $ada->{token}, json => {rules => []}, headers => {'If-Match' => '"0"'}}, 'whoever is late is told');
 
 # Tom has said nothing new: what he says comes from the cache.
@@ -127,10 +134,11 @@ is $narration->{narrationId}, $retold, 'it is the new one that is heard';
 is $spoke{Mary}, $mary->{voiceId}, 'with the voice that was chosen';
 is $spoke{''}, 'elder-man-1', 'and the narrator';
 is $spoke{Tom}, $of{Tom}{voiceId}, 'Tom has kept his own';
-is_deeply $narration->{pronunciations}, {story => 1, user => 1}, 'by the rules of today';
+is_deeply $narration->{pronunciations}, {story => 3, user => 1}, 'by the rules of today';
 cmp_ok $narration->{cachedShare}, '>', 0, 'some of it had been spoken before';
 cmp_ok $narration->{cachedShare}, '<', 1, 'not all of it';
 $id = $retold;
+$api->fails(422, 'unprocessable', narrateStory => {%{of($ada, $story)}, json => {again => [$narration->{segments}[0]{segmentId}, 'nonsense']}}, 'nobody speaks a segment that is not there', '/again/1');
 $api->succeeds(202, narrateStory => {%{of($ada, $story)}, json => {again => [$narration->{segments}[0]{segmentId}]}}, 'one segment once more');
 $narration = narrated($ada, $story, 'a take');
 $id = $narration->{narrationId};
@@ -261,6 +269,17 @@ my %clip = $bytes =~ m{<text src="c\d\.xhtml#s(\w+)"/><audio src="audio\.mp3" cl
 is_deeply {map { $_ => 1000 * $clip{$_} } keys %clip}, {map { $_->{segmentId} => $_->{startMs} } @{$bound->{segments}}}, 'in which each segment is heard at its time';
 like $bytes, qr{<span id="s\w+">Nobody &lt;answered&gt;\.}, 'and can be read';
 
+# One that cannot be made says so, and can be asked for again.
+unlink $platform->var . "/objects/narration/$bound->{narrationId}/audio.mp3" or die "no MP3: $!\n";
+$platform->sql('narration', "delete from exports where narration_id = '$bound->{narrationId}' and format = 'm4b'");
+my %failing = (path => {narrationId => $bound->{narrationId}}, token => $ada->{token});
+$api->succeeds(202, exportNarration => {%failing, json => {format => 'm4b'}}, 'a file that cannot be made');
+my %of_it = (%failing, path => {%{$failing{path}}, format => 'm4b'});
+my $unmade = wait_for(sub { my $x = $api->call(getNarrationExport => \%of_it)->{json}; $x->{status} ne 'pending' && $x });
+is_deeply [@$unmade{qw(status url reason)}], ['failed', undef, 'The file could not be made.'], 'is not made, and it is said';
+$api->fails(404, 'not_found', getNarrationExportFile => \%of_it, 'there is no file');
+is $api->succeeds(202, exportNarration => {%failing, json => {format => 'm4b'}}, 'it is asked for again')->{json}{status}, 'pending', 'and tried again';
+
 # --- what a tier lets -------------------------------------------------------------------------------------------------
 
 sub limit_characters { $platform->sql('subscription', "update subscription_tiers set limits = limits || '{\"narrationCharacters\": $_[0]}' where tier = 'free'") }
@@ -373,7 +392,7 @@ $api->succeeds(200, restoreStory => of($ada, $story), 'it is restored');
 ok wait_for(sub { $api->call(getNarration => of($ada, $story))->{status} == 200 }), 'and known again';
 my $back = narrated($ada, $story, 'restored');
 is $back->{status}, 'ready', 'and narrated';
-is_deeply [$back->{voices}[0]{voiceId}, $back->{pronunciations}{story}], ['elder-man-1', 1], 'by the voice and the rules that its author had chosen';
+is_deeply [$back->{voices}[0]{voiceId}, $back->{pronunciations}{story}], ['elder-man-1', 3], 'by the voice and the rules that its author had chosen';
 is_deeply $api->succeeds(200, getStoryPronunciations => of($ada, $story), 'which are there')->{json}{rules}, $rules->{rules}, 'as they were';
 my $chosen = join ' + ', map { "(select count(*) from $_ where story_id = '$story')" } qw(casts takes story_pronunciations);
 sub chosen { return +($platform->sql('narration', "select $chosen"))[0] }

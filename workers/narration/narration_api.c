@@ -166,6 +166,28 @@ static int take_chapters(struct st_call *call, const char *story_id, const json_
     return r;
 }
 
+/* Those that are heard, or about to be. */
+static int take_segments(struct st_call *call, const char *story_id, const json_t *segments)
+{
+    const char *ids = st_json_text(call->arena, segments);
+    struct st_rows *unknown;
+    int r = st_rows(call, &unknown,
+                    "select number - 1 from jsonb_array_elements_text($2) with ordinality a (id, number) "
+                    "where id not in (select t->>'segmentId' from " HEARD ", jsonb_array_elements(timing) t union all "
+                    "select s->>'segmentId' from narrations, jsonb_array_elements(segments) s "
+                    "where story_id = $1 and status = 'pending') order by number limit 1",
+                    story_id, ids);
+    if (r == 0 && st_rows_count(unknown)) {
+        st_fail_at(call, st_printf(call->arena, "/again/%s", st_cell(unknown, 0, 0)), "There is no such segment.");
+        return st_fail(call, ST_E_UNPROCESSABLE, "The narration has no such segment.");
+    }
+    st_exec(call,
+            "insert into takes (story_id, segment_id) select distinct $1::uuid, value "
+            "from jsonb_array_elements_text($2) " ANOTHER_TAKE,
+            story_id, ids);
+    return r;
+}
+
 /* What is to be another take: everything, or what is named. */
 static int take_again(struct st_call *call, const char *story_id)
 {
@@ -177,12 +199,8 @@ static int take_again(struct st_call *call, const char *story_id)
                 story_id);
         return 0;
     }
-    if (again)
-        st_exec(call,
-                "insert into takes (story_id, segment_id) select distinct $1::uuid, value "
-                "from jsonb_array_elements_text($2) " ANOTHER_TAKE,
-                story_id, st_json_text(call->arena, again));
-    return json_array_size(chapters) ? take_chapters(call, story_id, chapters) : 0;
+    int r = json_array_size(again) ? take_segments(call, story_id, again) : 0;
+    return r == 0 && json_array_size(chapters) ? take_chapters(call, story_id, chapters) : r;
 }
 
 int narration_renew(struct st_call *call, const char *story_id, const char **ret_id)

@@ -15,11 +15,13 @@ static int own_story(struct st_call *call, const char **ret_id)
     return 0;
 }
 
-/* row: version, rules; none: version 0 without rules. */
+/* row: version, rules; none: version 0 without rules, unless a version was asked for. */
 static int reply_rules(struct st_call *call, int r, json_t *row)
 {
     if (r < 0 && r != ST_E_NOT_FOUND)
         return r;
+    if (r < 0 && st_param(call, "version"))
+        return st_fail(call, r, "There is no such version, or it is not kept any more.");
     int64_t version = r < 0 ? 0 : st_json_int(row, "version", 0);
     st_etag(call, version);
     return st_reply(call, 200,
@@ -51,7 +53,10 @@ int narration_get_story_rules(struct st_call *call)
     int r = own_story(call, &id);
     if (r < 0)
         return r;
-    r = st_row(call, &row, NEWEST_OF_STORY, id);
+    r = st_row(call, &row,
+               "select version, rules from story_pronunciations where story_id = $1 "
+               "and version = coalesce($2::int, version) order by version desc limit 1",
+               id, st_param(call, "version"));
     return reply_rules(call, r, row);
 }
 
@@ -78,7 +83,10 @@ int narration_put_story_rules(struct st_call *call)
 int narration_get_user_rules(struct st_call *call)
 {
     json_t *row = NULL;
-    int r = st_row(call, &row, NEWEST_OF_USER, call->user_id);
+    int r = st_row(call, &row,
+                   "select version, rules from user_pronunciations where user_id = $1 "
+                   "and version = coalesce($2::int, version) order by version desc limit 1",
+                   call->user_id, st_param(call, "version"));
     return reply_rules(call, r, row);
 }
 
