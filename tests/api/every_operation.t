@@ -88,7 +88,7 @@ for my $operation ($api->operations) {
         $api->fails(400, 'invalid_request', $id, request_for($operation, @token, query => {surprise => 1}), 'an unknown query parameter is refused', '/query/surprise');
         for my $parameter (grep { $_->{in} eq 'query' } @{$operation->{parameters}}) {
             my ($name, $schema) = ($parameter->{name}, $api->resolve($parameter->{schema}));
-            my @bad = $schema->{type} eq 'integer' ? ('x', '1.5', '', '0', '101', '-1', '99999999999999999999') : $schema->{format} || $schema->{enum} ? ('x', '') : ('');
+            my @bad = $schema->{type} eq 'integer' ? ('x', '1.5', '', '0', $schema->{maximum} + 1, '-1', '99999999999999999999') : $schema->{format} || $schema->{enum} ? ('x', '') : ('');
             $api->fails(400, 'invalid_request', $id, request_for($operation, @token, query => {$name => $_}), "$name: '$_' is refused", "/query/$name") for @bad;
         }
         if ($method eq 'GET') {

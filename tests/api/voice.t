@@ -122,7 +122,8 @@ if (-d "$modules/tus-js-client") {
     $api->succeeds(204, deleteVoiceSample => sample($other), 'it can be deleted');
     $api->fails(404, 'not_found', getVoiceSample => sample($other), 'and is gone');
     ok wait_for(sub { !-e $platform->var . "/objects/narration/$other" }), 'with its file';
-} else {    # npm could not fetch it
+} else {
+    SKIP: { skip 'npm could not fetch tus-js-client: no client of tus has been tried', 8 }
     ok wait_for(sub { my $at = far($id); $api->call(appendVoiceSample => bytes($id, $at, substr $wav, $at))->{status} == 204 }), 'it goes on to the end';
 }
 
