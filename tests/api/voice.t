@@ -294,6 +294,17 @@ like speaker($theirs, 'Alice'), qr/^voice:/, 'then it is told with it' or diag $
 is speaker($theirs, 'Bob'), speaker($before, 'Bob'), 'and the others speak as before';
 ok wait_for(sub { row('video', qq(select "character" from story_readers where story_id = '$tale' and user_id = '$ada->{userId}')) eq 'Alice' }), 'its film will name who spoke Alice';
 
+# A story that is deleted and restored is its author's alone: nobody else's voice comes back with it.
+my $binned = $client->post('/v1/stories', json => {title => 'Binned', content => '“Good night,” said Carol.'}, token => $eve->{token})->{json}{storyId};
+sub binned { my ($old) = @_; return wait_for(sub { my $n = $client->get("/v1/stories/$binned/narration", token => $eve->{token})->{json}; ($n->{narrationId} // $old) ne $old && $n->{status} ne 'pending' && $n }) || {status => 'never'} }
+my $early = binned('');
+$platform->sql('narration', "update casts set fallback = voice, voice = '$stand_by', chosen = true where story_id = '$binned' and \"character\" = 'Carol'");
+is $client->delete("/v1/stories/$binned", token => $eve->{token})->{status}, 204, 'a story is deleted';
+ok wait_for(sub { row('narration', "select count(*) from stories where story_id = '$binned'") == 0 }), 'which narration hears';
+$api->succeeds(200, restoreStory => {path => {storyId => $binned}, token => $eve->{token}}, 'and restored');
+my $late = binned($early->{narrationId});
+is_deeply [map { [@$_{qw(voiceId insteadOf)}] } grep { ($_->{character} // '') eq 'Carol' } @{$late->{voices}}], [[speaker($early, 'Carol'), undef]], 'without the voice of who took part' or diag explain $late;
+
 is $client->delete('/v1/me', token => $ada->{token})->{status}, 204, 'who closes the account';
 ok wait_for(sub { !@{voices()} }), 'takes all voices back';
 my $last = their($theirs->{narrationId});

@@ -149,6 +149,28 @@ static void test_long_text_is_cut(void **state)
     }
 }
 
+/* A provider gets sentences together, as many as an utterance takes, in whatever script. */
+static void test_a_provider_gets_it_whole(void **state)
+{
+    (void)state;
+    assert_string_equal(planned(ST_TEXT_WHOLE, "He said: “Привет!” Then… nothing. 你好。 Nobody came."),
+                        "[He said: Привет! Then, nothing. 你好。 Nobody came.]");
+    struct st_utterances u;
+    struct st_buf text = ST_BUF(1 << 16);
+    size_t all = 0;
+    for (int i = 0; i < 100; i++)
+        st_buf_printf(&text, "%s%s", i ? " " : "", SENTENCE);
+    assert_int_equal(st_text_plan(&arena, text.data, text.len, ST_TEXT_WHOLE, &u), 0);
+    assert_int_equal(u.count, (text.len + SPEAK_TEXT_MAX - 1) / SPEAK_TEXT_MAX);
+    for (size_t i = 0; i < u.count; i++) {
+        assert_true(u.items[i].len <= SPEAK_TEXT_MAX && u.items[i].after == ST_BREAK_SENTENCE);
+        assert_int_equal(strncmp(u.items[i].text, SENTENCE, strlen(SENTENCE)), 0);
+        all += u.items[i].len + 1;
+    }
+    assert_int_equal(all, text.len + 1);
+    st_buf_release(&text);
+}
+
 /* --- languages and requests -------------------------------------------------------------------------------------- */
 
 static void test_languages(void **state)
@@ -563,6 +585,7 @@ int main(void)
         cmocka_unit_test_teardown(test_unreadable_script_is_counted, speech_release),
         cmocka_unit_test_teardown(test_bad_text_is_refused, speech_release),
         cmocka_unit_test_teardown(test_long_text_is_cut, speech_release),
+        cmocka_unit_test_teardown(test_a_provider_gets_it_whole, speech_release),
         cmocka_unit_test_teardown(test_languages, speech_release),
         cmocka_unit_test_teardown(test_other_languages_sound, speech_release),
         cmocka_unit_test_teardown(test_bad_requests, speech_release),
