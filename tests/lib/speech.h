@@ -34,7 +34,7 @@ static inline int speech_start(void **state)
     *strrchr(program, '/') = '\0';
     strncat(program, "/bin/narration-speak", 31);
     assert_non_null(mkdtemp(dir));
-    return st_speech_open(program, &speech);
+    return st_speech_open(program, ST_SPEECH_TIMEOUT_S, &speech);
 }
 
 static inline int speech_stop(void **state)

@@ -269,7 +269,7 @@ static struct st_speech *fragile_speech(void)
     assert_int_equal(fclose(f), 0);
     assert_int_equal(chmod(path, 0700), 0);
     struct st_speech *fragile;
-    assert_int_equal(st_speech_open(path, &fragile), 0);
+    assert_int_equal(st_speech_open(path, ST_SPEECH_TIMEOUT_S, &fragile), 0);
     return fragile;
 }
 
@@ -320,7 +320,7 @@ static void test_incomplete_sound_is_made_again(void **state)
     assert_int_equal(fclose(f), 0);
     assert_int_equal(chmod(path, 0700), 0);
     struct st_speech *hoarse;
-    assert_int_equal(st_speech_open(path, &hoarse), 0);
+    assert_int_equal(st_speech_open(path, ST_SPEECH_TIMEOUT_S, &hoarse), 0);
     struct st_narrate_segment segments[] = {{.text = "This was cut off twice."}, {.text = "And this is heard."}};
     struct watcher w = {0};
     struct st_narrate_job job = job_of(segments, ST_COUNT(segments), &w);
@@ -362,7 +362,7 @@ static void test_another_version_is_another_voice(void **state)
     assert_int_equal(fclose(f), 0);
     assert_int_equal(chmod(path, 0700), 0);
     struct st_speech *newer;
-    assert_int_equal(st_speech_open(path, &newer), 0);
+    assert_int_equal(st_speech_open(path, ST_SPEECH_TIMEOUT_S, &newer), 0);
     assert_true(strstr(st_speech_engines(speech), "flite 2") && strstr(st_speech_engines(speech), "espeak-ng 1"));
     assert_non_null(strstr(st_speech_engines(newer), "flite 9"));
     struct st_narrate_segment segment = {.text = "This was said before."};

@@ -27,7 +27,7 @@ static const char *speak_program(struct st_call *call)
 int narration_start(struct st_call *call)
 {
     const char *program = speak_program(call);
-    int r = st_speech_open(program, &narration_speech);
+    int r = st_speech_open(program, ST_SPEECH_TIMEOUT_S, &narration_speech);
     return r < 0 ? st_fail(call, r, "The speech engine %s does not work.", program) : 0;
 }
 

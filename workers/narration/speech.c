@@ -4,7 +4,6 @@
 #include "base/spawn.h"
 
 enum {
-    TIMEOUT_SECONDS = SPEAK_CPU_SECONDS + 15, /* the child shares its core */
     MEMORY_MAX = 256 << 20,
     FILE_MAX = 1, /* it has nothing to write to files */
     LANGUAGES_MAX = 16 << 10,
@@ -15,6 +14,7 @@ struct st_speech {
     char *program;
     char *engines;
     char *languages; /* "\naf\nam\n...\n" */
+    int timeout_s;
 };
 
 void st_pcm_release(struct st_pcm *pcm)
@@ -52,8 +52,8 @@ static int spawn_error(int r)
 }
 
 /* size: bytes of one item of the payload, of which max are taken. The payload lies in the arena. */
-static int ask(struct st_arena *a, const char *program, const struct speak_request *req, const char *text,
-               const atomic_bool *stop, size_t size, size_t max, struct speak_answer *ret_answer,
+static int ask(struct st_arena *a, const char *program, int timeout_s, const struct speak_request *req,
+               const char *text, const atomic_bool *stop, size_t size, size_t max, struct speak_answer *ret_answer,
                const char **ret_payload)
 {
     const char *const argv[] = {program, NULL};
@@ -64,7 +64,7 @@ static int ask(struct st_arena *a, const char *program, const struct speak_reque
         .argv = argv,
         .input = input.data,
         .input_len = input.len,
-        .timeout_us = TIMEOUT_SECONDS * ST_SECOND,
+        .timeout_us = timeout_s * ST_SECOND,
         .max_file = FILE_MAX,
         .max_cpu_s = SPEAK_CPU_SECONDS,
         .max_out = sizeof(*ret_answer) + max * size,
@@ -93,19 +93,20 @@ static int ask(struct st_arena *a, const char *program, const struct speak_reque
     return 0;
 }
 
-int st_speech_open(const char *program, struct st_speech **ret_speech)
+int st_speech_open(const char *program, int timeout_s, struct st_speech **ret_speech)
 {
     struct speak_request req = {.magic = SPEAK_MAGIC, .op = SPEAK_LANGUAGES};
     struct st_arena a = {0};
     struct speak_answer answer;
     const char *list;
-    int r = ask(&a, program, &req, "", NULL, 1, LANGUAGES_MAX, &answer, &list);
+    int r = ask(&a, program, timeout_s, &req, "", NULL, 1, LANGUAGES_MAX, &answer, &list);
     if (r == 0) {
         struct st_speech *speech = calloc(1, sizeof(*speech));
         size_t first = strcspn(list, "\n");
         if (!speech || !(speech->program = strdup(program)) || !(speech->engines = strndup(list, first)) ||
             !(speech->languages = strdup(list + first)))
             abort();
+        speech->timeout_s = timeout_s;
         *ret_speech = speech;
     }
     st_arena_release(&a);
@@ -226,7 +227,8 @@ int st_speech_say(const struct st_speech *speech, const struct st_manner *manner
     struct st_arena a = {0};
     struct speak_answer answer;
     const char *payload;
-    int r = ask(&a, speech->program, &req, text, stop, sizeof(int16_t), SPEAK_SAMPLES_MAX, &answer, &payload);
+    int r = ask(&a, speech->program, speech->timeout_s, &req, text, stop, sizeof(int16_t), SPEAK_SAMPLES_MAX, &answer,
+                &payload);
     if (r == 0) {
         size_t size = answer.count * sizeof(int16_t);
         struct st_pcm pcm = {.samples = malloc(size + 1), .count = answer.count, .rate = answer.rate};

@@ -4,7 +4,7 @@
  * Speech from text, by a confined child process per utterance (see speak.h).
  *
  *   struct st_speech *speech;
- *   st_speech_open("/usr/lib/storytelling/narration-speak", &speech);
+ *   st_speech_open("/usr/lib/storytelling/narration-speak", ST_SPEECH_TIMEOUT_S, &speech);
  *   struct st_pcm pcm = {0};
  *   st_speech_say(speech, &manner, "Good morning.", 13, NULL, &pcm);
  *   st_pcm_release(&pcm);
@@ -44,10 +44,11 @@ struct st_speech;
 
 /*
  * program: path of narration-speak; it is asked at once for its languages, which proves that it works.
- * ST_E_UNAVAILABLE when it does not.
+ * ST_E_UNAVAILABLE when it does not. A child that is not done in timeout_s seconds is killed.
  */
-int st_speech_open(const char *program, struct st_speech **ret_speech) ST_MUSTCHECK;
-void st_speech_close(struct st_speech *speech); /* NULL is fine */
+int st_speech_open(const char *program, int timeout_s, struct st_speech **ret_speech) ST_MUSTCHECK;
+enum { ST_SPEECH_TIMEOUT_S = SPEAK_CPU_SECONDS + 15 }; /* the child shares its core */
+void st_speech_close(struct st_speech *speech);        /* NULL is fine */
 
 /* Both engines with their versions. */
 const char *st_speech_engines(const struct st_speech *speech);
