@@ -547,6 +547,8 @@ static void quotes_in_quotes_in_quotes(void **state)
     struct st_analysis *found = analyse(&a, "\"Get 'em now,\" said Tom. \"Come!\" cried Ann. \"Never,\" said Tom.");
     assert_int_equal(found->n_segments, 6); /* an apostrophe only */
     assert_string_equal(speaker(found, find_segment(found, "Come!")), "Ann");
+    found = analyse(&a, "“I don’t know “Get ’em” or “Sit,” nor you,” said Tom. “Come!” cried Ann. “Don’t,” said Tom.");
+    assert_string_equal(speaker(found, find_segment(found, "Come!")), "Ann");
     st_arena_release(&a);
 }
 

@@ -171,8 +171,9 @@ static bool nests(struct nesting *in, const struct scan *sc, const char *s, cons
     const char *behind = s;
     uint32_t cp = st_utf8_next(&behind), prev = an_before(sc->begin, s), next = an_peek(behind, sc->end);
     bool single = cp == '\'' || cp == 0x2018 || cp == 0x2019;
+    int mark = mark_of(cp); /* none for what only closes */
     if (single && !in->third)
-        in->single = in->single ? !ends_speech(prev) || an_is_letter(next) : looks_opening(sc, s, mark_of(cp));
+        in->single = in->single ? !ends_speech(prev) || an_is_letter(next) : mark >= 0 && looks_opening(sc, s, mark);
     if (closing && in->third) {
         in->third = false;
         return true;
