@@ -112,6 +112,22 @@ for my $how (sort keys %wrong) {
     cmp_ok $chat->requests(qr/^$how /), '<=', 6, "$how: after a few tries";
 }
 is_deeply [$platform->sql('story', "select count(*) from story_chat_answers where answer ~ 'money|script'")], [0], 'nothing that was wrong is kept';
+# What the author changes while it is analysed is found at once, and stays so.
+is analysed($ada, post($ada, scene('ok', $n++)))->{analyser}{name}, 'chat/stand-in', 'the provider works';
+my $held = post($ada, scene('slow', 5));
+ok wait_for(sub { $chat->requests(qr/number5/) }), 'a story is being analysed';
+sub found { my ($q) = @_; return [map { $_->{storyId} } @{$api->call(searchStories => {token => $ada->{token}, query => {q => $q}})->{json}{items}}] }
+is $api->call(updateStory => of($ada, $held, json => {title => 'Bramblewick'}, headers => {'If-Match' => '*'}))->{status}, 200, 'its title changes';
+is_deeply found('Bramblewick'), [$held], 'and is found';
+is analysed($ada, $held)->{analyser}{name}, 'embedded', 'it is analysed in the end';
+is_deeply found('Bramblewick'), [$held], 'the title is found still';
+is analysed($ada, post($ada, scene('ok', $n++)))->{analyser}{name}, 'chat/stand-in', 'the provider works';
+is $api->call(updateStory => of($ada, $held, json => {content => scene('slow', 6) =~ s/wind/quagmire/r}, headers => {'If-Match' => '*'}))->{status}, 200, 'a word is taken out';
+is_deeply found('wind "number5"'), [], 'and found no more';
+is_deeply found('quagmire'), [$held], 'but the one in its place';
+is $api->call(getStory => of($ada, $held))->{json}{state}, 'analyzing', 'before that is analysed';
+analysed($ada, $held, 'none');
+
 my $key_seen = $platform->run('grep', '-rl', $KEY, $platform->var . '/log', $platform->var . '/process')->{out};
 is $key_seen, '', 'the key is in no log';
 

@@ -84,20 +84,21 @@ static int store(struct st_call *call, const json_t *story, const struct story_f
     const struct st_analysis *a = found->analysis;
     const char *story_id = st_str(story, "story_id"), *hash = st_str(story, "content_hash");
     const char *analysis_id = st_new_id(call->arena), *segments = story_segments_text(call->arena, found, true);
-    json_t *characters = story_characters_json(call->arena, a), *changes = NULL, *event;
+    json_t *characters = story_characters_json(call->arena, a), *changes = NULL, *event, *now;
     if (!segments)
         return st_fail(call, ST_E_TOO_LARGE, "The analysis is too large.");
     int r = make_event(call, story, analysis_id, found, &event);
     if (r < 0)
         return r;
-    /* Edited meanwhile: the edit has left a job of its own. */
-    r = st_exec_one(call, ST_E_CANCELLED,
-                    "update stories set state = case when state <> 'analyzing' then state "
-                    "when published_at is null then 'ready' else 'published' end, "
-                    "language = case when language_given then language else $3 end "
-                    "where story_id = $1 and content_hash = $2 and deleted_at is null and state <> 'draft' and "
-                    "case when language_given then language end is not distinct from $4",
-                    story_id, hash, a->language, st_str(story, "language"));
+    r = st_row(call, &now,
+               "update stories set state = case when state <> 'analyzing' then state "
+               "when published_at is null then 'ready' else 'published' end, "
+               "language = case when language_given then language else $3 end "
+               "where story_id = $1 and content_hash = $2 and deleted_at is null and state <> 'draft' and "
+               "case when language_given then language end is not distinct from $4 returning title",
+               story_id, hash, a->language, st_str(story, "language"));
+    if (r == ST_E_NOT_FOUND)
+        return ST_E_CANCELLED; /* edited meanwhile: the edit has left a job of its own */
     if (r < 0 || (r = changes_since(call, story_id, a, &changes)) < 0)
         return r;
     st_exec(call,
@@ -111,7 +112,7 @@ static int store(struct st_call *call, const json_t *story, const struct story_f
             "t.c->>'gender', t.c->>'age' from jsonb_array_elements($2::jsonb) with ordinality t (c, n)",
             analysis_id, st_json_text(call->arena, characters));
     store_emotions(call, analysis_id, a);
-    story_index(call, story_id, st_str(story, "title"), st_str(story, "content"));
+    story_index(call, story_id, st_str(now, "title"), st_str(story, "content"));
     if ((r = story_forget_published(call, story_id, NULL)) < 0)
         return r;
     if (changes)

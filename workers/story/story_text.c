@@ -160,10 +160,10 @@ int story_change(struct st_call *call, const json_t *old, const struct story_tex
     if (revised)
         keep_revision(call, id, text->restored_from);
     emit_updated(call, story, hash);
+    if (revised) /* at once: what has been taken out is found no more, whatever becomes of the analysis */
+        story_index(call, id, text->title, text->content);
     if (again && !draft)
         story_start_analysis(call, id, call->tier);
-    else if (revised)
-        story_index(call, id, text->title, text->content);
     return (r = story_announce(call, id)) < 0 ? r : story_reply(call, 200, story);
 }
 
