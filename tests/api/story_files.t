@@ -70,7 +70,7 @@ my %text = (
     'blank lines'     => [t => " \n\t\none\n  \n\t\n \ntwo", "one\n\ntwo"],
     'lines of old'    => [t => "one\rtwo", "one\ntwo"],
     'control'         => [t => "one\x{1b}[2J " . 'word ' x 60 . "\x{7f}\x{c2}\x{85}end", 'one[2J ' . 'word ' x 60 . 'end'],
-    'Markdown'        => [m => "# The title\n\nSome *text*.\n\n## Two\n\nMore.\n", "Some *text*.\n\n## Two\n\nMore."],
+    'Markdown'        => [m => "# The title\n\nSome *text*.\n\n## Two\n\nMore.\n", "# The title\n\nSome *text*.\n\n## Two\n\nMore."],
 );
 for my $what (sort keys %text) {
     my ($kind, $bytes, $expected) = @{$text{$what}};
@@ -175,12 +175,12 @@ sub imports {
 sub outcome {
     my ($answer) = @_;
     my $seen;
-    wait_for(sub { $seen = $api->call(getImport => {path => {importId => $answer->{json}{importId}}, token => $ada->{token}}); $seen->{json}{status} ne 'pending' });
+    wait_for(sub { $seen = $api->call(getImport => {path => {importId => $answer->{json}{importId}}, token => $sender->{token}}); $seen->{json}{status} ne 'pending' });
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is_deeply [$api->complaints(getImport => $seen)], [], 'the answer keeps to the contract';
     return $seen->{json};
 }
-sub story { my ($id) = @_; return $api->call(getStory => {path => {storyId => $id}, token => $ada->{token}})->{json} }
+sub story { my ($id) = @_; return $api->call(getStory => {path => {storyId => $id}, token => $sender->{token}})->{json} }
 
 my $posted = $api->succeeds(202, createImport => imports('application/epub+zip', book(package_of('<dc:title>Imported</dc:title><dc:language>en</dc:language>', 'a.xhtml'), %chapters), draft => 'true'), 'a book is posted');
 is $posted->{headers}{location}, "/v1/imports/$posted->{json}{importId}", 'Location says where to ask';
@@ -203,6 +203,9 @@ is $western->{content}, $russian, 'is read as it is said';
 is outcome($api->succeeds(202, createImport => imports('Application/EPUB+Zip', book(package_of('', 'a.xhtml'), %chapters), draft => 'true'), 'a type in other letters'))->{status}, 'ready', 'is the same type';
 $sender = $max;
 $api->fails(415, 'unsupported_media_type', createImport => imports('text/plain; charset=klingon', 'x'), 'a charset that nobody knows is not taken');
+my %headed = (draft => 'true');
+is_deeply [@{story(outcome($api->succeeds(202, createImport => imports('text/markdown', "# The Bell\n\nIt rang.", %headed), 'a heading'))->{storyId})}{qw(title content)}], ['The Bell', 'It rang.'], 'is the title alone';
+is_deeply [@{story(outcome($api->succeeds(202, createImport => imports('text/plain', "# The Bell\n\nIt rang.", %headed, title => 'Named'), 'another title'))->{storyId})}{qw(title content)}], ['Named', "# The Bell\n\nIt rang."], 'takes nothing from the text';
 $sender = $ada;
 # The reader is held while it works, and what it may use is looked at.
 my $storyd = $platform->pid('story');

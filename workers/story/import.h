@@ -13,7 +13,7 @@
  *
  * What comes back is UTF-8 without control characters but line breaks and tabs, paragraphs divided by empty lines; of a
  * book headings marked by as many # as their level, emphasis by *, a new scene by a line "* * *". The title of a text
- * is its first line, when that is a heading or a short one alone.
+ * is its first line, when that is a heading or a short one alone; the content has it, too.
  */
 #include "base/base.h"
 

@@ -180,18 +180,18 @@ static bool is_text(const struct st_buf *b)
     return strange * STRANGE_SHARE <= all;
 }
 
-/* The first line: when it is a heading, a "#" of which the text then does without, or a short one alone. */
-static const char *take_title(struct import *to, const char *content)
+/* The first line, when it is a heading or a short one alone. */
+static void find_title(struct import *to)
 {
+    const char *content = to->content;
     size_t n = strcspn(content, "\n"), marks = strspn(content, "#");
     bool heading = marks && marks <= 6 && content[marks] == ' ';
     bool alone = content[n] && content[n + 1] == '\n' && !strchr("#*_-=>![", *content) &&
                  st_utf8_length(content, n) <= TITLE_CHARS;
     if (!heading && !alone)
-        return content;
+        return;
     marks += heading;
     to->title = st_strndup(&to->arena, content + (heading ? marks : 0), n - (heading ? marks : 0));
-    return marks == 2 && content[n] ? content + n + strspn(content + n, "\n") : content;
 }
 
 void import_text(struct import *to, const char *data, size_t len)
@@ -209,7 +209,7 @@ void import_text(struct import *to, const char *data, size_t len)
     else
         to->content = st_strndup(&to->arena, tidy.data ? tidy.data : "", tidy.len);
     if (to->content)
-        to->content = take_title(to, to->content);
+        find_title(to);
     st_buf_release(&decoded);
     st_buf_release(&tidy);
 }

@@ -231,6 +231,17 @@ static bool is_language(const char *tag)
            !strstr(tag, "--");
 }
 
+/* A text does without the heading "# …" that has become its title; a book has titles of its own. */
+static const char *behind_title(const json_t *import, const json_t *found)
+{
+    const char *content = st_str(found, "content"), *title = st_str(found, "title");
+    size_t n = title ? strlen(title) : 0;
+    if (!n || *st_str(import, "head") == IMPORT_EPUB || !st_starts(content, "# ") ||
+        strncmp(content + 2, title, n) != 0 || content[2 + n] != '\n')
+        return content;
+    return content + 2 + n + strspn(content + 2 + n, "\n");
+}
+
 static int make_story(struct st_call *call, const json_t *import, const json_t *found)
 {
     const char *language = st_str(found, "language"), *title = st_str(import, "title"), *id = NULL;
@@ -238,7 +249,7 @@ static int make_story(struct st_call *call, const json_t *import, const json_t *
         .author_id = st_str(import, "user_id"),
         .tier = st_str(import, "tier"),
         .title = title_of(call, title ? title : st_json_str(found, "title", "Untitled")),
-        .content = st_str(found, "content"),
+        .content = title ? st_str(found, "content") : behind_title(import, found),
         .language = language && is_language(language) ? language : NULL,
         .visibility = st_str(import, "visibility"),
         .draft = st_json_bool(import, "draft", false),
