@@ -279,6 +279,8 @@ my $unmade = wait_for(sub { my $x = $api->call(getNarrationExport => \%of_it)->{
 is_deeply [@$unmade{qw(status url reason)}], ['failed', undef, 'The file could not be made.'], 'is not made, and it is said';
 $api->fails(404, 'not_found', getNarrationExportFile => \%of_it, 'there is no file');
 is $api->succeeds(202, exportNarration => {%failing, json => {format => 'm4b'}}, 'it is asked for again')->{json}{status}, 'pending', 'and tried again';
+ok wait_for(sub { $api->call(getNarrationExport => \%of_it)->{json}{status} eq 'failed' }), 'in vain';
+is $platform->storyctl('dead', 'drop', 'narration', map { "job-$_" } $platform->sql('narration', "select job_id from jobs where ended = 'dead' and unique_key like '$bound->{narrationId}%'"))->{exit}, 0, 'the operator has seen its dead letters';
 
 # --- what a tier lets -------------------------------------------------------------------------------------------------
 
