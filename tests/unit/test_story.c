@@ -321,6 +321,7 @@ static void test_names_are_of_the_text(void **state)
         {"said", "\"e\",\" \",\".\",\"in\"", NULL, NULL},
         {"Ann\\u202eLee", "", NULL, NULL},
         {"Will", "", "Will", "[]"},
+        {"Ann \\\"Lee\\\"", "", "Ann \"Lee\"", "[]"},
         {"the old woman", "", "the old woman", "[]"},
         {"Ann Lee", "\"Ann\\tLee\"", "Ann Lee", "[]"},
     };
@@ -342,6 +343,16 @@ static void test_names_are_of_the_text(void **state)
         assert_string_equal(st_json_text(&arena, json_object_get(one, "aliases")), cases[i].kept);
         assert_string_equal(said_by(analysed(text, NULL).analysis, found, "No,"), cases[i].shown);
     }
+    json_t *found;
+    const char *why = "";
+    assert_int_equal(read_answer_to(text,
+                                    "{\"characters\":[{\"name\":\"Stranger\",\"aliases\":[\"Ann\"],\"gender\":null,"
+                                    "\"age\":null},{\"name\":\"Stranger\",\"aliases\":[\"Will\"],\"gender\":null,"
+                                    "\"age\":null}],\"lines\":[{\"text\":\"No\",\"speaker\":\"Stranger\","
+                                    "\"emotion\":\"joy\",\"intensity\":1}]}",
+                                    "stop", &found, &why),
+                     0);
+    assert_string_equal(said_by(analysed(text, NULL).analysis, found, "No,"), "nobody"); /* one of two */
 }
 
 static void test_what_does_not_is_refused(void **state)
@@ -395,7 +406,11 @@ static void test_chapters(void **state)
                                          "Part One",
                                          "  Epilogue  ",
                                          "PART II",
-                                         "**Das erste Kapitel.**",
+                                         "ÉPILOGUE",
+                                         "Глава двадцать первая",
+                                         "Capítulo primero",
+                                         "Chapter the First",
+                                         "**Das erste Kapitel**",
                                          "## Two",
                                          "### Chapter 5"};
     static const char *const texts[] = {"",
@@ -409,6 +424,8 @@ static void test_chapters(void **state)
                                         "t rained.",
                                         "Chapter\none",
                                         "He had only read the first chapter.",
+                                        "Read the chapter.",
+                                        "Глава семьи молчал.",
                                         "### A section"};
     for (size_t i = 0; i < ST_COUNT(titles); i++)
         if (!st_chapter_title(titles[i], strlen(titles[i])))

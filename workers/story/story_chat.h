@@ -15,8 +15,9 @@ struct story_passage {
     const char *text; /* segments as prose: quotation marks around speech, empty lines between paragraphs */
     size_t len;
     const struct st_analysis *of;
-    int first, n;      /* of its segments */
-    const char *words; /* the text as story_words.h has it */
+    const struct an *lexicon; /* of its language */
+    int first, n;             /* of its segments */
+    const char *words;        /* the text as story_words.h has it */
     size_t words_len;
     const size_t *starts; /* in words, of each segment, and behind the last: of the space before it */
 };

@@ -88,11 +88,13 @@ static struct story_passage cut(struct st_arena *arena, const struct st_analysis
 
 int story_passages(struct st_arena *arena, const struct st_analysis *a, int max, struct story_passage *ret)
 {
+    const struct an *lexicon = story_lexicon(arena, a->language);
     int n = 0;
     for (int i = 0; i < a->n_segments; i += ret[n++].n) {
         if (n == max)
             return 0;
         ret[n] = cut(arena, a, i);
+        ret[n].lexicon = lexicon;
     }
     return n;
 }
@@ -192,15 +194,16 @@ static bool is_said(const struct reader *r, const char *name)
     return memmem(r->p->words, r->p->words_len, words, strlen(words)) != NULL;
 }
 
-/* Also where they speak. */
+/* Also where they speak; where the name was that of two, nobody can tell who does. */
 static void rename_character(const struct reader *r, json_t *character, json_t *name)
 {
     const char *before = st_json_str(character, "name", "");
     json_t *line;
     size_t i;
+    json_t *speaker = count_of(r->characters, before) == 1 ? name : json_null();
     json_array_foreach (r->lines, i, line)
         if (st_streq(st_json_str(line, "speaker", NULL), before))
-            json_object_set(line, "speaker", name);
+            json_object_set(line, "speaker", speaker);
     json_object_set(character, "name", name);
 }
 
@@ -295,7 +298,7 @@ int story_chat_read(struct st_arena *arena, const struct story_passage *p, const
         return r;
     const struct reader reader = {.arena = arena,
                                   .p = p,
-                                  .lexicon = story_lexicon(arena, p->of->language),
+                                  .lexicon = p->lexicon,
                                   .characters = json_object_get(answer, "characters"),
                                   .lines = json_object_get(answer, "lines")};
     if (json_array_size(reader.characters) > CHARACTERS_MAX || json_array_size(reader.lines) > LINES_MAX)

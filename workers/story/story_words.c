@@ -45,7 +45,8 @@ const struct an *story_lexicon(struct st_arena *arena, const char *language)
 
 static bool is_sign(uint32_t c)
 {
-    return c == 0xb7 || c == 0x30fb || c == 0x2019 || (c < 0x80 && strchr(" .,'-", (int)c));
+    return c == 0xb7 || c == 0x30fb || (c >= 0x2010 && c <= 0x2011) || (c >= 0x2018 && c <= 0x201d) ||
+           (c < 0x80 && strchr(" .,'-\"()", (int)c));
 }
 
 bool story_may_name(struct st_arena *arena, const struct an *lexicon, const char *name)
