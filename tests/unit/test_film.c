@@ -513,6 +513,21 @@ static void test_failures(void **state)
     }
 }
 
+/* Requests of one film that a provider cannot do are no reason to leave it alone with those of others. */
+static void test_requests_that_it_cannot_do(void **state)
+{
+    (void)state;
+    use("pika");
+    for (int i = 0; i < 6; i++) {
+        change(db, "delete from clips");
+        write_file("faults", "wrong\n");
+        assert_string_equal(finish(plan(1)), "failed pika");
+    }
+    change(db, "delete from clips");
+    assert_string_equal(finish(plan(1)), "done pika");
+    assert_int_equal(submissions(), 7);
+}
+
 /* Nobody outside makes us look into our own network, but where the provider's own address is there. */
 static void test_where_films_are_fetched(void **state)
 {
@@ -590,6 +605,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_what_is_not_known_is_not_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_lost_is_not_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_requests_that_it_cannot_do, setup, teardown),
         cmocka_unit_test_setup_teardown(test_where_films_are_fetched, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_film_waits_for_all, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_may, setup, teardown),

@@ -10,13 +10,15 @@ static struct st_pg *db;
 
 static const struct st_option options[] = {{"test_url", ""}, {"test_key_file", ""}, {0}};
 
-/* As providers tell a used-up account from haste: by a word in the body. */
+/* As providers tell a used-up account from haste, and a request from its content: by a word in the body. */
 static enum st_outcome classify(struct st_arena *a, const struct st_http_answer *answer, const char **ret_why)
 {
     if (answer->body && strstr(answer->body, "insufficient_quota")) {
         *ret_why = st_printf(a, "no credit");
         return ST_OUTCOME_QUOTA;
     }
+    if (answer->body && strstr(answer->body, "invalid_parameter"))
+        return ST_OUTCOME_REQUEST;
     return st_outcome_of_status(answer);
 }
 static void meter(const struct st_http_answer *answer, int64_t *units, int64_t *micros)
@@ -197,6 +199,7 @@ static void test_outcomes(void **state)
     } cases[] = {
         {"400 Bad", "", "", ST_E_UNPROCESSABLE, "content", 1},
         {"422 Bad", "", "", ST_E_UNPROCESSABLE, "content", 1},
+        {"400 Bad", "", "invalid_parameter", ST_E_BAD_GATEWAY, "request", 1},
         {"401 No", "", "", ST_E_BAD_GATEWAY, "permanent", 1},
         {"404 No", "", "", ST_E_BAD_GATEWAY, "permanent", 1},
         {"302 Go", "Location: http://127.0.0.1:1/\r\n", "", ST_E_BAD_GATEWAY, "permanent", 1},
@@ -356,6 +359,25 @@ static void test_breaker(void **state)
     assert_string_equal(ask(db, "select concat_ws(' ', failures, opened, open_until) from providers"), "0 0");
 }
 
+/* What is wrong with a request neither opens the breaker nor closes it; a wrong key is everybody's. */
+static void test_requests_do_not_break(void **state)
+{
+    (void)state;
+    const char *failures = "select failures || coalesce(' open ' || open_until, '') from providers";
+    struct st_provider p = plain;
+    p.classify = classify;
+    answers(reply("401 No", "", ""));
+    assert_int_equal(try_with(p), ST_E_BAD_GATEWAY);
+    answers(reply("422 Bad", "", "invalid_parameter"));
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(try_with(p), ST_E_BAD_GATEWAY);
+    assert_string_equal(ask(db, failures), "1");
+    answers(reply("401 No", "", ""));
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(try_with(p), ST_E_BAD_GATEWAY);
+    assert_non_null(strstr(ask(db, failures), "5 open "));
+}
+
 static void test_a_probe_fails(void **state)
 {
     (void)state;
@@ -414,6 +436,7 @@ int main(int argc, char **argv)
         TEST(test_cancelled),
         TEST(test_places),
         TEST(test_breaker),
+        TEST(test_requests_do_not_break),
         TEST(test_a_probe_fails),
         TEST(test_one_probe_at_a_time),
         TEST(test_look_ups),

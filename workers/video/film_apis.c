@@ -63,7 +63,7 @@ static bool is_content(const char *words)
 
 /*
  * Whether it is the account that is used up, or the content that is refused, is told in words: what is else wrong with
- * a request (400, 422) may be right for another.
+ * a request (400, 413, 422) may be right for another, and says nothing of the provider.
  */
 static enum st_outcome classify(struct st_arena *a, const struct st_http_answer *answer, const char **ret_why)
 {
@@ -74,7 +74,7 @@ static enum st_outcome classify(struct st_arena *a, const struct st_http_answer 
         *ret_why = st_printf(a, "The account at the provider is used up (%d).", answer->status);
         return ST_OUTCOME_QUOTA;
     }
-    return outcome == ST_OUTCOME_CONTENT && !is_content(words) ? ST_OUTCOME_PERMANENT : outcome;
+    return outcome == ST_OUTCOME_CONTENT && !is_content(words) ? ST_OUTCOME_REQUEST : outcome;
 }
 
 /* --- Runway ------------------------------------------------------------------------------------------------------ */

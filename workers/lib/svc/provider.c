@@ -38,6 +38,7 @@ static const struct {
     [ST_OUTCOME_TRANSIENT] = {"transient", ST_E_UNAVAILABLE, "The provider is not available."},
     [ST_OUTCOME_LIMITED] = {"limited", ST_E_LIMITED, "The provider asks to go slower."},
     [ST_OUTCOME_UNKNOWN] = {"unknown", ST_E_TIMEOUT, "The provider gave no answer."},
+    [ST_OUTCOME_REQUEST] = {"request", ST_E_BAD_GATEWAY, "The provider cannot do what it was asked for."},
     [ST_OUTCOME_PERMANENT] = {"permanent", ST_E_BAD_GATEWAY, "The provider does not accept our calls."},
     [ST_OUTCOME_CANCELLED] = {"cancelled", ST_E_CANCELLED, "The work was cancelled."},
 };

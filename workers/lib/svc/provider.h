@@ -34,7 +34,8 @@
  *   ST_E_UNAVAILABLE   transient    yes           overload, 5xx, no connection, breaker open, no place in time
  *   ST_E_LIMITED       limited      yes           the same, but it only asks us to slow down; no failure
  *   ST_E_TIMEOUT       unknown      not if once   no answer came: it may have been done
- *   ST_E_BAD_GATEWAY   permanent    no            wrong key, wrong path, an answer that makes no sense
+ *   ST_E_BAD_GATEWAY   request      no            something is wrong with this request, not with the provider; no
+ * failure ST_E_BAD_GATEWAY   permanent    no            wrong key, wrong path, an answer that makes no sense
  *   ST_E_CANCELLED     cancelled    no
  * answer.why is a sentence for the author or the log, answer.wait_ms how long to wait before another job tries.
  *
@@ -50,6 +51,7 @@ enum st_outcome {
     ST_OUTCOME_TRANSIENT,
     ST_OUTCOME_LIMITED,
     ST_OUTCOME_UNKNOWN,
+    ST_OUTCOME_REQUEST,
     ST_OUTCOME_PERMANENT,
     ST_OUTCOME_CANCELLED,
 };
