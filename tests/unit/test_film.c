@@ -453,6 +453,49 @@ static void test_what_is_lost_is_not_sent_again(void **state)
     assert_int_equal(submissions(), 1);
 }
 
+/* While its provider is away nobody can know; then it is there. */
+static void test_an_outage_is_waited_for(void **state)
+{
+    (void)state;
+    /* Its list cannot be read: it fails, the breaker is open, what comes is no list. */
+    use("luma");
+    const char *clip = plan(1);
+    write_file("faults", "reset\n500\n500\n500\n500\n");
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(step(clip), 0);
+    assert_string_equal(text_of("faults"), "");
+    assert_string_equal(ask(db, "select state || polls from clips"), "unknown0");
+    assert_non_null(ask(db, "select 1 from providers where open_until > now()"));
+    for (int i = 0; i < 11; i++) {
+        change(db, "truncate providers cascade");
+        write_file("faults", i % 2 ? "garbage\n" : "404\n");
+        assert_int_equal(step(clip), 0);
+    }
+    write_file("faults", "");
+    change(db, "truncate providers cascade");
+    assert_string_equal(finish(clip), "done luma");
+    assert_int_equal(submissions(), 1);
+    /* Nor is one asked for that was surely sent. */
+    setup(NULL);
+    use("runway luma");
+    clip = plan(1);
+    assert_int_equal(step(clip), 0);
+    change(db, "update providers set open_until = now() + interval '1 hour'");
+    for (int i = 0; i < POLLS + 5; i++)
+        assert_int_equal(step(clip), 0);
+    assert_string_equal(ask(db, "select state || polls from clips"), "sent0");
+    change(db, "update providers set open_until = null");
+    assert_string_equal(finish(clip), "done runway");
+    assert_int_equal(submissions(), 1);
+    /* But not for ever. */
+    setup(NULL);
+    clip = plan(1);
+    assert_int_equal(step(clip), 0);
+    change(db, "update providers set open_until = now() + interval '1 hour'");
+    change(db, "update clips set sent_at = now() - interval '7 hours'");
+    assert_string_equal(finish(clip), "done luma");
+}
+
 static void test_failures(void **state)
 {
     (void)state;
@@ -604,6 +647,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_what_nobody_needs_is_cancelled, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_not_known_is_not_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_lost_is_not_sent_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_outage_is_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
         cmocka_unit_test_setup_teardown(test_requests_that_it_cannot_do, setup, teardown),
         cmocka_unit_test_setup_teardown(test_where_films_are_fetched, setup, teardown),

@@ -49,8 +49,9 @@ struct film_api {
     void (*result)(struct st_arena *a, const struct st_http_answer *answer, struct film_status *ret); /* of `next` */
     /* Path of a page, from 0 on, of what was begun, to look for one whose fate is unknown; NULL: there is no list. */
     const char *(*list_path)(struct st_arena *a, int page);
-    /* Its id; or NULL, and whether there are more pages. */
-    const char *(*find)(struct st_arena *a, const struct st_http_answer *answer, const char *callback, bool *ret_more);
+    /* Its id; or NULL, and whether there are more pages. False: it makes no sense, and says nothing. */
+    bool (*find)(struct st_arena *a, const struct st_http_answer *answer, const char *callback, const char **ret_id,
+                 bool *ret_more);
     const char *cancel; /* method that ends what was begun, and need not go on; one that has ended is refused (4xx) */
     const char *(*cancel_path)(struct st_arena *a, const char *id);
     /*

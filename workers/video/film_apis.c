@@ -160,17 +160,18 @@ static const char *luma_list_path(struct st_arena *a, int page)
 }
 
 /* The address to call back is another for each clip, and is shown among what was asked for. */
-static const char *luma_find(struct st_arena *a, const struct st_http_answer *answer, const char *callback,
-                             bool *ret_more)
+static bool luma_find(struct st_arena *a, const struct st_http_answer *answer, const char *callback,
+                      const char **ret_id, bool *ret_more)
 {
-    const json_t *list = parse(a, answer);
+    const json_t *list = parse(a, answer), *generations = json_object_get(list, "generations");
     json_t *g;
     size_t i;
+    *ret_id = NULL;
     *ret_more = list && st_json_bool(list, "has_more", false);
-    json_array_foreach (json_object_get(list, "generations"), i, g)
+    json_array_foreach (generations, i, g)
         if (*callback && st_streq(st_json_str(json_object_get(g, "request"), "callback_url", NULL), callback))
-            return st_json_str(g, "id", NULL);
-    return NULL;
+            *ret_id = st_json_str(g, "id", NULL);
+    return json_is_array(generations);
 }
 
 /* --- Pika at fal ------------------------------------------------------------------------------------------------- */

@@ -17,10 +17,11 @@ enum {
     SECONDS_MAX = 9,
     POLL_FIRST_MS = 6000,
     POLL_MAX_MS = 60000,
-    POLLS_MAX = 60, /* most of an hour */
-    LOOKS_MAX = 10, /* for one whose fate is unknown, a minute apart */
-    PAGES_MAX = 10, /* of the provider's list, at each look */
-    WAITS_MAX = 5,  /* for a provider that is away: 1, 2, 4, 8, 16 minutes */
+    POLLS_MAX = 60,       /* most of an hour */
+    LOOKS_MAX = 10,       /* for one whose fate is unknown, a minute apart */
+    SILENCE_S = 6 * 3600, /* since it was sent, while its provider is away: that counts as no look */
+    PAGES_MAX = 10,       /* of the provider's list, at each look */
+    WAITS_MAX = 5,        /* for a provider that is away: 1, 2, 4, 8, 16 minutes */
     WAIT_MS = 60000,
     FLIGHT_MS = 10000, /* between two looks at what is filmed for another film */
     ANSWER_MAX = 4 << 20,
@@ -227,10 +228,11 @@ static int wait_or_end(struct st_call *call, const json_t *clip, bool away)
     return 0;
 }
 
-static int wait_for_it(struct st_call *call, const json_t *clip)
+/* asked: the breaker has let it pass; what it refuses is no look. */
+static int wait_for_it(struct st_call *call, const json_t *clip, bool asked)
 {
-    int64_t polls = st_json_int(clip, "polls", 0), ms = POLL_FIRST_MS;
-    if (polls >= POLLS_MAX) {
+    int64_t polls = st_json_int(clip, "polls", 0), ms = asked ? POLL_FIRST_MS : POLL_MAX_MS;
+    if (asked ? polls >= POLLS_MAX : st_json_bool(clip, "silent", false)) {
         cancel_later(call, st_str(clip, "provider"), st_str(clip, "provider_ref"));
         return next_provider(call, clip);
     }
@@ -239,7 +241,8 @@ static int wait_for_it(struct st_call *call, const json_t *clip)
         return r < 0 ? r : 0;
     for (int64_t i = 0; i < polls && ms < POLL_MAX_MS; i++)
         ms = ms * 13 / 10;
-    st_exec(call, "update clips set polls = polls + 1 where clip_id = $1", st_str(clip, "clip_id"));
+    if (asked)
+        st_exec(call, "update clips set polls = polls + 1 where clip_id = $1", st_str(clip, "clip_id"));
     video_enqueue_clip(call, st_str(clip, "clip_id"), ms < POLL_MAX_MS ? ms : POLL_MAX_MS);
     return 0;
 }
@@ -453,33 +456,37 @@ static int ask(struct st_call *call, const struct film_api *api, const char *pat
                           call->arena, ret);
 }
 
-/* Its name in the provider's list of what was begun, as far as that is read; or NULL. */
-static const char *find(struct st_call *call, const char *clip_id, const struct film_api *api)
+/* *ret: its name in the provider's list of what was begun, as far as that is read; or NULL. < 0: it cannot be read. */
+static int find(struct st_call *call, const char *clip_id, const struct film_api *api, const char **ret)
 {
-    const char *callback = video_callback_url(call, clip_id, api), *ref = NULL;
+    const char *callback = video_callback_url(call, clip_id, api);
     bool more = api->list_path != NULL;
-    for (int page = 0; more && !ref && page < PAGES_MAX; page++) {
+    for (int page = 0; more && !*ret && page < PAGES_MAX; page++) {
         struct st_provider_answer answer;
-        if (ask(call, api, api->list_path(call->arena, page), &answer) < 0)
-            return NULL;
-        ref = api->find(call->arena, &answer.http, callback, &more);
+        int r = ask(call, api, api->list_path(call->arena, page), &answer);
+        if (r < 0)
+            return r;
+        if (!api->find(call->arena, &answer.http, callback, ret, &more))
+            return ST_E_BAD_GATEWAY;
     }
-    return ref;
+    return 0;
 }
 
 /* One whose fate is not known, unless the provider has called back, and named it. */
 static int look_for(struct st_call *call, const json_t *clip, const struct film_api *api)
 {
     const char *id = st_str(clip, "clip_id"), *ref = st_str(clip, "provider_ref");
-    if (!ref)
-        ref = find(call, id, api);
+    int r = ref ? 0 : find(call, id, api, &ref);
+    if (r == ST_E_CANCELLED)
+        return r;
     if (ref)
         st_exec(call, "update clips set state = 'sent', provider_ref = $2, polls = 0, lost = false where clip_id = $1",
                 id, ref);
-    else if (st_json_int(clip, "polls", 0) >= LOOKS_MAX)
+    else if (r < 0 ? st_json_bool(clip, "silent", false) : st_json_int(clip, "polls", 0) >= LOOKS_MAX)
         return lose_clip(call, clip);
     else
-        st_exec(call, "update clips set state = 'unknown', polls = polls + 1 where clip_id = $1", id);
+        st_exec(call, "update clips set state = 'unknown', polls = polls + $2::int where clip_id = $1", id,
+                r < 0 ? "0" : "1");
     video_enqueue_clip(call, id, ref ? 0 : POLL_MAX_MS);
     return 0;
 }
@@ -495,7 +502,7 @@ static int fetch(struct st_call *call, const json_t *clip, const struct film_api
     enum film_place place = film_place_of(api, url);
     struct st_provider_answer answer;
     if (place == FILM_NOWHERE)
-        return wait_for_it(call, clip);
+        return wait_for_it(call, clip, true);
     int r = st_provider_do(&api->http,
                            &(struct st_provider_call){.method = "GET",
                                                       .url = url,
@@ -509,7 +516,7 @@ static int fetch(struct st_call *call, const json_t *clip, const struct film_api
     if (r == ST_E_CANCELLED)
         return r;
     if (r < 0)
-        return wait_for_it(call, clip); /* asked again, it may have another address */
+        return wait_for_it(call, clip, true); /* asked again, it may have another address */
     int64_t ms;
     r = take(call, clip, raw, film, &ms);
     if (r == ST_E_UNPROCESSABLE)
@@ -540,7 +547,9 @@ static int poll_it(struct st_call *call, const json_t *clip, const struct film_a
     bool gone = answer.http.status == 404 || answer.http.status == 410; /* it does not know it any more */
     if (status.state == FILM_FAILED || gone)
         return next_provider(call, clip);
-    return status.state == FILM_DONE ? fetch(call, clip, api, status.url) : wait_for_it(call, clip);
+    if (status.state == FILM_DONE)
+        return fetch(call, clip, api, status.url);
+    return wait_for_it(call, clip, answer.http.status || answer.wait_ms < 0);
 }
 
 /* --- jobs --------------------------------------------------------------------------------------------------------- */
@@ -548,9 +557,10 @@ static int poll_it(struct st_call *call, const json_t *clip, const struct film_a
 static int load(struct st_call *call, json_t **ret)
 {
     return st_row(call, ret,
-                  "select c.*, v.aspect_ratio, v.resolution, v.filming from clips c join video_jobs v using (video_id) "
-                  "where c.clip_id = $1",
-                  st_str(call->body, "clipId"));
+                  "select c.*, v.aspect_ratio, v.resolution, v.filming, "
+                  "c.sent_at < now() - $2::int * interval '1 second' as silent "
+                  "from clips c join video_jobs v using (video_id) where c.clip_id = $1",
+                  st_str(call->body, "clipId"), st_i64(call->arena, SILENCE_S));
 }
 
 int video_clip(struct st_call *call)
