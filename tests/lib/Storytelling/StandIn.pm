@@ -6,13 +6,14 @@ package Storytelling::StandIn;
 #   $s3->put(faults => "500\n"), $s3->get('log')                 files of its folder, by which it is told and tells
 use strict;
 use warnings;
+use File::Path qw(remove_tree);
 use File::Temp qw(tempdir);
 use POSIX ();
 use Storytelling::Platform;
 
 sub start {
     my ($class, $module) = @_;
-    my $dir = tempdir('storytelling-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+    my $dir = tempdir('storytelling-XXXXXX', TMPDIR => 1);
     chmod 0755, $dir;    # daemons read keys there
     my $owner = $$;
     my $pid = open(my $out, '-|') // die "fork: $!\n";
@@ -55,7 +56,8 @@ sub DESTROY {
     return if $self->{owner} != $$;
     local ($?, $@, $!);
     kill KILL => $self->{pid};
-    close $self->{out};
+    close $self->{out};    # waits for it
+    remove_tree($self->{dir});    # now: it writes there while daemons still ask it
 }
 
 1;
