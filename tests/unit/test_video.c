@@ -1,6 +1,7 @@
 /* Which of a story's films is shown, what is told of those behind it, and whom they name. */
 #include "../lib/backbone.h"
 
+#include "base/spawn.h"
 #include "video/video.h"
 
 #define STORY  "0193c7e2-1111-7111-8111-111111111111"
@@ -232,9 +233,9 @@ static void joins(const char *room, int n, const char *name, const char *role, c
 static const char *named(void)
 {
     struct st_call call;
-    const char *const *names, *all = "";
+    const char *const *names, *ids, *all = "";
     st_call_init(&call, &worker, "render");
-    assert_int_equal(video_load_voices(&call, NAMING, &names), 0);
+    assert_int_equal(video_load_voices(&call, NAMING, &names, &ids), 0);
     for (; names && *names; names++)
         all = st_printf(&arena, "%s[%s]", all, *names);
     st_arena_reset(&worker.arena);
@@ -268,25 +269,120 @@ static int delete_user(struct st_call *call, void *ctx)
     return video_on_user_deleted(call);
 }
 
+/* The account of the n-th goes, with what is erased of it. */
+static void goes(int n)
+{
+    const char *id = st_printf(&arena, "0193c7e2-3333-7111-8111-%012d", n);
+    struct st_call call;
+    st_call_init(&call, &worker, "UserDeleted");
+    call.body = st_json_keep(&arena, json_pack("{s:s}", "userId", id));
+    assert_int_equal(st_call_transact(&call, delete_user, NULL), 0);
+    st_arena_reset(&worker.arena);
+    ask(db, "delete from people where user_id = $1", id);
+    ask(db, "delete from story_readers where user_id = $1", id);
+    ask(db, "update video_jobs set named = array_remove(named, $1)", id);
+}
+
+/* "ready", "ready again 1": status of the film, whether it is to be made anew, how many jobs are there for it. */
+static const char *stands(void)
+{
+    return ask(db, "select concat_ws(' ', status, case when again then 'again' end, (select nullif(count(*), 0) from "
+                   "jobs where name = 'render' and priority < 0 and unique_key = video_id::text)) from video_jobs");
+}
+
+/* What the film is made of. */
+static void put_sound(void)
+{
+    static const char times[] = "[{\"segmentId\": \"1\", \"startMs\": 0, \"endMs\": 2000}]";
+    const char *sound = st_printf(&arena, "%s/sound.opus", getenv("ST_TEST_DIR"));
+    const char *argv[] = {"ffmpeg",          "-v",   "error",   "-y",  "-f", "lavfi", "-i",
+                          "sine=duration=2", "-c:a", "libopus", sound, NULL};
+    struct st_spawn_result result;
+    struct st_call call;
+    assert_int_equal(
+        st_spawn(&arena, &(struct st_spawn){.argv = argv, .timeout_us = 60 * ST_SECOND, .max_out = 100}, &result), 0);
+    st_call_init(&call, &worker, "render");
+    assert_int_equal(st_object_put_file(&call, "narration/a", sound), 0);
+    assert_int_equal(st_object_put(&call, "narration/t", times, strlen(times)), 0);
+    st_arena_reset(&worker.arena);
+    change(db, "insert into analyses (analysis_id, story_id, segments) values ('" ROOM "', '" STORY
+               "', '[{\"segmentId\": \"1\", \"text\": \"The moon rose.\"}]')");
+    change(db, "update stories set analysis_id = '" ROOM "'");
+    change(db, "update video_jobs set audio_ref = 'narration/a', timing_ref = 'narration/t'");
+}
+
+struct made {
+    pthread_t thread;
+    json_t *body;
+    int r;
+};
+
+/* The job, in a thread of its own. */
+static void *make(void *arg)
+{
+    struct made *m = arg;
+    struct st_worker own;
+    struct st_call call;
+    st_worker_init(&own, &video->run, "maker");
+    st_call_init(&call, &own, "render");
+    call.body = m->body;
+    m->r = video_render(&call);
+    if (m->r == 0)
+        m->r = st_commit(&call);
+    st_worker_release(&own);
+    return NULL;
+}
+
+static void make_begins(struct made *m)
+{
+    m->body = st_json_keep(&arena, json_pack("{s:s}", "videoId", NAMING));
+    assert_int_equal(pthread_create(&m->thread, NULL, make, m), 0);
+}
+
+static int make_ends(struct made *m)
+{
+    assert_int_equal(pthread_join(m->thread, NULL), 0);
+    return m->r;
+}
+
 /* Who is named by a film when the account goes: it is made anew. */
 static void test_who_is_named_no_more(void **state)
 {
     (void)state;
-    film(1, 1, 0, "ready");
+    struct made m;
+    film(1, 1, 0, "pending");
+    put_sound();
     joins(ROOM, 1, "Lea", "listener", NULL);
-    joins(ROOM, 2, "Ben", "voice", NULL);
-    assert_string_equal(named(), "[Ben]");
-    for (int n = 1; n <= 2; n++) {
-        struct st_call call;
-        st_call_init(&call, &worker, "UserDeleted");
-        call.body =
-            st_json_keep(&arena, json_pack("{s:s}", "userId", st_printf(&arena, "0193c7e2-3333-7111-8111-%012d", n)));
-        assert_int_equal(st_call_transact(&call, delete_user, NULL), 0);
-        st_arena_reset(&worker.arena);
-        assert_string_equal(ask(db, "select count(*) from jobs where name = 'render' and payload @> '{\"videoId\": "
-                                    "\"" NAMING "\", \"again\": true}'"),
-                            n == 1 ? "0" : "1");
-    }
+    joins(ROOM, 2, "Ada", "voice", NULL);
+    joins(ROOM, 3, "Ben", "voice", NULL);
+    joins(ROOM, 4, "Cara", "voice", NULL);
+    assert_string_equal(named(), "[Ada][Ben][Cara]");
+    goes(2); /* it is made with the names of then */
+    assert_string_equal(stands(), "pending");
+    change(db, "update video_jobs set status = 'failed'");
+    goes(2);
+    assert_string_equal(stands(), "failed");
+
+    change(db, "update video_jobs set status = 'ready'");
+    goes(1);
+    assert_string_equal(stands(), "ready");
+    make_begins(&m); /* there is nothing to do */
+    assert_int_equal(make_ends(&m), 0);
+    assert_string_equal(named(), "[Ben][Cara]");
+    goes(3);
+    assert_string_equal(stands(), "ready again 1");
+    change(db, "delete from jobs");
+
+    change(db, "update video_jobs set named = '{}'");
+    make_begins(&m);
+    assert_true(wait_for(st_streq(ask(db, "select cardinality(named)::text from video_jobs"), "1")));
+    goes(4); /* in the middle of it */
+    assert_int_equal(make_ends(&m), 0);
+    assert_string_equal(stands(), "ready again 1");
+    make_begins(&m);
+    assert_int_equal(make_ends(&m), 0);
+    assert_string_equal(stands(), "ready 1");
+    assert_string_equal(named(), "");
 }
 
 int main(int argc, char **argv)

@@ -79,8 +79,14 @@ ST_MUSTCHECK int video_end_filming(struct st_call *call, const char *video_id, c
 
 /* video_render.c */
 int video_render(struct st_call *call); /* job */
-/* The names for the end card, NULL-ended, by the call's arena, which the row then tells; outside a transaction. */
-ST_MUSTCHECK int video_load_voices(struct st_call *call, const char *video_id, const char *const **ret);
+/* Its row says that it is to be made anew: it is, when nobody waits for another. */
+void video_render_again(struct st_call *call, const char *video_id);
+/*
+ * The names for the end card, NULL-ended, by the call's arena; and whose they are, as the row tells then. Outside a
+ * transaction.
+ */
+ST_MUSTCHECK int video_load_voices(struct st_call *call, const char *video_id, const char *const **ret,
+                                   const char **ret_named);
 /* It will not be made: the row says so, and an event. */
 ST_MUSTCHECK int video_give_up(struct st_call *call, const char *video_id, const char *reason);
 int video_render_failed(struct st_call *call);

@@ -73,7 +73,7 @@ static bool on_cancel_check(void *arg)
  * Whom the end card names: who has a part, with it, and then who joined to speak; not who only listens, or edits. Of a
  * collaborative film those of its collaboration (and those from before that was kept), else of all. NULL: nobody.
  */
-int video_load_voices(struct st_call *call, const char *video_id, const char *const **ret)
+int video_load_voices(struct st_call *call, const char *video_id, const char *const **ret, const char **ret_named)
 {
     struct st_rows *rows;
     int r = st_rows(call, &rows,
@@ -83,8 +83,8 @@ int video_load_voices(struct st_call *call, const char *video_id, const char *co
                     "and coalesce(r.collaboration_id = v.collaboration_id, true) and p.display_name <> '' and "
                     "(r.\"character\" is not null or coalesce(r.role, 'voice') in ('voice', 'collaborator')) "
                     "group by p.user_id, p.display_name order by other, name limit 50), "
-                    "kept as (update video_jobs set named = array(select user_id from named) where video_id = $1) "
-                    "select name from named order by other, name",
+                    "kept as (update video_jobs set named = array(select user_id from named) where video_id = $1 "
+                    "returning named) select name, (select named from kept) from named order by other, name",
                     video_id);
     if (r < 0)
         return r;
@@ -93,6 +93,7 @@ int video_load_voices(struct st_call *call, const char *video_id, const char *co
     for (int i = 0; i < n; i++)
         names[i] = st_cell(rows, i, 0);
     *ret = n ? names : NULL;
+    *ret_named = n ? st_cell(rows, 0, 1) : "{}";
     return st_commit(call);
 }
 
@@ -116,7 +117,9 @@ static bool is_ready(const json_t *v)
     return st_streq(st_str(v, "status"), "ready");
 }
 
-static int render(struct st_call *call, const json_t *v, const char *id, struct st_video_info *ret)
+/* *ret_named: whom it names at its end. */
+static int render(struct st_call *call, const json_t *v, const char *id, struct st_video_info *ret,
+                  const char **ret_named)
 {
     const char *key = st_printf(call->arena, "video/%s", id);
     json_t *timing, *segments;
@@ -155,7 +158,7 @@ static int render(struct st_call *call, const json_t *v, const char *id, struct 
         if ((r = video_load_clips(call, id, &job)) < 0)
             return r;
     }
-    if ((r = video_load_voices(call, id, &job.voices)) < 0)
+    if ((r = video_load_voices(call, id, &job.voices, ret_named)) < 0)
         return r;
     struct st_buf reason = ST_BUF(4096);
     r = st_video_render(&job, &reason, ret);
@@ -199,10 +202,27 @@ static int tell(struct st_call *call, const json_t *v, const char *id, const str
     return r < 0 ? r : 0;
 }
 
+void video_render_again(struct st_call *call, const char *video_id)
+{
+    st_enqueue_with(call, &(struct st_enqueue){.job = "render", .key = video_id, .priority = -1},
+                    json_pack("{s:s}", "videoId", video_id));
+}
+
+/* Who went while it was made is not in its row any more, but in the film. */
+static int compare_names(struct st_call *call, const char *id, const char *named)
+{
+    struct st_rows *rows;
+    int r = st_rows(call, &rows, "update video_jobs set again = named <> $2 where video_id = $1 returning again", id,
+                    named);
+    if (r == 0 && st_rows_count(rows) && st_streq(st_cell(rows, 0, 0), "t"))
+        video_render_again(call, id);
+    return r;
+}
+
+/* Whether there is anything to do is for the row alone to say: jobs of one film take each other's place. */
 int video_render(struct st_call *call)
 {
-    const char *id = st_str(call->body, "videoId");
-    bool again = st_json_bool(call->body, "again", false);
+    const char *id = st_str(call->body, "videoId"), *named;
     json_t *v;
     int r = st_row(
         call, &v,
@@ -213,16 +233,18 @@ int video_render(struct st_call *call)
         "where c.video_id = v.video_id and c.state not in ('done', 'failed')) as unfinished "
         "from video_jobs v join stories s using (story_id) left join analyses n on n.analysis_id = s.analysis_id "
         "left join analyses a on a.analysis_id = coalesce(v.analysis_id, s.analysis_id) where v.video_id = $1 and "
-        "(v.status = 'ready') = $2",
-        id, again ? "t" : "f");
+        "(v.status <> 'ready' or v.again)",
+        id);
     if (r == ST_E_NOT_FOUND)
         return 0; /* the story was deleted, or the video is there */
     if (r < 0 || (r = st_commit(call)) < 0)
         return r;
     struct st_video_info info;
-    if ((r = render(call, v, id, &info)) != 0)
+    if ((r = render(call, v, id, &info, &named)) != 0)
         return r < 0 ? r : 0;
-    return again ? 0 : tell(call, v, id, &info);
+    if (!is_ready(v) && (r = tell(call, v, id, &info)) < 0)
+        return r;
+    return compare_names(call, id, named);
 }
 
 int video_give_up(struct st_call *call, const char *video_id, const char *reason)
@@ -245,9 +267,11 @@ int video_give_up(struct st_call *call, const char *video_id, const char *reason
 int video_render_failed(struct st_call *call)
 {
     const char *id = st_str(call->body, "videoId"), *reason = "The video could not be made.";
-    if (st_json_bool(call->body, "again", false))
-        return 0;
-    int r = video_end_filming(call, id, reason);
+    struct st_rows *rows;
+    int r = st_rows(call, &rows, "select from video_jobs where video_id = $1 and status <> 'ready'", id);
+    if (r < 0 || st_rows_count(rows) == 0)
+        return r;
+    r = video_end_filming(call, id, reason);
     return r < 0 ? r : video_give_up(call, id, reason);
 }
 

@@ -176,7 +176,10 @@ int video_on_story_deleted(struct st_call *call)
     return forget_story(call, st_str(call->body, "storyId"));
 }
 
-/* Others' films that name them are made anew; what stands in the row of one goes with what else is erased. */
+/*
+ * Others' films that name them are made anew; what stands in the row of one goes with what else is erased. One that is
+ * being made sees by that, at its end, that it is to be made anew.
+ */
 int video_on_user_deleted(struct st_call *call)
 {
     const char *user_id = st_str(call->body, "userId");
@@ -188,12 +191,15 @@ int video_on_user_deleted(struct st_call *call)
     json_array_foreach (stories, i, one)
         if ((r = forget_story(call, st_str(one, "story_id"))) < 0)
             return r;
-    r = st_list(call, &films, "select video_id from video_jobs where named @> array[$1::uuid]", user_id);
+    r = st_list(call, &films,
+                "update video_jobs set again = (status = 'ready') where named @> array[$1::uuid] "
+                "returning video_id, again",
+                user_id);
     if (r < 0)
         return r;
     json_array_foreach (films, i, one)
-        st_enqueue(call, "render", st_str(one, "video_id"), 0,
-                   json_pack("{s:O, s:b}", "videoId", json_object_get(one, "video_id"), "again", true));
+        if (st_json_bool(one, "again", false))
+            video_render_again(call, st_str(one, "video_id"));
     return 0;
 }
 
