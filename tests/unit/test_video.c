@@ -12,6 +12,22 @@
 static const struct st_job_kind jobs[] = {{.name = "render"}, {.name = "remove_files"}, {.name = "cancel_clip"}, {0}};
 static const struct st_service service = {.name = "video", .jobs = jobs};
 
+/* What is told of films; with any payload. */
+static struct st_event_type told[] = {
+    {.type = "VideoGenerated",
+     .topic = "VideoGenerated",
+     .aggregate_type = "video",
+     .version = "1.0.0",
+     .major = 1,
+     .service = "video"},
+    {.type = "VideoGenerationFailed",
+     .topic = "VideoGenerationFailed",
+     .aggregate_type = "video",
+     .version = "1.0.0",
+     .major = 1,
+     .service = "video"},
+};
+
 static struct st_pg *db;
 static struct daemon *video;
 static struct st_worker worker;
@@ -26,6 +42,13 @@ static int begin(void **state)
         fail_msg("%s", why);
     use_database("video");
     video = daemon_new(&service);
+    static struct st_arena forever;
+    const char *pointer;
+    for (size_t i = 0; i < ST_COUNT(told); i++)
+        if (st_schema_compile(&forever, json_true(), "", &told[i].payload, &pointer, &why) < 0)
+            fail_msg("%s", why);
+    video->run.types = told;
+    video->run.n_types = ST_COUNT(told);
     memset(video->run.edge_key, 'k', video->run.edge_key_len = 32);
     st_worker_init(&worker, &video->run, "test");
     return 0;
@@ -44,8 +67,8 @@ static int setup(void **state)
 {
     (void)state;
     change(db, "truncate stories cascade");
-    change(db, "truncate jobs");
-    change(db, "insert into stories (story_id, author_id) values ('" STORY "', '" AUTHOR "')");
+    change(db, "truncate jobs, events, aggregates");
+    change(db, "insert into stories (story_id, author_id, title) values ('" STORY "', '" AUTHOR "', 'Night')");
     return 0;
 }
 
@@ -383,6 +406,55 @@ static void test_who_is_named_no_more(void **state)
     assert_int_equal(make_ends(&m), 0);
     assert_string_equal(stands(), "ready 1");
     assert_string_equal(named(), "");
+    assert_string_equal(ask(db, "select count(*) from events"), "0");
+}
+
+static int fail_to_make(struct st_call *call, void *ctx)
+{
+    (void)ctx;
+    return video_render_failed(call);
+}
+
+/* All attempts of the job were in vain. */
+static void dies(void)
+{
+    struct st_call call;
+    st_call_init(&call, &worker, "render");
+    call.body = st_json_keep(&arena, json_pack("{s:s}", "videoId", NAMING));
+    assert_int_equal(st_call_transact(&call, fail_to_make, NULL), 0);
+    st_arena_reset(&worker.arena);
+}
+
+/* The first time, and of one that cannot be made anew for its sound is gone: then it is not shown with the name. */
+static void test_nobody_sees_the_name(void **state)
+{
+    (void)state;
+    struct made m;
+    film(1, 1, 0, "pending");
+    put_sound();
+    joins(ROOM, 2, "Ben", "voice", NULL);
+    joins(ROOM, 3, "Cara", "voice", NULL);
+    make_begins(&m);
+    assert_true(wait_for(st_streq(ask(db, "select cardinality(named)::text from video_jobs"), "2")));
+    goes(2); /* in the middle of it */
+    assert_int_equal(make_ends(&m), 0);
+    assert_string_equal(stands(), "ready again 1");
+    make_begins(&m);
+    assert_int_equal(make_ends(&m), 0);
+    dies();
+    assert_string_equal(stands(), "ready 1");
+    assert_string_equal(ask(db, "select string_agg(event_type, ' ') from events"), "VideoGenerated");
+
+    change(db, "update video_jobs set audio_ref = 'narration/gone'");
+    goes(3);
+    assert_string_equal(stands(), "ready again 1");
+    make_begins(&m);
+    assert_int_equal(make_ends(&m), ST_E_NOT_FOUND);
+    dies();
+    assert_string_equal(stands(), "failed 1");
+    assert_string_equal(shown(), "failed 1 It named somebody who is gone, and could not be made anew.");
+    assert_string_equal(ask(db, "select string_agg(event_type, ' ' order by event_type) from events"),
+                        "VideoGenerated VideoGenerationFailed");
 }
 
 int main(int argc, char **argv)
@@ -395,6 +467,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_narrations_come_and_go, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_named_no_more, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nobody_sees_the_name, setup, teardown),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -86,7 +86,7 @@ static const struct st_objects objects[] = {
                "join video_jobs v on v.video_id::text = split_part(k, '/', 2) where case split_part(k, '/', 3) "
                "when 'clips' then exists (select from clips c where c.video_id = v.video_id and (c.picture = k "
                "or (c.state <> 'failed' and c.clip_id || '.mp4' = split_part(k, '/', 4)))) "
-               "else v.status <> 'failed' or v.video_id not in (select video_id from superseded) end"},
+               "else v.status <> 'failed' end"},
     {0},
 };
 

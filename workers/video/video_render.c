@@ -250,10 +250,11 @@ int video_render(struct st_call *call)
 int video_give_up(struct st_call *call, const char *video_id, const char *reason)
 {
     json_t *v;
-    int r = st_row(call, &v,
-                   "update video_jobs v set status = 'failed', reason = $2, finished_at = now() from stories s "
-                   "where v.video_id = $1 and s.story_id = v.story_id returning s.story_id, s.author_id, s.title",
-                   video_id, reason);
+    int r = st_row(
+        call, &v,
+        "update video_jobs v set status = 'failed', reason = $2, again = false, finished_at = now() from stories s "
+        "where v.video_id = $1 and s.story_id = v.story_id returning s.story_id, s.author_id, s.title",
+        video_id, reason);
     if (r < 0)
         return r == ST_E_NOT_FOUND ? 0 : r;
     st_emit(call, "VideoGenerationFailed", video_id,
@@ -263,14 +264,19 @@ int video_give_up(struct st_call *call, const char *video_id, const char *reason
     return 0;
 }
 
-/* Runs when the attempts are used up. A film that is there stays. */
+/* Runs when the attempts are used up. A film that names whom it must not name is not shown any more. */
 int video_render_failed(struct st_call *call)
 {
-    const char *id = st_str(call->body, "videoId"), *reason = "The video could not be made.";
+    const char *id = st_str(call->body, "videoId"), *reason;
     struct st_rows *rows;
-    int r = st_rows(call, &rows, "select from video_jobs where video_id = $1 and status <> 'ready'", id);
+    int r = st_rows(call, &rows,
+                    "select case status when 'ready' then 'It named somebody who is gone, and could not be made anew.' "
+                    "else 'The video could not be made.' end from video_jobs where video_id = $1 and "
+                    "(status <> 'ready' or again)",
+                    id);
     if (r < 0 || st_rows_count(rows) == 0)
         return r;
+    reason = st_cell(rows, 0, 0);
     r = video_end_filming(call, id, reason);
     return r < 0 ? r : video_give_up(call, id, reason);
 }
