@@ -396,7 +396,7 @@ static void test_who_is_named_no_more(void **state)
     assert_string_equal(stands(), "ready again 1");
     change(db, "delete from jobs");
 
-    change(db, "update video_jobs set named = '{}'");
+    change(db, "update video_jobs set named = named || named"); /* until they are read */
     make_begins(&m);
     assert_true(wait_for(st_streq(ask(db, "select cardinality(named)::text from video_jobs"), "1")));
     goes(4); /* in the middle of it */
@@ -407,6 +407,25 @@ static void test_who_is_named_no_more(void **state)
     assert_string_equal(stands(), "ready 1");
     assert_string_equal(named(), "");
     assert_string_equal(ask(db, "select count(*) from events"), "0");
+}
+
+/* One that is made anew is of those it was made of. */
+static void test_who_is_still_named(void **state)
+{
+    (void)state;
+    film(1, 1, 0, "pending");
+    joins(ROOM, 1, "Ada", "voice", NULL);
+    joins(ROOM, 2, "Ben", "voice", "Mary");
+    joins(ROOM, 3, "Cara", "voice", NULL);
+    assert_string_equal(named(), "[Ben – Mary][Ada][Cara]");
+    change(db, "update video_jobs set status = 'ready'");
+    joins(ROOM, 4, "Dora", "voice", "The wolf");
+    change(db, "delete from story_readers where user_id = '0193c7e2-3333-7111-8111-000000000003'"); /* she has left */
+    goes(1);
+    assert_string_equal(stands(), "ready again 1");
+    assert_string_equal(named(), "[Ben – Mary][Cara]");
+    change(db, "update video_jobs set status = 'pending'"); /* it is asked for again */
+    assert_string_equal(named(), "[Ben – Mary][Dora – The wolf]");
 }
 
 static int fail_to_make(struct st_call *call, void *ctx)
@@ -467,6 +486,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_narrations_come_and_go, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_named_no_more, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_is_still_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nobody_sees_the_name, setup, teardown),
     };
     return cmocka_run_group_tests(tests, begin, end);

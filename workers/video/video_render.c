@@ -71,17 +71,23 @@ static bool on_cancel_check(void *arg)
 
 /*
  * Whom the end card names: who has a part, with it, and then who joined to speak; not who only listens, or edits. Of a
- * collaborative film those of its collaboration (and those from before that was kept), else of all. NULL: nobody.
+ * collaborative film those of its collaboration (and those from before that was kept), else of all. One that is made
+ * anew names whom it has named, but for those who are gone: also who has left since. NULL: nobody.
  */
 int video_load_voices(struct st_call *call, const char *video_id, const char *const **ret, const char **ret_named)
 {
     struct st_rows *rows;
     int r = st_rows(call, &rows,
-                    "with named as (select p.user_id, p.display_name || coalesce(' – ' || string_agg(distinct "
-                    "r.\"character\", ', '), '') as name, count(r.\"character\") = 0 as other from video_jobs v "
-                    "join story_readers r using (story_id) join people p using (user_id) where v.video_id = $1 "
-                    "and coalesce(r.collaboration_id = v.collaboration_id, true) and p.display_name <> '' and "
+                    "with one as (select r.user_id from video_jobs v join story_readers r using (story_id) "
+                    "where v.video_id = $1 and v.status <> 'ready' and "
+                    "coalesce(r.collaboration_id = v.collaboration_id, true) and "
                     "(r.\"character\" is not null or coalesce(r.role, 'voice') in ('voice', 'collaborator')) "
+                    "union select unnest(named) from video_jobs where video_id = $1 and status = 'ready'), "
+                    "named as (select p.user_id, p.display_name || coalesce(' – ' || string_agg(distinct "
+                    "r.\"character\", ', '), '') as name, count(r.\"character\") = 0 as other from video_jobs v "
+                    "cross join one join people p using (user_id) left join story_readers r on r.story_id = v.story_id "
+                    "and r.user_id = p.user_id and coalesce(r.collaboration_id = v.collaboration_id, true) "
+                    "where v.video_id = $1 and p.display_name <> '' "
                     "group by p.user_id, p.display_name order by other, name limit 50), "
                     "kept as (update video_jobs set named = array(select user_id from named) where video_id = $1 "
                     "returning named) select name, (select named from kept) from named order by other, name",
