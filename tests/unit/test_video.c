@@ -26,6 +26,12 @@ static struct st_event_type told[] = {
      .version = "1.0.0",
      .major = 1,
      .service = "video"},
+    {.type = "VideoProcessing",
+     .topic = "VideoProcessing",
+     .aggregate_type = "video",
+     .version = "1.0.0",
+     .major = 1,
+     .service = "video"},
 };
 
 static struct st_pg *db;
@@ -122,19 +128,23 @@ static int get(struct st_call *call, void *ctx)
     return video_get(call);
 }
 
-/* An event of a narration arrives. */
-static void hear(int (*handler)(struct st_call *, void *), int narration)
+/* An event of a narration arrives: what the handler makes of it. */
+static int arrives(int (*handler)(struct st_call *, void *), int narration, const char *analysis)
 {
     struct st_call call;
     st_call_init(&call, &worker, "event");
-    call.body =
-        st_json_keep(&arena, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "storyId", STORY, "authorId", AUTHOR,
-                                       "narrationId", nth(SPOKEN, narration), "reason",
-                                       st_printf(&arena, "Unspoken %d", narration), "audioRef", "a", "timingRef", "t"));
+    call.body = st_json_keep(&arena, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s*}", "storyId", STORY, "authorId",
+                                               AUTHOR, "narrationId", nth(SPOKEN, narration), "reason",
+                                               st_printf(&arena, "Unspoken %d", narration), "audioRef", "a",
+                                               "timingRef", "t", "analysisId", analysis));
     int r = st_call_transact(&call, handler, NULL);
-    if (r < 0)
-        fail_msg("%s", st_call_error(&call, r));
     st_arena_reset(&worker.arena);
+    return r;
+}
+
+static void hear(int (*handler)(struct st_call *, void *), int narration)
+{
+    assert_int_equal(arrives(handler, narration, NULL), 0);
 }
 
 /* "ready 1", "failed - Why", …: status, number of the film, reason. */
@@ -221,6 +231,69 @@ static void test_narrations_come_and_go(void **state)
     assert_string_equal(shown(), "ready 1, failed - Unspoken 3");
     hear(narration_goes, 1);
     assert_string_equal(shown(), "failed - Unspoken 3");
+}
+
+#define ANALYSIS "0193c7e2-6666-7111-8111-"
+
+/* It overtakes its analysis; and one comes whose analysis was dropped long ago. */
+static void test_what_was_narrated(void **state)
+{
+    (void)state;
+    assert_int_equal(arrives(narration_is_there, 1, nth(ANALYSIS, 1)), ST_E_NOT_FOUND);
+    change(db, "insert into analyses (analysis_id, story_id) values ('" ANALYSIS "000000000001', '" STORY "')");
+    assert_int_equal(arrives(narration_is_there, 1, nth(ANALYSIS, 1)), 0);
+    change(db, "update stories set analysis_id = '" ANALYSIS "000000000003'");
+    assert_int_equal(arrives(narration_is_there, 2, nth(ANALYSIS, 2)), 0);
+    assert_int_equal(arrives(narration_is_there, 3, nth(ANALYSIS, 4)), ST_E_NOT_FOUND);
+    assert_string_equal(ask(db, "select count(*) from video_jobs"), "2");
+}
+
+struct arrival {
+    pthread_t thread;
+    struct st_call call;
+    struct st_worker worker;
+    int r;
+};
+
+static void *arrive(void *arg)
+{
+    struct arrival *a = arg;
+    a->r = st_call_transact(&a->call, narration_is_there, NULL);
+    return NULL;
+}
+
+/* Of two at the same time, the newer one has a film. */
+static void test_two_narrations(void **state)
+{
+    (void)state;
+    struct arrival a = {0};
+    struct st_pg *other = st_pg_new(conninfo("video"), "other");
+    st_pg_begin(other);
+    change(other, "update stories set title = 'Day'");
+    change(other, "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref) values ('" FILM
+                  "000000000002', '" STORY "', '" SPOKEN "000000000002', 'a', 't')");
+    st_worker_init(&a.worker, &video->run, "other");
+    st_call_init(&a.call, &a.worker, "event");
+    a.call.body = st_json_keep(&arena, json_pack("{s:s, s:s, s:s, s:s, s:s}", "storyId", STORY, "authorId", AUTHOR,
+                                                 "narrationId", nth(SPOKEN, 1), "audioRef", "a", "timingRef", "t"));
+    assert_int_equal(pthread_create(&a.thread, NULL, arrive, &a), 0);
+    assert_true(wait_for(!st_streq(ask(db, "select count(*) from pg_locks where not granted"), "0")));
+    must(other, st_pg_commit(other));
+    assert_int_equal(pthread_join(a.thread, NULL), 0);
+    assert_int_equal(a.r, 0);
+    assert_string_equal(ask(db, "select string_agg(right(narration_id::text, 1), '') from video_jobs"), "2");
+    st_worker_release(&a.worker);
+    st_pg_free(other);
+}
+
+/* A film of an older narration, asked for later, does not supersede the newer ones. */
+static void test_what_is_superseded(void **state)
+{
+    (void)state;
+    film(1, 2, 100, "ready");
+    film(2, 1, 90, "ready");
+    change(db, "update video_jobs set finished_at = now() - interval '2 days'");
+    assert_string_equal(ask(db, "select string_agg(right(video_id::text, 1), '') from superseded"), "2");
 }
 
 /* --- whom the film names ----------------------------------------------------------------------------------------- */
@@ -389,7 +462,8 @@ static void test_who_is_named_no_more(void **state)
     change(db, "update video_jobs set status = 'ready'");
     goes(1);
     assert_string_equal(stands(), "ready");
-    make_begins(&m); /* there is nothing to do */
+    change(db, "update video_jobs set analysis_id = '" ANOTHER "'"); /* which is gone: the newest must do */
+    make_begins(&m);                                                 /* there is nothing to do */
     assert_int_equal(make_ends(&m), 0);
     assert_string_equal(named(), "[Ben][Cara]");
     goes(3);
@@ -484,6 +558,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_the_newest_film, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_narration_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(test_narrations_come_and_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_was_narrated, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_two_narrations, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_superseded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_named_no_more, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_still_named, setup, teardown),

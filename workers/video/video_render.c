@@ -7,6 +7,8 @@ static const char *const files[] = {"video.mp4", "captions.vtt", "poster.jpg"};
 static int load_analysis(struct st_call *call, const json_t *a, json_t **ret)
 {
     *ret = json_object_get(a, "segments");
+    if (!json_is_object(a))
+        return ST_E_NOT_FOUND;
     return json_is_array(*ret) ? 0 : st_object_json(call, st_json_str(a, "text_ref", ""), ret);
 }
 

@@ -264,7 +264,10 @@ int video_on_collaboration_completed(struct st_call *call)
     return video_begin_if_any_left(call, id, story_id, st_str(v, "author_id"));
 }
 
-/* One that comes late, behind a newer one, needs no film. */
+/*
+ * One that comes late, behind a newer one, needs no film: nobody else finds out which is the newest at the same time.
+ * One that has overtaken its analysis is tried again; an analysis older than that of the story comes no more.
+ */
 int video_on_narration_generated(struct st_call *call)
 {
     const json_t *b = call->body;
@@ -273,6 +276,14 @@ int video_on_narration_generated(struct st_call *call)
     int r = know_story(call);
     if (r <= 0)
         return r;
+    r = st_rows(call, &rows,
+                "select coalesce($2 <= analysis_id or exists (select from analyses where analysis_id = $2), "
+                "$2::uuid is null) from stories where story_id = $1 for update",
+                story_id, st_str(b, "analysisId"));
+    if (r < 0 || st_rows_count(rows) == 0)
+        return r;
+    if (!st_streq(st_cell(rows, 0, 0), "t"))
+        return st_fail(call, ST_E_NOT_FOUND, "What was narrated is not known here yet.");
     st_exec(call, "delete from narration_failures where story_id = $1 and narration_id <= $2", story_id, narration_id);
     r = st_rows(call, &rows,
                 "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, analysis_id, "
