@@ -296,6 +296,93 @@ static void test_what_is_superseded(void **state)
     assert_string_equal(ask(db, "select string_agg(right(video_id::text, 1), '') from superseded"), "2");
 }
 
+/* --- filmed passages --------------------------------------------------------------------------------------------- */
+
+/* The n-th passage of the first film, as it stands at a provider, which has named it. */
+static void passage(int n, const char *state)
+{
+    assert_non_null(ask(
+        db,
+        "insert into clips (clip_id, video_id, start_ms, end_ms, prompt, seed, cache_key, state, "
+        "provider, provider_ref, object_key) values ($1, $2, $3::text::int, $3::text::int + 1000, 'Night', 1, 'key', "
+        "$4, 'luma', $3::text, case $4 when 'done' then 'k' end) returning ''",
+        nth(ANALYSIS, n), nth(FILM, 1), st_i64(&arena, n), state));
+}
+
+/* Who has called back for one whose fate was not known has named it. */
+static void test_what_is_cancelled(void **state)
+{
+    (void)state;
+    static const char *const states[] = {"wanted", "sending", "unknown", "sent", "done", "failed"};
+    film(1, 1, 0, "pending");
+    for (int i = 0; i < (int)ST_COUNT(states); i++)
+        passage(i + 1, states[i]);
+    hear(narration_goes, 1);
+    assert_string_equal(ask(db, "select string_agg(payload->>'ref', ' ' order by payload->>'ref') from jobs "
+                                "where name = 'cancel_clip'"),
+                        "2 3 4");
+}
+
+static int fail_to_film(struct st_call *call, void *ctx)
+{
+    (void)ctx;
+    return video_clip_failed(call);
+}
+
+/* A clip has two jobs at times: what one has brought to its end, the other does not undo. */
+static void test_a_late_failure(void **state)
+{
+    (void)state;
+    static const char *const states[] = {"done", "failed", "sent"};
+    film(1, 1, 0, "pending");
+    for (int i = 0; i < (int)ST_COUNT(states); i++) {
+        struct st_call call;
+        passage(i + 1, states[i]);
+        st_call_init(&call, &worker, "clip");
+        call.body = st_json_keep(&arena, json_pack("{s:s}", "clipId", nth(ANALYSIS, i + 1)));
+        assert_int_equal(st_call_transact(&call, fail_to_film, NULL), 0);
+        st_arena_reset(&worker.arena);
+    }
+    assert_string_equal(ask(db,
+                            "select string_agg(concat_ws(' ', state, lost::text, object_key), ', ' order by clip_id) "
+                            "from clips"),
+                        "done false k, failed false, failed true");
+}
+
+/* What its author is told of the passages of the film. */
+static const char *passages(void)
+{
+    struct st_call call;
+    const char *all = "";
+    const json_t *one;
+    size_t i;
+    st_call_init(&call, &worker, "getVideo");
+    call.params = st_json_keep(&arena, json_pack("{s:s}", "storyId", STORY));
+    call.user_id = AUTHOR;
+    assert_int_equal(st_call_transact(&call, get, NULL), 0);
+    json_array_foreach (json_object_get(call.p->reply, "passages"), i, one)
+        all = st_printf(&arena, "%s[%s %s]", all, st_str(one, "state"), st_json_str(one, "provider", "-"));
+    st_arena_reset(&worker.arena);
+    return all;
+}
+
+/* What was given up comes when the film is there, which does not have it. */
+static void test_a_late_passage(void **state)
+{
+    (void)state;
+    film(1, 1, 0, "pending");
+    change(db, "update video_jobs set pictures = 'filmed'");
+    passage(1, "done");
+    passage(2, "sent");
+    passage(3, "failed");
+    assert_string_equal(passages(), "[filmed luma][waiting -][drawn -]");
+    change(db, "update video_jobs set status = 'ready'");
+    change(db, "update clips set shown = true where state = 'done'");
+    assert_string_equal(passages(), "[filmed luma][drawn -][drawn -]");
+    change(db, "update clips set state = 'done'");
+    assert_string_equal(passages(), "[filmed luma][drawn -][drawn -]");
+}
+
 /* --- whom the film names ----------------------------------------------------------------------------------------- */
 
 static int join(struct st_call *call, void *ctx)
@@ -561,6 +648,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_what_was_narrated, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_narrations, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_superseded, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_cancelled, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_late_failure, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_late_passage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_named_no_more, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_still_named, setup, teardown),

@@ -62,19 +62,24 @@ static json_t *alone(json_t *answer)
     return answer;
 }
 
-/* Of a film that was to have filmed passages: what has become of each, for its author. */
+/*
+ * Of a film that was to have filmed passages: what has become of each, for its author. What comes when the film is
+ * ready is not in it.
+ */
 static int add_passages(struct st_call *call, json_t *answer, const json_t *v)
 {
     json_t *passages;
     if (st_streq(st_json_str(v, "pictures", "drawn"), "drawn") || st_streq(st_str(v, "status"), "failed"))
         return 0;
-    int r = st_list(call, &passages,
-                    "select start_ms as \"startMs\", coalesce(start_ms + filmed_ms, end_ms) as \"endMs\", case state "
-                    "when 'done' then 'filmed' "
-                    "when 'failed' then 'drawn' else 'waiting' end as state, case when state = 'done' then provider "
-                    "end as provider, case when state = 'failed' then reason end as reason from clips "
-                    "where video_id = $1 order by start_ms",
-                    st_str(v, "video_id"));
+    int r =
+        st_list(call, &passages,
+                "select start_ms as \"startMs\", case when what = 'filmed' then coalesce(start_ms + filmed_ms, end_ms) "
+                "else end_ms end as \"endMs\", what as state, case what when 'filmed' then provider end as provider, "
+                "case what when 'drawn' then reason end as reason from clips cross join lateral (select case when "
+                "$2 = 'ready' then case when shown then 'filmed' else 'drawn' end when state = 'done' then "
+                "'filmed' when state = 'failed' then 'drawn' else 'waiting' end as what) c "
+                "where video_id = $1 order by start_ms",
+                st_str(v, "video_id"), st_str(v, "status"));
     if (r == 0)
         json_object_set(answer, "passages", passages);
     return r;

@@ -111,8 +111,8 @@ int video_cancel_clips(struct st_call *call, const char *video_id)
 {
     struct st_rows *rows;
     int r = st_rows(call, &rows,
-                    "select provider, provider_ref from clips where video_id = $1 and (state = 'sent' or lost) "
-                    "and provider_ref is not null",
+                    "select provider, provider_ref from clips where video_id = $1 "
+                    "and (state in ('sending', 'unknown', 'sent') or lost) and provider_ref is not null",
                     video_id);
     for (int i = 0; r == 0 && i < st_rows_count(rows); i++)
         cancel_later(call, st_cell(rows, i, 0), st_cell(rows, i, 1));
@@ -590,7 +590,10 @@ int video_clip_failed(struct st_call *call)
     int r = load(call, &clip);
     if (r < 0)
         return r == ST_E_NOT_FOUND ? 0 : r;
-    bool sent = !st_streq(st_str(clip, "state"), "wanted");
+    const char *state = st_json_str(clip, "state", "");
+    if (st_streq(state, "done") || st_streq(state, "failed")) /* the other of its jobs has brought it to its end */
+        return 0;
+    bool sent = !st_streq(state, "wanted");
     return end_clip(call, clip, NULL, "It could not be filmed.", sent);
 }
 
@@ -599,9 +602,10 @@ int video_load_clips(struct st_call *call, const char *video_id, struct st_video
 {
     json_t *rows, *one;
     size_t i;
+    st_exec(call, "update clips set shown = (state = 'done') where video_id = $1", video_id);
     int r = st_list(call, &rows,
                     "select clip_id, object_key, start_ms, coalesce(start_ms + filmed_ms, end_ms) as end_ms from clips "
-                    "where video_id = $1 and state = 'done' order by start_ms",
+                    "where video_id = $1 and shown order by start_ms",
                     video_id);
     if (r < 0 || (r = st_commit(call)) < 0)
         return r;
@@ -616,7 +620,8 @@ int video_load_clips(struct st_call *call, const char *video_id, struct st_video
                 (struct st_video_clip){path, st_json_int(one, "start_ms", 0), st_json_int(one, "end_ms", 0)};
         else
             st_exec(call,
-                    "update clips set state = 'failed', cache_key = '', reason = 'What was filmed is gone.' "
+                    "update clips set state = 'failed', shown = false, cache_key = '', "
+                    "reason = 'What was filmed is gone.' "
                     "where clip_id = $1",
                     st_str(one, "clip_id"));
     }
