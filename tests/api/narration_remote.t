@@ -188,6 +188,18 @@ is $waited->{cachedShare}, 0, 'what it had said before it asked is part of that'
 my $all = 0;
 $all += length $_->{text} for @{$client->get("/v1/stories/$story/analysis", token => $user->{token})->{json}{segments}};
 is counted($waited), $all, 'and counted';
+
+# It is waited for, and the text changes: whoever finds in the cache what was spoken pays for it.
+let_wait('one, then later', {all => JSON::PP::true}, 2);
+my ($kept) = $platform->sql('narration', "select spoken_characters from narrations where story_id = '$story' order by narration_id desc limit 1");
+cmp_ok $kept, '>', 0, 'some of it was spoken';
+put('mode', '');
+$platform->sql('narration', "update providers set pause_until = null where provider = 'openai_speech'");
+said();
+my $changed = again($waited->{narrationId});
+is_deeply [$changed->{status}, counted($changed)], ['ready', $all], 'the next one counts what was spoken for it and before' or diag $changed->{reason};
+cmp_ok length join('', map { s/^nova: //r } said()), '<', $all, 'which it was not itself';
+$waited = $changed;
 let_wait('later', {again => [$segment]}, 1);
 go_on(", payload = payload || jsonb_build_object('awaySince', (extract(epoch from now()) * 1000)::bigint - 86400000)");
 my $over = next_narration($waited->{narrationId});

@@ -88,8 +88,8 @@ int narration_get_user_rules(struct st_call *call);
 int narration_put_user_rules(struct st_call *call);
 
 /* narration_story.c */
-void narration_start_speaking(struct st_call *call, const char *narration_id, bool is_long);
-void narration_stop_speaking(struct st_call *call, const char *story_id); /* what is made of it is out of date */
+/* The narration was inserted; the story's others are out of date, and made no further. */
+void narration_start_speaking(struct st_call *call, const char *story_id, const char *narration_id, bool is_long);
 int narration_drop_superseded(struct st_call *call); /* those that another has taken the place of, a day ago */
 /* Voices, takes and rules of deleted stories: of a user's; NULL: of those that cannot be restored any more. */
 void narration_drop_choices(struct st_call *call, const char *user_id);

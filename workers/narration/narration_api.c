@@ -217,10 +217,8 @@ int narration_renew(struct st_call *call, const char *story_id, const char **ret
     if (r < 0)
         return r;
     *ret_id = st_rows_affected(rows) ? id : NULL;
-    if (*ret_id) {
-        narration_stop_speaking(call, story_id);
-        narration_start_speaking(call, id, st_streq(st_cell(rows, 0, 0), "t"));
-    }
+    if (*ret_id)
+        narration_start_speaking(call, story_id, id, st_streq(st_cell(rows, 0, 0), "t"));
     return 0;
 }
 

@@ -199,14 +199,15 @@ static int finish(struct st_call *call, const json_t *n, const struct narration_
                           "authorId", st_str(n, "author_id"), "title", st_str(n, "title"), "durationMs",
                           (json_int_t)result->duration_ms, "provider", providers(call, s), "cachedShare", cached));
     st_emit(call, "NarrationGenerated", id,
-            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:O, s:f, s:I}", "narrationId", id,
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:f, s:I}", "narrationId", id,
                       "analysisId", st_str(n, "analysis_id"), "storyId", st_str(n, "story_id"), "authorId",
                       st_str(n, "author_id"), "title", st_str(n, "title"), "language", st_str(n, "language"),
                       "audioUrl", st_printf(call->arena, "/v1/narrations/%s/audio?format=opus", id), "audioRef",
                       st_printf(call->arena, "%s/audio.opus", key), "timingRef", timing_ref, "durationMs",
                       (json_int_t)result->duration_ms, "format", "opus", "provider", providers(call, s),
-                      "narrationCharacters", json_object_get(n, "spoken_characters"), "cachedShare", cached,
-                      "incomplete", (json_int_t)incomplete));
+                      "narrationCharacters",
+                      (json_int_t)(st_json_int(n, "spoken_characters", 0) + st_json_int(n, "unpaid_characters", 0)),
+                      "cachedShare", cached, "incomplete", (json_int_t)incomplete));
     return 0;
 }
 
@@ -308,7 +309,8 @@ static int load(struct st_call *call, json_t **ret)
     return st_row(
         call, ret,
         "select n.narration_id, n.analysis_id, n.story_id, s.author_id, s.title, n.language, n.characters, n.segments, "
-        "n.text_ref, n.spoken, n.spoken_characters, coalesce(t.tier, 'free') as tier, exists (select from narrations o "
+        "n.text_ref, n.spoken, n.spoken_characters, n.unpaid_characters, coalesce(t.tier, 'free') as tier, exists "
+        "(select from narrations o "
         "where o.story_id = n.story_id "
         "and o.narration_id < n.narration_id and o.status = 'ready') as regenerated from narrations n join stories s "
         "using (story_id) "

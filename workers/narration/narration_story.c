@@ -20,13 +20,7 @@ static int know_story(struct st_call *call)
     return st_streq(st_cell(rows, 0, 1), "t") ? 0 : st_fail(call, ST_E_NOT_FOUND, "The story is not known here yet.");
 }
 
-void narration_start_speaking(struct st_call *call, const char *narration_id, bool is_long)
-{
-    st_enqueue(call, is_long ? "speak_long" : "speak", narration_id, 0,
-               json_pack("{s:s}", "narrationId", narration_id));
-}
-
-void narration_stop_speaking(struct st_call *call, const char *story_id)
+static void stop_speaking(struct st_call *call, const char *story_id)
 {
     st_exec(call,
             "select jobs_cancel(array(select j.job_id from jobs j join narrations n "
@@ -34,6 +28,27 @@ void narration_stop_speaking(struct st_call *call, const char *story_id)
             "j.ended is null), "
             "'the story has changed')",
             story_id);
+}
+
+/* What was spoken for those that nothing came of. Their rows are locked before the jobs, as by who speaks. */
+static void take_over(struct st_call *call, const char *story_id, const char *narration_id)
+{
+    st_exec(call,
+            "with unpaid as (select narration_id, spoken_characters + unpaid_characters as characters from narrations "
+            "where story_id = $1 and narration_id <> $2 and status <> 'ready' order by narration_id for update), "
+            "moved as (update narrations set spoken_characters = 0, unpaid_characters = 0 "
+            "where narration_id in (select narration_id from unpaid)) "
+            "update narrations set unpaid_characters = (select coalesce(sum(characters), 0) from unpaid) "
+            "where narration_id = $2",
+            story_id, narration_id);
+}
+
+void narration_start_speaking(struct st_call *call, const char *story_id, const char *narration_id, bool is_long)
+{
+    take_over(call, story_id, narration_id);
+    stop_speaking(call, story_id);
+    st_enqueue(call, is_long ? "speak_long" : "speak", narration_id, 0,
+               json_pack("{s:s}", "narrationId", narration_id));
 }
 
 int narration_on_story_created(struct st_call *call)
@@ -94,7 +109,6 @@ int narration_on_story_analyzed(struct st_call *call)
     const json_t *b = call->body, *segments = json_object_get(b, "segments");
     const char *id = st_new_id(call->arena), *story_id = st_str(b, "storyId");
     struct st_rows *rows;
-    narration_stop_speaking(call, story_id);
     int r = st_rows(
         call, &rows,
         "insert into narrations (narration_id, story_id, analysis_id, language, characters, segments, text_ref) "
@@ -104,7 +118,7 @@ int narration_on_story_analyzed(struct st_call *call)
         segments ? st_json_text(call->arena, segments) : NULL, st_str(b, "textRef"));
     if (r < 0 || st_rows_affected(rows) == 0)
         return r;
-    narration_start_speaking(call, id, !segments); /* a long text does not come in the event */
+    narration_start_speaking(call, story_id, id, !segments); /* a long text does not come in the event */
     return 0;
 }
 
@@ -241,7 +255,7 @@ int narration_drop_superseded(struct st_call *call)
 static int forget_story(struct st_call *call, const char *story_id)
 {
     json_t *narrations;
-    narration_stop_speaking(call, story_id);
+    stop_speaking(call, story_id);
     int r = st_list(call, &narrations, "select narration_id from narrations where story_id = $1", story_id);
     if (r < 0)
         return r;
