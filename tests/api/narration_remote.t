@@ -31,6 +31,7 @@ sub answer {
     $answer = "\0" x length $answer if get('mode') eq 'silence';
     ($status, $answer) = ("429 Later\r\nRetry-After: 600", '{"error":{"message":"later","type":"requests","code":"rate_limit_exceeded"}}') if get('mode') eq 'later';
     put('mode', 'later') if get('mode') eq 'one, then later';
+    return if get('mode') eq 'hang up';
     while (get('mode') eq 'slow') { select undef, undef, undef, 0.1 }
     if (get('mode') eq 'cut once') { $answer = substr $answer, 0, 2 * int(length($answer) / 12); put('mode', '') }
     print $socket "HTTP/1.1 $status\r\nConnection: close\r\nContent-Length: " . length($answer) . "\r\n\r\n$answer";
@@ -172,15 +173,24 @@ sub let_wait {
     put('mode', $mode);
     said();
     $api->succeeds(202, narrateStory => of(json => $what), 'it asks for ten minutes');
-    my ($job) = wait_for(sub { ($platform->sql('narration', "select round(extract(epoch from run_at - now()) / 60), attempts, payload->>'waits' from jobs where name = 'speak' and state = 'waiting'"))[0] });
+    waits($calls);
+}
+sub waits {
+    my ($calls) = @_;
+    my ($job) = wait_for(sub { ($platform->sql('narration', "select round(extract(epoch from run_at - now()) / 60), attempts, payload->>'waits' from jobs where name = 'speak' and state = 'waiting' and run_at > now() + interval '1 minute'"))[0] });
     is $job, "10\t0\t1", 'which it gets';
     is scalar(my @calls = said()), $calls, 'it is not asked any more';
     ok $api->call(getNarration => of())->{json}{next}{status} eq 'pending', 'and the narration is still to come';
 }
+
 sub go_on { $platform->sql('narration', "update jobs set run_at = now()$_[0] where name = 'speak' and state = 'waiting'") }
+sub long_ago { return ", payload = payload || jsonb_build_object('awaySince', (extract(epoch from now()) * 1000)::bigint - 86400000)" }
+sub is_back { put('mode', $_[0]); $platform->sql('narration', "update providers set failures = 0, open_until = null, pause_until = null where provider = 'openai_speech'") }
 let_wait('one, then later', {all => JSON::PP::true}, 2);
-put('mode', '');
-$platform->sql('narration', "update providers set pause_until = null where provider = 'openai_speech'");
+is_back('one, then later');
+go_on(long_ago() . q( || '{"waits": 7}'));
+waits(2);
+is_back('');
 go_on('');
 my $waited = next_narration($patient->{narrationId});
 is_deeply [$waited->{status}, $waited->{voices}[0]{voiceId}], ['ready', 'openai:nova'], 'then it speaks' or diag $waited->{reason};
@@ -193,18 +203,27 @@ is counted($waited), $all, 'and counted';
 let_wait('one, then later', {all => JSON::PP::true}, 2);
 my ($kept) = $platform->sql('narration', "select spoken_characters from narrations where story_id = '$story' order by narration_id desc limit 1");
 cmp_ok $kept, '>', 0, 'some of it was spoken';
-put('mode', '');
-$platform->sql('narration', "update providers set pause_until = null where provider = 'openai_speech'");
+is_back('');
 said();
 my $changed = again($waited->{narrationId});
 is_deeply [$changed->{status}, counted($changed)], ['ready', $all], 'the next one counts what was spoken for it and before' or diag $changed->{reason};
 cmp_ok length join('', map { s/^nova: //r } said()), '<', $all, 'which it was not itself';
 $waited = $changed;
 let_wait('later', {again => [$segment]}, 1);
-go_on(", payload = payload || jsonb_build_object('awaySince', (extract(epoch from now()) * 1000)::bigint - 86400000)");
+go_on(long_ago());
 my $over = next_narration($waited->{narrationId});
 is $over->{status}, 'failed', 'nobody is waited for longer than a day';
 like $over->{reason}, qr/openai:nova of the narrator is not to be had/, 'and it is said who';
+
+# It hangs up: what may have been done, and charged, is asked for again some times.
+is_back('hang up');
+$api->succeeds(202, narrateStory => of(json => {again => [$segment]}), 'it does not answer');
+is wait_for(sub { ($platform->sql('narration', "select payload->>'unanswered' from jobs where name = 'speak' and state = 'waiting' and payload ? 'unanswered'"))[0] }), 1, 'which is counted';
+is_back('hang up');
+go_on(q(, payload = payload || '{"unanswered": 9}'));
+$over = next_narration($over->{narrationId});
+is $over->{status}, 'failed', 'until it is enough' or diag $over->{status};
+is_back('later');
 choose({narrator => 'openai:nova', narratorFallback => 'woman-2'}, 'whoever has mapped another voice');
 my $replaced = again($over->{narrationId}, $segment);
 is_deeply [@{$replaced->{voices}[0]}{qw(voiceId insteadOf)}], ['woman-2', 'openai:nova'], 'hears it at once when the wait is known to be long';

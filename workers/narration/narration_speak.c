@@ -227,12 +227,20 @@ enum {
     WAIT_LAST_MS = 300000,
     PATIENCE_MS = 60000,    /* before another voice takes the place of one that is away */
     AWAY_MAX_MS = 86400000, /* then there is no narration */
+    UNANSWERED_MAX = 10,    /* runs that ended with a call which was perhaps carried out, and is charged for then */
 };
 
 /*
  * A provider that is away is waited for outside of the job, which would use up its attempts: an equal one comes later,
- * and knows since when, and how often it has been so.
+ * and knows since when, and how often it has been so. Whoever says something is back: the next time is another one.
  */
+static void note_back(struct st_call *call)
+{
+    static const char *const known[] = {"awaySince", "waits", "unanswered"};
+    for (size_t i = 0; i < ST_COUNT(known); i++)
+        json_object_del(call->body, known[i]);
+}
+
 static int64_t away_since(const struct st_call *call)
 {
     return st_json_int(call->body, "awaySince", st_now() / 1000);
@@ -252,12 +260,19 @@ static bool is_away_for(const struct st_call *call, struct st_remote_context *co
     return st_now() / 1000 + wait_ms(call, context) - away_since(call) > ms;
 }
 
-static void speak_later(struct st_call *call, const json_t *n, struct st_remote_context *context)
+/* Runs that had no answer, with this one. */
+static int64_t unanswered(const struct st_call *call, int r)
+{
+    return st_json_int(call->body, "unanswered", 0) + (r == ST_E_TIMEOUT);
+}
+
+static void speak_later(struct st_call *call, const json_t *n, int r, struct st_remote_context *context)
 {
     const char *id = st_str(n, "narration_id");
     st_enqueue(call, st_str(n, "text_ref") ? "speak_long" : "speak", id, wait_ms(call, context),
-               json_pack("{s:s, s:I, s:I}", "narrationId", id, "awaySince", (json_int_t)away_since(call), "waits",
-                         (json_int_t)st_json_int(call->body, "waits", 0) + 1));
+               json_pack("{s:s, s:I, s:I, s:I}", "narrationId", id, "awaySince", (json_int_t)away_since(call), "waits",
+                         (json_int_t)st_json_int(call->body, "waits", 0) + 1, "unanswered",
+                         (json_int_t)unanswered(call, r)));
 }
 
 /* What was spoken is added to n. */
@@ -287,6 +302,8 @@ static int speak(struct st_call *call, json_t *n, struct narration_script *s, st
     int r;
     do { /* with the voices that the author wants instead; what was spoken by the others is in the cache */
         r = st_narrate_audio(call->arena, &s->job, ret);
+        if (ret->spoken)
+            note_back(call);
         state.spoken += (int64_t)ret->spoken;
         state.characters += ret->spoken_characters;
         ret->spoken = 0;
@@ -341,8 +358,8 @@ static int lost_voice(struct st_call *call, const json_t *n, const struct narrat
     const char *reason =
         st_printf(call->arena, "The voice %s of %s is not to be had. %s Choose another, or a fallback.",
                   result->lost->id, who, result->why);
-    if (st_remote_passes(r) && !is_away_for(call, context, AWAY_MAX_MS)) {
-        speak_later(call, n, context);
+    if (st_remote_passes(r) && !is_away_for(call, context, AWAY_MAX_MS) && unanswered(call, r) < UNANSWERED_MAX) {
+        speak_later(call, n, r, context);
         return 0;
     }
     if (r == ST_E_CANCELLED || r == ST_E_FENCED)
