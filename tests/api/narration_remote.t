@@ -30,7 +30,7 @@ sub answer {
     ($status, $answer) = ('429 Slow', '{"error":{"message":"no","type":"insufficient_quota","code":"insufficient_quota"}}') if get('mode') eq 'quota';
     $answer = "\0" x length $answer if get('mode') eq 'silence';
     ($status, $answer) = ("429 Later\r\nRetry-After: 600", '{"error":{"message":"later","type":"requests","code":"rate_limit_exceeded"}}') if get('mode') eq 'later';
-    put('mode', 'later') if get('mode') eq 'one, then later';
+    put('mode', $1) if get('mode') =~ /^one, then (.*)/;
     return if get('mode') eq 'hang up';
     while (get('mode') eq 'slow') { select undef, undef, undef, 0.1 }
     if (get('mode') eq 'cut once') { $answer = substr $answer, 0, 2 * int(length($answer) / 12); put('mode', '') }
@@ -198,6 +198,31 @@ is $waited->{cachedShare}, 0, 'what it had said before it asked is part of that'
 my $all = 0;
 $all += length $_->{text} for @{$client->get("/v1/stories/$story/analysis", token => $user->{token})->{json}{segments}};
 is counted($waited), $all, 'and counted';
+
+# The daemon ends while it speaks: who goes on finds it in the cache, and it is counted.
+put('mode', 'slow');
+$api->succeeds(202, narrateStory => of(json => {all => JSON::PP::true}), 'it speaks slowly');
+ok wait_for(sub { get('said') }), 'and has begun';
+my $daemon = $platform->pid('narration');
+$platform->kill('narration', 'TERM');
+put('mode', '');
+ok wait_for(sub { !-d "/proc/$daemon" }), 'when the daemon ends';
+$platform->up;
+my $resumed = next_narration($waited->{narrationId});
+is_deeply [$resumed->{status}, counted($resumed)], ['ready', $all], 'another goes on, and what was said is counted';
+
+# A voice says some, and its fallback all: that is not more than all.
+choose({narrator => 'openai:nova', narratorFallback => 'man-2'}, 'there is another');
+put('mode', 'one, then quota');
+$api->succeeds(202, narrateStory => of(json => {all => JSON::PP::true}), 'it says some of it');
+my $halved = next_narration($resumed->{narrationId});
+is_deeply [@{$halved->{voices}[0]}{qw(voiceId insteadOf)}], ['man-2', 'openai:nova'], 'before its account is used up' or diag $halved->{reason};
+is $halved->{cachedShare}, 0, 'and the other says everything';
+cmp_ok counted($halved), '<=', $all, 'which is counted once';
+choose({narrator => 'openai:nova'}, 'now without');
+is_back('');
+$waited = $halved;
+said();
 
 # It is waited for, and the text changes: whoever finds in the cache what was spoken pays for it.
 let_wait('one, then later', {all => JSON::PP::true}, 2);

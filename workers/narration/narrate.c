@@ -298,6 +298,7 @@ int st_narrate_audio(struct st_arena *a, const struct st_narrate_job *job, struc
     struct narrate_plan p = {.arena = a};
     *ret = (struct st_narrate_result){.times = st_new_n(a, struct st_narrate_time, job->n_segments)};
     int r = narrate_plan_make(&p, job, ret);
+    ret->characters = r == 0 ? p.characters : 0;
     if (r == 0)
         r = make_files(job, &p, ret);
     ret->utterances = p.utterances;

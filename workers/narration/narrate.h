@@ -82,6 +82,7 @@ struct st_narrate_result {
     struct st_narrate_time *times; /* one for each segment; in the arena */
     int64_t duration_ms;
     size_t utterances, from_cache;
+    int64_t characters;          /* of all of them */
     size_t spoken;               /* of them, those that a synthesiser has said now; also of one that has failed */
     int64_t spoken_characters;   /* of their text */
     const char *why;             /* for people: why there was an error; NULL without one; in the arena */

@@ -31,6 +31,7 @@ struct narrate_plan {
     size_t n_items, cap, n_pieces;
     int n_parts;
     size_t utterances, letters, unreadable;
+    int64_t characters; /* of the utterances */
 };
 
 int narrate_plan_make(struct narrate_plan *p, const struct st_narrate_job *job, struct st_narrate_result *ret);

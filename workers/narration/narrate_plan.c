@@ -47,8 +47,10 @@ static int add_segments(struct narrate_plan *p, const struct st_narrate_job *job
             r = st_text_plan(p->arena, s->text, s->len, remote ? ST_TEXT_WHOLE : p->language, &u);
         if (r < 0)
             return r;
-        for (size_t k = 0; k < u.count; k++)
+        for (size_t k = 0; k < u.count; k++) {
             add_item(p, i, &u.items[k]);
+            p->characters += (int64_t)st_utf8_length(u.items[k].text, u.items[k].len);
+        }
         if (u.count == 0)
             add_item(p, i, &(struct st_utterance){.text = ""});
         p->utterances += u.count;

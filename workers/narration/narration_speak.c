@@ -42,13 +42,22 @@ struct speaking {
     int64_t spoken, characters;             /* by what came before it: of other voices, of earlier attempts */
 };
 
-/* What has been spoken is kept, whatever comes of it: an attempt that finds it in the cache has spoken it all the same.
+/* Not more than all of it: what a voice said that was lost then is not counted besides what its fallback says. */
+static int64_t counted(const struct speaking *s)
+{
+    int64_t n = s->characters + s->result->spoken_characters, all = s->result->characters;
+    return all && n > all ? all : n;
+}
+
+/*
+ * What has been spoken is kept, whatever comes of it: an attempt that finds it in the cache has spoken it all the same.
+ * (But for the pieces that a killed daemon had not joined yet.)
  */
 static void note_spoken(const struct speaking *s)
 {
     st_exec(s->call, "update narrations set spoken = $2, spoken_characters = $3 where narration_id = $1",
             s->narration_id, st_i64(s->call->arena, s->spoken + (int64_t)s->result->spoken),
-            st_i64(s->call->arena, s->characters + s->result->spoken_characters));
+            st_i64(s->call->arena, counted(s)));
 }
 
 static void emit_progress(struct st_call *call, const char *narration_id, const char *story_id, size_t done,
@@ -313,10 +322,11 @@ static int speak(struct st_call *call, json_t *n, struct narration_script *s, st
              narration_script_lose(s, (size_t)(ret->lost - s->voices)) == 0);
     s->job.remote = NULL;
     json_object_set_new(n, "spoken", json_integer(state.spoken));
-    json_object_set_new(n, "spoken_characters", json_integer(state.characters));
-    if (state.stop == 0) {
+    json_object_set_new(n, "spoken_characters", json_integer(counted(&state)));
+    if (state.stop == 0 || state.stop == ST_E_CANCELLED) { /* the daemon ends: another goes on */
         note_spoken(&state);
-        state.stop = st_commit(call);
+        int noted = st_commit(call);
+        state.stop = state.stop ? state.stop : noted;
     }
     return state.stop < 0 ? state.stop : r;
 }
