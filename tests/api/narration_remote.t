@@ -180,7 +180,9 @@ sub waits {
     my ($job) = wait_for(sub { ($platform->sql('narration', "select round(extract(epoch from run_at - now()) / 60), attempts, payload->>'waits' from jobs where name = 'speak' and state = 'waiting' and run_at > now() + interval '1 minute'"))[0] });
     is $job, "10\t0\t1", 'which it gets';
     is scalar(my @calls = said()), $calls, 'it is not asked any more';
-    ok $api->call(getNarration => of())->{json}{next}{status} eq 'pending', 'and the narration is still to come';
+    my $next = $api->call(getNarration => of())->{json}{next};
+    is $next->{status}, 'pending', 'and the narration is still to come';
+    like $next->{reason}, qr/openai:nova of the narrator is not to be had.*asked again/, 'as its author can read';
 }
 
 sub go_on { $platform->sql('narration', "update jobs set run_at = now()$_[0] where name = 'speak' and state = 'waiting'") }

@@ -42,10 +42,11 @@ static json_t *unheard(struct st_call *call, const json_t *n)
 {
     const char *status = st_json_str(n, "status", "pending");
     json_t *ret = json_pack("{s:s, s:O?}", "status", status, "narrationId", json_object_get(n, "narration_id"));
-    if (st_streq(status, "failed")) {
+    bool failed = st_streq(status, "failed");
+    if (failed || st_str(n, "reason"))
         json_object_set_new(ret, "reason", json_string(st_json_str(n, "reason", "")));
+    if (failed)
         return ret;
-    }
     if (st_json_int(n, "progress_total", 0) > 0)
         json_object_set_new(ret, "progress",
                             json_pack("{s:O, s:O}", "done", json_object_get(n, "progress_done"), "total",

@@ -55,7 +55,9 @@ static int64_t counted(const struct speaking *s)
  */
 static void note_spoken(const struct speaking *s)
 {
-    st_exec(s->call, "update narrations set spoken = $2, spoken_characters = $3 where narration_id = $1",
+    st_exec(s->call,
+            "update narrations set reason = case when spoken = $2 then reason end, spoken = $2, "
+            "spoken_characters = $3 where narration_id = $1",
             s->narration_id, st_i64(s->call->arena, s->spoken + (int64_t)s->result->spoken),
             st_i64(s->call->arena, counted(s)));
 }
@@ -275,9 +277,11 @@ static int64_t unanswered(const struct st_call *call, int r)
     return st_json_int(call->body, "unanswered", 0) + (r == ST_E_TIMEOUT);
 }
 
-static void speak_later(struct st_call *call, const json_t *n, int r, struct st_remote_context *context)
+static void speak_later(struct st_call *call, const json_t *n, int r, const char *reason,
+                        struct st_remote_context *context)
 {
     const char *id = st_str(n, "narration_id");
+    st_exec(call, "update narrations set reason = $2 where narration_id = $1", id, reason);
     st_enqueue(call, st_str(n, "text_ref") ? "speak_long" : "speak", id, wait_ms(call, context),
                json_pack("{s:s, s:I, s:I, s:I}", "narrationId", id, "awaySince", (json_int_t)away_since(call), "waits",
                          (json_int_t)st_json_int(call->body, "waits", 0) + 1, "unanswered",
@@ -365,11 +369,13 @@ static int lost_voice(struct st_call *call, const json_t *n, const struct narrat
     size_t i = (size_t)(result->lost - s->voices);
     const char *who =
         i ? narration_title(call, st_json_str(json_array_get(s->characters, i - 1), "name", "")) : "the narrator";
+    bool waits =
+        st_remote_passes(r) && !is_away_for(call, context, AWAY_MAX_MS) && unanswered(call, r) < UNANSWERED_MAX;
     const char *reason =
-        st_printf(call->arena, "The voice %s of %s is not to be had. %s Choose another, or a fallback.",
-                  result->lost->id, who, result->why);
-    if (st_remote_passes(r) && !is_away_for(call, context, AWAY_MAX_MS) && unanswered(call, r) < UNANSWERED_MAX) {
-        speak_later(call, n, r, context);
+        st_printf(call->arena, "The voice %s of %s is not to be had. %s %s", result->lost->id, who, result->why,
+                  waits ? "It is asked again by itself." : "Choose another, or a fallback.");
+    if (waits) {
+        speak_later(call, n, r, reason, context);
         return 0;
     }
     if (r == ST_E_CANCELLED || r == ST_E_FENCED)
