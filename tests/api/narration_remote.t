@@ -212,6 +212,10 @@ ok wait_for(sub { !-d "/proc/$daemon" }), 'when the daemon ends';
 $platform->up;
 my $resumed = next_narration($waited->{narrationId});
 is_deeply [$resumed->{status}, counted($resumed)], ['ready', $all], 'another goes on, and what was said is counted';
+$platform->sql('narration', "update narrations set status = 'failed' where narration_id = '$resumed->{narrationId}'");
+my $withdrawn = $resumed->{narrationId};
+$resumed = again($withdrawn);
+is_deeply [$resumed->{status}, counted($resumed)], ['ready', 0], 'once, whatever becomes of that narration';
 
 # A voice says some, and its fallback all: that is not more than all.
 choose({narrator => 'openai:nova', narratorFallback => 'man-2'}, 'there is another');

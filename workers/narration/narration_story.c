@@ -30,12 +30,12 @@ static void stop_speaking(struct st_call *call, const char *story_id)
             story_id);
 }
 
-/* What was spoken for those that nothing came of. Their rows are locked before the jobs, as by who speaks. */
+/* What was spoken for those that never were whole. Their rows are locked before the jobs, as by who speaks. */
 static void take_over(struct st_call *call, const char *story_id, const char *narration_id)
 {
     st_exec(call,
             "with unpaid as (select narration_id, spoken_characters + unpaid_characters as characters from narrations "
-            "where story_id = $1 and narration_id <> $2 and status <> 'ready' order by narration_id for update), "
+            "where story_id = $1 and narration_id <> $2 and object_key is null order by narration_id for update), "
             "moved as (update narrations set spoken_characters = 0, unpaid_characters = 0 "
             "where narration_id in (select narration_id from unpaid)) "
             "update narrations set unpaid_characters = (select coalesce(sum(characters), 0) from unpaid) "
