@@ -421,6 +421,19 @@ for my $audio (@{$part->{audio}}) {
 }
 (my $beyond = $part->{audio}[0]{url}) =~ s/part=\d+/part=100/;
 is $client->get($beyond, token => $author->{token})->{status}, 404, 'a part that is not there is not found';
+
+# It is broken off: the parts that are there stay as they are.
+my $told = ($platform->sql('narration', "select narration_id from narrations where story_id = '$long'"))[0];
+my $file = $platform->var . "/objects/narration/$told/part-1.opus";
+my $made = (stat $file)[9] or die "no part: $!\n";
+my $daemon = $platform->pid('narration');
+$platform->kill('narration', 'TERM');
+ok wait_for(sub { !-d "/proc/$daemon" }), 'its daemon ends';
+$platform->up;
+sub parts { return scalar @{$api->call(getNarration => of($author, $long))->{json}{parts} // []} }
+my $parts = parts();
+ok wait_for(sub { parts() > $parts }), 'another makes the next part';
+is((stat $file)[9], $made, 'and not those that were there');
 is $client->request(DELETE => "/v1/stories/$long", {token => $author->{token}})->{status}, 204, 'and deleted meanwhile';
 my $next = post($eve, content => 'The next one.');
 is narrated($eve, $next, 'the next')->{status}, 'ready', 'the next one need not wait for it';

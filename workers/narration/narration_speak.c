@@ -94,15 +94,26 @@ static int on_part(void *ctx, int number, const char *opus_path, const char *mp3
     struct speaking *s = ctx;
     struct st_call *call = s->call;
     const char *key = st_printf(call->arena, "narration/%s/part-%d", s->narration_id, number);
-    int r = st_object_put_file(call, st_printf(call->arena, "%s.opus", key), opus_path);
+    const char *part = st_printf(call->arena, "[{\"part\": %d, \"startMs\": %lld, \"endMs\": %lld}]", number,
+                                 (long long)start_ms, (long long)end_ms);
+    struct st_rows *rows;
+    int r = st_rows(call, &rows, "select from narrations where narration_id = $1 and parts @> $2::jsonb",
+                    s->narration_id, part);
+    bool known = r == 0 && st_rows_count(rows); /* by an attempt before, whose sound is in the cache */
+    if (r == 0)
+        r = s->stop = st_commit(call);
+    if (r < 0 || known)
+        return r;
+    r = st_object_put_file(call, st_printf(call->arena, "%s.opus", key), opus_path);
     if (r == 0)
         r = st_object_put_file(call, st_printf(call->arena, "%s.mp3", key), mp3_path);
     if (r < 0)
         return r;
     st_exec(call,
-            "update narrations set parts = case when $2::int = 1 then '[]' else parts end || jsonb_build_object("
-            "'part', $2::int, 'startMs', $3::bigint, 'endMs', $4::bigint) where narration_id = $1",
-            s->narration_id, st_i64(call->arena, number), st_i64(call->arena, start_ms), st_i64(call->arena, end_ms));
+            "update narrations set parts = (select coalesce(jsonb_agg(p order by number), '[]') from "
+            "jsonb_array_elements(parts) with ordinality a (p, number) where number < $2::int) || $3::jsonb "
+            "where narration_id = $1",
+            s->narration_id, st_i64(call->arena, number), part);
     note_spoken(s);
     return s->stop = st_commit(call);
 }
