@@ -434,6 +434,10 @@ sub parts { return scalar @{$api->call(getNarration => of($author, $long))->{jso
 my $parts = parts();
 ok wait_for(sub { parts() > $parts }), 'another makes the next part';
 is((stat $file)[9], $made, 'and not those that were there');
+
+# None of it was ever heard whole, and its segments are known all the same.
+my ($counted) = @{$client->get("/v1/stories/$long/analysis", token => $author->{token})->{json}{segments}};
+$api->succeeds(202, narrateStory => {%{of($author, $long)}, json => {again => [$counted->{segmentId}]}}, 'a segment of it can be spoken anew');
 is $client->request(DELETE => "/v1/stories/$long", {token => $author->{token}})->{status}, 204, 'and deleted meanwhile';
 my $next = post($eve, content => 'The next one.');
 is narrated($eve, $next, 'the next')->{status}, 'ready', 'the next one need not wait for it';

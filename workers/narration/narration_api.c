@@ -167,17 +167,17 @@ static int take_chapters(struct st_call *call, const char *story_id, const json_
     return r;
 }
 
-/* Those that are heard, or about to be. */
-static int take_segments(struct st_call *call, const char *story_id, const json_t *segments)
+/* Those of the narration that was just begun. Of a long story they are in a file, and nobody looks: others are spoken
+ * by nobody. */
+static int take_segments(struct st_call *call, const char *story_id, const char *narration_id, const json_t *segments)
 {
     const char *ids = st_json_text(call->arena, segments);
     struct st_rows *unknown;
     int r = st_rows(call, &unknown,
-                    "select number - 1 from jsonb_array_elements_text($2) with ordinality a (id, number) "
-                    "where id not in (select t->>'segmentId' from " HEARD ", jsonb_array_elements(timing) t union all "
-                    "select s->>'segmentId' from narrations, jsonb_array_elements(segments) s "
-                    "where story_id = $1 and status = 'pending') order by number limit 1",
-                    story_id, ids);
+                    "select number - 1 from narrations, jsonb_array_elements_text($2) with ordinality a (id, number) "
+                    "where narration_id = $1 and segments is not null and id not in "
+                    "(select s->>'segmentId' from jsonb_array_elements(segments) s) order by number limit 1",
+                    narration_id, ids);
     if (r == 0 && st_rows_count(unknown)) {
         st_fail_at(call, st_printf(call->arena, "/again/%s", st_cell(unknown, 0, 0)), "There is no such segment.");
         return st_fail(call, ST_E_UNPROCESSABLE, "The narration has no such segment.");
@@ -190,7 +190,7 @@ static int take_segments(struct st_call *call, const char *story_id, const json_
 }
 
 /* What is to be another take: everything, or what is named. */
-static int take_again(struct st_call *call, const char *story_id)
+static int take_again(struct st_call *call, const char *story_id, const char *narration_id)
 {
     const json_t *again = json_object_get(call->body, "again"), *chapters = json_object_get(call->body, "chapters");
     if (st_json_bool(call->body, "all", false)) {
@@ -200,7 +200,7 @@ static int take_again(struct st_call *call, const char *story_id)
                 story_id);
         return 0;
     }
-    int r = json_array_size(again) ? take_segments(call, story_id, again) : 0;
+    int r = json_array_size(again) ? take_segments(call, story_id, narration_id, again) : 0;
     return r == 0 && json_array_size(chapters) ? take_chapters(call, story_id, chapters) : r;
 }
 
@@ -239,7 +239,7 @@ int narration_again(struct st_call *call)
         return r;
     if (!id)
         return st_fail(call, ST_E_CONFLICT, "The story is not analysed yet; it is narrated when it is.");
-    if ((r = take_again(call, story_id)) < 0)
+    if ((r = take_again(call, story_id, id)) < 0)
         return r;
     return st_reply(call, 202, json_pack("{s:s, s:s}", "narrationId", id, "status", "pending"));
 }
