@@ -232,13 +232,16 @@ said();
 
 # It is waited for, and the text changes: whoever finds in the cache what was spoken pays for it.
 let_wait('one, then later', {all => JSON::PP::true}, 2);
-my ($kept) = $platform->sql('narration', "select spoken_characters from narrations where story_id = '$story' order by narration_id desc limit 1");
+my ($kept, $stale) = split /\t/, ($platform->sql('narration', "select spoken_characters, narration_id from narrations where story_id = '$story' order by narration_id desc limit 1"))[0];
 cmp_ok $kept, '>', 0, 'some of it was spoken';
 is_back('');
 said();
 my $changed = again($waited->{narrationId});
 is_deeply [$changed->{status}, counted($changed)], ['ready', $all], 'the next one counts what was spoken for it and before' or diag $changed->{reason};
 cmp_ok length join('', map { s/^nova: //r } said()), '<', $all, 'which it was not itself';
+$platform->sql('narration', "select jobs_retry(job_id) from jobs where unique_key = '$stale' and ended = 'cancelled'");
+ok wait_for(sub { ($platform->sql('narration', "select count(*) from jobs where unique_key = '$stale' and ended is null"))[0] == 0 }), 'the one that was cancelled begins once more';
+is +($platform->sql('narration', "select status from narrations where narration_id = '$stale'"))[0], 'pending', 'and nobody speaks what has changed since';
 $waited = $changed;
 let_wait('later', {again => [$segment]}, 1);
 go_on(long_ago());

@@ -356,7 +356,9 @@ static int load(struct st_call *call, json_t **ret)
         "where o.story_id = n.story_id "
         "and o.narration_id < n.narration_id and o.status = 'ready') as regenerated from narrations n join stories s "
         "using (story_id) "
-        "left join author_tiers t on t.user_id = s.author_id where n.narration_id = $1 and n.status <> 'ready'",
+        "left join author_tiers t on t.user_id = s.author_id where n.narration_id = $1 and n.status <> 'ready' "
+        "and not exists (select from narrations l where l.story_id = n.story_id and l.narration_id > n.narration_id "
+        "and l.status <> 'failed')",
         st_str(call->body, "narrationId"));
 }
 
@@ -402,7 +404,7 @@ int narration_speak(struct st_call *call)
     struct st_narrate_result result = {.why = NULL};
     int r = load(call, &n);
     if (r == ST_E_NOT_FOUND)
-        return 0; /* the story was deleted, or the narration is there */
+        return 0; /* the story was deleted or has changed, or the narration is there */
     if (r < 0 || (r = st_limit_used_up(call, st_str(n, "author_id"), NARRATION_LIMIT, &used_up)) < 0)
         return r;
     if (used_up) {
