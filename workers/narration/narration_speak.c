@@ -325,6 +325,7 @@ static int speak(struct st_call *call, json_t *n, struct narration_script *s, st
             s->job.parallel = REMOTE_PARALLEL; /* they wait, and need no processor for it */
     int r;
     do { /* with the voices that the author wants instead; what was spoken by the others is in the cache */
+        atomic_store(&context->wait_ms, 0); /* what the one before has asked for is not these voices' */
         r = st_narrate_audio(call->arena, &s->job, ret);
         if (ret->spoken)
             note_back(call);

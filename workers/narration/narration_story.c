@@ -4,14 +4,14 @@
 
 /*
  * Events of different services overtake each other. 1: the story is known here. 0: it was deleted. ST_E_NOT_FOUND: it
- * is still to come, so that the event is tried again.
+ * is still to come, so that the event is tried again. It is not deleted before the event is done.
  */
 static int know_story(struct st_call *call)
 {
     struct st_rows *rows;
     int r = st_rows(call, &rows,
-                    "select exists (select from stories where story_id = $1), "
-                    "exists (select from deleted_stories where story_id = $1)",
+                    "with s as (select story_id from stories where story_id = $1 for key share) "
+                    "select exists (select from s), exists (select from deleted_stories where story_id = $1)",
                     st_str(call->body, "storyId"));
     if (r < 0)
         return r;
