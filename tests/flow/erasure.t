@@ -25,7 +25,7 @@ my $friend = $client->register_user(displayName => 'Grace Kept');
 my $id     = $author->{userId};
 my $story  = $client->post('/v1/stories', json => {title => 'Forget me', content => '“Yes,” said Tom. “No,” said Ann.'}, token => $author->{token},
     headers => {'Idempotency-Key' => "erase$$"})->{json}{storyId};
-wait_for(sub { ($client->get("/v1/stories/$story/narration", token => $author->{token})->{json}{status} // '') eq 'ready' });
+ok wait_for(sub { ($client->get("/v1/stories/$story/narration", token => $author->{token})->{json}{status} // '') eq 'ready' }), 'a story is told';
 my $room  = $client->post('/v1/collaborations', json => {storyId => $story}, token => $author->{token})->{json}{collaborationId};
 my $guest = sprintf 'guest%d.%06x@example.org', $$, rand 0xffffff;
 $client->post("/v1/collaborations/$room/invitations", json => {email => $_, role => 'voice'}, token => $author->{token}) for $guest, $friend->{email};
@@ -36,7 +36,7 @@ my $theirs = $client->post('/v1/stories', json => {title => 'Kept', content => '
 # One that they have deleted themselves, and could still restore.
 my $binned = $client->post('/v1/stories', json => {title => 'Binned', content => '“Yes,” said Tom.'}, token => $author->{token})->{json}{storyId};
 sub cast_of { return +($platform->sql('narration', "select count(*) from casts where story_id = '$_[0]'"))[0] }
-wait_for(sub { cast_of($binned) });
+ok wait_for(sub { cast_of($_) }), 'who speaks is cast' for $story, $binned;
 is $client->delete("/v1/stories/$binned", token => $author->{token})->{status}, 204, 'another is deleted';
 ok wait_for(sub { ($platform->sql('narration', "select count(*) from deleted_stories where author_id = '$id'"))[0] == 1 }), 'and kept for a while';
 
