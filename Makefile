@@ -175,7 +175,9 @@ NPM_PEERS := $(if $(filter edge,$(or $(SUITE),$(BENCHES))),fastify) $(if $(filte
 .PHONY: all programs tests fuzzers tools
 all: programs $(MODULE) $(DOCS) $(CATALOGUE)
 programs: $(PROGRAMS)
-tests: $(TESTS) $(FAULT_DAEMONS) $(BUILD)/tests/s3rver/npm.stamp $(BUILD)/tests/tus/npm.stamp
+# Fuzzers and what benchmarks run are compiled, too, so that they follow what they call.
+tests: $(TESTS) $(FAULT_DAEMONS) $(BUILD)/tests/s3rver/npm.stamp $(BUILD)/tests/tus/npm.stamp \
+	$(call object,$(FUZZ_SOURCES) $(BENCH_SOURCES))
 fuzzers: $(FUZZERS)
 tools: $(BENCH_TOOLS) $(NPM_PEERS:%=$(BUILD)/bench/%/npm.stamp)
 

@@ -280,7 +280,9 @@ is_deeply [@$unmade{qw(status url reason)}], ['failed', undef, 'The file could n
 $api->fails(404, 'not_found', getNarrationExportFile => \%of_it, 'there is no file');
 is $api->succeeds(202, exportNarration => {%failing, json => {format => 'm4b'}}, 'it is asked for again')->{json}{status}, 'pending', 'and tried again';
 ok wait_for(sub { $api->call(getNarrationExport => \%of_it)->{json}{status} eq 'failed' }), 'in vain';
-is $platform->storyctl('dead', 'drop', 'narration', map { "job-$_" } $platform->sql('narration', "select job_id from jobs where ended = 'dead' and unique_key like '$bound->{narrationId}%'"))->{exit}, 0, 'the operator has seen its dead letters';
+my @dead;
+ok wait_for(sub { @dead = $platform->sql('narration', "select 'job-' || job_id from jobs where ended = 'dead' and unique_key = '$bound->{narrationId}/m4b'"); @dead == 2 }), 'each leaves a dead letter';
+is_deeply [map { $platform->storyctl('dead', 'drop', 'narration', $_)->{exit} } @dead], [0, 0], 'which the operator has seen';
 
 # --- what a tier lets -------------------------------------------------------------------------------------------------
 

@@ -53,8 +53,10 @@ static void check_clip(struct st_arena *a, const struct film_api *api, const str
         if (s.next)
             must(*s.next == '/' && !strchr(s.next, ' '));
     }
-    if (api->find)
-        (void)api->find(a, answer, "https://here/1");
+    const char *id = NULL;
+    bool more = false;
+    if (api->find && api->find(a, answer, "https://here/1", &id, &more))
+        must(!id || *id);
 }
 
 static void check_headers(struct st_arena *a, const char *lines)
