@@ -327,6 +327,37 @@ static void test_keys(void **state)
     assert_true(wait_for(states("done done done")));
 }
 
+/* The one that waits stands for the one that is added, and so it must not begin before what that is about is there. */
+static int add_slowly_body(struct st_call *call, void *ctx)
+{
+    struct st_rows *rows;
+    bool *waited = ctx;
+    st_enqueue(call, "work", "k", 0, json_pack("{s:s}", "what", "again"));
+    int r = st_rows(call, &rows, "select count(*) from jobs");
+    atomic_store(&hold, false);
+    assert_true(wait_for(atomic_load(&running) == 0));
+    st_sleep_ms(200);
+    *waited = states("done waiting");
+    return r;
+}
+static void test_an_equal_one_waits_for_the_commit(void **state)
+{
+    (void)state;
+    bool waited = false;
+    struct st_worker w;
+    struct st_call call;
+    atomic_store(&hold, true);
+    assert_int_equal(add("work", "k", 0), 0);
+    assert_true(wait_for(atomic_load(&running) == 1));
+    assert_int_equal(add("work", "k", 0), 0);
+    st_worker_init(&w, &pool->run, "test");
+    st_call_init(&call, &w, "test");
+    assert_int_equal(st_call_transact(&call, add_slowly_body, &waited), 0);
+    st_worker_release(&w);
+    assert_true(waited);
+    assert_true(wait_for(states("done done")));
+}
+
 /* A handler that adds many in a row, some of them under a key that one before has, and then reads them. */
 enum { MANY = 250 };
 static int add_many_body(struct st_call *call, void *ctx)
@@ -928,6 +959,7 @@ int main(int argc, char **argv)
         TEST(test_concurrency_and_threads_at_need),
         TEST(test_delay),
         TEST(test_keys),
+        TEST(test_an_equal_one_waits_for_the_commit),
         TEST(test_many_in_a_row),
         TEST(test_a_job_begins_where_it_is_added),
         TEST(test_a_job_that_was_not_to_be),

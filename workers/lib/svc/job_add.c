@@ -21,7 +21,10 @@ static bool check_name(struct st_call *call, const char *job)
     return false;
 }
 
-#define CONFLICT "on conflict (name, waiting_key) where waiting_key is not null do nothing "
+/* Nothing is added, and yet the row is locked until the commit, as an update locks also what its condition leaves out:
+ * a take passes the equal one over so long, so that it does not begin with what was true before. */
+#define CONFLICT                                                                                                       \
+    "on conflict (name, waiting_key) where waiting_key is not null do update set payload = jobs.payload where false "
 
 static const char sql_add[] =
     "insert into jobs (name, unique_key, payload, metadata, run_at, delayed) "
@@ -150,6 +153,14 @@ void st_jobs_add(struct st_call *call)
     st_pg_exec(st_call_open(call), added->n > 1 ? sql_add_many : sql_add, COLUMNS, params);
 }
 
+static bool is_added(const struct st_added *added, const char *job, const char *key)
+{
+    for (size_t i = 0; i < added->n; i++)
+        if (st_streq(added->columns[NAME][i], job) && st_streq(added->columns[KEY][i], key))
+            return true;
+    return false;
+}
+
 void st_enqueue(struct st_call *call, const char *job, const char *key, int64_t delay_ms, json_t *payload)
 {
     struct st_call_private *top = st_call_top(call);
@@ -160,6 +171,9 @@ void st_enqueue(struct st_call *call, const char *job, const char *key, int64_t 
     if (!top->added)
         top->added = st_new(call->arena, struct st_added);
     struct st_added *added = top->added;
+    top->enqueued = true;
+    if (key && is_added(added, job, key)) /* the database locks no row that the same statement has made */
+        return;
     added->columns[NAME][added->n] = job;
     added->columns[KEY][added->n] = key ? st_strdup(call->arena, key) : NULL;
     added->columns[PAYLOAD][added->n] = st_json_text(call->arena, payload);
@@ -167,7 +181,6 @@ void st_enqueue(struct st_call *call, const char *job, const char *key, int64_t 
     added->columns[DELAY][added->n] = st_i64(call->arena, delay_ms);
     if (++added->n == ADD_MAX)
         st_jobs_add(call);
-    top->enqueued = true;
 }
 
 /* {1,2,3}; NULL when one of them is no id. */

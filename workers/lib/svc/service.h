@@ -115,8 +115,9 @@ ST_MUSTCHECK int st_commit(struct st_call *call);
 void st_emit(struct st_call *call, const char *type, const char *aggregate_id, json_t *payload);
 
 /*
- * Adds a job of this service, in this transaction. Steals the payload. With a key, an equal one that still waits makes
- * this a no-op, and jobs of one key never run at the same time. delay_ms 0: as soon as the transaction commits.
+ * Adds a job of this service, in this transaction. Steals the payload. With a key, an equal one that still waits stands
+ * for it, and does not begin before the transaction ends, so that it sees what this one has written; jobs of one key
+ * never run at the same time. delay_ms 0: as soon as the transaction commits.
  */
 void st_enqueue(struct st_call *call, const char *job, const char *key, int64_t delay_ms, json_t *payload);
 
