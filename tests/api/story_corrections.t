@@ -154,6 +154,10 @@ my $last = (grep { $_->{text} =~ /^Good/ } @{analysis($id)->{segments}})[1]{segm
 $api->succeeds(200, correctSegment => at($ada, $id, $last, json => {speaker => 'Zoe'}), 'the second is corrected');
 $api->succeeds(200, updateStory => of($ada, $id, json => {content => "“Good,” said Ann.\n\n$twice"}, headers => {'If-Match' => '*'}), 'and another comes before both');
 becomes($id, 'the correction stays where it was', sub { join(',', map { $_->{speaker} // '' } grep { $_->{text} =~ /^Good/ } @{$_[0]{segments}}) =~ /^Ann,[^,]+,Zoe$/ });
+$api->succeeds(204, deleteStory => of($ada, $id), 'the story goes');
+$api->succeeds(200, restoreStory => of($ada, $id), 'and comes back');
+becomes($id, 'with it the correction, where it was', sub { join(',', map { $_->{speaker} // '' } grep { $_->{text} =~ /^Good/ } @{$_[0]{segments}}) =~ /^Ann,[^,]+,Zoe$/ });
+ok !exists analysis($id)->{changes}, 'to all others it is new';
 $api->succeeds(200, updateStory => of($ada, $id, json => {content => $text}, headers => {'If-Match' => '*'}), 'the text as it was');
 becomes($id, 'and its words', sub { 1 == grep { $_->{text} =~ /^Good/ } @{$_[0]{segments}} });
 $api->succeeds(200, dropCorrections => of($ada, $id), 'the author corrects nothing any more');

@@ -193,6 +193,6 @@ $platform->sql('story', "update stories set deleted_at = now() - interval '31 da
 $platform->sql('story', "update schedules set last_run = '-infinity' where name = 'purge'");
 $api->fails(404, 'not_found', restoreStory => of($ada, $id), 'after thirty days it does not come back');
 ok wait_for(sub { ($platform->sql('story', "select count(*) from stories where story_id = '$id'"))[0] == 0 }), 'and is really gone';
-is_deeply [$platform->sql('story', "select count(*) from story_revisions where story_id = '$id'")], [0], 'with its past';
+is_deeply [$platform->sql('story', "select (select count(*) from story_revisions where story_id = '$id'), (select count(*) from story_analyses where story_id = '$id')")], ["0\t0"], 'with its past, and what was found in it';
 
 done_testing;

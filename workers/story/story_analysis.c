@@ -63,11 +63,14 @@ static int tell(struct st_call *call, const char *story_id, json_t *event, json_
     return 0;
 }
 
-/* Against the story's analysis so far, which goes. */
+/* Against the story's analysis so far, which goes; not against one from before it was deleted: others have forgotten
+ * that, and its files are gone. */
 static int changes_since(struct st_call *call, const char *story_id, const struct st_analysis *a, json_t **ret)
 {
     struct st_rows *rows;
-    int r = st_rows(call, &rows, "delete from story_analyses where story_id = $1 returning analysis_id, segments",
+    int r = st_rows(call, &rows,
+                    "delete from story_analyses where story_id = $1 returning analysis_id, "
+                    "case when content_hash <> '' then segments end",
                     story_id);
     if (r < 0)
         return r;

@@ -186,7 +186,7 @@ int story_update(struct st_call *call)
 
 /*
  * The text and its past can be restored for a while (story_trash.c); what others have made of it, and who took part,
- * cannot.
+ * cannot. The analysis is one of no text any more, kept for its ids: corrections go by them.
  */
 int story_delete(struct st_call *call)
 {
@@ -203,7 +203,7 @@ int story_delete(struct st_call *call)
     st_exec(call, "delete from story_collaborators where story_id = $1", id);
     st_exec(call, "delete from story_participations where story_id = $1", id);
     st_exec(call, "delete from story_links where story_id = $1", id);
-    st_exec(call, "delete from story_analyses where story_id = $1", id);
+    st_exec(call, "update story_analyses set content_hash = '' where story_id = $1", id);
     st_cancel(call, "analyse", id);
     st_cancel(call, "ask", id);
     story_forget_files(call, id);
