@@ -238,6 +238,12 @@ $api->fails(413, 'too_large', createImport => imports('text/plain', 'x' x (10 * 
 $api->fails(400, 'invalid_request', createImport => imports('text/plain', 'x', visibility => 'all'), 'nor another visibility', '/query/visibility');
 $platform->sql('story', "insert into blocks values ('$eve->{userId}', now() + interval '1 day')");
 $api->fails(402, 'payment_required', createImport => {%{imports('text/plain', 'x')}, token => $eve->{token}}, 'nor what the tier does not have');
+$platform->sql('story', "insert into story_imports (import_id, user_id, tier, kind, visibility, draft, file) values ('$UNKNOWN', '$eve->{userId}', 'free', 't', 'private', true, 'x')");
+$platform->sql('story', "insert into jobs (name, unique_key, payload, metadata) values ('import', '$UNKNOWN', '{\"importId\":\"$UNKNOWN\"}', '{\"correlationId\":\"test\"}')");
+$sender = $eve;
+my $beyond = outcome({json => {importId => $UNKNOWN}});
+is $beyond->{status}, 'failed', 'nor what was posted before that';
+like $beyond->{reason}, qr/number of stories is used up/, 'with a reason';
 $platform->sql('story', "delete from blocks where user_id = '$eve->{userId}'");
 
 # --- as files ---------------------------------------------------------------------------------------------------------

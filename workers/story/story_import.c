@@ -3,6 +3,7 @@
 #include "io/openapi.h"
 #include "story/import.h"
 #include "story/story.h"
+#include "svc/limit.h"
 
 #include <unistd.h>
 
@@ -288,10 +289,14 @@ int story_import(struct st_call *call)
     const char *input = from_hex(call->arena, st_str(import, "head"), st_str(import, "file"), &len);
     if ((r = read_file(call, input, len, &found)) < 0)
         return r;
-    if (st_str(found, "content") && strlen(st_str(found, "content")) <= IMPORT_TEXT_MAX)
-        return make_story(call, import, found);
-    give_up(call, st_json_str(found, "error", "There is no text in the file."));
-    return 0;
+    const char *content = st_str(found, "content"), *why;
+    if (!content || strlen(content) > IMPORT_TEXT_MAX)
+        give_up(call, st_json_str(found, "error", "There is no text in the file."));
+    else if ((r = st_limit_used_up(call, st_str(import, "user_id"), "stories", &why)) == 0 && why)
+        give_up(call, why); /* since it was posted */
+    else if (r == 0)
+        r = make_story(call, import, found);
+    return r;
 }
 
 int story_import_failed(struct st_call *call)
