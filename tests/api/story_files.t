@@ -245,6 +245,8 @@ my $beyond = outcome({json => {importId => $UNKNOWN}});
 is $beyond->{status}, 'failed', 'nor what was posted before that';
 like $beyond->{reason}, qr/number of stories is used up/, 'with a reason';
 $platform->sql('story', "delete from blocks where user_id = '$eve->{userId}'");
+my $lines = '# ' . 'word ' x 100 . "last\n\nEnd.";
+is_deeply [@{story(outcome($api->succeeds(202, createImport => imports('text/plain', $lines, %headed), 'a first line that is longer than a title'))->{storyId})}{qw(title content)}], ['word ' x 40, $lines], 'loses no word';
 
 # --- as files ---------------------------------------------------------------------------------------------------------
 

@@ -232,13 +232,13 @@ static bool is_language(const char *tag)
            !strstr(tag, "--");
 }
 
-/* A text does without the heading "# …" that has become its title; a book has titles of its own. */
+/* A text does without the heading "# …" that has become its title, all of it; a book has titles of its own. */
 static const char *behind_title(const json_t *import, const json_t *found)
 {
     const char *content = st_str(found, "content"), *title = st_str(found, "title");
     size_t n = title ? strlen(title) : 0;
-    if (!n || *st_str(import, "head") == IMPORT_EPUB || !st_starts(content, "# ") ||
-        strncmp(content + 2, title, n) != 0 || content[2 + n] != '\n')
+    if (!n || st_utf8_length(title, n) > TITLE_MAX || *st_str(import, "head") == IMPORT_EPUB ||
+        !st_starts(content, "# ") || strncmp(content + 2, title, n) != 0 || content[2 + n] != '\n')
         return content;
     return content + 2 + n + strspn(content + 2 + n, "\n");
 }
