@@ -270,8 +270,9 @@ int story_split_character(struct st_call *call)
     r = st_row(call, &old,
                "select e.gender, e.age, coalesce((select jsonb_agg(x) from jsonb_array_elements_text(e.aliases) x "
                "where not $3::jsonb ? x), '[]') as rest, (select bool_and(e.aliases ? x) "
-               "from jsonb_array_elements_text($3::jsonb) x) as has from " EVERYBODY " e where e.name = $2",
-               st_param(call, "storyId"), name, given);
+               "from jsonb_array_elements_text($3::jsonb) x) as has, "
+               "e.name = $4 or (e.aliases ? $4 and not $3::jsonb ? $4) as kept from " EVERYBODY " e where e.name = $2",
+               st_param(call, "storyId"), name, given, other);
     if (r == ST_E_NOT_FOUND) {
         st_fail_at(call, "/name", "must be the name of one of the story's characters");
         return st_fail(call, ST_E_UNPROCESSABLE, "There is no such character in the story.");
@@ -281,6 +282,10 @@ int story_split_character(struct st_call *call)
     if (!st_json_bool(old, "has", false)) {
         st_fail_at(call, "/aliases", "must be aliases of the character");
         return st_fail(call, ST_E_UNPROCESSABLE, "The character has no such alias.");
+    }
+    if (st_json_bool(old, "kept", false)) {
+        st_fail_at(call, "/newName", "must not be a name that the character keeps");
+        return st_fail(call, ST_E_UNPROCESSABLE, "The two have different names.");
     }
     if ((r = check_names(call, "/newName", one_name(call, other), one_name(call, name))) < 0 ||
         (r = put_character(call, name, st_json_text(call->arena, json_object_get(old, "rest")), old)) < 0 ||
