@@ -88,6 +88,36 @@ static void cast_has_somebody_twice(void **state)
     st_arena_release(&a);
 }
 
+/* Where a cast is too long its end is passed over, as if nobody had told of it; in a story of more than fit it is kept.
+ */
+static void cast_beyond_measure(void **state)
+{
+    (void)state;
+    struct st_arena a = {0};
+    struct st_character *cast = st_new_n(&a, struct st_character, ST_ANALYSE_CHARACTERS_MAX + 1);
+    struct st_buf text = ST_BUF(1 << 20);
+    st_buf_str(&text, "\"Come in,\" said Ben.\n\n\"No,\" said Will.\n\n");
+    for (int i = 0; i < ST_ANALYSE_CHARACTERS_MAX; i++)
+        cast[i].name = st_printf(&a, "Nobody %d", i);
+    cast[ST_ANALYSE_CHARACTERS_MAX].name = "Will";
+    struct st_speaker_hint hint = {find_segment(analyse(&a, text.data), "Come in")->id, ST_ANALYSE_CHARACTERS_MAX};
+    struct st_analyse_hints hints = {
+        .cast = cast, .n_cast = ST_ANALYSE_CHARACTERS_MAX + 1, .speakers = &hint, .n_speakers = 1};
+    struct st_analysis *found = analyse_with(&a, text.data, &hints);
+    assert_string_equal(speaker(found, find_segment(found, "Come in")), "Ben");
+    for (int i = 0; i < ST_ANALYSE_CHARACTERS_MAX; i++)
+        st_buf_printf(&text, "\"Hi,\" said B%c%cx Smith. B%c%cx Smith left.\n\n", 'a' + i % 26, 'a' + i / 26,
+                      'a' + i % 26, 'a' + i / 26);
+    hints = (struct st_analyse_hints){
+        .language = "en", .cast = &cast[ST_ANALYSE_CHARACTERS_MAX], .n_cast = 1, .speakers = &hint, .n_speakers = 1};
+    hint.character = 0;
+    found = analyse_with(&a, text.data, &hints);
+    assert_int_equal(found->n_characters, ST_ANALYSE_CHARACTERS_MAX);
+    assert_string_equal(speaker(found, find_segment(found, "Come in")), "Will");
+    st_buf_release(&text);
+    st_arena_release(&a);
+}
+
 /* "The doctor" is the Doctor Brown that the story has told of, and before it does, one without a name. */
 static void cast_with_a_title(void **state)
 {
@@ -229,6 +259,7 @@ int main(void)
         cmocka_unit_test(cast_given),
         cmocka_unit_test(cast_without_a_name),
         cmocka_unit_test(cast_has_somebody_twice),
+        cmocka_unit_test(cast_beyond_measure),
         cmocka_unit_test(cast_with_a_title),
         cmocka_unit_test(tale_with_lost_marks),
         cmocka_unit_test(cast_is_all_or_not),

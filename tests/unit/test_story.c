@@ -233,6 +233,28 @@ static void test_what_stands_the_check_counts(void **state)
     assert_int_equal(json_array_size(json_object_get(all, "cast")), 1); /* the author says who Ben is */
 }
 
+/* Of a cast that is longer than the analyser takes: those whom the author names, and those who speak. */
+static void test_who_speaks_comes_first(void **state)
+{
+    (void)state;
+    struct story_found plain = analysed(scene, NULL);
+    json_t *cast = json_array();
+    for (int i = 0; i <= ST_ANALYSE_CHARACTERS_MAX; i++)
+        json_array_append_new(cast, json_pack("{s:s, s:[]}", "name", st_printf(&arena, "Silent %d", i), "aliases"));
+    json_array_append_new(cast, json_pack("{s:s, s:[s]}", "name", "Mr. Hale", "aliases", "Uncle Hale"));
+    const json_t *found =
+        st_json_keep(&arena, json_pack("{s:o, s:[{s:s, s:b, s:s}]}", "cast", cast, "segments", "segmentId",
+                                       segment(&plain, "No,")->id, "speakerGiven", 1, "speaker", "Uncle Hale"));
+    const json_t *corrections =
+        json(st_printf(&arena,
+                       "{\"cast\":[],\"segments\":[{\"segmentId\":\"%s\",\"speakerGiven\":true,\"speaker\":"
+                       "\"Carla\"}]}",
+                       segment(&plain, "Come in,")->id));
+    struct story_found after = analysed(scene, story_chat_merge(&arena, corrections, found));
+    assert_string_equal(story_speaker(after.analysis, segment(&after, "Come in,")), "Carla");
+    assert_string_equal(story_speaker(after.analysis, segment(&after, "No,")), "Mr. Hale");
+}
+
 /* The same words are another line each time, looking on from the last one, and from the beginning when none follows. */
 static void test_quotations_are_found_where_they_stand(void **state)
 {
@@ -474,6 +496,7 @@ int main(void)
         cmocka_unit_test_teardown(test_passages_are_cut_between_paragraphs, forget),
         cmocka_unit_test_teardown(test_quotations_are_found_where_they_stand, forget),
         cmocka_unit_test_teardown(test_what_stands_the_check_counts, forget),
+        cmocka_unit_test_teardown(test_who_speaks_comes_first, forget),
         cmocka_unit_test_teardown(test_words_are_whole_and_quotations_too, forget),
         cmocka_unit_test_teardown(test_names_are_of_the_text, forget),
         cmocka_unit_test_teardown(test_what_does_not_is_refused, forget),

@@ -26,7 +26,7 @@
 enum {
     ST_ANALYSER_VERSION = 8,
     ST_ANALYSE_TEXT_MAX = 1 << 20,   /* bytes of text; more is ST_E_TOO_LARGE */
-    ST_ANALYSE_CHARACTERS_MAX = 200, /* the most mentioned are kept; others speak as unknown */
+    ST_ANALYSE_CHARACTERS_MAX = 200, /* the cast and the most mentioned are kept; others speak as unknown */
     ST_ANALYSE_SEGMENTS_MAX = 30000, /* behind these, only nonsense has more, the rest is narration */
     ST_SEGMENT_CHARS_MAX = 400,      /* code points of a segment, at most */
 };
@@ -85,7 +85,7 @@ struct st_analysis {
 /* Who says or thinks a segment; what stands beside it goes by it. */
 struct st_speaker_hint {
     const char *segment; /* its id; one that the text does not have is passed over */
-    int character;       /* index into the cast, or -1: none of the characters */
+    int character;       /* index into the cast (where that is passed over, so is this), or -1: none of them */
 };
 
 /*
@@ -101,7 +101,7 @@ struct st_analyse_hints {
      * result that are of the cast have these names; those that the text does not mention are not among them.
      */
     const struct st_character *cast;
-    int n_cast;    /* at most ST_ANALYSE_CHARACTERS_MAX, more are passed over */
+    int n_cast;    /* the first ST_ANALYSE_CHARACTERS_MAX; more are passed over */
     bool cast_all; /* nobody else speaks or is a character; one that is but a part of another's name is that one */
     const struct st_speaker_hint *speakers; /* these have confidence 1 and the evidence "corrected" */
     int n_speakers;

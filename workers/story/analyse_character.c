@@ -17,6 +17,7 @@ static bool is_character(const struct an *an, const struct an_person *p)
 
 struct ranked {
     uint32_t person, mentions;
+    bool known; /* to the caller */
 };
 
 static int by_mentions(const void *va, const void *vb)
@@ -25,6 +26,12 @@ static int by_mentions(const void *va, const void *vb)
     if (a->mentions != b->mentions)
         return a->mentions < b->mentions ? 1 : -1;
     return a->person < b->person ? -1 : 1;
+}
+
+static int by_need(const void *va, const void *vb)
+{
+    const struct ranked *a = va, *b = vb;
+    return a->known != b->known ? b->known - a->known : by_mentions(va, vb);
 }
 
 static void drop_emphasis(char *s)
@@ -161,10 +168,12 @@ void an_make_characters(struct an *an, struct st_analysis *out)
     uint32_t n = 0;
     for (uint32_t i = 0; i < an->n_persons; i++)
         if (is_character(an, &an->persons[i]))
-            list[n++] = (struct ranked){i, an->persons[i].mentions};
-    qsort(list, n, sizeof(*list), by_mentions);
-    if (n > ST_ANALYSE_CHARACTERS_MAX)
+            list[n++] = (struct ranked){i, an->persons[i].mentions, an_in_cast(an, (int)i)};
+    if (n > ST_ANALYSE_CHARACTERS_MAX) {
+        qsort(list, n, sizeof(*list), by_need);
         n = ST_ANALYSE_CHARACTERS_MAX;
+    }
+    qsort(list, n, sizeof(*list), by_mentions);
     out->characters = st_new_n(an->arena, struct st_character, n);
     for (uint32_t i = 0; i < n; i++)
         add_character(an, &an->persons[list[i].person], out);

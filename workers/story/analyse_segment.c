@@ -201,11 +201,12 @@ static void take_hints(struct an *an)
     for (int i = 0; i < hints->n_speakers; i++) {
         struct an_piece wanted = {.segment.id = hints->speakers[i].segment}, *key = &wanted;
         struct an_piece **found = bsearch(&key, sorted, an->n_pieces, sizeof(*sorted), by_id);
-        if (!found || (*found)->segment.kind == ST_NARRATION)
+        int who = hints->speakers[i].character;
+        if (!found || (*found)->segment.kind == ST_NARRATION || (who >= 0 && !an_in_cast(an, who)))
             continue;
         struct an_span *span = &an->spans[(*found)->span];
         span->corrected = true;
-        span->speaker = an_in_cast(an, hints->speakers[i].character) ? hints->speakers[i].character : -1;
+        span->speaker = who;
     }
 }
 

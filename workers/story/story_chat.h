@@ -53,7 +53,8 @@ int story_end(struct st_call *call, const json_t *story, const struct story_foun
 bool story_wants_chat(const char *tier);
 const char *story_analyser(struct st_arena *arena, const char *tier); /* the name of what analyses for the tier */
 
-/* The author's corrections, and what the provider has found where they say nothing. */
+/* The author's corrections, and what the provider has found where they say nothing; in the cast, of which the analyser
+ * takes so many only, the author's first, then those who speak most. */
 json_t *story_chat_merge(struct st_arena *arena, const json_t *corrections, const json_t *found);
 
 #endif

@@ -372,23 +372,98 @@ void story_chat_gather(struct st_arena *arena, const struct story_passage *p, co
     }
 }
 
-json_t *story_chat_merge(struct st_arena *arena, const json_t *corrections, const json_t *found)
+/* --- and what the author says --- */
+
+/* {name: index} of a cast; of two that have a name the first. */
+static json_t *names_of(struct st_arena *arena, const json_t *cast)
 {
-    const json_t *corrected = json_object_get(corrections, "cast");
-    json_t *cast = json_copy((json_t *)corrected), *segments = json_array(), *by_id = json_object(), *one, *alias;
+    json_t *names = st_json_keep(arena, json_object()), *one, *alias;
+    size_t i, k;
+    json_array_foreach ((json_t *)cast, i, one) {
+        if (!json_object_get(names, st_json_str(one, "name", "")))
+            json_object_set_new(names, st_json_str(one, "name", ""), json_integer((json_int_t)i));
+        json_array_foreach (json_object_get(one, "aliases"), k, alias)
+            if (!json_object_get(names, json_string_value(alias)))
+                json_object_set_new(names, json_string_value(alias), json_integer((json_int_t)i));
+    }
+    return names;
+}
+
+/* One whom only the provider knows, and how often they speak. */
+struct other {
+    json_t *entry;
+    size_t lines, at;
+};
+
+static int by_lines(const void *va, const void *vb)
+{
+    const struct other *a = va, *b = vb;
+    if (a->lines != b->lines)
+        return a->lines < b->lines ? 1 : -1;
+    return a->at < b->at ? -1 : 1;
+}
+
+/* Those of the provider whom the author's cast does not have. */
+static json_t *others_of(struct st_arena *arena, const json_t *cast, const json_t *found)
+{
+    json_t *others = st_json_keep(arena, json_array()), *one, *alias;
     size_t i, k;
     json_array_foreach (json_object_get(found, "cast"), i, one) {
-        bool theirs = count_of(corrected, st_json_str(one, "name", ""));
+        bool theirs = count_of(cast, st_json_str(one, "name", ""));
         json_array_foreach (json_object_get(one, "aliases"), k, alias)
-            theirs = theirs || count_of(corrected, json_string_value(alias));
+            theirs = theirs || count_of(cast, json_string_value(alias));
         if (!theirs)
-            json_array_append(cast, one);
+            json_array_append(others, one);
     }
-    json_array_foreach (json_object_get(corrections, "segments"), i, one) {
-        json_array_append(segments, one);
+    return others;
+}
+
+static void count_lines(const json_t *segments, const json_t *names, struct other *list)
+{
+    json_t *one;
+    size_t i;
+    json_array_foreach ((json_t *)segments, i, one) {
+        const json_t *at = json_object_get(names, st_json_str(one, "speaker", ""));
+        if (at)
+            list[json_integer_value(at)].lines++;
+    }
+}
+
+/*
+ * The analyser takes so many and no more: behind the author's cast come those who speak where the author says so, then
+ * the others, who speaks most first.
+ */
+static void add_others(struct st_arena *arena, json_t *cast, const json_t *said, const json_t *found)
+{
+    json_t *others = others_of(arena, cast, found), *names = names_of(arena, others), *one;
+    struct other *list = st_new_n(arena, struct other, json_array_size(others) + 1);
+    size_t i;
+    json_array_foreach (others, i, one)
+        list[i] = (struct other){one, 0, i};
+    count_lines(json_object_get(found, "segments"), names, list);
+    json_array_foreach ((json_t *)said, i, one) {
+        const char *speaker = st_json_str(one, "speaker", NULL);
+        const json_t *at = speaker ? json_object_get(names, speaker) : NULL;
+        if (at)
+            list[json_integer_value(at)].lines = SIZE_MAX;
+        else if (speaker && !count_of(cast, speaker))
+            json_array_append_new(cast, json_pack("{s:s, s:[]}", "name", speaker, "aliases"));
+    }
+    qsort(list, json_array_size(others), sizeof(*list), by_lines);
+    for (i = 0; i < json_array_size(others); i++)
+        json_array_append(cast, list[i].entry);
+}
+
+json_t *story_chat_merge(struct st_arena *arena, const json_t *corrections, const json_t *found)
+{
+    const json_t *said = json_object_get(corrections, "segments");
+    json_t *cast = json_copy(json_object_get(corrections, "cast")), *segments = json_copy((json_t *)said);
+    json_t *by_id = json_object(), *one;
+    size_t i;
+    add_others(arena, cast, said, found);
+    json_array_foreach ((json_t *)said, i, one)
         if (st_json_bool(one, "speakerGiven", false))
             json_object_set(by_id, st_json_str(one, "segmentId", ""), one);
-    }
     json_array_foreach (json_object_get(found, "segments"), i, one)
         if (!json_object_get(by_id, st_json_str(one, "segmentId", "")))
             json_array_append(segments, one);
