@@ -24,7 +24,7 @@
 #include "base/base.h"
 
 enum {
-    ST_ANALYSER_VERSION = 8,
+    ST_ANALYSER_VERSION = 9,
     ST_ANALYSE_TEXT_MAX = 1 << 20,   /* bytes of text; more is ST_E_TOO_LARGE */
     ST_ANALYSE_CHARACTERS_MAX = 200, /* the cast and the most mentioned are kept; others speak as unknown */
     ST_ANALYSE_SEGMENTS_MAX = 30000, /* behind these, only nonsense has more, the rest is narration */

@@ -11,7 +11,7 @@ enum {
     ASKED_TWICE = 2, /* an answer that does not stand the check is asked for once more */
     REFUSED_MAX =
         3, /* passages more than those whose answers stand the check: then the provider makes no sense at all */
-    PROMPT_VERSION = 2, /* and of the check */
+    PROMPT_VERSION = 3, /* and of the check */
 };
 
 /* The service says what is wrong in error.code; an account that is used up looks like one that is too fast. */
