@@ -377,7 +377,7 @@ ok !(grep { $_->{incomplete} } @{$newer->{segments}}), 'unlike what is whole';
 # --- what another has taken the place of ------------------------------------------------------------------------------
 
 my $never = '00000000-0000-7000-8000-000000000000';    # the story changed while it was spoken
-$platform->sql('narration', "insert into narrations (narration_id, story_id, analysis_id, language, characters) select '$never', story_id, gen_random_uuid(), language, characters from narrations where narration_id = '$newer->{narrationId}'");
+$platform->sql('narration', "insert into narrations (narration_id, story_id, analysis_id, language, characters, ordinal) select '$never', story_id, gen_random_uuid(), language, characters, 0 from narrations where narration_id = '$newer->{narrationId}'");
 $platform->sql('narration', "update narrations set finished_at = now() - interval '2 days' where narration_id = '$newer->{narrationId}'");
 $platform->sql('narration', "update schedules set last_run = '-infinity' where name = 'trim_cache'");
 ok wait_for(sub { !-e $platform->var . "/objects/narration/$id/audio.opus" && $api->call(getNarrationAudio => {%{audio($ada, $id)}, raw => 0})->{status} == 404 }), 'an old narration goes';

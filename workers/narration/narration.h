@@ -17,7 +17,7 @@ int narration_get(struct st_call *call);
 int narration_get_audio(struct st_call *call);
 
 int narration_again(struct st_call *call);
-/* Narrates a story once more, as everything is now; *ret_id is NULL when it has never been analysed. */
+/* Narrates a story that is held once more, as everything is now; *ret_id is NULL when it was never analysed. */
 int narration_renew(struct st_call *call, const char *story_id, const char **ret_id);
 
 /* narration_cast.c */
@@ -88,7 +88,12 @@ int narration_get_user_rules(struct st_call *call);
 int narration_put_user_rules(struct st_call *call);
 
 /* narration_story.c */
-/* The narration was inserted; the story's others are out of date, and made no further. */
+/*
+ * Until the transaction ends, nobody else begins a narration of the story or changes its cast; whoever has waited for
+ * that sees in its next statement what was done. Before anything else of the story is locked.
+ */
+void narration_hold_story(struct st_call *call, const char *story_id);
+/* The narration of a story that is held was inserted; the others are out of date, and made no further. */
 void narration_start_speaking(struct st_call *call, const char *story_id, const char *narration_id, bool is_long);
 int narration_drop_superseded(struct st_call *call); /* those that another has taken the place of, a day ago */
 /* Voices, takes and rules of deleted stories: of a user's; NULL: of those that cannot be restored any more. */

@@ -98,10 +98,10 @@ int narration_get(struct st_call *call)
         "u.narration_id, 'status', u.status, 'reason', u.reason, 'parts', u.parts, 'progress_done', "
         "j.progress_done, 'progress_total', j.progress_total) end as next from stories s "
         "left join lateral (select * from narrations where story_id = s.story_id and status = 'ready' "
-        "order by narration_id desc limit 1) h on true "
+        "order by ordinal desc limit 1) h on true "
         "left join lateral (select * from narrations where story_id = s.story_id and status <> 'ready' "
-        "and (h.narration_id is null or narration_id > h.narration_id) "
-        "order by narration_id desc limit 1) u on true "
+        "and (h.narration_id is null or ordinal > h.ordinal) "
+        "order by ordinal desc limit 1) u on true "
         "left join jobs j on j.name in ('speak', 'speak_long') and j.unique_key = u.narration_id::text and "
         "j.state = 'running' where s.story_id = $1 and " NARRATION_READABLE,
         st_param(call, "storyId"), call->user_id);
@@ -141,7 +141,7 @@ int narration_get_audio(struct st_call *call)
 
 #define HEARD                                                                                                          \
     "(select timing::jsonb as timing, chapters from narrations where story_id = $1 and status = 'ready' "              \
-    "order by narration_id desc limit 1) n"
+    "order by ordinal desc limit 1) n"
 #define ANOTHER_TAKE "on conflict (story_id, segment_id) do update set take = takes.take + 1"
 
 /* The segments that begin in one of the chapters. */
@@ -213,7 +213,7 @@ int narration_renew(struct st_call *call, const char *story_id, const char **ret
                 "insert into narrations (narration_id, story_id, analysis_id, language, characters, segments, "
                 "text_ref, requested) select $1, n.story_id, n.analysis_id, n.language, s.characters, n.segments, "
                 "n.text_ref, true from stories s join lateral (select * from narrations where story_id = s.story_id "
-                "order by narration_id desc limit 1) n on true where s.story_id = $2 returning text_ref is not null",
+                "order by ordinal desc limit 1) n on true where s.story_id = $2 returning text_ref is not null",
                 id, story_id);
     if (r < 0)
         return r;
@@ -228,7 +228,9 @@ int narration_again(struct st_call *call)
 {
     const char *id = NULL, *story_id = st_param(call, "storyId"), *used_up;
     struct st_rows *rows;
-    int r = st_rows(call, &rows, "select from stories where story_id = $1 and author_id = $2", story_id, call->user_id);
+    int r = st_rows(call, &rows,
+                    "select from stories where story_id = $1 and author_id = $2 for no key update", /* it is held */
+                    story_id, call->user_id);
     if (r == 0 && st_rows_count(rows) == 0)
         return st_absent(call, story_id, "There is no such story, or it is not yours.");
     if (r < 0 || (r = st_limit_used_up(call, call->user_id, NARRATION_LIMIT, &used_up)) < 0)

@@ -194,12 +194,23 @@ static int find_heard(struct st_call *call, const char *voice_id, const char *st
         call, ret,
         "select n.narration_id, n.story_id, n.status, not exists (select from narrations l where l.story_id = "
         "n.story_id "
-        "and l.narration_id > n.narration_id) as newest from narrations n where ($2::uuid is null or n.story_id = "
+        "and l.ordinal > n.ordinal) as newest from narrations n where ($2::uuid is null or n.story_id = "
         "$2::uuid) "
         "and (n.voices @> jsonb_build_array(jsonb_build_object('voiceId', $1::text)) or "
         "(n.status = 'pending' and exists (select from casts c where c.story_id = n.story_id "
         "and $1 in (c.voice, c.fallback))))",
         voice_id, story_id);
+}
+
+/* The stories that it speaks in, or would, as narration_hold_story. */
+static void hold_stories(struct st_call *call, const char *voice_id, const char *story_id)
+{
+    st_exec(call,
+            "select from stories where ($2::uuid is null or story_id = $2::uuid) and (story_id in "
+            "(select story_id from casts where $1 in (voice, fallback)) or story_id in (select story_id from "
+            "narrations where voices @> jsonb_build_array(jsonb_build_object('voiceId', $1::text)))) "
+            "order by story_id for no key update",
+            voice_id, story_id);
 }
 
 /*
@@ -211,6 +222,7 @@ static int silence(struct st_call *call, const char *voice_id, const char *story
     json_t *heard = NULL, *stories = NULL, *one;
     const char *id;
     size_t i;
+    hold_stories(call, voice_id, story_id);
     int r = find_heard(call, voice_id, story_id, &heard);
     json_array_foreach (r < 0 ? NULL : heard, i, one) {
         id = st_str(one, "narration_id");

@@ -221,15 +221,16 @@ static int finish(struct st_call *call, const json_t *n, const struct narration_
                           "authorId", st_str(n, "author_id"), "title", st_str(n, "title"), "durationMs",
                           (json_int_t)result->duration_ms, "provider", providers(call, s), "cachedShare", cached));
     st_emit(call, "NarrationGenerated", id,
-            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:f, s:I}", "narrationId", id,
-                      "analysisId", st_str(n, "analysis_id"), "storyId", st_str(n, "story_id"), "authorId",
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:f, s:I, s:O}", "narrationId",
+                      id, "analysisId", st_str(n, "analysis_id"), "storyId", st_str(n, "story_id"), "authorId",
                       st_str(n, "author_id"), "title", st_str(n, "title"), "language", st_str(n, "language"),
                       "audioUrl", st_printf(call->arena, "/v1/narrations/%s/audio?format=opus", id), "audioRef",
                       st_printf(call->arena, "%s/audio.opus", key), "timingRef", timing_ref, "durationMs",
                       (json_int_t)result->duration_ms, "format", "opus", "provider", providers(call, s),
                       "narrationCharacters",
                       (json_int_t)(st_json_int(n, "spoken_characters", 0) + st_json_int(n, "unpaid_characters", 0)),
-                      "cachedShare", cached, "incomplete", (json_int_t)incomplete));
+                      "cachedShare", cached, "incomplete", (json_int_t)incomplete, "ordinal",
+                      json_object_get(n, "ordinal")));
     return 0;
 }
 
@@ -239,8 +240,9 @@ static void give_up(struct st_call *call, const json_t *n, const char *reason, b
     st_exec(call, "update narrations set status = 'failed', reason = $2, finished_at = now() where narration_id = $1",
             id, reason);
     st_emit(call, "NarrationFailed", id,
-            json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "narrationId", id, "storyId", st_str(n, "story_id"), "authorId",
-                      st_str(n, "author_id"), "title", st_str(n, "title"), "reason", reason, "retryable", retryable));
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:O}", "narrationId", id, "storyId", st_str(n, "story_id"),
+                      "authorId", st_str(n, "author_id"), "title", st_str(n, "title"), "reason", reason, "retryable",
+                      retryable, "ordinal", json_object_get(n, "ordinal")));
 }
 
 enum {
@@ -352,13 +354,13 @@ static int load(struct st_call *call, json_t **ret)
     return st_row(
         call, ret,
         "select n.narration_id, n.analysis_id, n.story_id, s.author_id, s.title, n.language, n.characters, n.segments, "
-        "n.text_ref, n.spoken, n.spoken_characters, n.unpaid_characters, coalesce(t.tier, 'free') as tier, exists "
-        "(select from narrations o "
+        "n.text_ref, n.ordinal, n.spoken, n.spoken_characters, n.unpaid_characters, coalesce(t.tier, 'free') as tier, "
+        "exists (select from narrations o "
         "where o.story_id = n.story_id "
-        "and o.narration_id < n.narration_id and o.status = 'ready') as regenerated from narrations n join stories s "
+        "and o.ordinal < n.ordinal and o.status = 'ready') as regenerated from narrations n join stories s "
         "using (story_id) "
         "left join author_tiers t on t.user_id = s.author_id where n.narration_id = $1 and n.status <> 'ready' "
-        "and not exists (select from narrations l where l.story_id = n.story_id and l.narration_id > n.narration_id "
+        "and not exists (select from narrations l where l.story_id = n.story_id and l.ordinal > n.ordinal "
         "and l.status <> 'failed')",
         st_str(call->body, "narrationId"));
 }

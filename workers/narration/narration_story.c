@@ -20,6 +20,11 @@ static int know_story(struct st_call *call)
     return st_streq(st_cell(rows, 0, 1), "t") ? 0 : st_fail(call, ST_E_NOT_FOUND, "The story is not known here yet.");
 }
 
+void narration_hold_story(struct st_call *call, const char *story_id)
+{
+    st_exec(call, "select from stories where story_id = $1 for no key update", story_id);
+}
+
 static void stop_speaking(struct st_call *call, const char *story_id)
 {
     st_exec(call,
@@ -99,6 +104,7 @@ int narration_on_characters(struct st_call *call)
 {
     const char *story_id = st_str(call->body, "storyId");
     const char *characters = st_json_text(call->arena, json_object_get(call->body, "characters"));
+    narration_hold_story(call, story_id);
     follow_names(call, story_id, characters);
     st_exec(call, "update stories set characters = $2 where story_id = $1", story_id, characters);
     return 0;
@@ -109,6 +115,7 @@ int narration_on_story_analyzed(struct st_call *call)
     const json_t *b = call->body, *segments = json_object_get(b, "segments");
     const char *id = st_new_id(call->arena), *story_id = st_str(b, "storyId");
     struct st_rows *rows;
+    narration_hold_story(call, story_id);
     int r = st_rows(
         call, &rows,
         "insert into narrations (narration_id, story_id, analysis_id, language, characters, segments, text_ref) "
@@ -213,6 +220,7 @@ int narration_on_voice_ready(struct st_call *call)
     r = narration_lent_voice(call, &voice, NULL, story_id);
     if (r < 0)
         return r == ST_E_NOT_FOUND ? 0 : r; /* it was taken back since */
+    narration_hold_story(call, story_id);
     r = st_rows(call, &rows,
                 "insert into casts (story_id, character, voice, chosen) values ($1, $2, $3, true) "
                 "on conflict (story_id, character) do update set voice = excluded.voice, chosen = true, "
@@ -242,7 +250,7 @@ int narration_drop_superseded(struct st_call *call)
     int r =
         st_list(call, &gone,
                 "delete from narrations where narration_id in (select n.narration_id from narrations n "
-                "join narrations later on later.story_id = n.story_id and later.narration_id > n.narration_id "
+                "join narrations later on later.story_id = n.story_id and later.ordinal > n.ordinal "
                 "where later.status = 'ready' and later.finished_at < now() - interval '1 day' "
                 "and (n.status <> 'pending' or not exists (select from jobs j "
                 "where j.unique_key = n.narration_id::text and j.ended is null)) limit 1000) returning narration_id");
