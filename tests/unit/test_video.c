@@ -6,7 +6,7 @@
 
 #define STORY  "0193c7e2-1111-7111-8111-111111111111"
 #define AUTHOR "0193c7e2-2222-7111-8111-111111111111"
-#define SPOKEN "0193c7e2-3333-7111-8111-" /* and twelve digits: narrations in their order */
+#define SPOKEN "0193c7e2-3333-7111-8111-" /* and twelve digits */
 #define FILM   "0193c7e2-4444-7111-8111-"
 
 static const struct st_job_kind jobs[] = {{.name = "render"}, {.name = "remove_files"}, {.name = "cancel_clip"}, {0}};
@@ -91,17 +91,24 @@ static const char *nth(const char *kind, int n)
     return st_printf(&arena, "%s%012d", kind, n);
 }
 
+/* The n-th narration: the newer, the lower its id, for the clock of whoever begins them goes back. */
+static const char *spoken(int n)
+{
+    return nth(SPOKEN, 100 - n);
+}
+
 /* The n-th film of the story, of a narration; it was asked for so many seconds ago. */
 static void film(int n, int narration, int seconds, const char *status)
 {
     assert_non_null(
         ask(db,
             "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, status, reason, "
-            "asked_at, resolution, aspect_ratio, captions) values ($1, $2, $3, 'a', 't', $4, 'Why ' || $5, "
+            "asked_at, resolution, aspect_ratio, captions, ordinal) values ($1, $2, $3, 'a', 't', $4, 'Why ' || $5, "
             "now() - $6 * interval '1 second', case $5::int & 1 when 0 then '720p' else '1080p' end, "
             "case $5::int & 2 when 0 then '16:9' else '9:16' end, "
-            "case $5::int & 4 when 0 then 'burned' else 'track' end) returning ''",
-            nth(FILM, n), STORY, nth(SPOKEN, narration), status, st_i64(&arena, n), st_i64(&arena, seconds)));
+            "case $5::int & 4 when 0 then 'burned' else 'track' end, $7) returning ''",
+            nth(FILM, n), STORY, spoken(narration), status, st_i64(&arena, n), st_i64(&arena, seconds),
+            st_i64(&arena, narration)));
 }
 
 static int narration_fails(struct st_call *call, void *ctx)
@@ -133,10 +140,10 @@ static int arrives(int (*handler)(struct st_call *, void *), int narration, cons
 {
     struct st_call call;
     st_call_init(&call, &worker, "event");
-    call.body = st_json_keep(&arena, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s*}", "storyId", STORY, "authorId",
-                                               AUTHOR, "narrationId", nth(SPOKEN, narration), "reason",
-                                               st_printf(&arena, "Unspoken %d", narration), "audioRef", "a",
-                                               "timingRef", "t", "analysisId", analysis));
+    call.body = st_json_keep(&arena, json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s*}", "storyId", STORY,
+                                               "authorId", AUTHOR, "narrationId", spoken(narration), "ordinal",
+                                               narration, "reason", st_printf(&arena, "Unspoken %d", narration),
+                                               "audioRef", "a", "timingRef", "t", "analysisId", analysis));
     int r = st_call_transact(&call, handler, NULL);
     st_arena_reset(&worker.arena);
     return r;
@@ -233,6 +240,19 @@ static void test_narrations_come_and_go(void **state)
     assert_string_equal(shown(), "failed - Unspoken 3");
 }
 
+/* One that was begun before narrations were counted comes only now. */
+static void test_a_narration_of_before(void **state)
+{
+    (void)state;
+    film(1, -1, 100, "ready");
+    hear(narration_is_there, 0);
+    assert_string_equal(ask(db, "select string_agg(ordinal::text, ' ' order by ordinal) from video_jobs"), "-1 0");
+    film(2, 1, 90, "ready");
+    change(db, "delete from video_jobs where ordinal = 0");
+    hear(narration_is_there, 0);
+    assert_string_equal(shown(), "ready 2");
+}
+
 #define ANALYSIS "0193c7e2-6666-7111-8111-"
 
 /* It overtakes its analysis; and one comes whose analysis was dropped long ago. */
@@ -270,18 +290,20 @@ static void test_two_narrations(void **state)
     struct st_pg *other = st_pg_new(conninfo("video"), "other");
     st_pg_begin(other);
     change(other, "update stories set title = 'Day'");
-    change(other, "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref) values ('" FILM
-                  "000000000002', '" STORY "', '" SPOKEN "000000000002', 'a', 't')");
+    change(other,
+           "insert into video_jobs (video_id, story_id, narration_id, ordinal, audio_ref, timing_ref) values ('" FILM
+           "000000000002', '" STORY "', '" SPOKEN "000000000098', 2, 'a', 't')");
     st_worker_init(&a.worker, &video->run, "other");
     st_call_init(&a.call, &a.worker, "event");
-    a.call.body = st_json_keep(&arena, json_pack("{s:s, s:s, s:s, s:s, s:s}", "storyId", STORY, "authorId", AUTHOR,
-                                                 "narrationId", nth(SPOKEN, 1), "audioRef", "a", "timingRef", "t"));
+    a.call.body =
+        st_json_keep(&arena, json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "storyId", STORY, "authorId", AUTHOR,
+                                       "narrationId", spoken(1), "ordinal", 1, "audioRef", "a", "timingRef", "t"));
     assert_int_equal(pthread_create(&a.thread, NULL, arrive, &a), 0);
     assert_true(wait_for(!st_streq(ask(db, "select count(*) from pg_locks where not granted"), "0")));
     must(other, st_pg_commit(other));
     assert_int_equal(pthread_join(a.thread, NULL), 0);
     assert_int_equal(a.r, 0);
-    assert_string_equal(ask(db, "select string_agg(right(narration_id::text, 1), '') from video_jobs"), "2");
+    assert_string_equal(ask(db, "select string_agg(ordinal::text, '') from video_jobs"), "2");
     st_worker_release(&a.worker);
     st_pg_free(other);
 }
@@ -645,6 +667,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_the_newest_film, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_narration_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(test_narrations_come_and_go, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_narration_of_before, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_was_narrated, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_narrations, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_superseded, setup, teardown),

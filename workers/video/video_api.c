@@ -100,12 +100,12 @@ static int find_newest(struct st_call *call, json_t **ret)
         "u.captions, 'pictures', u.pictures, 'progress_done', j.progress_done, 'progress_total', j.progress_total) end "
         "as next from stories s "
         "left join lateral (select * from video_jobs where story_id = s.story_id and status = 'ready' "
-        "order by narration_id desc, asked_at desc, video_id desc limit 1) h on true "
+        "order by ordinal desc, asked_at desc, video_id desc limit 1) h on true "
         "left join lateral (select * from video_jobs where story_id = s.story_id and status <> 'ready' "
-        "and (h.video_id is null or (narration_id, asked_at, video_id) > (h.narration_id, h.asked_at, h.video_id)) "
-        "order by narration_id desc, asked_at desc, video_id desc limit 1) u on true "
-        "left join narration_failures f on f.story_id = s.story_id and coalesce(f.narration_id > "
-        "coalesce(u.narration_id, h.narration_id) and f.failed_at > coalesce(u.asked_at, h.asked_at), true) "
+        "and (h.video_id is null or (ordinal, asked_at, video_id) > (h.ordinal, h.asked_at, h.video_id)) "
+        "order by ordinal desc, asked_at desc, video_id desc limit 1) u on true "
+        "left join narration_failures f on f.story_id = s.story_id and coalesce(f.ordinal > "
+        "coalesce(u.ordinal, h.ordinal) and f.failed_at > coalesce(u.asked_at, h.asked_at), true) "
         "left join jobs j on j.name = 'render' and j.unique_key = u.video_id::text and j.state = 'running' "
         "where s.story_id = $1 and " READABLE,
         st_param(call, "storyId"), call->user_id);
@@ -144,9 +144,9 @@ int video_make(struct st_call *call)
     json_t *s, *v;
     int r =
         st_row(call, &s,
-               "select s.author_id, s.collaboration_id, v.narration_id, v.analysis_id, v.audio_ref, v.timing_ref from "
-               "stories s left join lateral (select * from video_jobs where story_id = s.story_id "
-               "order by narration_id desc limit 1) v on true "
+               "select s.author_id, s.collaboration_id, v.narration_id, v.ordinal, v.analysis_id, v.audio_ref, "
+               "v.timing_ref from stories s left join lateral (select * from video_jobs where story_id = s.story_id "
+               "order by ordinal desc limit 1) v on true "
                "where s.story_id = $1 and s.author_id = $2",
                story_id, call->user_id);
     if (r == ST_E_NOT_FOUND)
@@ -161,14 +161,16 @@ int video_make(struct st_call *call)
     r = st_row(
         call, &v,
         "insert into video_jobs as old (video_id, story_id, narration_id, audio_ref, timing_ref, aspect_ratio, "
-        "resolution, captions, pictures, collaboration_id, analysis_id) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, "
-        "$10, $11) on conflict (narration_id, aspect_ratio, resolution, captions, pictures, collaboration_id) "
+        "resolution, captions, pictures, collaboration_id, analysis_id, ordinal) values ($1, $2, $3, $4, $5, $6, $7, "
+        "$8, $9, $10, $11, $12) on conflict (narration_id, aspect_ratio, resolution, captions, pictures, "
+        "collaboration_id) "
         "do update set asked_at = now(), status = case old.status when 'failed' then 'pending' else old.status end, "
         "reason = null "
         "returning video_id, status, duration_ms, aspect_ratio, resolution, captions, pictures",
         st_new_id(call->arena), story_id, st_str(s, "narration_id"), st_str(s, "audio_ref"), st_str(s, "timing_ref"),
         st_json_str(call->body, "aspectRatio", "16:9"), resolution, st_json_str(call->body, "captions", "burned"),
-        pictures, st_str(s, "collaboration_id"), st_str(s, "analysis_id"));
+        pictures, st_str(s, "collaboration_id"), st_str(s, "analysis_id"),
+        st_i64(call->arena, st_json_int(s, "ordinal", 0)));
     if (r < 0)
         return r;
     if (st_streq(st_str(v, "status"), "ready"))

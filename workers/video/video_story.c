@@ -251,10 +251,11 @@ int video_on_collaboration_completed(struct st_call *call)
     st_exec(call, "update stories set collaboration_id = $2 where story_id = $1", story_id, call->event->aggregate_id);
     r = st_row(
         call, &v,
-        "insert into video_jobs (video_id, story_id, narration_id, analysis_id, audio_ref, timing_ref, aspect_ratio, "
-        "resolution, captions, pictures, collaboration_id) select $2, v.story_id, v.narration_id, v.analysis_id, "
-        "v.audio_ref, v.timing_ref, v.aspect_ratio, v.resolution, v.captions, v.pictures, $3 from video_jobs v "
-        "where v.story_id = $1 order by narration_id desc, asked_at desc, video_id desc limit 1 on conflict do nothing "
+        "insert into video_jobs (video_id, story_id, narration_id, ordinal, analysis_id, audio_ref, timing_ref, "
+        "aspect_ratio, resolution, captions, pictures, collaboration_id) select $2, v.story_id, v.narration_id, "
+        "v.ordinal, v.analysis_id, v.audio_ref, v.timing_ref, v.aspect_ratio, v.resolution, v.captions, v.pictures, $3 "
+        "from video_jobs v "
+        "where v.story_id = $1 order by ordinal desc, asked_at desc, video_id desc limit 1 on conflict do nothing "
         "returning (select author_id from stories where story_id = $1)",
         story_id, id, call->event->aggregate_id);
     if (r < 0)
@@ -264,6 +265,12 @@ int video_on_collaboration_completed(struct st_call *call)
     return video_begin_if_any_left(call, id, story_id, st_str(v, "author_id"));
 }
 
+/* Of the narration that the event tells of; 0: of before they were told. */
+static const char *ordinal_of(struct st_call *call)
+{
+    return st_i64(call->arena, st_json_int(call->body, "ordinal", 0));
+}
+
 /*
  * One that comes late, behind a newer one, needs no film: nobody else finds out which is the newest at the same time.
  * One that has overtaken its analysis is tried again; an analysis older than that of the story comes no more.
@@ -271,7 +278,7 @@ int video_on_collaboration_completed(struct st_call *call)
 int video_on_narration_generated(struct st_call *call)
 {
     const json_t *b = call->body;
-    const char *id = st_new_id(call->arena), *story_id = st_str(b, "storyId"), *narration_id = st_str(b, "narrationId");
+    const char *id = st_new_id(call->arena), *story_id = st_str(b, "storyId"), *ordinal = ordinal_of(call);
     struct st_rows *rows;
     int r = know_story(call);
     if (r <= 0)
@@ -284,13 +291,14 @@ int video_on_narration_generated(struct st_call *call)
         return r;
     if (!st_streq(st_cell(rows, 0, 0), "t"))
         return st_fail(call, ST_E_NOT_FOUND, "What was narrated is not known here yet.");
-    st_exec(call, "delete from narration_failures where story_id = $1 and narration_id <= $2", story_id, narration_id);
+    st_exec(call, "delete from narration_failures where story_id = $1 and ordinal <= $2", story_id, ordinal);
     r = st_rows(call, &rows,
-                "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, analysis_id, "
-                "collaboration_id) select $1, story_id, $3, $4, $5, coalesce($6, analysis_id), collaboration_id "
-                "from stories where story_id = $2 and not exists "
-                "(select from video_jobs where story_id = $2 and narration_id > $3) on conflict do nothing",
-                id, story_id, narration_id, st_str(b, "audioRef"), st_str(b, "timingRef"), st_str(b, "analysisId"));
+                "insert into video_jobs (video_id, story_id, narration_id, ordinal, audio_ref, timing_ref, "
+                "analysis_id, collaboration_id) select $1, story_id, $3, $7, $4, $5, coalesce($6, analysis_id), "
+                "collaboration_id from stories where story_id = $2 and not exists "
+                "(select from video_jobs where story_id = $2 and ordinal > $7) on conflict do nothing",
+                id, story_id, st_str(b, "narrationId"), st_str(b, "audioRef"), st_str(b, "timingRef"),
+                st_str(b, "analysisId"), ordinal);
     if (r < 0 || st_rows_affected(rows) == 0)
         return r;
     if ((r = stop_rendering(call, story_id, id)) < 0)
@@ -304,10 +312,11 @@ int video_on_narration_failed(struct st_call *call)
     int r = know_story(call);
     if (r == 1)
         st_exec(call,
-                "insert into narration_failures as old (story_id, narration_id, reason) values ($1, $2, $3) "
-                "on conflict (story_id) do update set narration_id = $2, reason = $3, failed_at = now() "
-                "where old.narration_id <= $2",
-                st_str(call->body, "storyId"), st_str(call->body, "narrationId"), st_str(call->body, "reason"));
+                "insert into narration_failures as old (story_id, narration_id, ordinal, reason) "
+                "values ($1, $2, $3, $4) on conflict (story_id) do update set narration_id = $2, ordinal = $3, "
+                "reason = $4, failed_at = now() where old.ordinal <= $3",
+                st_str(call->body, "storyId"), st_str(call->body, "narrationId"), ordinal_of(call),
+                st_str(call->body, "reason"));
     return r < 0 ? r : 0;
 }
 
