@@ -3,13 +3,14 @@ use strict;
 use warnings;
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
-use JSON::PP qw(decode_json);
+use JSON::PP qw(decode_json encode_json);
+use MIME::Base64 qw(encode_base64);
 use Test::More;
 use Storytelling::Platform;
 use Storytelling::Client;
 use Storytelling::Contract;
 
-# --- the stand-in: POST /audio/speech answers with a tone of 60 ms for each character, or refuses -------------------------
+# --- the stand-in: POST /audio/speech answers with a tone of 60 ms for each character, or refuses; ElevenLabs below /eleven
 
 my $dir    = tempdir(CLEANUP => 1);
 chmod 0755, $dir;    # for the daemon
@@ -19,14 +20,28 @@ my $url    = 'http://127.0.0.1:' . $server->sockport;
 sub put { my ($name, $text, $mode) = @_; open my $f, $mode // '>', "$dir/$name" or die "$dir/$name: $!\n"; print $f $text; close $f }
 sub get { my ($name) = @_; open my $f, '<', "$dir/$name" or return ''; local $/; return scalar <$f> // '' }
 
+sub tone { my ($text) = @_; return join '', map { pack 's<*', map { 8000 * sin $_ / 8 } 1 .. 1440 } 1 .. length($text // '') }
+
+# ElevenLabs: away for as many calls as the file of that name says.
+sub eleven {
+    my ($head, $request) = @_;
+    return ('200 OK', encode_json({voices => [], has_more => JSON::PP::false})) if $head !~ m{/text-to-speech/(\w+)/};
+    put('said', "$1: $request->{text}\n", '>>');
+    my $away = get('away') || 0;
+    return ('200 OK', encode_json({audio_base64 => encode_base64(tone($request->{text}), ''), alignment => undef})) if !$away;
+    put('away', $away - 1);
+    return ('503 Away', '{"detail":"away"}');
+}
+
 sub answer {
     my ($socket) = @_;
     my ($head, $body) = ('', '');
     while (my $line = <$socket>) { last if $line eq "\r\n"; $head .= $line }
     read $socket, $body, $1 if $head =~ /^content-length: (\d+)/mi;
     my $request = eval { decode_json($body) } // {};
+    return reply($socket, eleven($head, $request)) if $head =~ m{^\w+ /eleven/};
     put('said', "$request->{voice}: $request->{input}\n", '>>');
-    my ($status, $answer) = ('200 OK', join '', map { pack 's<*', map { 8000 * sin $_ / 8 } 1 .. 1440 } 1 .. length($request->{input} // ''));
+    my ($status, $answer) = ('200 OK', tone($request->{input}));
     ($status, $answer) = ('429 Slow', '{"error":{"message":"no","type":"insufficient_quota","code":"insufficient_quota"}}') if get('mode') eq 'quota';
     $answer = "\0" x length $answer if get('mode') eq 'silence';
     ($status, $answer) = ("429 Later\r\nRetry-After: 600", '{"error":{"message":"later","type":"requests","code":"rate_limit_exceeded"}}') if get('mode') eq 'later';
@@ -34,8 +49,10 @@ sub answer {
     return if get('mode') eq 'hang up';
     while (get('mode') eq 'slow') { select undef, undef, undef, 0.1 }
     if (get('mode') eq 'cut once') { $answer = substr $answer, 0, 2 * int(length($answer) / 12); put('mode', '') }
-    print $socket "HTTP/1.1 $status\r\nConnection: close\r\nContent-Length: " . length($answer) . "\r\n\r\n$answer";
+    reply($socket, $status, $answer);
 }
+
+sub reply { my ($socket, $status, $answer) = @_; print $socket "HTTP/1.1 $status\r\nConnection: close\r\nContent-Length: " . length($answer) . "\r\n\r\n$answer" }
 
 my $pid = fork // die "fork: $!\n";
 if (!$pid) {
@@ -50,7 +67,8 @@ put('mode', '');
 # --- a story told by it ---------------------------------------------------------------------------------------------------
 
 my $platform = Storytelling::Platform->start(env => {
-    ST_OPENAI_URL => $url, ST_OPENAI_KEY_FILE => "$dir/key", ST_SPEECH_TIERS => 'free:embedded,openai premium:embedded',
+    ST_OPENAI_URL => $url, ST_OPENAI_KEY_FILE => "$dir/key", ST_SPEECH_TIERS => 'free:embedded,openai,elevenlabs premium:embedded',
+    ST_ELEVENLABS_URL => "$url/eleven", ST_ELEVENLABS_KEY_FILE => "$dir/key",
 });
 my $client = $platform->client;
 my $api    = Storytelling::Contract->new($platform, $client);
@@ -263,6 +281,26 @@ my $replaced = again($over->{narrationId}, $segment);
 is_deeply [@{$replaced->{voices}[0]}{qw(voiceId insteadOf)}], ['woman-2', 'openai:nova'], 'hears it at once when the wait is known to be long';
 put('mode', '');
 $platform->sql('narration', "update providers set failures = 0, pause_until = null where provider = 'openai_speech'");
+
+# Two of them, each with a wait of its own: one has asked for ten minutes, or been away for two, and the voice of the other
+# is back in a moment.
+my $narrated = $story;
+$story = $client->post('/v1/stories', json => {title => 'Both', content => "\"Stop!\" shouted Mary angrily.\n\nThe wind rose."}, token => $user->{token})->{json}{storyId};
+my $alone = next_narration('');
+choose({narrator => 'openai:nova', characters => [{character => 'Mary', voiceId => 'elevenlabs:mary', fallbackVoiceId => 'woman-2'}]}, 'two providers speak');
+$platform->sql('narration', "update providers set pause_until = now() + interval '10 minutes' where provider = 'openai_speech'");
+put('away', 4);
+let_wait('', {}, 5);
+$platform->sql('narration', "insert into takes (story_id, segment_id) select distinct '$story'::uuid, s->>'segmentId' from narrations, jsonb_array_elements(segments) s where story_id = '$story' on conflict (story_id, segment_id) do update set take = takes.take + 1");
+put('away', 4);
+go_on(q(, payload = payload || jsonb_build_object('awaySince', (extract(epoch from now()) * 1000)::bigint - 120000)));
+waits(5);
+is_back('');
+go_on('');
+my $both = next_narration($alone->{narrationId});
+is_deeply [map { [@$_{qw(character voiceId insteadOf)}] } @{$both->{voices}}], [[undef, 'openai:nova', undef], ['Mary', 'elevenlabs:mary', undef]], 'no fallback speaks for the wait of another'
+    or diag $both->{reason};
+$story = $narrated;
 
 # --- previews -------------------------------------------------------------------------------------------------------------
 

@@ -256,49 +256,71 @@ enum {
 
 /*
  * A provider that is away is waited for outside of the job, which would use up its attempts: an equal one comes later,
- * and knows since when, and how often it has been so. Whoever says something is back: the next time is another one.
+ * and knows whom it waits for, since when, and how often. Whoever says something is back: the next time is another one,
+ * and so is that of another provider.
  */
+struct away {
+    const char *provider;
+    int64_t asked_ms; /* to be left alone; 0: it has not asked */
+};
+
+static struct away away_of(struct st_call *call, const struct st_remote_context *context, const struct st_voice *lost)
+{
+    return (struct away){st_strndup(call->arena, lost->name, strcspn(lost->name, ":")),
+                         st_remote_wait_ms(context, lost->name)};
+}
+
 static void note_back(struct st_call *call)
 {
-    static const char *const known[] = {"awaySince", "waits", "unanswered"};
-    for (size_t i = 0; i < ST_COUNT(known); i++)
-        json_object_del(call->body, known[i]);
+    json_object_del(call->body, "away");
 }
 
-static int64_t away_since(const struct st_call *call)
+static int64_t known(const struct st_call *call, const struct away *a, const char *name, int64_t otherwise)
 {
-    return st_json_int(call->body, "awaySince", st_now() / 1000);
+    return st_streq(st_str(call->body, "away"), a->provider) ? st_json_int(call->body, name, otherwise) : otherwise;
 }
 
-static int64_t wait_ms(const struct st_call *call, struct st_remote_context *context)
+static int64_t away_since(const struct st_call *call, const struct away *a)
 {
-    int64_t ms = WAIT_FIRST_MS, asked = atomic_load(&context->wait_ms);
-    for (int64_t i = st_json_int(call->body, "waits", 0); i > 0 && ms < WAIT_LAST_MS; i--)
+    return known(call, a, "awaySince", st_now() / 1000);
+}
+
+static int64_t wait_ms(const struct st_call *call, const struct away *a)
+{
+    int64_t ms = WAIT_FIRST_MS;
+    for (int64_t i = known(call, a, "waits", 0); i > 0 && ms < WAIT_LAST_MS; i--)
         ms *= 2;
-    return asked > ms ? asked : ms < WAIT_LAST_MS ? ms : WAIT_LAST_MS;
+    return a->asked_ms > ms ? a->asked_ms : ms < WAIT_LAST_MS ? ms : WAIT_LAST_MS;
 }
 
 /* Will it have been away for longer than that when it is asked again? */
-static bool is_away_for(const struct st_call *call, struct st_remote_context *context, int64_t ms)
+static bool is_away_for(const struct st_call *call, const struct away *a, int64_t ms)
 {
-    return st_now() / 1000 + wait_ms(call, context) - away_since(call) > ms;
+    return st_now() / 1000 + wait_ms(call, a) - away_since(call, a) > ms;
 }
 
 /* Runs that had no answer, with this one. */
-static int64_t unanswered(const struct st_call *call, int r)
+static int64_t unanswered(const struct st_call *call, const struct away *a, int r)
 {
-    return st_json_int(call->body, "unanswered", 0) + (r == ST_E_TIMEOUT);
+    return known(call, a, "unanswered", 0) + (r == ST_E_TIMEOUT);
 }
 
-static void speak_later(struct st_call *call, const json_t *n, int r, const char *reason,
-                        struct st_remote_context *context)
+static void speak_later(struct st_call *call, const json_t *n, int r, const char *reason, const struct away *a)
 {
     const char *id = st_str(n, "narration_id");
     st_exec(call, "update narrations set reason = $2 where narration_id = $1", id, reason);
-    st_enqueue(call, st_str(n, "text_ref") ? "speak_long" : "speak", id, wait_ms(call, context),
-               json_pack("{s:s, s:I, s:I, s:I}", "narrationId", id, "awaySince", (json_int_t)away_since(call), "waits",
-                         (json_int_t)st_json_int(call->body, "waits", 0) + 1, "unanswered",
-                         (json_int_t)unanswered(call, r)));
+    st_enqueue(call, st_str(n, "text_ref") ? "speak_long" : "speak", id, wait_ms(call, a),
+               json_pack("{s:s, s:s, s:I, s:I, s:I}", "narrationId", id, "away", a->provider, "awaySince",
+                         (json_int_t)away_since(call, a), "waits", (json_int_t)known(call, a, "waits", 0) + 1,
+                         "unanswered", (json_int_t)unanswered(call, a, r)));
+}
+
+/* Is a lost voice to be waited for, rather than replaced? */
+static bool is_back_soon(struct st_call *call, const struct st_remote_context *context, int r,
+                         const struct st_voice *lost)
+{
+    const struct away a = away_of(call, context, lost);
+    return st_remote_passes(r) && !is_away_for(call, &a, PATIENCE_MS);
 }
 
 /* What was spoken is added to n. */
@@ -327,7 +349,6 @@ static int speak(struct st_call *call, json_t *n, struct narration_script *s, st
             s->job.parallel = REMOTE_PARALLEL; /* they wait, and need no processor for it */
     int r;
     do { /* with the voices that the author wants instead; what was spoken by the others is in the cache */
-        atomic_store(&context->wait_ms, 0); /* what the one before has asked for is not these voices' */
         r = st_narrate_audio(call->arena, &s->job, ret);
         if (ret->spoken)
             note_back(call);
@@ -335,8 +356,7 @@ static int speak(struct st_call *call, json_t *n, struct narration_script *s, st
         state.characters += ret->spoken_characters;
         ret->spoken = 0;
         ret->spoken_characters = 0;
-    } while (r < 0 && state.stop == 0 && ret->lost &&
-             (!st_remote_passes(r) || is_away_for(call, context, PATIENCE_MS)) &&
+    } while (r < 0 && state.stop == 0 && ret->lost && !is_back_soon(call, context, r, ret->lost) &&
              narration_script_lose(s, (size_t)(ret->lost - s->voices)) == 0);
     s->job.remote = NULL;
     json_object_set_new(n, "spoken", json_integer(state.spoken));
@@ -380,18 +400,19 @@ static int voices_had(struct st_call *call, struct narration_script *s, struct s
 
 /* A voice is not to be had, and the author has said of no other that it may take its place. */
 static int lost_voice(struct st_call *call, const json_t *n, const struct narration_script *s, int r,
-                      struct st_remote_context *context, const struct st_narrate_result *result)
+                      const struct st_remote_context *context, const struct st_narrate_result *result)
 {
+    const struct away away = away_of(call, context, result->lost);
     size_t i = (size_t)(result->lost - s->voices);
     const char *who =
         i ? narration_title(call, st_json_str(json_array_get(s->characters, i - 1), "name", "")) : "the narrator";
     bool waits =
-        st_remote_passes(r) && !is_away_for(call, context, AWAY_MAX_MS) && unanswered(call, r) < UNANSWERED_MAX;
+        st_remote_passes(r) && !is_away_for(call, &away, AWAY_MAX_MS) && unanswered(call, &away, r) < UNANSWERED_MAX;
     const char *reason =
         st_printf(call->arena, "The voice %s of %s is not to be had. %s %s", result->lost->id, who, result->why,
                   waits ? "It is asked again by itself." : "Choose another, or a fallback.");
     if (waits) {
-        speak_later(call, n, r, reason, context);
+        speak_later(call, n, r, reason, &away);
         return 0;
     }
     if (r == ST_E_CANCELLED || r == ST_E_FENCED)

@@ -8,7 +8,7 @@ enum {
     WORDS_MAX = 160,
 };
 
-static const struct st_remote_adapter *const adapters[] = {&st_remote_openai, &st_remote_elevenlabs};
+static const struct st_remote_adapter *const adapters[ST_REMOTE_PROVIDERS] = {&st_remote_openai, &st_remote_elevenlabs};
 
 /* The provider's adapter, and the voice's name behind the colon. */
 static const struct st_remote_adapter *adapter_of(const char *voice, const char **ret_name)
@@ -114,11 +114,27 @@ bool st_remote_passes(int error)
     return error == ST_E_UNAVAILABLE || error == ST_E_LIMITED || error == ST_E_TIMEOUT;
 }
 
-static void note_wait(struct st_remote_context *context, int64_t ms)
+static size_t index_of(const struct st_remote_adapter *adapter)
 {
-    int64_t before = atomic_load(&context->wait_ms);
-    while (ms > before && !atomic_compare_exchange_weak(&context->wait_ms, &before, ms))
+    size_t i = 0;
+    while (adapters[i] != adapter)
+        i++;
+    return i;
+}
+
+static void note_wait(struct st_remote_context *context, const struct st_remote_adapter *adapter, int64_t ms)
+{
+    _Atomic int64_t *longest = &context->wait_ms[index_of(adapter)];
+    int64_t before = atomic_load(longest);
+    while (ms > before && !atomic_compare_exchange_weak(longest, &before, ms))
         ;
+}
+
+int64_t st_remote_wait_ms(const struct st_remote_context *context, const char *voice)
+{
+    const char *name;
+    const struct st_remote_adapter *adapter = adapter_of(voice, &name);
+    return adapter ? atomic_load(&context->wait_ms[index_of(adapter)]) : 0;
 }
 
 int st_remote_say(void *ctx, const struct st_manner *manner, const struct st_narrate_line *line,
@@ -143,8 +159,8 @@ int st_remote_say(void *ctx, const struct st_manner *manner, const struct st_nar
                 break;
             answer.why = "The provider's answer is not the sound that was asked for.";
         }
+        note_wait(context, adapter, st_remote_passes(r) ? answer.wait_ms : 0);
     }
-    note_wait(context, st_remote_passes(r) ? answer.wait_ms : 0);
     if (r < 0)
         snprintf(ret_why, ST_NARRATE_WHY_LEN, "%s", answer.why ? answer.why : "The provider of the voice failed.");
     st_arena_release(&a);

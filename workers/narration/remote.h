@@ -8,11 +8,14 @@
 #include "narration/narrate.h"
 #include "svc/provider.h"
 
+enum { ST_REMOTE_PROVIDERS = 2 };
 /* Of calls to providers, on all threads of a job. */
 struct st_remote_context {
-    const char *reference;   /* the narration's id: where the work is counted */
-    _Atomic int64_t wait_ms; /* the longest time that one of them has asked to be left alone for, 0 when none has */
+    const char *reference;                        /* the narration's id: where the work is counted */
+    _Atomic int64_t wait_ms[ST_REMOTE_PROVIDERS]; /* see st_remote_wait_ms */
 };
+/* The longest time that the voice's provider has asked to be left alone for meanwhile; 0 when it has not. */
+int64_t st_remote_wait_ms(const struct st_remote_context *context, const char *voice);
 /* Does the error go away by itself? */
 bool st_remote_passes(int error);
 int st_remote_say(void *ctx, const struct st_manner *manner, const struct st_narrate_line *line,
