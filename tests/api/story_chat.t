@@ -121,6 +121,7 @@ is $api->call(updateStory => of($ada, $held, json => {title => 'Bramblewick'}, h
 is_deeply found('Bramblewick'), [$held], 'and is found';
 is analysed($ada, $held)->{analyser}{name}, 'embedded', 'it is analysed in the end';
 is_deeply found('Bramblewick'), [$held], 'the title is found still';
+is_deeply [$platform->sql('story', "select payload->>'title' from events where event_type = 'StoryAnalyzed' and aggregate_id = '$held'")], ['Bramblewick'], 'and said to those who speak and show it';
 is analysed($ada, post($ada, scene('ok', $n++)))->{analyser}{name}, 'chat/stand-in', 'the provider works';
 is $api->call(updateStory => of($ada, $held, json => {content => scene('slow', 6) =~ s/wind/quagmire/r}, headers => {'If-Match' => '*'}))->{status}, 200, 'a word is taken out';
 is_deeply found('wind "number5"'), [], 'and found no more';

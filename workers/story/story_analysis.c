@@ -44,14 +44,14 @@ static int attach_segments(struct st_call *call, json_t *event, const char *stor
     return st_object_put(call, key, text, strlen(text));
 }
 
-/* Before the transaction: it may go to the object store. */
+/* Before the transaction, for it may go to the object store: all but what may change meanwhile, the title. */
 static int make_event(struct st_call *call, const json_t *story, const char *analysis_id,
                       const struct story_found *found, json_t **ret)
 {
     const char *story_id = st_str(story, "story_id");
-    *ret = st_json_keep(call->arena, json_pack("{s:s, s:s, s:s, s:s, s:s}", "storyId", story_id, "authorId",
-                                               st_str(story, "author_id"), "analysisId", analysis_id, "title",
-                                               st_str(story, "title"), "language", found->analysis->language));
+    *ret = st_json_keep(call->arena,
+                        json_pack("{s:s, s:s, s:s, s:s}", "storyId", story_id, "authorId", st_str(story, "author_id"),
+                                  "analysisId", analysis_id, "language", found->analysis->language));
     return attach_segments(call, *ret, story_id, analysis_id, found);
 }
 
@@ -118,6 +118,7 @@ static int store(struct st_call *call, const json_t *story, const struct story_f
     story_index(call, story_id, st_str(now, "title"), st_str(story, "content"));
     if ((r = story_forget_published(call, story_id, NULL)) < 0)
         return r;
+    json_object_set(event, "title", json_object_get(now, "title"));
     if (changes)
         json_object_set(event, "changes", changes);
     return tell(call, story_id, event, characters);
@@ -142,7 +143,7 @@ int story_begin(struct st_call *call, json_t **ret_story, json_t **ret_correctio
 {
     const char *id = st_str(call->body, "storyId");
     int r = st_row(call, ret_story,
-                   "select story_id, author_id, title, content, content_hash, "
+                   "select story_id, author_id, content, content_hash, "
                    "case when language_given then language end as language, corrections, "
                    "(select segments from story_analyses a where a.story_id = s.story_id) as former from stories s "
                    "where story_id = $1 and deleted_at is null",
