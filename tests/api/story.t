@@ -213,8 +213,8 @@ my $given = posted(author(), 'the author says the language', language => 'de-AT'
 is $given->{language}, 'de-AT', 'it holds';
 like analysed($author, $given->{storyId}, 'given')->{language}, qr/^de\b/, 'also for the analysis';
 my %open = (headers => {'If-Match' => '*'}, json => {language => undef});
-is $api->succeeds(200, updateStory => of($author, $given->{storyId}, %open), 'the author no longer says it')->{json}{language}, undef, 'then it is open';
-is analysed($author, $given->{storyId}, 'open')->{language}, 'en', 'until the analysis has found it';
+is $api->succeeds(200, updateStory => of($author, $given->{storyId}, %open), 'the author no longer says it')->{json}{language}, 'en', 'then it is the one that is found';
+is analysed($author, $given->{storyId}, 'open')->{language}, 'en', 'by the analysis, too';
 $api->fails(422, 'unprocessable', updateStory => of($author, $given->{storyId}, headers => {'If-Match' => '*'}, json => {language => 'English'}), 'what is said is a language', '/language');
 
 # --- change -----------------------------------------------------------------------------------------------------------
@@ -231,6 +231,7 @@ is $changed->{json}{state}, $api->call(getStory => of($ada, $id))->{json}{state}
 $api->fails(412, 'precondition_failed', updateStory => change($etag, title => 'Lost'), 'a lost update is noticed');
 my $rewritten = $api->succeeds(200, updateStory => change($changed->{headers}{etag}, content => '“Go!” cried Anna. The dog barked.'), 'the text changes');
 is $rewritten->{json}{state}, 'analyzing', 'and is analysed again';
+is $rewritten->{json}{language}, 'en', 'in its language meanwhile';
 my $second = analysed($ada, $id, 'the new text');
 is_deeply [map { $_->{name} } @{$second->{characters}}], ['Anna'], 'with its own characters';
 my ($before) = map { $_->{segmentId} } grep { $_->{text} eq 'The dog barked.' } @{$second->{segments}};
@@ -238,6 +239,8 @@ $etag = $api->call(getStory => of($ada, $id))->{headers}{etag};
 $api->succeeds(200, updateStory => change($etag, content => '“Come back!” cried Anna. The dog barked.'), 'an edit elsewhere');
 my ($after) = map { $_->{segmentId} } grep { $_->{text} eq 'The dog barked.' } @{analysed($ada, $id, 'edited')->{segments}};
 is $after, $before, 'leaves a segment its id';
+is $api->succeeds(200, updateStory => change('*', content => '„Komm zurück!“, rief Anna. Der Hund bellte, und sie war nicht da.'), 'a translation')->{json}{language}, 'de', 'is of its language at once';
+is analysed($ada, $id, 'translated')->{language}, 'de', 'and analysed in it';
 
 # --- publish ----------------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ my $draft = $api->succeeds(201, createStory => {json => {title => 'Later', conte
 my $id = $draft->{storyId};
 is $draft->{state}, 'draft', 'is one';
 is $draft->{revision}, 1, 'its text is the first revision';
+is $draft->{language}, 'en', 'whose language is known';
 is $api->succeeds(200, getAnalysis => of($ada, $id), 'it can be asked for its analysis')->{json}{status}, 'none', 'there is none, and none is under way';
 is changed($id, 'a draft changes', content => 'Tom laughed. “I am happy,” he said.')->{state}, 'draft', 'and stays one';
 $api->fails(409, 'conflict', publishStory => of($ada, $id), 'a draft is not published');
@@ -156,6 +157,7 @@ is $restored->{json}{revision}, 5, 'as the newest';
 isnt $restored->{headers}{etag}, $etag, 'the story is another';
 my $now = $api->call(getStory => of($ada, $story))->{json};
 is "$now->{title}: $now->{content}", 'One: First.', 'with that text';
+is $now->{language}, 'und', 'whose language nobody had said';
 is $now->{visibility}, 'link', 'its audience is not part of the past';
 is $api->call(getRevision => at($ada, $story, 5))->{json}{restoredFrom}, 1, 'and says where it comes from';
 is $api->call(getRevision => at($ada, $story, 4))->{json}{content}, 'Second.', 'what lies between is still there';

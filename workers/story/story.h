@@ -50,7 +50,7 @@ int story_delete(struct st_call *call);
 
 /* A new story, as a row, an event, a revision, and its way to the analysis. *ret: STORY_COLUMNS. */
 struct story_new {
-    const char *author_id, *tier, *title, *content, *language, *visibility; /* language may be NULL */
+    const char *author_id, *tier, *title, *content, *language, *visibility; /* language: NULL: is found */
     bool draft;
 };
 int story_make(struct st_call *call, const struct story_new *new, json_t **ret);

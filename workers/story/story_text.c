@@ -46,15 +46,21 @@ static void keep_revision(struct st_call *call, const char *story_id, const char
             story_id, st_i64(call->arena, REVISIONS_MAX));
 }
 
+/* As the analysis will find it. At once, for by it a text is searched and listed. */
+static const char *find_language(const char *content)
+{
+    return st_detect_language(content, strlen(content));
+}
+
 int story_make(struct st_call *call, const struct story_new *new, json_t **ret)
 {
     const char *id = st_new_id(call->arena), *hash = st_sha256_hex(call->arena, new->content, strlen(new->content));
     int r = st_row(call, ret,
                    "insert into stories as s (story_id, author_id, title, content, content_hash, language, "
-                   "language_given, visibility, state) values ($1, $2, $3, $4, $5, $6, $6::text is not null, $7, $8) "
-                   "returning " STORY_COLUMNS,
-                   id, new->author_id, new->title, new->content, hash, new->language, new->visibility,
-                   new->draft ? "draft" : "analyzing");
+                   "language_given, visibility, state) values ($1, $2, $3, $4, $5, coalesce($6, $7), "
+                   "$6::text is not null, $8, $9) returning " STORY_COLUMNS,
+                   id, new->author_id, new->title, new->content, hash, new->language, find_language(new->content),
+                   new->visibility, new->draft ? "draft" : "analyzing");
     if (r < 0)
         return r;
     keep_revision(call, id, NULL);
@@ -149,12 +155,14 @@ int story_change(struct st_call *call, const json_t *old, const struct story_tex
     json_t *story;
     int r = st_row(call, &story,
                    "update stories s set title = $2, content = $3, content_hash = $4, "
-                   "language = case when $9::boolean then $5 else language end, language_given = $5::text is not null, "
+                   "language = case when $9::boolean then coalesce($5, $10) else language end, "
+                   "language_given = $5::text is not null, "
                    "visibility = $6, revision = revision + $7::int, state = $8, "
                    "analysis_error = case when not $9::boolean then analysis_error end, "
                    "version = version + 1, updated_at = now() where story_id = $1 returning " STORY_COLUMNS,
                    id, text->title, text->content, hash, text->language, text->visibility, revised ? "1" : "0",
-                   again && !draft ? "analyzing" : st_str(old, "state"), again ? "true" : "false");
+                   again && !draft ? "analyzing" : st_str(old, "state"), again ? "true" : "false",
+                   find_language(text->content));
     if (r < 0)
         return r;
     if (revised)
@@ -174,7 +182,7 @@ int story_update(struct st_call *call)
     if ((r = check_size(call, st_str(call->body, "content"))) < 0 || (r = story_own(call, &old)) < 0 ||
         (r = st_if_match(call, st_json_int(old, "version", 0))) < 0)
         return r;
-    const json_t *language = json_object_get(call->body, "language"); /* null: to be found again */
+    const json_t *language = json_object_get(call->body, "language"); /* null: to be found */
     const struct story_text text = {
         .title = st_json_str(call->body, "title", st_str(old, "title")),
         .content = st_json_str(call->body, "content", st_str(old, "content")),
