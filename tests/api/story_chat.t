@@ -117,6 +117,7 @@ is analysed($ada, post($ada, scene('ok', $n++)))->{analyser}{name}, 'chat/stand-
 my $held = post($ada, scene('slow', 5));
 ok wait_for(sub { $chat->requests(qr/number5/) }), 'a story is being analysed';
 sub found { my ($q) = @_; return [map { $_->{storyId} } @{$api->call(searchStories => {token => $ada->{token}, query => {q => $q}})->{json}{items}}] }
+is_deeply found('wind "number5"'), [$held], 'and found meanwhile';
 is $api->call(updateStory => of($ada, $held, json => {title => 'Bramblewick'}, headers => {'If-Match' => '*'}))->{status}, 200, 'its title changes';
 is_deeply found('Bramblewick'), [$held], 'and is found';
 is analysed($ada, $held)->{analyser}{name}, 'embedded', 'it is analysed in the end';

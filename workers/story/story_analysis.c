@@ -139,20 +139,22 @@ int story_analyse_failed(struct st_call *call)
     return story_forget_published(call, st_str(call->body, "storyId"), NULL);
 }
 
+/* Indexed here, and not where it is posted: a long one takes a second. */
 int story_begin(struct st_call *call, json_t **ret_story, json_t **ret_corrections)
 {
     const char *id = st_str(call->body, "storyId");
     int r = st_row(call, ret_story,
-                   "select story_id, author_id, content, content_hash, "
+                   "select story_id, author_id, title, content, content_hash, "
                    "case when language_given then language end as language, corrections, "
                    "(select segments from story_analyses a where a.story_id = s.story_id) as former from stories s "
-                   "where story_id = $1 and deleted_at is null",
+                   "where story_id = $1 and deleted_at is null for update",
                    id);
     if (r == ST_E_NOT_FOUND)
         return 0; /* deleted meanwhile */
-    if (r < 0 || (r = story_corrections(call, id, ret_corrections)) < 0 || (r = st_commit(call)) < 0)
+    if (r < 0 || (r = story_corrections(call, id, ret_corrections)) < 0)
         return r;
-    return 1;
+    story_index(call, id, st_str(*ret_story, "title"), st_str(*ret_story, "content"));
+    return (r = st_commit(call)) < 0 ? r : 1;
 }
 
 int story_end(struct st_call *call, const json_t *story, const struct story_found *found)
@@ -184,13 +186,13 @@ int story_analyse(struct st_call *call)
 {
     json_t *story, *corrections;
     struct story_found found = {.analyser = STORY_EMBEDDED};
+    int r = story_begin(call, &story, &corrections);
+    if (r <= 0)
+        return r;
     if (story_wants_chat(st_json_str(call->body, "tier", ""))) {
         st_enqueue(call, "ask", st_str(call->body, "storyId"), 0, json_incref(call->body));
         return 0;
     }
-    int r = story_begin(call, &story, &corrections);
-    if (r <= 0)
-        return r;
     const char *content = st_str(story, "content");
     const struct st_analyse_hints hints = story_hints(call->arena, story, corrections);
     r = st_analyse(call->arena, content, strlen(content), &hints, &found.analysis);

@@ -44,8 +44,8 @@ ST_MUSTCHECK int story_chat_read(struct st_arena *arena, const struct story_pass
 void story_chat_gather(struct st_arena *arena, const struct story_passage *p, const json_t *answer, json_t *found);
 
 /*
- * Around an analysis, by whomever. What the job is about: 1; 0 when it has gone meanwhile. And its end: kept, and told
- * to the others, unless the text is another by now.
+ * Around an analysis, by whomever. What the job is about, which is found by its words from then on: 1; 0 when it has
+ * gone meanwhile. And its end: kept, and told to the others, unless the text is another by now.
  */
 struct st_call;
 int story_begin(struct st_call *call, json_t **ret_story, json_t **ret_corrections);
