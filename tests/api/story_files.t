@@ -48,7 +48,7 @@ sub package_of {
 }
 sub book {
     my ($package, %files) = @_;
-    return zipped(mimetype => 'application/epub+zip', 'META-INF/container.xml' => $CONTAINER, 'OPS/book.opf' => encode_utf8($package), map { $_ => encode_utf8($files{$_}) } sort keys %files);
+    return zipped(mimetype => 'application/epub+zip', 'META-INF/container.xml' => $CONTAINER, 'OPS/book.opf' => encode_utf8($package), map { $_ => ref $files{$_} ? ${$files{$_}} : encode_utf8($files{$_}) } sort keys %files);
 }
 
 # --- the reader alone -------------------------------------------------------------------------------------------------
@@ -117,6 +117,28 @@ my @marked = (
     ['<h6>Six</h6><p># 1 rule</p><p>a # b<br/>### c</p><p>#d</p>' => "###### Six\n\n#\x{a0}1 rule\n\na # b\n###\x{a0}c\n\n#d", 'and words that only look like a heading are none'],
 );
 is page($_->[0]), $_->[1], "a book: $_->[2]" for @marked;
+# Books that are older than UTF-8, or say that they are.
+sub old_book {
+    my ($charset, $head, $words) = @_;
+    return read_file(e => book(package_of('', 'a.xhtml'), 'OPS/a.xhtml' => \encode($charset, "$head<body><p class=\"first\">$words</p></body></html>")));
+}
+my $xml = '<?xml version="1.0" encoding="%s"?><html><head><title>x</title></head>';
+my @old = (
+    [CP1251 => sprintf($xml, 'windows-1251') => $russian],
+    [CP1251 => '<html><head><meta http-equiv="Content-Type" content="text/html; charset=Windows-1251"/></head>' => $russian],
+    [CP1251 => "<html><head><meta name='a'><meta charset = 'cp1251' ></head>" => $russian],
+    ['KOI8-R' => sprintf($xml, 'koi8-r') => $russian], [CP932 => sprintf($xml, 'Shift_JIS') => '国境の長いトンネルを抜けると雪国であった。'],
+    [CP1252 => sprintf($xml, 'windows-1252') => '“Grüße” – he said, ‘no’'], [CP1252 => sprintf($xml, 'ISO-8859-1') => '“Grüße” – he said, ‘no’'],
+    [CP1252 => '<html><head><style>p {}</style></head>' => '“Grüße” – he said, ‘no’'], [CP1252 => sprintf($xml, 'utf-8') => '“Grüße” – he said, ‘no’'],
+    (map { [CP1252 => sprintf($xml, $_) => '“Grüße” – he said, ‘no’'] } 'klingon', '../../../../etc/passwd', 'x' x 5000, 'utf-8//IGNORE'),
+    ['UTF-8' => "\x{feff}" . sprintf($xml, 'windows-1251') => $russian], ['UTF-16' => sprintf($xml, 'UTF-16') => $russian], ['UTF-16LE' => sprintf($xml, 'UTF-16') => $russian],
+);
+is old_book(@$_)->{content}, $_->[2], "a book in $_->[0]: " . substr $_->[1], 0, 90 for @old;
+is read_file(e => book(package_of('', 'a.xhtml', 'b.xhtml'), 'OPS/a.xhtml' => \encode('CP1251', sprintf("$xml<p>%s</p>", 'windows-1251', $russian)), 'OPS/b.xhtml' => "<html><p>Größe</p>"))->{content}, "$russian\n\nGröße", 'each document of its own';
+is old_book(CP1251 => sprintf($xml, $_), $russian)->{error}, 'It cannot be told which letters the book is written in.', "Russian letters of no charset, but '$_', are not guessed" for 'utf-8', 'klingon', '';
+is old_book(CP1251 => sprintf($xml, 'utf-8') . '<!-- ' . 'style ' x 2000 . '-->', $russian)->{content}, undef, 'however much markup is around them';
+is read_file(e => book(package_of('', 'a.xhtml'), 'OPS/a.xhtml' => \(encode_utf8("<html><body><p>“Grüße”, he said.</p><p>No") . "\xff." . 'He said no more. ' x 20)))->{content} =~ s/He.*//r, "“Grüße”, he said.\n\nNo\x{fffd}.", 'one broken letter is one, and no more';
+is read_file(e => zipped('META-INF/container.xml' => $CONTAINER, 'OPS/book.opf' => encode($_, ($_ eq 'CP1251' ? '' : "\x{feff}") . package_of('<dc:title>Мастер</dc:title>', 'a.xhtml') =~ s/\?>/ encoding="windows-1251"?>/r), 'OPS/a.xhtml' => '<html><p>x</p></html>'))->{title}, 'Мастер', "a title in $_" for 'CP1251', 'UTF-8';
 my %title = ("The Bell\n\nIt rang." => 'The Bell', "# The Bell\n\nIt rang." => 'The Bell', "## The Bell\nIt rang." => 'The Bell', "It rang.\nTwice.\n\nAgain." => undef, "It rang." => undef, '# Bell' => 'Bell', "word " x 25 . "\n\nEnd." => undef, "***\n\nEnd." => undef);
 is read_file(t => $_)->{title}, $title{$_}, 'the title of a text: ' . ($title{$_} // 'none') for sort keys %title;
 is read_file(t => "The Bell\n\nIt rang.")->{content}, "The Bell\n\nIt rang.", 'no word of it is lost';

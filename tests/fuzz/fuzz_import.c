@@ -45,10 +45,14 @@ static void check(const char *text, size_t max)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static struct import opened;
     struct import found = {0};
     struct st_arena a = {0};
     if (!size)
         return 0;
+    if (!opened.charsets)
+        import_charsets(&opened);
+    found.charsets = opened.charsets;
     const char *file = (const char *)data + 1;
     size_t len = size - 1;
     if (*data == 'b')

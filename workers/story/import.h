@@ -29,12 +29,17 @@ enum {
 /* What a reader has found. Each string is NULL where there is none. error: a sentence for its author. */
 struct import {
     struct st_arena arena;
-    void *charset; /* of import_charset; NULL: nobody has said it */
+    void *charset;   /* of import_charset; NULL: nobody has said it */
+    void **charsets; /* of import_charsets */
     const char *title, *language, *content, *error;
 };
 
-/* To be called while files can be opened still. name: as iconv calls it; "": not said. False when it is unknown. */
+/*
+ * To be called while files can be opened still. Of a text: name: as iconv calls it; "": not said; false when it is
+ * unknown. Of a book: all that there are (charsets.h), for each document says its own.
+ */
 bool import_charset(struct import *to, const char *name);
+void import_charsets(struct import *to);
 
 /*
  * Of a text that begins with a byte order mark that is its charset; else the one that was said; else UTF-8 where it is
@@ -42,6 +47,13 @@ bool import_charset(struct import *to, const char *name);
  */
 void import_text(struct import *to, const char *data, size_t len);
 void import_epub(struct import *to, const char *data, size_t len);
+
+/*
+ * A document of a book (XML, HTML) in UTF-8: itself or a copy. It is UTF-16 or UTF-8 where it looks so, also when a few
+ * bytes are broken; else written as it declares, or Windows-1252 by its letters. NULL when it is none of these:
+ * to->error is set.
+ */
+const char *import_document(struct import *to, const char *data, size_t *len);
 
 /* Tidies text of any kind into `out`: valid UTF-8 in, see above out. False when it would pass IMPORT_TEXT_MAX. */
 bool import_tidy(struct st_buf *out, const char *text, size_t len);

@@ -73,22 +73,30 @@ static char *unpack(struct book *b, const char *name, size_t *ret_len)
         zip_fclose(f);
     if (whole)
         data[st.size] = '\0';
-    if (!whole || has_endless_tag(data, st.size))
+    if (!whole)
         return fail(b, broken);
     b->total += st.size;
     *ret_len = st.size;
     return data;
 }
 
+/* The same in UTF-8, whatever it says of itself. */
+static const char *read_document(struct book *b, const char *name, size_t *ret_len)
+{
+    const char *data = unpack(b, name, ret_len), *text = data ? import_document(b->to, data, ret_len) : NULL;
+    return text && has_endless_tag(text, *ret_len) ? fail(b, broken) : text;
+}
+
 static xmlDoc *parse(struct book *b, const char *name)
 {
     size_t len;
-    const char *data = unpack(b, name, &len);
+    const char *data = read_document(b, name, &len);
     if (!data)
         return NULL;
     /* Entities are not expanded, nothing is fetched, and the library's limits on depth and size hold. */
-    xmlDoc *doc = xmlReadMemory(data, (int)len, NULL, NULL,
-                                XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_RECOVER);
+    xmlDoc *doc = xmlReadMemory(data, (int)len, NULL, "UTF-8",
+                                XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_RECOVER |
+                                    XML_PARSE_IGNORE_ENC);
     if (doc && xmlDocGetRootElement(doc))
         return doc;
     xmlFreeDoc(doc);
@@ -309,11 +317,12 @@ static void walk(struct book *b, const xmlNode *node, int depth, bool in_heading
 static void add_chapter(struct book *b, const char *name)
 {
     size_t len;
-    const char *data = unpack(b, name, &len);
+    const char *data = read_document(b, name, &len);
     if (!data)
         return;
-    htmlDocPtr doc = htmlReadMemory(data, (int)len, NULL, st_utf8_valid(data, len) ? "UTF-8" : NULL,
-                                    HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING | HTML_PARSE_NONET);
+    htmlDocPtr doc = htmlReadMemory(data, (int)len, NULL, "UTF-8",
+                                    HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING | HTML_PARSE_NONET |
+                                        HTML_PARSE_IGNORE_ENC);
     if (!doc)
         return;
     paragraph(&b->text);

@@ -59,7 +59,11 @@ int main(void)
         _exit(EXIT_BROKEN);
     *file++ = '\0';
     len -= (size_t)(file - data);
-    if (!import_charset(&found, data + 1) || !confine())
+    if (*data == IMPORT_EPUB)
+        import_charsets(&found);
+    else if (!import_charset(&found, data + 1))
+        _exit(EXIT_BROKEN);
+    if (!confine())
         _exit(EXIT_BROKEN);
     if (*data == IMPORT_EPUB)
         import_epub(&found, file, len);

@@ -1,10 +1,17 @@
-/* Text and Markdown of any encoding that people have. */
+/* Text and Markdown of any encoding that people have, and the encodings of books. */
 #include <errno.h>
 #include <iconv.h>
 
+#include "story/charsets.h"
 #include "story/import.h"
 
-enum { DECODED_MAX = 3 * IMPORT_FILE_MAX, STRANGE_SHARE = 100, TITLE_CHARS = 100 };
+enum {
+    DECODED_MAX = 3 * IMPORT_FILE_MAX,
+    STRANGE_SHARE = 100,
+    TITLE_CHARS = 100,
+    HEAD_MAX = 4096, /* bytes of a document, in which it declares its charset */
+    LABEL_MAX = 40,
+};
 
 static bool is_dropped(uint32_t c)
 {
@@ -131,17 +138,36 @@ bool import_charset(struct import *to, const char *name)
     return true;
 }
 
-/* False for bytes that the charset does not have. */
-static bool convert(struct st_buf *out, iconv_t charset, const char *data, size_t len)
+void import_charsets(struct import *to)
+{
+    size_t n = 0;
+    while (story_charsets[n].label)
+        n++;
+    to->charsets = st_new_n(&to->arena, void *, n);
+    for (size_t i = 0; i < n; i++) {
+        iconv_t open = iconv_open("UTF-8", story_charsets[i].name);
+        to->charsets[i] = open == (iconv_t)-1 ? NULL : open;
+    }
+}
+
+/* False for bytes that the charset does not have; but where some may be broken, they are U+FFFD. */
+static bool convert(struct st_buf *out, iconv_t charset, const char *data, size_t len, bool some_broken)
 {
     char block[16 * 1024], *in = (char *)data;
+    (void)iconv(charset, NULL, NULL, NULL, NULL);
     for (bool more = true; more;) {
         char *to = block;
         size_t room = sizeof(block);
         more = len > 0; /* behind the last byte once more, for what the charset keeps to the end */
-        if (iconv(charset, more ? &in : NULL, &len, &to, &room) == (size_t)-1 && errno != E2BIG)
+        bool failed = iconv(charset, more ? &in : NULL, &len, &to, &room) == (size_t)-1 && errno != E2BIG;
+        if (failed && !some_broken)
             return false;
         st_buf_add(out, block, sizeof(block) - room);
+        if (failed && len) {
+            put(out, 0xfffd);
+            in++;
+            len--;
+        }
     }
     return true;
 }
@@ -153,8 +179,9 @@ static const char *decode(const struct import *to, struct st_buf *out, const cha
     if (len >= 2 && s[0] + s[1] == 0xfe + 0xff && s[0] >= 0xfe)
         decode_utf16(out, s + 2, len - 2, s[0] == 0xfe);
     else if (to->charset && !(utf8 && marked))
-        return convert(out, to->charset, data, len) ? NULL
-                                                    : "The file is not written in the charset that it is said to have.";
+        return convert(out, to->charset, data, len, false)
+                   ? NULL
+                   : "The file is not written in the charset that it is said to have.";
     else if (utf8)
         st_buf_add(out, data, len);
     else if (memchr(data, '\0', len))
@@ -212,4 +239,109 @@ void import_text(struct import *to, const char *data, size_t len)
         find_title(to);
     st_buf_release(&decoded);
     st_buf_release(&tidy);
+}
+
+/* --- documents of books --- */
+
+/* Behind `key =` before end, or "". */
+static const char *value_of(const char *s, const char *end, const char *key)
+{
+    const char *at = strcasestr(s, key);
+    if (!at || at >= end)
+        return "";
+    at += strlen(key);
+    at += strspn(at, " \t\r\n");
+    return *at == '=' ? at + 1 + strspn(at + 1, " \t\r\n\"'") : "";
+}
+
+/* By its XML declaration or a <meta>: the place of its charset among those that are known, or -1. */
+static int declared(const char *data, size_t len)
+{
+    char head[HEAD_MAX + 1], label[LABEL_MAX + 1];
+    const char *value = "", *end;
+    len = len < HEAD_MAX ? len : HEAD_MAX;
+    memcpy(head, data, len);
+    head[len] = '\0';
+    if (st_starts(head, "<?xml") && (end = strstr(head, "?>")))
+        value = value_of(head, end, "encoding");
+    for (const char *tag = head; !*value && (tag = strcasestr(tag, "<meta")); tag++)
+        value = value_of(tag, tag + strcspn(tag, ">"), "charset");
+    snprintf(label, sizeof(label), "%.*s", (int)strcspn(value, " \t\r\n\"';>?/"), value);
+    return story_charset(label);
+}
+
+/* What is read of it, about: from its body on, without tags, which all are in Latin letters. */
+static void put_body(struct st_buf *out, const char *data, const char *end)
+{
+    const char *body = strcasestr(data, "<body");
+    for (const char *s = body ? body : data, *tag; s < end; s = tag ? tag + 1 : end) {
+        tag = memchr(s, '<', (size_t)(end - s));
+        st_buf_add(out, s, (size_t)((tag ? tag : end) - s));
+        tag = tag ? memchr(tag, '>', (size_t)(end - tag)) : NULL;
+    }
+}
+
+static bool is_western_document(const char *data, size_t len)
+{
+    struct st_buf body = ST_BUF(len + 1);
+    put_body(&body, data, data + len);
+    bool western = body.len && is_western((const unsigned char *)body.data, body.len);
+    st_buf_release(&body);
+    return western;
+}
+
+/* Are more of the characters beyond ASCII whole than broken? */
+static bool is_mostly_whole(const struct st_buf *b)
+{
+    size_t broken = 0, whole = 0;
+    for (const char *s = b->data, *end = s + b->len; s < end;) {
+        uint32_t c = st_utf8_next(&s);
+        broken += c == 0xfffd;
+        whole += c >= 0x80 && c != 0xfffd;
+    }
+    return whole > broken;
+}
+
+/*
+ * Of one that is no UTF-16, nor all of it UTF-8. Who declares one of these, or nothing, may have broken a few bytes of
+ * it, or written Windows-1252.
+ */
+static void decode_document(const struct import *to, struct st_buf *out, const char *data, size_t len)
+{
+    int charset = declared(data, len);
+    const char *name = charset < 0 ? "UTF-8" : story_charsets[charset].name;
+    bool utf8 = st_starts(name, "UTF-") || st_streq(name, "ASCII"), western = st_streq(name, "CP1252");
+    void *open = to->charsets ? to->charsets[utf8 ? 0 : charset] : NULL;
+    if (open && !western)
+        convert(out, open, data, len, true);
+    if (utf8 && !is_mostly_whole(out)) {
+        st_buf_clear(out);
+        western = is_western_document(data, len);
+    }
+    if (western)
+        decode_western(out, (const unsigned char *)data, len);
+}
+
+const char *import_document(struct import *to, const char *data, size_t *len)
+{
+    const unsigned char *s = (const unsigned char *)data;
+    bool marked = *len >= 2 && s[0] >= 0xfe && s[0] + s[1] == 0xfe + 0xff;
+    bool utf16 = marked || (*len >= 2 && !s[0] != !s[1]);
+    struct st_buf out = ST_BUF(DECODED_MAX);
+    const char *text = NULL;
+    if (!utf16 && st_utf8_valid(data, *len))
+        return data;
+    if (utf16)
+        decode_utf16(&out, s + 2 * marked, *len - 2 * marked, marked ? s[0] == 0xfe : !s[0]);
+    else
+        decode_document(to, &out, data, *len);
+    if (out.failed)
+        to->error = "The book is larger than a story can be.";
+    else if (!out.len || !is_text(&out))
+        to->error = "It cannot be told which letters the book is written in.";
+    else
+        text = st_strndup(&to->arena, out.data, out.len);
+    *len = out.len;
+    st_buf_release(&out);
+    return text;
 }
