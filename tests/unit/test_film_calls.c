@@ -95,7 +95,22 @@ static void test_call_back_of_what_was_lost(void **state)
     assert_string_equal(ask(db, "select provider_ref from clips where not lost"), "g-1");
 }
 
-/* Both of its jobs look at it, and the one that comes second has seen what is true no more. */
+/* While a job of the clip's asks the provider, something else becomes of it: what the job has seen is true no more. */
+static void look_meanwhile(const char *clip, bool told, const char *becomes)
+{
+    pthread_t looking;
+    void *r, *body = st_json_keep(&arena, json_pack("{s:s, s:b}", "clipId", clip, "told", told));
+    write_file("log", "");
+    st_pg_begin(db);
+    assert_non_null(ask(db, becomes));
+    assert_int_equal(pthread_create(&looking, NULL, told_step, body), 0);
+    assert_true(wait_for(strstr(text_of("log"), "GET ") != NULL)); /* it has read the row */
+    must(db, st_pg_commit(db));
+    assert_int_equal(pthread_join(looking, &r), 0);
+    assert_null(r);
+    st_arena_reset(&worker.arena);
+}
+
 static void test_looked_at_twice_at_a_time(void **state)
 {
     (void)state;
@@ -105,18 +120,40 @@ static void test_looked_at_twice_at_a_time(void **state)
     assert_int_equal(step(clip), 0);
     assert_int_equal(step(clip), 0);
     assert_string_equal(state_of(clip), "sent pika");
-    write_file("log", "");
-    st_pg_begin(db);
-    change(db, "update clips set provider = 'runway', provider_ref = 'r', tried = '{pika}'");
-    pthread_t other;
-    void *r, *body = st_json_keep(&arena, json_pack("{s:s, s:b}", "clipId", clip, "told", true));
-    assert_int_equal(pthread_create(&other, NULL, told_step, body), 0);
-    assert_true(wait_for(strstr(text_of("log"), "GET ") != NULL)); /* it has read the row */
-    must(db, st_pg_commit(db));
-    assert_int_equal(pthread_join(other, &r), 0);
-    assert_null(r);
+    look_meanwhile(clip, true,
+                   "update clips set provider = 'runway', provider_ref = 'r', tried = '{pika}' returning ''");
     assert_string_equal(state_of(clip), "sent runway");
     assert_string_equal(ask(db, "select tried from clips"), "{pika}");
+}
+
+/* It has called back, and its film is here, before its list is read; which has it, or cannot be read. */
+static void test_told_while_it_is_looked_for(void **state)
+{
+    (void)state;
+    static const char *const lists[] = {"", "garbage\n"};
+    for (size_t i = 0; i < ST_COUNT(lists); i++) {
+        setup(NULL);
+        use("luma");
+        const char *clip = plan(1);
+        write_file("faults", "reset\n");
+        assert_int_equal(step(clip), 0);
+        assert_string_equal(state_of(clip), "unknown luma");
+        write_file("faults", lists[i]);
+        look_meanwhile(clip, false, "update clips set state = 'done', provider_ref = 'g-1' returning ''");
+        assert_string_equal(state_of(clip), "done luma");
+        assert_string_equal(ask(db, "select provider_ref || polls from clips"), "g-10");
+    }
+    /* Or has only named it; whose job would leave that to the one that is looking, since it was killed when it sent. */
+    setup(NULL);
+    const char *clip = plan(1);
+    assert_int_equal(step(clip), 0);
+    change(db, "truncate jobs cascade");
+    change(db, "update clips set state = 'sending', provider_ref = null");
+    write_file("faults", "garbage\n");
+    look_meanwhile(clip, false, "update clips set provider_ref = 'g-1' returning ''");
+    assert_non_null(ask(db, "select 1 from jobs where name = 'clip' and unique_key = $1 and run_at <= now()", clip));
+    assert_int_equal(step(clip), 0);
+    assert_string_equal(state_of(clip), "sent luma");
 }
 
 /* A new key of fal's, which its address has from now on. */
@@ -299,6 +336,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_call_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_call_back_of_what_was_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(test_looked_at_twice_at_a_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_told_while_it_is_looked_for, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signed_call_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keys_change, setup, teardown),
         cmocka_unit_test_setup_teardown(test_call_back_while_sending, setup, teardown),

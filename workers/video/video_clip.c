@@ -479,6 +479,11 @@ static int look_for(struct st_call *call, const json_t *clip, const struct film_
     int r = ref ? 0 : find(call, id, api, &ref);
     if (r == ST_E_CANCELLED)
         return r;
+    int moved = has_moved(call, clip);
+    if (moved > 0)
+        video_enqueue_clip(call, id, 0); /* maybe it has its name now, and nobody else goes on with it */
+    if (moved != 0)
+        return moved < 0 ? moved : 0;
     if (ref)
         st_exec(call, "update clips set state = 'sent', provider_ref = $2, polls = 0, lost = false where clip_id = $1",
                 id, ref);
