@@ -425,7 +425,10 @@ static void test_what_is_not_known_is_not_sent_again(void **state)
     assert_int_equal(submissions(), 1);
 }
 
-/* Neither when its film is asked for again, nor when another film has the same passage, whoever could film it now. */
+/*
+ * For a day: neither when its film is asked for again, nor when another film has the same passage, whoever could film
+ * it now.
+ */
 static void test_what_is_lost_is_not_sent_again(void **state)
 {
     (void)state;
@@ -450,6 +453,81 @@ static void test_what_is_lost_is_not_sent_again(void **state)
     lose_at_luma();
     film_again();
     assert_string_equal(finish(ask(db, "select clip_id from clips")), "done luma");
+    assert_int_equal(submissions(), 1);
+}
+
+/* The film is ready, and another has its passage. */
+static const char *in_another_film(void)
+{
+    change(db, "update video_jobs set status = 'ready', filming = null");
+    change(db, "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, pictures, filming) "
+               "values ('" STORY "', '" STORY "', '" VIDEO "', 'a', 't', 'filmed', gen_random_uuid())");
+    return ask(db, "update clips set video_id = '" STORY "' where clip_id = $1 returning clip_id", same_passage(0, 0));
+}
+
+/* Another film finds what the one that it was sent for had to be made without. */
+static void test_what_is_lost_is_looked_for(void **state)
+{
+    (void)state;
+    /* By its list, which can be read again. */
+    const char *clip = lose_at_luma(), *next = in_another_film();
+    assert_int_equal(step(next), 0);
+    assert_string_equal(state_of(clip), "sent luma");
+    assert_string_equal(state_of(next), "wanted");
+    assert_string_equal(finish(clip), "done luma");
+    assert_string_equal(finish(next), "done luma");
+    assert_int_equal(submissions(), 1);
+    /* Its list cannot be read. */
+    setup(NULL);
+    lose_at_luma();
+    next = in_another_film();
+    write_file("faults", "500\n");
+    assert_string_equal(finish(next), "failed");
+    assert_int_equal(submissions(), 1);
+    /* By its name. */
+    setup(NULL);
+    use("runway");
+    clip = plan(1);
+    assert_int_equal(step(clip), 0);
+    change(db, "update clips set state = 'failed', lost = true");
+    next = in_another_film();
+    assert_int_equal(step(next), 0);
+    assert_string_equal(finish(clip), "done runway");
+    assert_string_equal(finish(next), "done runway");
+    assert_int_equal(submissions(), 1);
+}
+
+/* Whom it was sent to has ended it by then; so it is not drawn for ever, in this film or another. */
+static void test_what_is_lost_for_a_day_is_sent_anew(void **state)
+{
+    (void)state;
+    static const char a_day[] = "update clips set sent_at = now() - interval '25 hours'";
+    use("runway");
+    const char *clip = plan(1);
+    write_file("faults", "reset\n");
+    assert_string_equal(finish(clip), "failed runway");
+    change(db, a_day);
+    assert_string_equal(finish(in_another_film()), "done runway");
+    assert_string_equal(state_of(clip), "wanted");
+    assert_int_equal(step(clip), 0);
+    assert_string_equal(state_of(clip), "wanted"); /* its film is ready */
+    assert_int_equal(submissions(), 2);
+    setup(NULL);
+    clip = plan(1);
+    write_file("faults", "reset\n");
+    assert_string_equal(finish(clip), "failed runway");
+    change(db, a_day);
+    film_again();
+    assert_string_equal(finish(clip), "done runway");
+    assert_int_equal(submissions(), 2);
+    /* But what is there after all is taken. */
+    setup(NULL);
+    clip = lose_at_luma();
+    change(db, a_day);
+    const char *next = in_another_film();
+    assert_int_equal(step(next), 0);
+    assert_string_equal(finish(clip), "done luma");
+    assert_string_equal(finish(next), "done luma");
     assert_int_equal(submissions(), 1);
 }
 
@@ -647,6 +725,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_what_nobody_needs_is_cancelled, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_not_known_is_not_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_lost_is_not_sent_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_lost_is_looked_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_lost_for_a_day_is_sent_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_outage_is_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
         cmocka_unit_test_setup_teardown(test_requests_that_it_cannot_do, setup, teardown),

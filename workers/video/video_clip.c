@@ -2,11 +2,12 @@
  * Passages of a story filmed by a provider, as jobs: which passages, by whom, and what came of it.
  *
  * A request is sent once. Its intent is stored before, its name at the provider after; one whose fate is not known is
- * looked for in the provider's list, or waits until the provider calls back, and is never sent again: its film is made
- * without it after a while, it is `lost`, and looked for anew when its film is asked for again. What was sent goes on
- * when its film is stopped, and a film that wants the same waits for it; when its story is gone, it is cancelled. What
- * a provider could not do goes to the next one that is cheap enough to be asked; what it would not do (content) goes to
- * nobody. A passage that nobody films keeps its drawn picture.
+ * looked for in the provider's list, or waits until the provider calls back, and is not sent again: its film is made
+ * without it after a while, it is `lost`. Whoever wants the same later looks for it first, and goes without it where
+ * that is in vain; a day after it was sent, when its provider is not at it any more, the same may be sent anew. What
+ * was sent goes on when its film is stopped, and a film that wants the same waits for it; when its story is gone, it is
+ * cancelled. What a provider could not do goes to the next one that is cheap enough to be asked; what it would not do
+ * (content) goes to nobody. A passage that nobody films keeps its drawn picture.
  */
 #include "video/film.h"
 #include "video/footage.h"
@@ -20,6 +21,7 @@ enum {
     POLLS_MAX = 60,       /* most of an hour */
     LOOKS_MAX = 10,       /* for one whose fate is unknown, a minute apart */
     SILENCE_S = 6 * 3600, /* since it was sent, while its provider is away: that counts as no look */
+    ENDED_S = 24 * 3600,  /* since it was sent: its provider is not at it any more */
     PAGES_MAX = 10,       /* of the provider's list, at each look */
     WAITS_MAX = 5,        /* for a provider that is away: 1, 2, 4, 8, 16 minutes */
     WAIT_MS = 60000,
@@ -247,6 +249,96 @@ static int wait_for_it(struct st_call *call, const json_t *clip, bool asked)
     return 0;
 }
 
+/* --- looked for -------------------------------------------------------------------------------------------------- */
+
+static int load(struct st_call *call, const char *clip_id, json_t **ret)
+{
+    return st_row(call, ret,
+                  "select c.*, v.aspect_ratio, v.resolution, v.filming, "
+                  "c.sent_at < now() - $2::int * interval '1 second' as silent, "
+                  "c.sent_at < now() - $3::int * interval '1 second' as ended "
+                  "from clips c join video_jobs v using (video_id) where c.clip_id = $1",
+                  clip_id, st_i64(call->arena, SILENCE_S), st_i64(call->arena, ENDED_S));
+}
+
+/* What fails is not asked again at once: the next look will, and no provider wants to be asked more often. */
+static int ask(struct st_call *call, const struct film_api *api, const char *path, struct st_provider_answer *ret)
+{
+    return st_provider_do(&api->http,
+                          &(struct st_provider_call){.method = "GET",
+                                                     .path = path,
+                                                     .answer_max = ANSWER_MAX,
+                                                     .look_up = true,
+                                                     .attempts = 1,
+                                                     .cancelled = st_provider_job_stops,
+                                                     .ctx = call},
+                          call->arena, ret);
+}
+
+/* *ret: its name in the provider's list of what was begun, as far as that is read; or NULL. < 0: it cannot be read. */
+static int find(struct st_call *call, const char *clip_id, const struct film_api *api, const char **ret)
+{
+    const char *callback = video_callback_url(call, clip_id, api);
+    bool more = api->list_path != NULL;
+    for (int page = 0; more && !*ret && page < PAGES_MAX; page++) {
+        struct st_provider_answer answer;
+        int r = ask(call, api, api->list_path(call->arena, page), &answer);
+        if (r < 0)
+            return r;
+        if (!api->find(call->arena, &answer.http, callback, ret, &more))
+            return ST_E_BAD_GATEWAY;
+    }
+    return 0;
+}
+
+/* Nobody will ever know what became of it: it is as if it had not been sent. Its film may have been made without it. */
+static int want_anew(struct st_call *call, const json_t *clip)
+{
+    const char *id = st_str(clip, "clip_id");
+    st_exec(call,
+            "update clips set state = 'wanted', provider = null, provider_ref = null, polls = 0, lost = false "
+            "where clip_id = $1",
+            id);
+    video_enqueue_clip(call, id, 0);
+    return 0;
+}
+
+/* One whose fate is not known, unless the provider has called back, and named it. */
+static int look_for(struct st_call *call, const json_t *clip, const struct film_api *api)
+{
+    const char *id = st_str(clip, "clip_id"), *ref = st_str(clip, "provider_ref");
+    int r = ref ? 0 : find(call, id, api, &ref);
+    if (r == ST_E_CANCELLED)
+        return r;
+    int moved = has_moved(call, clip);
+    if (moved > 0)
+        video_enqueue_clip(call, id, 0); /* maybe it has its name now, and nobody else goes on with it */
+    if (moved != 0)
+        return moved < 0 ? moved : 0;
+    if (ref)
+        st_exec(call, "update clips set state = 'sent', provider_ref = $2, polls = 0, lost = false where clip_id = $1",
+                id, ref);
+    else if (r < 0 ? st_json_bool(clip, "silent", false) : st_json_int(clip, "polls", 0) >= LOOKS_MAX)
+        return st_json_bool(clip, "ended", false) ? want_anew(call, clip) : lose_clip(call, clip);
+    else
+        st_exec(call, "update clips set state = 'unknown', lost = false, polls = polls + $2::int where clip_id = $1",
+                id, r < 0 ? "0" : "1");
+    video_enqueue_clip(call, id, ref ? 0 : POLL_MAX_MS);
+    return 0;
+}
+
+/* One that is lost: what it is by now, the row says then. Outside a transaction. */
+static int look_again(struct st_call *call, const char *clip_id)
+{
+    json_t *clip;
+    int r = load(call, clip_id, &clip);
+    if (r < 0 || !st_json_bool(clip, "lost", false))
+        return r == ST_E_NOT_FOUND ? 0 : r;
+    if ((r = st_commit(call)) < 0 || (r = look_for(call, clip, film_api_find(st_str(clip, "provider")))) < 0)
+        return r;
+    return st_commit(call);
+}
+
 /* --- sent once --------------------------------------------------------------------------------------------------- */
 
 /* What tells the picture that it begins with from others. */
@@ -304,12 +396,13 @@ static bool is_gone(int r)
 }
 
 /*
- * The same, of about that length, was filmed before, or is being filmed, for another film: 1, and *ret_path where it is
- * there. Else 0, and nobody else learns so before this transaction ends: two at a time must not both find that there is
- * none.
+ * The same, of about that length, was filmed before, or is being filmed, for another film; or it is lost, and was
+ * looked for in vain: 1, and *ret_path where it is there. Else 0, and nobody else learns so before this transaction
+ * ends: two at a time must not both find that there is none.
  */
 static int find_same(struct st_call *call, const json_t *clip, json_t **ret, const char **ret_path)
 {
+    const char *looked = NULL;
     *ret_path = NULL;
     for (;;) {
         st_exec(call, "select pg_advisory_xact_lock(hashtextextended('clip ' || $1, 0))", st_str(clip, "prompt"));
@@ -318,10 +411,16 @@ static int find_same(struct st_call *call, const json_t *clip, json_t **ret, con
                        "coalesce(filmed_ms, end_ms - start_ms) as filmed_ms from clips "
                        "where cache_key = any($1::text[]) "
                        "and (state in ('done', 'sending', 'unknown', 'sent') or lost) "
-                       "order by state = 'done' desc, lost limit 1",
+                       "order by state = 'done' desc, lost, clip_id limit 1",
                        cache_keys(call, clip));
         if (r < 0)
             return r == ST_E_NOT_FOUND ? 0 : r;
+        const char *id = st_str(*ret, "clip_id");
+        if (st_json_bool(*ret, "lost", false) && !st_streq(id, looked)) {
+            if ((r = look_again(call, looked = id)) < 0)
+                return r;
+            continue;
+        }
         if (!st_streq(st_str(*ret, "state"), "done"))
             return 1;
         if ((r = st_commit(call)) < 0)
@@ -329,11 +428,11 @@ static int find_same(struct st_call *call, const json_t *clip, json_t **ret, con
         r = st_object_get(call, st_str(*ret, "object_key"), ret_path);
         if (!is_gone(r))
             return r < 0 ? r : 1;
-        st_exec(call, "update clips set cache_key = '' where clip_id = $1", st_str(*ret, "clip_id"));
+        st_exec(call, "update clips set cache_key = '' where clip_id = $1", id);
     }
 }
 
-/* 1: it is this clip's now, or waited for; or it is not known what became of it, and this clip has come to its end. */
+/* 1: it is this clip's now, or waited for; or nobody knows what became of it, and this clip has come to its end. */
 static int take_over(struct st_call *call, json_t *clip)
 {
     const char *id = st_str(clip, "clip_id"), *path;
@@ -442,60 +541,6 @@ static int submit(struct st_call *call, json_t *clip)
     return r;
 }
 
-/* What fails is not asked again at once: the next look will, and no provider wants to be asked more often. */
-static int ask(struct st_call *call, const struct film_api *api, const char *path, struct st_provider_answer *ret)
-{
-    return st_provider_do(&api->http,
-                          &(struct st_provider_call){.method = "GET",
-                                                     .path = path,
-                                                     .answer_max = ANSWER_MAX,
-                                                     .look_up = true,
-                                                     .attempts = 1,
-                                                     .cancelled = st_provider_job_stops,
-                                                     .ctx = call},
-                          call->arena, ret);
-}
-
-/* *ret: its name in the provider's list of what was begun, as far as that is read; or NULL. < 0: it cannot be read. */
-static int find(struct st_call *call, const char *clip_id, const struct film_api *api, const char **ret)
-{
-    const char *callback = video_callback_url(call, clip_id, api);
-    bool more = api->list_path != NULL;
-    for (int page = 0; more && !*ret && page < PAGES_MAX; page++) {
-        struct st_provider_answer answer;
-        int r = ask(call, api, api->list_path(call->arena, page), &answer);
-        if (r < 0)
-            return r;
-        if (!api->find(call->arena, &answer.http, callback, ret, &more))
-            return ST_E_BAD_GATEWAY;
-    }
-    return 0;
-}
-
-/* One whose fate is not known, unless the provider has called back, and named it. */
-static int look_for(struct st_call *call, const json_t *clip, const struct film_api *api)
-{
-    const char *id = st_str(clip, "clip_id"), *ref = st_str(clip, "provider_ref");
-    int r = ref ? 0 : find(call, id, api, &ref);
-    if (r == ST_E_CANCELLED)
-        return r;
-    int moved = has_moved(call, clip);
-    if (moved > 0)
-        video_enqueue_clip(call, id, 0); /* maybe it has its name now, and nobody else goes on with it */
-    if (moved != 0)
-        return moved < 0 ? moved : 0;
-    if (ref)
-        st_exec(call, "update clips set state = 'sent', provider_ref = $2, polls = 0, lost = false where clip_id = $1",
-                id, ref);
-    else if (r < 0 ? st_json_bool(clip, "silent", false) : st_json_int(clip, "polls", 0) >= LOOKS_MAX)
-        return lose_clip(call, clip);
-    else
-        st_exec(call, "update clips set state = 'unknown', polls = polls + $2::int where clip_id = $1", id,
-                r < 0 ? "0" : "1");
-    video_enqueue_clip(call, id, ref ? 0 : POLL_MAX_MS);
-    return 0;
-}
-
 /* --- what came --------------------------------------------------------------------------------------------------- */
 
 static int fetch(struct st_call *call, const json_t *clip, const struct film_api *api, const char *url)
@@ -559,19 +604,10 @@ static int poll_it(struct st_call *call, const json_t *clip, const struct film_a
 
 /* --- jobs --------------------------------------------------------------------------------------------------------- */
 
-static int load(struct st_call *call, json_t **ret)
-{
-    return st_row(call, ret,
-                  "select c.*, v.aspect_ratio, v.resolution, v.filming, "
-                  "c.sent_at < now() - $2::int * interval '1 second' as silent "
-                  "from clips c join video_jobs v using (video_id) where c.clip_id = $1",
-                  st_str(call->body, "clipId"), st_i64(call->arena, SILENCE_S));
-}
-
 int video_clip(struct st_call *call)
 {
     json_t *clip;
-    int r = load(call, &clip);
+    int r = load(call, st_str(call->body, "clipId"), &clip);
     if (r < 0)
         return r == ST_E_NOT_FOUND ? 0 : r;
     const char *state = st_json_str(clip, "state", "");
@@ -592,7 +628,7 @@ int video_clip(struct st_call *call)
 int video_clip_failed(struct st_call *call)
 {
     json_t *clip;
-    int r = load(call, &clip);
+    int r = load(call, st_str(call->body, "clipId"), &clip);
     if (r < 0)
         return r == ST_E_NOT_FOUND ? 0 : r;
     const char *state = st_json_str(clip, "state", "");

@@ -52,8 +52,7 @@ static int film(struct st_call *call)
         r = st_list(call, &clips,
                     "update clips set state = case when lost then 'unknown' else 'wanted' end, "
                     "provider = case when lost then provider end, provider_ref = case when lost then provider_ref end, "
-                    "tried = '{}', away = '{}', waits = 0, polls = 0, reason = null, lost = false, "
-                    "sent_at = case when lost then now() end "
+                    "tried = '{}', away = '{}', waits = 0, polls = 0, reason = null, lost = false "
                     "where video_id = $1 and state in ('wanted', 'failed') returning clip_id",
                     video_id);
     if (r < 0)
