@@ -399,6 +399,15 @@ static void test_what_is_not_known_is_not_sent_again(void **state)
     assert_string_equal(state_of(clip), "unknown luma");
     assert_string_equal(finish(clip), "done luma");
     assert_int_equal(submissions(), 1);
+    /* Which also has what it has failed to film before. */
+    setup(NULL);
+    clip = plan(1);
+    write_file("faults", "internal\n");
+    assert_string_equal(finish(clip), "failed luma");
+    film_again();
+    write_file("faults", "reset\n");
+    assert_string_equal(finish(clip), "done luma");
+    assert_int_equal(submissions(), 2);
     /* Which may be long. */
     setup(NULL);
     write_file("others", "250");

@@ -95,6 +95,29 @@ static void test_call_back_of_what_was_lost(void **state)
     assert_string_equal(ask(db, "select provider_ref from clips where not lost"), "g-1");
 }
 
+/* Its film is asked for again: what comes of the first request is not what comes of the second. */
+static void test_sent_again(void **state)
+{
+    (void)state;
+    use("luma");
+    const char *clip = plan(1);
+    write_file("faults", "internal\n");
+    assert_int_equal(step(clip), 0);
+    struct caller first = {.token = token_given(), .body = "{\"id\": \"g-1\", \"state\": \"dreaming\"}"};
+    assert_int_equal(call_back(clip, &first), 200);
+    assert_true(is_looked_at());
+    assert_string_equal(finish(clip), "failed luma");
+    film_again();
+    write_file("faults", "reset\n");
+    assert_int_equal(step(clip), 0);
+    assert_string_equal(state_of(clip), "unknown luma");
+    assert_int_equal(call_back(clip, &first), 404);
+    struct caller second = {.token = token_given(), .body = "{\"id\": \"g-2\", \"state\": \"dreaming\"}"};
+    assert_int_equal(call_back(clip, &second), 200);
+    assert_true(is_looked_at());
+    assert_string_equal(ask(db, "select provider_ref from clips"), "g-2");
+}
+
 /* While a job of the clip's asks the provider, something else becomes of it: what the job has seen is true no more. */
 static void look_meanwhile(const char *clip, bool told, const char *becomes)
 {
@@ -335,6 +358,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_call_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_call_back_of_what_was_lost, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_looked_at_twice_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_told_while_it_is_looked_for, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signed_call_back, setup, teardown),

@@ -159,7 +159,7 @@ static const char *luma_list_path(struct st_arena *a, int page)
     return st_printf(a, "/generations?limit=%d&offset=%d", LUMA_PAGE, page * LUMA_PAGE);
 }
 
-/* The address to call back is another for each clip, and is shown among what was asked for. */
+/* The address to call back is another whenever a clip is sent, and is shown among what was asked for. */
 static bool luma_find(struct st_arena *a, const struct st_http_answer *answer, const char *callback,
                       const char **ret_id, bool *ret_more)
 {

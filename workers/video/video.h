@@ -63,8 +63,8 @@ int video_cancel_clip(struct st_call *call); /* job */
 
 /* video_callback.c */
 struct film_api;
-/* Where a provider tells that it has done something for a clip. */
-const char *video_callback_url(struct st_call *call, const char *clip_id, const struct film_api *api);
+/* Where a provider tells that it has done something for a clip; sends: which time it was that the clip was sent. */
+const char *video_callback_url(struct st_call *call, const char *clip_id, const struct film_api *api, int64_t sends);
 /* It will call back: its keys should be here by then. */
 ST_MUSTCHECK int video_want_keys(struct st_call *call, const struct film_api *api);
 int video_fetch_keys(struct st_call *call); /* job */

@@ -1,7 +1,7 @@
 /*
- * Providers that call back. Who calls is known by the address, which is another for each clip and provider, and by a
- * signature where the provider signs. What it tells makes us look, and is believed no further; told again, it does
- * nothing.
+ * Providers that call back. Who calls, and of what, is known by the address, which is another whenever a clip is sent,
+ * and by a signature where the provider signs. What it tells makes us look, and is believed no further; told again, it
+ * does nothing.
  */
 #include "video/film.h"
 #include "video/video.h"
@@ -13,16 +13,18 @@ enum {
     JWKS_MAX = ST_KEYS_TEXT_MAX,
 };
 
-static const char *token_of(struct st_call *call, const char *clip_id, const struct film_api *api)
+/* sends 0: it was sent before they were counted. */
+static const char *token_of(struct st_call *call, const char *clip_id, const struct film_api *api, int64_t sends)
 {
-    const char *what = st_printf(call->arena, "%s/%s", api->http.name, clip_id);
+    const char *time = sends ? st_printf(call->arena, "/%lld", (long long)sends) : "";
+    const char *what = st_printf(call->arena, "%s/%s%s", api->http.name, clip_id, time);
     return st_strndup(call->arena, st_keyed_hash(call, "clip", what), TOKEN_LEN);
 }
 
-const char *video_callback_url(struct st_call *call, const char *clip_id, const struct film_api *api)
+const char *video_callback_url(struct st_call *call, const char *clip_id, const struct film_api *api, int64_t sends)
 {
     return st_printf(call->arena, "%s/v1/videos/clips/%s/progress?token=%s", st_option("public_url"), clip_id,
-                     token_of(call, clip_id, api));
+                     token_of(call, clip_id, api, sends));
 }
 
 /* --- keys -------------------------------------------------------------------------------------------------------- */
@@ -135,12 +137,15 @@ int video_clip_progress(struct st_call *call)
     const char *ref = st_json_str(call->body, "request_id", st_json_str(call->body, "id", NULL));
     const struct film_api *api;
     struct st_rows *rows;
-    int r = st_rows(call, &rows, "select provider from clips where clip_id = $1", id);
-    if (r < 0)
+    json_t *clip;
+    int r = st_row(call, &clip, "select provider, sends from clips where clip_id = $1", id);
+    if (r < 0 && r != ST_E_NOT_FOUND)
         return r;
-    api = st_rows_count(rows) ? film_api_find(st_cell(rows, 0, 0)) : NULL;
-    if (!api || strlen(given) != TOKEN_LEN || !st_equal_secret(given, token_of(call, id, api), TOKEN_LEN))
-        return st_fail(call, ST_E_NOT_FOUND, "There is no such clip, or it is filmed by somebody else.");
+    api = r == 0 ? film_api_find(st_str(clip, "provider")) : NULL;
+    if (!api || strlen(given) != TOKEN_LEN ||
+        !st_equal_secret(given, token_of(call, id, api, st_json_int(clip, "sends", 0)), TOKEN_LEN))
+        return st_fail(call, ST_E_NOT_FOUND,
+                       "There is no such clip, or it was sent to somebody else, or again, since.");
     if (api->genuine && (r = check_signature(call, api, &told)) != 0)
         return r < 0 ? r : 0;
     r = st_rows(call, &rows, "insert into clip_calls (clip_id, event) values ($1, $2) on conflict do nothing", id,

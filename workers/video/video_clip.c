@@ -276,9 +276,9 @@ static int ask(struct st_call *call, const struct film_api *api, const char *pat
 }
 
 /* *ret: its name in the provider's list of what was begun, as far as that is read; or NULL. < 0: it cannot be read. */
-static int find(struct st_call *call, const char *clip_id, const struct film_api *api, const char **ret)
+static int find(struct st_call *call, const json_t *clip, const struct film_api *api, const char **ret)
 {
-    const char *callback = video_callback_url(call, clip_id, api);
+    const char *callback = video_callback_url(call, st_str(clip, "clip_id"), api, st_json_int(clip, "sends", 0));
     bool more = api->list_path != NULL;
     for (int page = 0; more && !*ret && page < PAGES_MAX; page++) {
         struct st_provider_answer answer;
@@ -307,7 +307,7 @@ static int want_anew(struct st_call *call, const json_t *clip)
 static int look_for(struct st_call *call, const json_t *clip, const struct film_api *api)
 {
     const char *id = st_str(clip, "clip_id"), *ref = st_str(clip, "provider_ref");
-    int r = ref ? 0 : find(call, id, api, &ref);
+    int r = ref ? 0 : find(call, clip, api, &ref);
     if (r == ST_E_CANCELLED)
         return r;
     int moved = has_moved(call, clip);
@@ -504,14 +504,17 @@ static int submit(struct st_call *call, json_t *clip)
         return wait_or_end(call, clip, away);
     wish.seconds = film_seconds(api, wish.seconds);
     const char *key = cache_key(call, clip, api, &wish);
+    int64_t sends = st_json_int(clip, "sends", 0) + 1;
     st_exec(call,
-            "update clips set state = 'sending', provider = $2, cache_key = $3, sent_at = now() where clip_id = $1", id,
-            api->http.name, key);
+            "update clips set state = 'sending', provider = $2, cache_key = $3, sent_at = now(), sends = $4 "
+            "where clip_id = $1",
+            id, api->http.name, key, st_i64(call->arena, sends));
+    st_exec(call, "delete from clip_calls where clip_id = $1", id);
     if ((r = video_want_keys(call, api)) < 0 || (r = st_commit(call)) < 0)
         return r;
     json_object_set_new(clip, "state", json_string("sending"));
     json_object_set_new(clip, "provider", json_string(api->http.name));
-    wish.callback = video_callback_url(call, id, api);
+    wish.callback = video_callback_url(call, id, api, sends);
     if (st_str(clip, "picture"))
         wish.picture = st_printf(
             call->arena, "%s%s", st_option("public_url"),

@@ -90,12 +90,12 @@ sub generation {
 
 sub others { open my $in, '<', "$dir/others" or return 0; return int <$in> }
 
-# What was begun, behind as many of others as DIR/others says.
+# What was begun, newest first, behind as many of others as DIR/others says.
 sub luma_list {
     my ($limit, $offset) = $_[0] =~ /\Alimit=(\d+)&offset=(\d+)\z/ or return [400, {detail => 'limit, offset'}];
     return [400, {detail => 'limit'}] if $limit < 1 || $limit > 100;
     my @all = ((map { {id => "other-$_", state => 'completed', request => {}} } 1 .. others()),
-        map { generation($_, 'runs') } grep { $made{$_}{request} } sort keys %made);
+        map { generation($_, 'runs') } grep { $made{$_}{request} } reverse sort keys %made);
     my $last = $offset + $limit < @all ? $offset + $limit : @all;
     return [200, {generations => [@all[$offset .. $last - 1]], count => scalar @all, limit => $limit, offset => $offset, has_more => $last < @all ? JSON::PP::true : JSON::PP::false}];
 }
