@@ -161,11 +161,14 @@ ST_UNUSED static int run_clip(struct st_call *call, void *ctx)
     return video_clip(call);
 }
 
-/* One run of the clip's job; told: because the provider has called back. */
+/* One run of the clip's job, for its author; told: because the provider has called back. */
 ST_UNUSED static int step_as(const char *clip, bool told)
 {
+    const struct st_job job = {.attempt = 1, .max_attempts = 1, .key = clip};
     struct st_call call;
     st_call_init(&call, &worker, "clip");
+    call.job = &job;
+    call.user_id = STORY;
     call.body = st_json_keep(&arena, json_pack("{s:s, s:b}", "clipId", clip, "told", told));
     int r = st_call_transact(&call, run_clip, NULL);
     st_arena_reset(&worker.arena);

@@ -20,7 +20,7 @@ static void test_each_provider(void **state)
     }
 }
 
-/* Each is given the address of the drawn picture, in its own way. */
+/* Each is given the address of the drawn picture, in its own way, and does not learn whose film it is. */
 static void test_animated(void **state)
 {
     (void)state;
@@ -36,6 +36,7 @@ static void test_animated(void **state)
         assert_non_null(at);
         const char *start = st_printf(&arena, "https://localhost:8443/v1/videos/clips/%s/picture?expires=", clip);
         assert_true(st_starts(at + strlen(names[i][1]), start));
+        assert_null(strstr(text_of("bodies"), STORY)); /* the author's id, too */
         assert_non_null(strstr(text_of("log"), st_streq(names[i][0], "luma") ? "/generations" : "image"));
         struct st_call call;
         st_call_init(&call, &worker, "look");

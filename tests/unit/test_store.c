@@ -312,8 +312,12 @@ static void test_links(void **state)
     assert_string_equal(viewer, "u-1");
     assert_int_equal(opens("alpha/b", link, &viewer), ST_E_UNAUTHENTICATED);
     assert_string_equal(viewer, "");
+    const struct st_job job = {0};
+    call.user_id = "u-1"; /* for whom it is */
+    call.job = &job;
     assert_int_equal(opens("alpha/a", st_object_link(&call, "/v1/a", "alpha/a"), &viewer), 0);
-    assert_string_equal(viewer, ""); /* that one was a job's */
+    assert_string_equal(viewer, "");
+    call.job = NULL;
     char *other = st_strdup(&arena, link), *number = strstr(other, "expires=") + strlen("expires=");
     strstr(other, "u-1")[2] = '2'; /* another's */
     assert_int_equal(opens("alpha/a", other, &viewer), ST_E_UNAUTHENTICATED);

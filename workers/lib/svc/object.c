@@ -152,8 +152,9 @@ static const char *signature(struct st_call *call, const char *key, const char *
 const char *st_object_link(struct st_call *call, const char *path, const char *key)
 {
     const char *expires = st_i64(call->arena, (st_now() / ST_SECOND / STEP_S + 1) * STEP_S + GOOD_S);
+    const char *viewer = call->job ? "" : call->user_id;
     return st_printf(call->arena, "%s%cexpires=%s%s%s&signature=%s", path, strchr(path, '?') ? '&' : '?', expires,
-                     *call->user_id ? "&viewer=" : "", call->user_id, signature(call, key, expires, call->user_id));
+                     *viewer ? "&viewer=" : "", viewer, signature(call, key, expires, viewer));
 }
 
 static bool is_linked(struct st_call *call, const char *key, const char *viewer)

@@ -30,7 +30,7 @@ struct st_call {
     const char *name;                                        /* operationId, event type, job name or schedule name */
     const char *correlation_id, *causation_id, *traceparent; /* "" when there is none */
 
-    /* who: "" outside a request, and in public operations without a token */
+    /* who: "" outside a request (but for user_id in jobs: who has asked), and in public operations without a token */
     const char *user_id, *session_id, *roles, *tier, *address;
 
     json_t *params;               /* requests: parameters by name, typed, defaults filled in */
@@ -236,8 +236,8 @@ int st_reply_object(struct st_call *call, const char *content_type, const char *
 
 /*
  * Links that need no token, for players and downloads: `path` with a query that is good for half a day at least, and
- * says whom it was given to: call->user_id. The path is that of an operation that has the parameters `expires`,
- * `viewer` and `signature`, and admits anybody.
+ * says whom it was given to: call->user_id, or in a job, whose links are for somebody outside, nobody. The path is that
+ * of an operation that has the parameters `expires`, `viewer` and `signature`, and admits anybody.
  */
 const char *st_object_link(struct st_call *call, const char *path, const char *key);
 /*
