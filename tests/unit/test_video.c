@@ -468,6 +468,18 @@ static void test_who_is_named(void **state)
     assert_string_equal(named(), "[Cara – Mary][Edda – The wolf][Ben][Zoe]");
 }
 
+/* However many have come: as many as a collaboration tells of. */
+static void test_all_are_named(void **state)
+{
+    (void)state;
+    film(1, 1, 0, "pending");
+    change(db, "with one as (insert into story_readers (story_id, user_id, role, collaboration_id) select '" STORY
+               "', gen_random_uuid(), 'voice', '" ROOM "' from generate_series(1, 1000) returning user_id) "
+               "insert into people (user_id, display_name) select user_id, user_id::text from one");
+    assert_int_equal(strlen(named()), 1000 * strlen("[" STORY "]"));
+    assert_string_equal(ask(db, "select cardinality(named) from video_jobs"), "1000");
+}
+
 static int delete_user(struct st_call *call, void *ctx)
 {
     (void)ctx;
@@ -675,6 +687,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_a_late_failure, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_late_passage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_all_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_named_no_more, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_still_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nobody_sees_the_name, setup, teardown),

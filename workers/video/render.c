@@ -99,13 +99,17 @@ static int check_job(struct render *r)
         return fail(r, ST_E_TOO_LARGE, "too many clips", "");
     if (job->segment_count > ST_VIDEO_MAX_SEGMENTS)
         return fail(r, ST_E_TOO_LARGE, "too many segments", "");
-    size_t total = 0;
+    size_t total = 0, voices = 0;
     bool valid = measure(job->title, &total);
+    for (; valid && job->voices && job->voices[voices]; voices++)
+        valid = measure(job->voices[voices], &total);
     for (size_t i = 0; valid && i < job->segment_count; i++)
         valid = measure(job->segments[i].text, &total) &&
                 (!job->segments[i].speaker || measure(job->segments[i].speaker, &total));
     if (!valid)
         return fail(r, ST_E_INVALID, "a text is missing or not UTF-8", "");
+    if (voices > ST_VIDEO_MAX_VOICES)
+        return fail(r, ST_E_TOO_LARGE, "too many voices", "");
     return total > ST_VIDEO_MAX_TEXT ? fail(r, ST_E_TOO_LARGE, "too much text", "") : 0;
 }
 
@@ -189,7 +193,7 @@ static int probe_sound(struct render *r)
         p.duration_ms > ST_VIDEO_MAX_MS)
         return fail(r, ST_E_UNPROCESSABLE, "the sound is not one stream of Opus of 1 ms to 24 h", "");
     r->sound_ms = p.duration_ms;
-    r->film_ms = r->sound_ms + st_end_card(r->sound_ms);
+    r->film_ms = r->sound_ms + st_end_card(r->job, r->sound_ms);
     r->quality = &qualities[0];
     while (r->sound_ms > r->quality->up_to_ms)
         r->quality++;

@@ -7,7 +7,8 @@
  * streaming from its first bytes. It opens with a title card. Behind each scene stands a picture of its place in the
  * colours of its mood, over which the camera moves slowly; scenes fade into each other. Captions are burned in if that
  * is wished, of two lines, or four of an upright film, with the speaker's name above them, in step with the sound.
- * Behind the sound comes an end card of up to 4 s that names who lent a voice.
+ * Behind the sound comes an end card that names who lent a voice, of up to 4 s, or where they are many of 4 s for each
+ * page of names.
  *
  * Everything in a job may be hostile except the paths. Two renderings at one time may not share a work directory; else
  * this is thread-safe. The cost grows with the length of the sound, hardly with the text. ffmpeg takes about 200 MB of
@@ -18,7 +19,8 @@
 enum {
     ST_VIDEO_MAX_SEGMENTS = 500000,
     ST_VIDEO_MAX_CLIPS = 8,
-    ST_VIDEO_MAX_TEXT = 16 << 20, /* bytes of all segments' text and speakers together */
+    ST_VIDEO_MAX_VOICES = 1000,   /* as many as take part in a collaboration */
+    ST_VIDEO_MAX_TEXT = 16 << 20, /* bytes of all segments' text and speakers, and of voices, together */
     ST_VIDEO_MAX_MS = 24 * 3600 * 1000,
 };
 
@@ -48,7 +50,7 @@ struct st_video_job {
     size_t clip_count;
     int width, height;         /* 1280x720, 1920x1080, or upright; 0: 1280x720 */
     bool no_captions;          /* none are burned in */
-    const char *const *voices; /* names for the end card, NULL-ended; or NULL */
+    const char *const *voices; /* names for the end card, at most ST_VIDEO_MAX_VOICES, NULL-ended; or NULL */
     const char *audio_path;    /* Ogg Opus; this and all paths are absolute */
     const char *work_dir;      /* exists; scratch files in it are removed at the end */
     const char *output_path;   /* MP4 */

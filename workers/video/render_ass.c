@@ -5,8 +5,10 @@ enum {
     CARD_MS = 4000, /* of the title and of the end, at most */
     TITLE_CHARS = 160,
     TITLE_LINES = 4,
-    VOICES_MAX = 24, /* named on the end card */
     VOICE_CHARS = 60,
+    VOICE_LINES = 4, /* that these may take, in the narrowest column */
+    COLUMNS_MAX = 2,
+    SIDES = 60,
     NAME_GAP_MS = 300, /* a shorter silence does not take the name away */
 };
 
@@ -16,7 +18,8 @@ static const struct layout {
     int title_size, title_ems, title_y; /* y: the middle of the title */
     int caption_size, caption_y;        /* y: the top, so that the name above it stays where it is */
     int name_size, name_y;              /* y: the bottom */
-} lying = {1280, 720, 88, 15, 285, 54, 556, 34, 537}, upright = {720, 1280, 84, 9, 470, 52, 930, 36, 908};
+    int voice_size, columns;            /* of names at the end, when there are many */
+} lying = {1280, 720, 88, 15, 285, 54, 556, 34, 537, 26, 2}, upright = {720, 1280, 84, 9, 470, 52, 930, 36, 908, 26, 1};
 
 static const struct layout *layout_of(const struct st_video_job *job)
 {
@@ -119,46 +122,97 @@ static void write_title(FILE *f, const struct layout *l, const char *title, int6
     }
 }
 
-/* The size, at most that of a speaker's name, in which the voices fit below the end: long ones take several lines. */
-static int voices_size(const struct layout *l, const char *const *voices, int n)
+/*
+ * Who lent a voice, below the end: lines of a size, in rows of columns, on as many pages as it takes. They stand beside
+ * each other first, then below.
+ */
+struct credits {
+    int size, columns, rows, pages;
+    struct voice {
+        const char *lines[VOICE_LINES];
+        size_t n;
+    } * voices;
+    size_t count;
+};
+
+static size_t page_end(const struct credits *c, size_t from)
 {
-    enum { LEAST = 14, MARGIN = 40, SIDES = 120 };
-    int size = l->name_size, height;
-    do {
-        int per_line = (l->w - SIDES) * 2 / size; /* a letter is about half as wide as its line is high */
-        height = size;
-        for (int i = 0; i < n; i++)
-            height += size * (1 + (int)st_utf8_length(voices[i], strlen(voices[i])) / per_line);
-    } while (height > l->h - MARGIN - l->title_y - l->title_size && (size -= 2) > LEAST);
-    return size;
+    int used[COLUMNS_MAX] = {0};
+    size_t i = from;
+    while (i < c->count && (used[(i - from) % (size_t)c->columns] += (int)c->voices[i].n) <= c->rows)
+        i++;
+    return i;
+}
+
+static struct credits credits_in(struct st_arena *a, const struct layout *l, const char *const *names, int size,
+                                 int columns)
+{
+    enum { BOTTOM = 40 };
+    struct credits c = {.size = size, .columns = columns};
+    int em = size * 9 / 10;                          /* as widths are estimated, with what is between letters */
+    int ems = (l->w - 2 * SIDES) / columns / em - 1; /* one is between two columns */
+    c.rows = (l->h - BOTTOM - l->title_y - l->title_size) / size - 1; /* below the heading */
+    while (names && names[c.count])
+        c.count++;
+    c.voices = st_new_n(a, struct voice, c.count + 1);
+    for (size_t i = 0; i < c.count; i++)
+        c.voices[i].n =
+            st_text_wrap(a, st_text_clean(a, names[i], VOICE_CHARS), (unsigned)ems, VOICE_LINES, c.voices[i].lines);
+    for (size_t at = 0; at < c.count; at = page_end(&c, at))
+        c.pages++;
+    return c;
+}
+
+/* A few stand below each other, as large as a speaker's name. */
+static struct credits credits_of(struct st_arena *a, const struct layout *l, const char *const *names)
+{
+    struct credits c = credits_in(a, l, names, l->name_size, 1);
+    return c.pages > 1 ? credits_in(a, l, names, l->voice_size, l->columns) : c;
+}
+
+static void write_page(FILE *f, const struct layout *l, const struct credits *c, size_t from, int64_t start,
+                       int64_t end)
+{
+    size_t to = page_end(c, from), columns = to - from < (size_t)c->columns ? to - from : (size_t)c->columns;
+    int width = (l->w - 2 * SIDES) / (int)columns, y = l->title_y + l->title_size + c->size;
+    for (size_t k = 0; k < columns; k++) {
+        begin_event(f, 5, "Voice", start, end, 0);
+        fprintf(f, "{\\an8\\pos(%d,%d)\\fad(%d,500)\\fs%d}", SIDES + width * (2 * (int)k + 1) / 2, y, from ? 500 : 1200,
+                c->size);
+        for (size_t i = from + k; i < to; i += columns)
+            for (size_t n = 0; n < c->voices[i].n; n++) {
+                fputs(i == from + k && n == 0 ? "" : "\\N", f);
+                write_escaped(f, c->voices[i].lines[n]);
+            }
+        fputc('\n', f);
+    }
+}
+
+static void write_voices(FILE *f, const struct layout *l, const struct st_video_job *job, int64_t start, int64_t end)
+{
+    struct st_arena a = {0};
+    struct credits c = credits_of(&a, l, job->voices);
+    if (c.pages) {
+        begin_event(f, 5, "Voice", start, end, 0);
+        fprintf(f, "{\\an8\\pos(%d,%d)\\fad(1200,500)\\fs%d\\b1}%s\n", l->w / 2, l->title_y + l->title_size, c.size,
+                st_language_find(job->language)->voices);
+    }
+    size_t at = 0;
+    for (int page = 0; page < c.pages; page++, at = page_end(&c, at))
+        write_page(f, l, &c, at, start + (end - start) * page / c.pages, start + (end - start) * (page + 1) / c.pages);
+    st_arena_release(&a);
 }
 
 /* The picture goes dark; the title once more is not needed, whose voices they were is. */
 static void write_end(FILE *f, const struct layout *l, const struct st_video_job *job, int64_t start, int64_t end)
 {
-    const struct st_language *language = st_language_find(job->language);
-    struct st_arena a = {0};
-    const char *voices[VOICES_MAX + 1];
-    int n = 0;
-    for (; job->voices && job->voices[n] && n < VOICES_MAX; n++)
-        voices[n] = st_text_clean(&a, job->voices[n], VOICE_CHARS);
-    if (n == VOICES_MAX && job->voices[n])
-        voices[n++] = "\u2026";
+    bool named = job->voices && job->voices[0];
     begin_event(f, 4, "Shape", start, end, 0);
     write_rectangle(f, 0, 0, l->w, l->h, "\\fad(900,0)\\1c&H120A08&\\1a&H28&");
     begin_event(f, 5, "Title", start, end, 0);
-    fprintf(f, "{\\pos(%d,%d)\\fad(900,500)}%s\n", l->w / 2, l->title_y - (n ? 40 : 0), language->the_end);
-    if (n) {
-        begin_event(f, 5, "Voice", start, end, 0);
-        fprintf(f, "{\\an8\\pos(%d,%d)\\fad(1200,500)\\fs%d}{\\b1}%s{\\b0}", l->w / 2, l->title_y + l->title_size,
-                voices_size(l, voices, n), language->voices);
-    }
-    for (int i = 0; i < n; i++) {
-        fputs("\\N", f);
-        write_escaped(f, voices[i]);
-    }
-    fputs(n ? "\n" : "", f);
-    st_arena_release(&a);
+    fprintf(f, "{\\pos(%d,%d)\\fad(900,500)}%s\n", l->w / 2, l->title_y - (named ? 40 : 0),
+            st_language_find(job->language)->the_end);
+    write_voices(f, l, job, start, end);
 }
 
 /* Each speaker has a colour; it needs no memory of who has come before. */
@@ -205,8 +259,13 @@ int64_t st_title_end(int64_t sound_ms)
     return sound_ms * 2 / 5 < CARD_MS ? sound_ms * 2 / 5 : CARD_MS;
 }
 
-int64_t st_end_card(int64_t sound_ms)
+int64_t st_end_card(const struct st_video_job *job, int64_t sound_ms)
 {
+    struct st_arena a = {0};
+    int pages = credits_of(&a, layout_of(job), job->voices).pages;
+    st_arena_release(&a);
+    if (pages > 1)
+        return (int64_t)CARD_MS * pages;
     return sound_ms / 3 < CARD_MS ? sound_ms / 3 : CARD_MS;
 }
 
@@ -220,7 +279,7 @@ int st_ass_write(const char *path, const struct st_video_job *job, const struct 
     write_header(f, st_language_find(job->language), l);
     write_title(f, l, job->title, still ? INT64_C(3600000) : st_title_end(sound_ms));
     if (!still)
-        write_end(f, l, job, sound_ms, sound_ms + st_end_card(sound_ms) + frame_ms * 2);
+        write_end(f, l, job, sound_ms, sound_ms + st_end_card(job, sound_ms) + frame_ms * 2);
     for (size_t i = 0; i < count; i++)
         write_caption(f, l, &cues[i], frame_ms);
     for (size_t i = 0; i < count;)

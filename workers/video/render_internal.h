@@ -118,9 +118,9 @@ int st_vtt_write(const char *path, const struct st_cue *cues, size_t count) ST_M
 
 /* --- render_ass.c --- */
 
-/* When the title card goes; how long the end card stays behind the sound. */
+/* When the title card goes; how long the end card stays behind the sound, with all its pages. */
 int64_t st_title_end(int64_t sound_ms);
-int64_t st_end_card(int64_t sound_ms);
+int64_t st_end_card(const struct st_video_job *job, int64_t sound_ms);
 
 /*
  * Writes the script that is burned in: title card, end card, captions, names. Without cues there are only the cards,
