@@ -291,6 +291,38 @@ static void test_taken_back_for_good(void **state)
     assert_null(scheduled());
 }
 
+/* Only a voice that the provider does not have is gone, and none that it lists. */
+static void test_not_forgotten(void **state)
+{
+    static const struct {
+        const char *faults;
+        int error;
+    } cases[] = {{"ok\n400\n", ST_E_UNPROCESSABLE},
+                 {"ok\n400:invalid_parameters\n", ST_E_UNPROCESSABLE},
+                 {"ok\n404\n", ST_E_BAD_GATEWAY},
+                 {"ok\n400:voice_not_found\n404:voice_not_found\n", 0}};
+    for (size_t i = 0; i < ST_COUNT(cases); i++) {
+        setup(state);
+        step();
+        set("withdrawn");
+        change(db, "insert into withdrawn_voices select profile_id, provider_voice, now() - interval '16 minutes' "
+                   "from voice_profiles");
+        write_file("faults", cases[i].faults);
+        if (step_with(NULL) != cases[i].error)
+            fail_msg("%s", cases[i].faults);
+        assert_int_equal(voices(), 1);
+        assert_non_null(ask(db, "select provider_voice from voice_profiles"));
+        assert_non_null(scheduled());
+        step();
+        assert_int_equal(voices(), 0);
+        assert_non_null(scheduled());
+        write_file("faults", i ? "" : "ok\n400:voice_not_found\n");
+        step(); /* it lists none, and knows of none */
+        assert_null(ask(db, "select provider_voice from voice_profiles"));
+        assert_null(scheduled());
+    }
+}
+
 static void test_no_provider(void **state)
 {
     (void)state;
@@ -317,6 +349,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_no_place, setup, teardown),
         cmocka_unit_test_setup_teardown(test_taken_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_taken_back_for_good, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_not_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_provider, setup, teardown),
     };
     return cmocka_run_group_tests(tests, begin, end);

@@ -114,8 +114,11 @@ static int look_for(struct st_call *call, const json_t *p)
     return 0;
 }
 
-/* All of that name, and the one that we know of; and what it has spoken, also after the first time: somebody may just
- * have been speaking with it. */
+/*
+ * All of that name, and the one that we know of; and what it has spoken, also after the first time: somebody may just
+ * have been speaking with it. What the provider still lists is not gone, whatever it answers: then it is looked for
+ * again (narration_schedule_voices).
+ */
 static int forget(struct st_call *call, const char *id, const char *known)
 {
     const char *why = NULL;
@@ -130,11 +133,14 @@ static int forget(struct st_call *call, const char *id, const char *known)
         return known ? st_fail(call, ST_E_UNAVAILABLE, "The provider that has the voice is not set up any more.") : 0;
     if ((r = st_clone_find(call, name_of(call, id), &voices, &why)) < 0)
         return why ? st_fail(call, r, "%s", why) : r;
+    bool listed = json_array_size(voices);
     if (known)
         json_array_append_new(voices, json_string(known));
     json_array_foreach (voices, i, one)
         if ((r = st_clone_forget(call, json_string_value(one), &why)) < 0)
             return st_fail(call, r, "%s", why);
+    if (listed)
+        return 0;
     st_exec(call, "update voice_profiles set provider = null, provider_voice = null where profile_id = $1", id);
     /* A request takes minutes at most: what is not there then will not be. */
     st_exec(call, "delete from withdrawn_voices where profile_id = $1 and withdrawn_at < now() - interval '15 minutes'",

@@ -158,12 +158,21 @@ int st_clone_list(struct st_call *call, json_t **ret_voices, const char **ret_wh
     return 0;
 }
 
+/* Only what says so: a request that is refused otherwise, or goes to a wrong address, leaves the voice where it is. */
+static bool is_gone(struct st_call *call, const struct st_http_answer *answer)
+{
+    static const char none[] = "voice_not_found";
+    if (answer->status != 400 && answer->status != 404)
+        return false;
+    const json_t *detail = json_object_get(parse(call, answer), "detail");
+    return st_streq(st_str(detail, "code"), none) || st_streq(st_str(detail, "status"), none);
+}
+
 int st_clone_forget(struct st_call *call, const char *voice, const char **ret_why)
 {
     struct st_provider_call c = {
         .method = "DELETE", .path = st_printf(call->arena, "/v1/voices/%s", voice), .look_up = true};
     struct st_provider_answer answer;
     int r = ask(call, &c, &answer, ret_why);
-    bool gone = answer.http.status == 404 || (answer.http.status == 400 && r == ST_E_UNPROCESSABLE);
-    return gone ? 0 : r;
+    return r < 0 && is_gone(call, &answer.http) ? 0 : r;
 }

@@ -4,8 +4,9 @@ package Storytelling::ElevenLabs;
 #   perl -Itests/lib -MStorytelling::ElevenLabs -e Storytelling::ElevenLabs::main DIR    prints its port, serves until
 #   it is killed
 #
-# DIR/faults holds what befalls the next requests about voices, one word a line: an HTTP status, `reset` (it is done, but
-# the connection breaks), `drop` (it is not done, and the connection breaks), `garbage` (done, no JSON), or `ok`.
+# DIR/faults holds what befalls the next requests about voices, one word a line: an HTTP status, alone or
+# with the code that the refusal has (`400:voice_not_found`), `reset` (it is done, but the connection breaks), `drop` (it
+# is not done, and the connection breaks), `garbage` (done, no JSON), or `ok`.
 # DIR/slots, if it is there, is how many voices it has places for. DIR/others has voices that the account has anyway, lines
 # of id, name, gender and age; DIR/page is how many voices it lists at a time. DIR/log gets method and path of each request,
 # DIR/samples the bytes of each sample, DIR/voices the voices that it knows: id and name.
@@ -88,7 +89,7 @@ sub serve_one {
     my $r     = Storytelling::S3::read_request($socket) or return;
     my $fault = $r->{path} =~ m{/voices} ? Storytelling::S3::next_fault($dir) : 'ok';
     write_file(log => "$r->{method} $r->{path}\n", '>>');
-    my ($status, $body) = @{$fault =~ /\A\d+\z/ ? [$fault, {detail => 'asked for'}] : $fault eq 'drop' ? [500, {}] : answer($r)};
+    my ($status, $body) = @{$fault =~ /\A(\d+):(\w+)\z/ ? refusal($1, $2) : $fault =~ /\A\d+\z/ ? [$fault, {detail => 'asked for'}] : $fault eq 'drop' ? [500, {}] : answer($r)};
     if ($fault eq 'reset' || $fault eq 'drop') {
         setsockopt($socket, SOL_SOCKET, SO_LINGER, pack 'll', 1, 0);
         return;
