@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 use utf8;
+use File::Copy qw(copy);
 use File::Temp ();
 use JSON::PP ();
 use Test::More;
@@ -150,9 +151,14 @@ my $later = 'ffffffff-0000-7000-8000-000000000000';
 $platform->sql('narration', "insert into narrations (narration_id, story_id, analysis_id, language, characters, parts) select '$later', story_id, gen_random_uuid(), language, characters, '[{\"part\": 1, \"startMs\": 0, \"endMs\": 9}]' from narrations where narration_id = '$id'");
 sub heard { my $n = $api->succeeds(200, getNarration => of($ada, $story), $_[0])->{json}; return [@$n{qw(status narrationId)}, map { $_->{status}, $_->{narrationId}, $_->{reason}, scalar @{$_->{parts} // []} } $n->{next}] }
 is_deeply heard('another is being made'), ['ready', $id, 'pending', $later, undef, 1], 'the one before is heard meanwhile';
+my $files = $platform->var . '/objects/narration';
+mkdir "$files/$later" and copy("$files/$id/audio.opus", "$files/$later/part-1.opus") or die "$files/$later: $!\n";
+is $api->call(getNarrationAudio => audio($ada, $later, query => {part => 1}))->{status}, 200, 'and what there is of the other';
 $platform->sql('narration', "update narrations set status = 'failed', reason = 'So it is.' where narration_id = '$later'");
 is_deeply heard('it has failed'), ['ready', $id, 'failed', $later, 'So it is.', 0], 'and after it has failed';
 is $api->call(getNarrationAudio => audio($ada, $id))->{status}, 200, 'by its sound';
+$api->fails(404, 'not_found', getNarrationAudio => {%{audio($ada, $later, query => {part => 1})}, raw => 0}, 'and of the other nothing');
+unlink "$files/$later/part-1.opus" and rmdir "$files/$later" or die "$files/$later: $!\n";
 $platform->sql('narration', "delete from narrations where narration_id = '$later'");
 
 # A chapter alone: its title and what is said in it are other takes, and the other chapter is as it was.

@@ -99,8 +99,10 @@ sub again {
     return next_narration($old);
 }
 
-# The characters that usage counts for a narration.
-sub counted { my ($n) = @_; return +($platform->sql('narration', "select payload->>'narrationCharacters' from events where event_type = 'NarrationGenerated' and aggregate_id = '$n->{narrationId}'"))[0] }
+# The characters that usage counts for a narration; those for all of them, as was told, and as it has them.
+sub counted { my ($n) = @_; return +($platform->sql('narration', "select payload->>'narrationCharacters' from events where payload ? 'narrationCharacters' and aggregate_id = '$n->{narrationId}'"))[0] }
+sub told { return +($platform->sql('narration', "select sum((payload->>'narrationCharacters')::int) from events"))[0] }
+sub used { return map { $_->{used} } grep { $_->{metric} eq 'narrationCharacters' } @{$api->call(getUsage => {token => $user->{token}})->{json}{metrics}} }
 
 my $first = next_narration('');
 is $first->{status}, 'ready', 'a story is narrated by embedded voices';
@@ -261,6 +263,18 @@ $platform->sql('narration', "select jobs_retry(job_id) from jobs where unique_ke
 ok wait_for(sub { ($platform->sql('narration', "select count(*) from jobs where unique_key = '$stale' and ended is null"))[0] == 0 }), 'the one that was cancelled begins once more';
 is +($platform->sql('narration', "select status from narrations where narration_id = '$stale'"))[0], 'pending', 'and nobody speaks what has changed since';
 $waited = $changed;
+
+# Its account is used up when it has said some: what was spoken for a narration that fails is counted with that.
+put('mode', 'one, then quota');
+$api->succeeds(202, narrateStory => of(json => {all => JSON::PP::true}), 'it says some of it');
+my $broken = next_narration($waited->{narrationId});
+is $broken->{status}, 'failed', 'and no more' or diag $broken->{status};
+cmp_ok counted($broken), '>', 0, 'which is counted';
+is_back('');
+my $whole = again($broken->{narrationId});
+is_deeply [$whole->{status}, counted($whole)], ['ready', $all - counted($broken)], 'and the rest with the next one';
+ok wait_for(sub { my ($used) = used(); $used == told() }), 'nothing is counted twice' or diag join ' ', used(), told();
+$waited = $whole;
 let_wait('later', {again => [$segment]}, 1);
 go_on(long_ago());
 my $over = next_narration($waited->{narrationId});
@@ -279,8 +293,17 @@ is_back('later');
 choose({narrator => 'openai:nova', narratorFallback => 'woman-2'}, 'whoever has mapped another voice');
 my $replaced = again($over->{narrationId}, $segment);
 is_deeply [@{$replaced->{voices}[0]}{qw(voiceId insteadOf)}], ['woman-2', 'openai:nova'], 'hears it at once when the wait is known to be long';
-put('mode', '');
-$platform->sql('narration', "update providers set failures = 0, pause_until = null where provider = 'openai_speech'");
+
+# A story is deleted while its narration waits for the rest.
+choose({narrator => 'openai:nova'}, 'without another it is waited for');
+is_back('one, then later');
+let_wait('one, then later', {all => JSON::PP::true}, 2);
+my ($begun, $unmade) = split /\t/, ($platform->sql('narration', "select spoken_characters, narration_id from narrations where story_id = '$story' order by narration_id desc limit 1"))[0];
+is $client->delete("/v1/stories/$story", token => $user->{token})->{status}, 204, 'the story is deleted';
+is wait_for(sub { counted({narrationId => $unmade}) }), $begun, 'what was spoken for it is counted';
+ok wait_for(sub { my ($used) = used(); $used == told() }), 'once' or diag join ' ', used(), told();
+is_back('');
+$story = $client->post('/v1/stories', json => {title => 'Another', content => 'The wind rose.'}, token => $user->{token})->{json}{storyId};
 
 # Two of them, each with a wait of its own: one has asked for ten minutes, or been away for two, and the voice of the other
 # is back in a moment.

@@ -117,7 +117,7 @@ int narration_get(struct st_call *call)
     return st_reply(call, 200, answer);
 }
 
-/* Of the whole, or of a part of one that is still made, or was. */
+/* Of the whole, or of a part of one that is still made, or was. Of one that has failed nothing is heard. */
 int narration_get_audio(struct st_call *call)
 {
     const char *id = st_param(call, "narrationId"), *format = st_param(call, "format");
@@ -130,7 +130,8 @@ int narration_get_audio(struct st_call *call)
     r = st_rows(call, &rows,
                 "select from narrations n join stories s using (story_id) where n.narration_id = $1 and "
                 "case $3::int when 0 then n.status = 'ready' "
-                "else n.parts @> jsonb_build_array(jsonb_build_object('part', $3::int)) end and " NARRATION_READABLE,
+                "else n.status <> 'failed' and n.parts @> jsonb_build_array(jsonb_build_object('part', $3::int)) end "
+                "and " NARRATION_READABLE,
                 id, call->user_id, st_i64(call->arena, part));
     if (r == 0 && st_rows_count(rows) == 0)
         return st_fail(call, ST_E_NOT_FOUND, "There is no such sound, or it is not yours to hear.");

@@ -190,6 +190,12 @@ static double cached_share(size_t utterances, int64_t spoken)
     return utterances && spoken < (int64_t)utterances ? 1 - (double)spoken / (double)utterances : 0;
 }
 
+/* What usage is still to count: spoken for it, and for those before it that were cancelled. */
+static json_int_t unpaid(const json_t *n)
+{
+    return st_json_int(n, "spoken_characters", 0) + st_json_int(n, "unpaid_characters", 0);
+}
+
 static int finish(struct st_call *call, const json_t *n, const struct narration_script *s,
                   const struct st_narrate_result *result)
 {
@@ -227,22 +233,23 @@ static int finish(struct st_call *call, const json_t *n, const struct narration_
                       "audioUrl", st_printf(call->arena, "/v1/narrations/%s/audio?format=opus", id), "audioRef",
                       st_printf(call->arena, "%s/audio.opus", key), "timingRef", timing_ref, "durationMs",
                       (json_int_t)result->duration_ms, "format", "opus", "provider", providers(call, s),
-                      "narrationCharacters",
-                      (json_int_t)(st_json_int(n, "spoken_characters", 0) + st_json_int(n, "unpaid_characters", 0)),
-                      "cachedShare", cached, "incomplete", (json_int_t)incomplete, "ordinal",
-                      json_object_get(n, "ordinal")));
+                      "narrationCharacters", unpaid(n), "cachedShare", cached, "incomplete", (json_int_t)incomplete,
+                      "ordinal", json_object_get(n, "ordinal")));
     return 0;
 }
 
+/* What was spoken is in the cache, and whoever finds it there does not pay: it is counted now. */
 static void give_up(struct st_call *call, const json_t *n, const char *reason, bool retryable)
 {
     const char *id = st_str(n, "narration_id");
-    st_exec(call, "update narrations set status = 'failed', reason = $2, finished_at = now() where narration_id = $1",
+    st_exec(call,
+            "update narrations set status = 'failed', reason = $2, finished_at = now(), spoken_characters = 0, "
+            "unpaid_characters = 0 where narration_id = $1",
             id, reason);
     st_emit(call, "NarrationFailed", id,
-            json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:O}", "narrationId", id, "storyId", st_str(n, "story_id"),
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:O}", "narrationId", id, "storyId", st_str(n, "story_id"),
                       "authorId", st_str(n, "author_id"), "title", st_str(n, "title"), "reason", reason, "retryable",
-                      retryable, "ordinal", json_object_get(n, "ordinal")));
+                      retryable, "narrationCharacters", unpaid(n), "ordinal", json_object_get(n, "ordinal")));
 }
 
 enum {

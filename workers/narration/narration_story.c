@@ -259,14 +259,36 @@ int narration_drop_superseded(struct st_call *call)
     return r;
 }
 
-/* What was made of a story goes. What its author has chosen for it stays: it may be restored. */
+/* Of narrations that never were whole: usage counts it all the same. */
+static void tell_spoken(struct st_call *call, const char *story_id, const json_t *narrations)
+{
+    json_t *one;
+    size_t i;
+    json_array_foreach (narrations, i, one)
+        if (st_json_int(one, "unpaid", 0) > 0)
+            st_emit(call, "NarrationAbandoned", st_str(one, "narration_id"),
+                    json_pack("{s:O, s:s, s:O, s:O}", "narrationId", json_object_get(one, "narration_id"), "storyId",
+                              story_id, "authorId", json_object_get(one, "author_id"), "narrationCharacters",
+                              json_object_get(one, "unpaid")));
+}
+
+/*
+ * What was made of a story goes. What its author has chosen for it stays: it may be restored. Rows are locked in the
+ * order of those who begin a narration, and who speak.
+ */
 static int forget_story(struct st_call *call, const char *story_id)
 {
     json_t *narrations;
-    stop_speaking(call, story_id);
-    int r = st_list(call, &narrations, "select narration_id from narrations where story_id = $1", story_id);
+    int r = st_list(call, &narrations,
+                    "with s as materialized (select story_id, author_id from stories where story_id = $1 for update) "
+                    "select n.narration_id, s.author_id, case when n.object_key is null then n.spoken_characters + "
+                    "n.unpaid_characters else 0 end as unpaid from s join narrations n using (story_id) "
+                    "order by n.narration_id for update of n",
+                    story_id);
     if (r < 0)
         return r;
+    tell_spoken(call, story_id, narrations);
+    stop_speaking(call, story_id);
     remove_files(call, narrations);
     st_exec(call,
             "with gone as (delete from stories where story_id = $1 returning author_id) "

@@ -19,7 +19,9 @@ static const struct st_subscription subscriptions[] = {
     {"FilmingRequested", subscription_reserve_filming},
     {"FilmingWithdrawn", subscription_release_filming},
     {"FilmingCompleted", subscription_settle_filming},
-    {"NarrationGenerated", subscription_on_narration_generated},
+    {"NarrationGenerated", subscription_on_narration_spoken},
+    {"NarrationFailed", subscription_on_narration_spoken},
+    {"NarrationAbandoned", subscription_on_narration_spoken},
     {"VideoGenerated", subscription_on_video_generated},
     {0},
 };

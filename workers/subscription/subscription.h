@@ -40,7 +40,7 @@ int subscription_get_usage(struct st_call *call);
 int subscription_announce_limit(struct st_call *call, const char *user_id, const char *metric);
 int subscription_on_story_created(struct st_call *call);
 int subscription_on_collaboration_created(struct st_call *call);
-int subscription_on_narration_generated(struct st_call *call);
+int subscription_on_narration_spoken(struct st_call *call);
 int subscription_on_video_generated(struct st_call *call);
 
 #endif

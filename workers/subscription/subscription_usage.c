@@ -73,7 +73,8 @@ int subscription_on_collaboration_created(struct st_call *call)
     return subscription_count_usage(call, st_str(call->body, "hostId"), "collaborations", 1);
 }
 
-int subscription_on_narration_generated(struct st_call *call)
+/* Of a narration that has come to its end, whatever that is. */
+int subscription_on_narration_spoken(struct st_call *call)
 {
     return subscription_count_usage(call, st_str(call->body, "authorId"), "narrationCharacters",
                                     st_json_int(call->body, "narrationCharacters", 0));
