@@ -201,6 +201,13 @@ is $api->call(getNarrationAudio => audio($eve, $id))->{status}, 200, 'really';
 my ($hers, $readers) = map { $api->call(getNarration => of($_, $story))->{json}{audio}[0]{url} } $ada, $eve;
 is $client->get($readers)->{status}, 200, 'a reader has a link of their own';
 is $client->get($readers =~ s/viewer=\K[\w-]+/$ada->{userId}/r)->{status}, 401, 'and nobody else\'s';
+$platform->sql('narration', "insert into narrations (narration_id, story_id, analysis_id, language, characters, reason) select '$later', story_id, gen_random_uuid(), language, characters, 'The tier has no such voice.' from narrations where narration_id = '$id'");
+sub why { my ($who) = @_; my $n = $api->succeeds(200, getNarration => of($who, $story), 'another is to come')->{json}{next}; return [@$n{qw(status reason)}] }
+for my $status (qw(pending failed)) {
+    $platform->sql('narration', "update narrations set status = '$status' where narration_id = '$later'");
+    is_deeply [map { why($_) } $ada, $eve], [[$status, 'The tier has no such voice.'], [$status, undef]], "$status: why, its author alone reads";
+}
+$platform->sql('narration', "delete from narrations where narration_id = '$later'");
 is $client->patch("/v1/stories/$story", json => {visibility => 'private'}, token => $ada->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'the author takes it back';
 ok wait_for(sub { $api->call(getNarrationAudio => audio($eve, $id))->{status} == 404 }), 'and nobody else hears it any more';
 is $client->get($readers)->{status}, 404, 'nor by the link that a reader was given';

@@ -40,12 +40,11 @@ static json_t *parts(struct st_call *call, const json_t *n)
 /* What can be told of one that cannot be heard, or not yet, besides its id and status. */
 static json_t *unheard(struct st_call *call, const json_t *n)
 {
-    const char *status = st_json_str(n, "status", "pending");
+    const char *status = st_json_str(n, "status", "pending"), *reason = st_str(n, "reason");
     json_t *ret = json_pack("{s:s, s:O?}", "status", status, "narrationId", json_object_get(n, "narration_id"));
-    bool failed = st_streq(status, "failed");
-    if (failed || st_str(n, "reason"))
-        json_object_set_new(ret, "reason", json_string(st_json_str(n, "reason", "")));
-    if (failed)
+    if (reason)
+        json_object_set_new(ret, "reason", json_string(reason));
+    if (st_streq(status, "failed"))
         return ret;
     if (st_json_int(n, "progress_total", 0) > 0)
         json_object_set_new(ret, "progress",
@@ -87,7 +86,10 @@ static int reply_ready(struct st_call *call, const json_t *n, const json_t *next
     return st_reply_text(call, 200, "application/json", text);
 }
 
-/* The newest that can be heard, and the newest behind it that cannot: it is still made, or has failed. */
+/*
+ * The newest that can be heard, and the newest behind it that cannot: it is still made, or has failed. Why, its author
+ * alone reads: it tells of tier and voices.
+ */
 int narration_get(struct st_call *call)
 {
     json_t *n;
@@ -95,7 +97,8 @@ int narration_get(struct st_call *call)
         call, &n,
         "select h.narration_id, h.duration_ms, h.captions, h.voices, h.timing, h.chapters, h.pronunciations, "
         "h.cached_share, h.incomplete, case when u.narration_id is not null then jsonb_build_object('narration_id', "
-        "u.narration_id, 'status', u.status, 'reason', u.reason, 'parts', u.parts, 'progress_done', "
+        "u.narration_id, 'status', u.status, 'reason', case when s.author_id = $2 then u.reason end, "
+        "'parts', u.parts, 'progress_done', "
         "j.progress_done, 'progress_total', j.progress_total) end as next from stories s "
         "left join lateral (select * from narrations where story_id = s.story_id and status = 'ready' "
         "order by ordinal desc limit 1) h on true "
