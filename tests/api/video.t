@@ -180,6 +180,14 @@ is $state_of->($first)->{status}, 'ready', 'and the film that is there is shown'
 my $second = $client->post('/v1/stories', json => {title => 'Two', content => 'The wind rose.'}, token => $max->{token})->{json}{storyId};
 ok wait_for(sub { ($state_of->($second)->{status} // '') eq 'failed' }), 'another story gets none';
 like $state_of->($second)->{reason}, qr/used up/, 'and says why';
+for my $shared ($first, $second) {
+    is $client->patch("/v1/stories/$shared", json => {visibility => 'link'}, token => $max->{token}, headers => {'If-Match' => '*'})->{status}, 200, 'it gets a link';
+    ok wait_for(sub { $client->post("/v1/stories/$shared/publish", token => $max->{token})->{status} == 200 }), 'and is published';
+    ok wait_for(sub { $api->call(getVideo => of($eve, $shared))->{status} == 200 }), 'so that others see it';
+    my $seen = $api->succeeds(200, getVideo => of($eve, $shared), 'as it is')->{json};
+    $seen = $seen->{next} // $seen;
+    is_deeply [@$seen{qw(status reason)}], ['failed', undef], 'but not why there is no film';
+}
 limit_videos(50);
 $api->succeeds(202, changeSubscription => {json => {tier => 'premium', paymentToken => 'tok_visa'}, token => $max->{token}}, 'a tier with more of them');
 ok wait_for(sub { ($platform->sql('video', "select count(*) from blocks where user_id = '$max->{userId}'"))[0] == 0 }), 'lifts that';

@@ -41,15 +41,19 @@ static json_t *with_format(json_t *answer, const json_t *v)
     return answer;
 }
 
-/* What can be told of one that cannot be seen, or not yet. Where its narration has failed it has no id. */
-static json_t *unseen(const json_t *v)
+/*
+ * What can be told of one that cannot be seen, or not yet; why, to its author alone: it tells of tier and voices. Where
+ * its narration has failed it has no id.
+ */
+static json_t *unseen(const json_t *v, bool mine)
 {
     const json_t *done = json_object_get(v, "progress_done"), *total = json_object_get(v, "progress_total");
     const char *status = st_json_str(v, "status", "pending");
     json_t *answer = json_pack("{s:s, s:s?}", "status", status, "videoId", st_str(v, "video_id"));
-    if (st_streq(status, "failed"))
+    bool failed = st_streq(status, "failed");
+    if (failed && mine)
         json_object_set_new(answer, "reason", json_string(st_json_str(v, "reason", "")));
-    else if (json_integer_value(total) > 0)
+    if (!failed && json_integer_value(total) > 0)
         json_object_set_new(answer, "progress",
                             json_real((double)json_integer_value(done) / (double)json_integer_value(total)));
     return with_format(answer, v);
@@ -121,7 +125,7 @@ int video_get(struct st_call *call)
         return r;
     const json_t *next = json_object_get(v, "next");
     bool seen = st_str(v, "video_id"), mine = st_json_bool(v, "mine", false);
-    json_t *newer = json_is_object(next) || !seen ? unseen(next) : NULL;
+    json_t *newer = json_is_object(next) || !seen ? unseen(next, mine) : NULL;
     answer = seen ? with_format(ready(call, v), v) : alone(newer);
     if (seen && newer)
         json_object_set_new(answer, "next", newer);
@@ -180,7 +184,7 @@ int video_make(struct st_call *call)
     if (used_up)
         return st_fail(call, ST_E_PAYMENT, "%s", used_up);
     video_begin(call, st_str(v, "video_id"), story_id, call->user_id);
-    return st_reply(call, 202, alone(unseen(v)));
+    return st_reply(call, 202, alone(unseen(v, true)));
 }
 
 static int reply_part(struct st_call *call, const char *file, const char *content_type)
