@@ -234,8 +234,8 @@ int story_get_analysis(struct st_call *call)
         call, &rows,
         "select a.analysis_id is not null and s.state <> 'analyzing', '{\"status\":\"ready\",\"analysisId\":\"' "
         "|| a.analysis_id || '\",\"analyser\":' || json_strip_nulls(json_build_object('name', a.analyser, "
-        "'version', a.analyser_version, 'fallback', a.fallback)) || ',\"language\":' || "
-        "to_json(a.language) || ',\"characters\":' || coalesce((select json_agg(json_strip_nulls("
+        "'version', a.analyser_version, 'fallback', case when s.author_id = $2 then a.fallback end)) || "
+        "',\"language\":' || to_json(a.language) || ',\"characters\":' || coalesce((select json_agg(json_strip_nulls("
         "json_build_object('name', c.name, 'aliases', c.aliases, 'mentions', c.mentions, 'gender', c.gender, "
         "'age', c.age)) order by c.position) from story_characters c where c.analysis_id = a.analysis_id), "
         "'[]') || ',\"segments\":' || a.segments || coalesce(',\"changes\":' || a.changes, '') || '}', "
