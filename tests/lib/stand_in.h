@@ -1,11 +1,11 @@
 #ifndef TESTS_LIB_STAND_IN_H
 #define TESTS_LIB_STAND_IN_H
 /*
- * A stand-in for a provider: answers each connection with the next text of a list. For one test program, behind
+ * A stand-in for a provider: answers each request with the next text of a list. For one test program, behind
  * backbone.h.
  *
  *   int port = stand_in_start();
- *   answers(reply("503 Busy", "Retry-After: 0\r\n", ""), HANG_UP, reply("200 OK", "", "sound"));
+ *   answers(reply("503 Busy", "Retry-After: 0\r\n", ""), HANG_UP, kept_reply("{}"), reply("200 OK", "", "sound"));
  *   ... stand_in.requests, stand_in.last: what came
  *
  * What tests of providers do before the first of them, and before each:
@@ -47,6 +47,13 @@ ST_UNUSED static const char *reply(const char *status, const char *headers, cons
                      strlen(body), headers, body);
 }
 
+/* One behind which the connection is kept for the next request. */
+ST_UNUSED static const char *kept_reply(const char *body)
+{
+    return st_printf(&arena, "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: %zu\r\n\r\n%s", strlen(body),
+                     body);
+}
+
 /* Reads a whole request: head, then as many bytes as it says. */
 static size_t read_request(int fd, char *buf)
 {
@@ -64,13 +71,11 @@ static size_t read_request(int fd, char *buf)
     return len;
 }
 
-static void *serve_one(void *arg)
+/* Whether the connection is kept. */
+static bool serve_request(int fd, char *buf)
 {
-    int fd = (int)(intptr_t)arg;
-    char *buf = malloc(REQUEST_MAX);
-    if (!buf)
-        abort();
-    read_request(fd, buf);
+    if (read_request(fd, buf) == 0)
+        return false;
     atomic_fetch_add(&stand_in.requests, 1);
     while (atomic_load(&stand_in.held))
         st_sleep_ms(2);
@@ -83,6 +88,17 @@ static void *serve_one(void *arg)
         (void)!read(fd, buf, 1); /* until the other side gives up */
     else if (*text)
         (void)!write(fd, text, strlen(text));
+    return strstr(text, "Connection: keep-alive") != NULL;
+}
+
+static void *serve_one(void *arg)
+{
+    int fd = (int)(intptr_t)arg;
+    char *buf = malloc(REQUEST_MAX);
+    if (!buf)
+        abort();
+    while (serve_request(fd, buf))
+        ;
     shutdown(fd, SHUT_WR);
     (void)!read(fd, buf, 1);
     close(fd);

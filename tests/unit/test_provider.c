@@ -260,6 +260,21 @@ static void test_once(void **state)
     assert_int_equal(call_plain(), 0); /* a refusal to begin is no unknown fate */
 }
 
+/* A poll's connection is kept, and ends when something is begun over it: libcurl would begin it again. */
+static void test_once_over_kept_connections(void **state)
+{
+    (void)state;
+    const char *begun = reply("200 OK", "", "begun twice");
+    answers(kept_reply("{}"), HANG_UP, begun);
+    assert_int_equal(try_with(plain, .method = "GET", .look_up = true), 0);
+    assert_int_equal(try_with(plain, .attempts = 1), 0);
+    assert_int_equal(atomic_load(&stand_in.requests), 3);
+    answers(kept_reply("{}"), HANG_UP, begun);
+    assert_int_equal(try_with(plain, .method = "GET", .look_up = true), 0);
+    assert_int_equal(try_with(plain, .once = true), ST_E_TIMEOUT);
+    assert_int_equal(atomic_load(&stand_in.requests), 2);
+}
+
 static void test_a_long_pause_is_the_callers(void **state)
 {
     (void)state;
@@ -432,6 +447,7 @@ int main(int argc, char **argv)
         TEST(test_outcomes),
         TEST(test_tried_again),
         TEST(test_once),
+        TEST(test_once_over_kept_connections),
         TEST(test_a_long_pause_is_the_callers),
         TEST(test_cancelled),
         TEST(test_places),

@@ -247,6 +247,8 @@ static CURLcode perform(struct st_http_client *c, const struct st_http_call *cal
     }
     if (call->public_only)
         curl_easy_setopt(c->curl, CURLOPT_OPENSOCKETFUNCTION, open_public);
+    if (call->once)
+        curl_easy_setopt(c->curl, CURLOPT_FRESH_CONNECT, 1L);
     if (call->stop || call->cancelled) {
         curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
         curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, on_progress);

@@ -27,8 +27,13 @@ struct st_http_call {
     const char *user, *password;
     int stall_s; /* a transfer that stands still for so long has timed out; 0: never */
     int timeout_ms;
-    size_t answer_max;   /* a longer answer fails with ST_E_TOO_LARGE */
-    bool public_only;    /* whatever its name leads to, no address of a network of our own is connected to */
+    size_t answer_max; /* a longer answer fails with ST_E_TOO_LARGE */
+    bool public_only;  /* whatever its name leads to, no address of a network of our own is connected to */
+    /*
+     * Sent at most once, over a new connection. On one that was kept, and ends before the first byte of an answer, the
+     * request is sent again over another without a word, also a POST that the server had begun to carry out.
+     */
+    bool once;
     const char *save_to; /* write the body of a 2xx answer to this file instead of memory, as it comes; or NULL */
     /* Either ends the call within about a second, with ST_E_CANCELLED: */
     const int *stop;              /* another thread sets it (atomically), or NULL */

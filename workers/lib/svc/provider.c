@@ -252,6 +252,7 @@ static bool prepare(const struct st_provider *p, const struct st_provider_call *
         .timeout_ms = p->timeout_ms,
         .answer_max = c->answer_max,
         .public_only = c->public_only,
+        .once = c->once,
         .save_to = c->save_to,
         .cancelled = c->cancelled,
         .ctx = c->ctx,

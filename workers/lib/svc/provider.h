@@ -26,7 +26,7 @@
  * provider takes one, and store the intent with it in a row; st_commit; (2) st_provider_do, the key among the headers:
  * all tries send the same bytes; (3) store what the provider calls it. A job that finds an intent without (3) looks the
  * thing up, or, where it cannot, sends it again only with the same key. Without a key set `once`: then a try whose fate
- * is unknown is not repeated, and ST_E_TIMEOUT tells the caller to look it up.
+ * is unknown is not repeated, here or below (http_client.h), and ST_E_TIMEOUT tells the caller to look it up.
  *
  * Errors:              outcome      tried again   stands for
  *   ST_E_UNPROCESSABLE content      no            this request is refused; others may pass
