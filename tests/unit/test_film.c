@@ -1,6 +1,7 @@
 /* Passages filmed by providers: sent once, whatever breaks; who is asked; what is taken of what comes. */
 #include "../lib/filming.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 
 static void test_each_provider(void **state)
@@ -168,6 +169,62 @@ static void test_the_store_is_away(void **state)
     assert_string_equal(finish(next), "done runway");
     assert_int_equal(load_clips(&job), 0);
     assert_int_equal(job.clip_count, 2);
+    assert_int_equal(submissions(), 1);
+}
+
+/* A file in the place of one of the store's folders: nothing can be written there. */
+static void block(const char *folder)
+{
+    assert_true(rename(in_dir(folder), in_dir("blocked")) == 0 || errno == ENOENT);
+    write_file(folder, "");
+}
+
+static void unblock(const char *folder)
+{
+    assert_int_equal(unlink(in_dir(folder)), 0);
+    assert_true(rename(in_dir("blocked"), in_dir(folder)) == 0 || errno == ENOENT);
+}
+
+static int is_done(struct st_call *call)
+{
+    (void)call;
+    return 0;
+}
+
+static const struct st_job_kind pooled[] = {{.name = "clip",
+                                             .handler = video_clip,
+                                             .concurrency = 1,
+                                             .timeout_s = 900,
+                                             .attempts = 2,
+                                             .failed = video_clip_failed},
+                                            {.name = "render", .handler = is_done, .concurrency = 1, .attempts = 1},
+                                            {0}};
+static const struct st_service pool_service = {.name = "video", .jobs = pooled};
+
+/* Whatever their delays: jobs run now. */
+static bool hurry(struct daemon *pool)
+{
+    change(db, "update jobs set run_at = now() where state = 'waiting'");
+    st_bell_ring(&pool->run.jobs_bell);
+    return true;
+}
+
+/* It is put as soon as it can be, after more runs than its job has attempts. */
+static void test_the_store_stays_away(void **state)
+{
+    (void)state;
+    use("runway");
+    const char *clip = plan(1);
+    assert_int_equal(step(clip), 0);
+    block(".part");
+    struct daemon *pool = daemon_new(&pool_service);
+    assert_int_equal(st_jobs_start(&pool->run), 0);
+    assert_true(wait_for(hurry(pool) && (count("log", "GET /files/") > 3 || !st_starts(state_of(clip), "sent"))));
+    daemon_stop(pool, 60000);
+    assert_string_equal(state_of(clip), "sent runway");
+    assert_string_equal(ask(db, "select string_agg(state || attempts, ' ') from jobs where ended is null"), "waiting0");
+    unblock(".part");
+    assert_string_equal(finish(clip), "done runway");
     assert_int_equal(submissions(), 1);
 }
 
@@ -727,6 +784,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_away, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filmed_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_store_is_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_store_stays_away, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_was_filmed_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filmed_by_that_model, setup, teardown),
         cmocka_unit_test_setup_teardown(test_looks_are_rarer_and_rarer, setup, teardown),

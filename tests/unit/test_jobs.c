@@ -58,6 +58,13 @@ static int fails(struct st_call *call)
     return st_fail(call, ST_E_BAD_GATEWAY, "the provider said no to %s", call->user_id);
 }
 
+static int lacks(struct st_call *call)
+{
+    atomic_fetch_add(&runs, 1);
+    (void)st_fail_here(call, ST_E_UNAVAILABLE, "No space left on device");
+    return st_fail(call, ST_E_UNAVAILABLE, "the disk of %s is full", call->user_id);
+}
+
 static int failed(struct st_call *call)
 {
     return write_effect(call, "failed");
@@ -122,6 +129,7 @@ static const struct st_job_kind kinds[] = {
     {.name = "short", .handler = work, .concurrency = 1, .timeout_s = 1, .attempts = 1, .failed = failed},
     {.name = "deaf", .handler = deaf, .concurrency = 2, .timeout_s = 60, .attempts = 3},
     {.name = "fails", .handler = fails, .concurrency = 1, .timeout_s = 60, .attempts = 3, .failed = failed},
+    {.name = "lacks", .handler = lacks, .concurrency = 1, .timeout_s = 60, .attempts = 2, .failed = failed},
     {.name = "fails_badly", .handler = fails, .concurrency = 1, .timeout_s = 60, .attempts = 1, .failed = failed_badly},
     {.name = "in_steps", .handler = in_steps, .concurrency = 1, .timeout_s = 60, .attempts = 3},
     {.name = "in_group", .handler = in_group, .concurrency = 2, .timeout_s = 60, .attempts = 1, .batch = 50},
@@ -461,6 +469,24 @@ static void test_failures_end_in_a_dead_letter(void **state)
     assert_int_equal(number("select attempts from jobs"), 3);
     assert_string_equal(ask(db, "select error from jobs"), "the provider said no to u-7");
     assert_int_equal(effects(), 1);
+    assert_string_equal(ask(db, "select what from effects"), "failed");
+}
+
+/* However often, with pauses that grow; after a day it is a failure like others. */
+static void test_what_is_away_is_waited_for(void **state)
+{
+    (void)state;
+    assert_int_equal(add("lacks", NULL, 0), 0);
+    assert_true(wait_for(hurry() && (atomic_load(&runs) > 5 || states("dead"))));
+    assert_false(states("dead"));
+    change(db, "update jobs set created_at = now() - interval '2 minutes'");
+    assert_true(hurry());
+    assert_true(wait_for(ask(db, "select 1 from jobs where run_at > now() + interval '80 seconds'")));
+    assert_string_equal(ask(db, "select attempts || error from jobs"), "0the disk of u-7 is full");
+    assert_int_equal(effects(), 0);
+    change(db, "update jobs set created_at = now() - interval '25 hours'");
+    assert_true(wait_for(hurry() && states("dead")));
+    assert_int_equal(number("select attempts from jobs"), 2);
     assert_string_equal(ask(db, "select what from effects"), "failed");
 }
 
@@ -964,6 +990,7 @@ int main(int argc, char **argv)
         TEST(test_a_job_begins_where_it_is_added),
         TEST(test_a_job_that_was_not_to_be),
         TEST(test_failures_end_in_a_dead_letter),
+        TEST(test_what_is_away_is_waited_for),
         TEST(test_a_burial_that_fails_is_tried_again),
         TEST(test_steps_stay_committed),
         TEST(test_a_retry_makes_way_for_an_equal_job),

@@ -374,7 +374,7 @@ static int take(struct st_call *call, const json_t *clip, const char *from, cons
     if (r == ST_E_UNPROCESSABLE)
         st_log(ST_LOG_WARNING, "What a provider has filmed is refused", ST_S("provider", st_str(clip, "provider")),
                ST_S("reason", why));
-    return r == ST_E_UNAVAILABLE ? st_fail(call, r, "%s.", why) : r;
+    return r == ST_E_UNAVAILABLE ? st_fail_here(call, r, "%s.", why) : r;
 }
 
 /* Under which the same may be found, by whomever it was filmed. */

@@ -49,7 +49,7 @@ static int put_picture(struct st_call *call, const char *video_id, const struct 
     struct st_spawn_result result;
     char sha256[2 * ST_SHA256_LEN + 1];
     if (st_feed_still(feed, scene->start_ms + (half < INTO_SCENE_MS ? half : INTO_SCENE_MS), raw) < 0)
-        return st_fail(call, ST_E_UNAVAILABLE, "A picture cannot be written.");
+        return st_fail_here(call, ST_E_UNAVAILABLE, "A picture cannot be written.");
     int r = st_spawn(a,
                      &(struct st_spawn){.argv = argv,
                                         .timeout_us = CONVERT_S * ST_SECOND,

@@ -171,7 +171,8 @@ static int render(struct st_call *call, const json_t *v, const char *id, struct 
     struct st_buf reason = ST_BUF(4096);
     r = st_video_render(&job, &reason, ret);
     if (r < 0)
-        r = st_fail(call, state.stop < 0 ? state.stop : r, "%s", reason.len ? reason.data : "The renderer failed.");
+        r = st_fail_here(call, state.stop < 0 ? state.stop : r, "%s",
+                         reason.len ? reason.data : "The renderer failed.");
     st_buf_release(&reason);
     for (size_t i = 0; r == 0 && i < ST_COUNT(files); i++)
         r = st_object_put_file(call, st_printf(call->arena, "%s/%s", key, files[i]),

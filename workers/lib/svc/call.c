@@ -83,6 +83,7 @@ void st_call_reset(struct st_call *call)
     p->added = NULL;
     st_jobs_added(p, false);
     p->error = p->refused = 0;
+    p->lacks = false;
     p->detail = NULL;
     p->fields.count = 0;
     p->status = 204;
@@ -309,6 +310,16 @@ int st_fail(struct st_call *call, int err, const char *fmt, ...)
     va_start(ap, fmt);
     call->p->detail = st_vprintf(call->arena, fmt, ap);
     va_end(ap);
+    return err;
+}
+
+int st_fail_here(struct st_call *call, int err, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    call->p->detail = st_vprintf(call->arena, fmt, ap);
+    va_end(ap);
+    call->p->lacks |= err == ST_E_UNAVAILABLE;
     return err;
 }
 

@@ -16,7 +16,8 @@ struct st_call_private {
     int handed_taken;             /* 1: if the database has agreed to it */
     int64_t await_until;          /* st_absent: when to believe that a thing is not there; 0 before the first time */
     bool awaits;                  /* ST_E_RETRY was st_absent's */
-    bool away;                    /* ST_E_UNAVAILABLE was because the database is not there */
+    bool away;                    /* ST_E_UNAVAILABLE was because the database is not there, */
+    bool lacks;                   /* or something else of this platform: st_fail_here has said so */
     bool projects;                /* a projection runs: it may emit and enqueue nothing */
     int error;                    /* a failure that queued work has met: commit gives it */
     int refused;                  /* by st_refuse: the problem to answer after the commit, or 0 */

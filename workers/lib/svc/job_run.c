@@ -1,7 +1,13 @@
 /* Runs of jobs, one by one or many in a transaction: their calls, progress, outcome. */
 #include "svc/jobs.h"
 
-enum { ERROR_MAX = 2000, RELEASE_TRIES = 3, DATABASE_PAUSE_MS = 500, ENDINGS = 6 };
+enum {
+    ERROR_MAX = 2000,
+    RELEASE_TRIES = 3,
+    DATABASE_PAUSE_MS = 500,
+    ENDINGS = 6,
+    AWAY_MAX_MS = 24 * 3600 * 1000, /* since it was added: then what is away counts like any failure */
+};
 
 /* --- what a handler calls --- */
 
@@ -174,12 +180,13 @@ static int release(struct st_leased_job *const *jobs, struct st_worker *w, const
     return r == 0 && st_streq(st_cell(rows, 0, 0), "fenced") ? ST_E_FENCED : r;
 }
 
-static int release_one(struct st_leased_job *job, struct st_worker *w, const char *error)
+/* attempts: that count so far. */
+static int release_one(struct st_leased_job *job, struct st_worker *w, int attempts, int64_t delay_ms,
+                       const char *error)
 {
     struct st_arena *a = &w->arena;
     return release(&job, w, "select job_release($1, $2, $3, $4, $5)",
-                   ST_PARAMS(job->id, job->take->token, st_i64(a, job->pub.attempt),
-                             st_i64(a, st_backoff_ms(job->pub.attempt)), error));
+                   ST_PARAMS(job->id, job->take->token, st_i64(a, attempts), st_i64(a, delay_ms), error));
 }
 
 int st_leased_jobs_hand_back(struct st_leased_job *const *jobs, int n, struct st_worker *w)
@@ -216,7 +223,7 @@ static void bury(struct st_leased_job *job, struct st_worker *w, const char *how
         }
     } else if (r != ST_E_FENCED) {
         log_run(job, ST_LOG_ERROR, "Job could not be buried and will be tried again", st_call_error(&call, r));
-        (void)release_one(job, w, error);
+        (void)release_one(job, w, job->pub.attempt, st_backoff_ms(job->pub.attempt), error);
     }
 }
 
@@ -228,7 +235,32 @@ static void failed(struct st_leased_job *job, struct st_worker *w, const char *e
         return;
     }
     log_run(job, ST_LOG_WARNING, "Job failed and will be tried again", error);
-    if (release_one(job, w, error) == ST_E_FENCED)
+    if (release_one(job, w, job->pub.attempt, st_backoff_ms(job->pub.attempt), error) == ST_E_FENCED)
+        log_run(job, ST_LOG_WARNING, "Job is not ours any more", "");
+}
+
+/* Since it was added; -1 when the database does not say. */
+static int64_t age_ms(const struct st_leased_job *job, struct st_worker *w)
+{
+    struct st_rows *rows;
+    int r = st_pg_query(w->pg, &w->arena,
+                        "select (extract(epoch from clock_timestamp() - created_at) * 1000)::bigint from jobs "
+                        "where job_id = $1",
+                        ST_PARAMS(job->id), &rows);
+    return r == 0 && st_rows_count(rows) ? st_cell_int(rows, 0, 0) : -1;
+}
+
+/* What it needs is away. */
+static void put_off(struct st_leased_job *job, struct st_worker *w, const char *error)
+{
+    int64_t age = age_ms(job, w);
+    if (age >= AWAY_MAX_MS) {
+        failed(job, w, error);
+        return;
+    }
+    st_count(ST_N_JOBS_FAILED, 1);
+    log_run(job, ST_LOG_WARNING, "Job waits for what is away", error);
+    if (release_one(job, w, job->pub.attempt - 1, st_backoff_since_ms(age), error) == ST_E_FENCED)
         log_run(job, ST_LOG_WARNING, "Job is not ours any more", "");
 }
 
@@ -253,7 +285,11 @@ static void stopped(struct st_leased_job *job, struct st_worker *w, struct st_ca
         failed(job, w, st_printf(&w->arena, "It took longer than %d s", job->kind->timeout_s));
     } else {
         const char *error = st_call_error(call, err);
-        failed(job, w, st_storable(&w->arena, error, strlen(error), ERROR_MAX));
+        error = st_storable(&w->arena, error, strlen(error), ERROR_MAX);
+        if (call->p->lacks && err == ST_E_UNAVAILABLE)
+            put_off(job, w, error);
+        else
+            failed(job, w, error);
     }
 }
 

@@ -65,7 +65,7 @@ const char *st_cache_dir(struct st_call *call)
 
 static int failed(struct st_call *call, int r, const char *key, const char *why)
 {
-    return st_fail(call, r, "The object %s: %s.", key, why);
+    return st_fail_here(call, r, "The object %s: %s.", key, why);
 }
 
 int st_object_put_file(struct st_call *call, const char *key, const char *path)

@@ -3,16 +3,23 @@
 
 enum { BACKOFF_FIRST_MS = 1000, BACKOFF_LAST_MS = 300000, PACE_EVERY_US = 5000000 };
 
-int64_t st_backoff_ms(int failures)
+int64_t st_backoff_since_ms(int64_t ms)
 {
     uint16_t chance;
-    int64_t ms = BACKOFF_FIRST_MS;
-    while (--failures > 0 && ms < BACKOFF_LAST_MS)
-        ms *= 2;
+    if (ms < BACKOFF_FIRST_MS)
+        ms = BACKOFF_FIRST_MS;
     if (ms > BACKOFF_LAST_MS)
         ms = BACKOFF_LAST_MS;
     st_random(&chance, sizeof(chance));
     return ms * 3 / 4 + ms / 2 * chance / UINT16_MAX;
+}
+
+int64_t st_backoff_ms(int failures)
+{
+    int64_t ms = BACKOFF_FIRST_MS;
+    while (--failures > 0 && ms < BACKOFF_LAST_MS)
+        ms *= 2;
+    return st_backoff_since_ms(ms);
 }
 
 void st_run_pause(struct st_run *run, int ms)

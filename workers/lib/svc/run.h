@@ -149,6 +149,8 @@ ST_MUSTCHECK int st_checks_run(struct st_worker *w);
 
 /* How long work that has failed `failures` times waits: 1 s, 2 s, 4 s … 5 min, a quarter more or less by chance. */
 int64_t st_backoff_ms(int failures);
+/* For who does not count: as long again as it has failed, within the same bounds. */
+int64_t st_backoff_since_ms(int64_t ms);
 
 /* A text as the database takes it: at most max bytes, what is not UTF-8 shown as ?. */
 char *st_storable(struct st_arena *a, const char *s, size_t len, size_t max);

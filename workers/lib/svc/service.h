@@ -175,6 +175,13 @@ void st_header(struct st_call *call, const char *name, const char *value); /* va
 /* Gives err; the sentence becomes `detail` of the problem and must not hold secrets. */
 int st_fail(struct st_call *call, int err, const char *fmt, ...) ST_PRINTF(3, 4);
 /*
+ * As st_fail, for what a job needs of this platform: the object store, room on the disk, a program. When that is not
+ * there now (ST_E_UNAVAILABLE), the job is not to blame: for a day from when it was added this counts as no attempt,
+ * and it comes again, after as long as it is old (1 s to 5 min). Behind that day it is a failure like others. A later
+ * st_fail of the same error only says it in other words.
+ */
+int st_fail_here(struct st_call *call, int err, const char *fmt, ...) ST_PRINTF(3, 4);
+/*
  * ST_E_NOT_FOUND with its sentence, for a thing that another service's event makes known here. When its id was made
  * only now, the event may be under way: then the handler runs again for up to a second before the client is told, so
  * that who has just made a thing finds it everywhere.
@@ -214,7 +221,8 @@ const char *st_keyed_hash(struct st_call *call, const char *purpose, const char 
  * names. An object is there whole or not at all, and what is damaged is not handed out. Where they are kept, the option
  * `store` says. Only in jobs, and not inside a transaction (st_commit), but for the replies.
  *
- * Failures have their sentence: ST_E_UNAVAILABLE the store is away; ST_E_NOT_FOUND; ST_E_CONFLICT it is damaged.
+ * Failures have their sentence: ST_E_UNAVAILABLE the store is away (st_fail_here); ST_E_NOT_FOUND; ST_E_CONFLICT it is
+ * damaged.
  */
 
 /* A folder of this call's own on this machine; it goes with the call. Files made in it are put without a copy. */
@@ -278,7 +286,7 @@ struct st_job_kind {
     int concurrency; /* of this process */
     int timeout_s;   /* a run that takes longer is told to stop (st_progress) and counts as failed */
     int attempts;    /* then it is a dead letter; between attempts backoff 1 s, 2 s, 4 s … 5 min with jitter; one that
-                        never failed itself has six more, for processes that ended */
+                        never failed itself has six more, for processes that ended; st_fail_here says what is none */
     st_handler *failed; /* runs in the transaction that buries the job, or NULL: to set a failed state, emit */
     /*
      * 0: alone, which is right for outside work. N: up to N that are due share a transaction, for short jobs that only
