@@ -228,6 +228,24 @@ static void test_the_store_stays_away(void **state)
     assert_int_equal(submissions(), 1);
 }
 
+/* Nor is it the provider's fault, however often, that what comes cannot be written. */
+static void test_no_room_for_what_comes(void **state)
+{
+    (void)state;
+    use("runway luma");
+    const char *clip = plan(1);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(step(clip), 0);
+    block(".scratch");
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(step(clip), ST_E_UNAVAILABLE);
+    assert_string_equal(ask(db, "select state || polls from clips"), "sent1");
+    assert_null(ask(db, "select 1 from providers where failures > 0"));
+    unblock(".scratch");
+    assert_string_equal(finish(clip), "done runway");
+    assert_int_equal(submissions(), 1);
+}
+
 /* It is bought anew, once, and nobody is told that the film shows it. */
 static void test_what_was_filmed_is_gone(void **state)
 {
@@ -785,6 +803,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_filmed_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_store_is_away, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_store_stays_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_room_for_what_comes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_was_filmed_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filmed_by_that_model, setup, teardown),
         cmocka_unit_test_setup_teardown(test_looks_are_rarer_and_rarer, setup, teardown),

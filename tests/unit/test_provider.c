@@ -169,6 +169,18 @@ static void test_parts_and_files(void **state)
     assert_string_equal(text, "");
 }
 
+/* However often: nobody else's calls are kept from it because our disk is full. */
+static void test_no_room_for_what_comes(void **state)
+{
+    (void)state;
+    const char *path = st_printf(&arena, "%s/none/saved", getenv("ST_TEST_DIR"));
+    answers(reply("200 OK", "", "a whole video"));
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(try_with(plain, .method = "GET", .look_up = true, .save_to = path), ST_E_INTERNAL);
+    assert_non_null(answer.why);
+    assert_int_equal(call_plain(), 0);
+}
+
 static void test_no_key(void **state)
 {
     (void)state;
@@ -443,6 +455,7 @@ int main(int argc, char **argv)
         TEST(test_a_call),
         TEST(test_public_addresses),
         TEST(test_parts_and_files),
+        TEST(test_no_room_for_what_comes),
         TEST(test_no_key),
         TEST(test_outcomes),
         TEST(test_tried_again),

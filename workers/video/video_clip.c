@@ -568,6 +568,8 @@ static int fetch(struct st_call *call, const json_t *clip, const struct film_api
                            call->arena, &answer);
     if (r == ST_E_CANCELLED)
         return r;
+    if (r == ST_E_INTERNAL)
+        return st_fail_here(call, ST_E_UNAVAILABLE, "%s", answer.why);
     if (r < 0)
         return wait_for_it(call, clip, true); /* asked again, it may have another address */
     int64_t ms;

@@ -41,6 +41,7 @@ static const struct {
     [ST_OUTCOME_REQUEST] = {"request", ST_E_BAD_GATEWAY, "The provider cannot do what it was asked for."},
     [ST_OUTCOME_PERMANENT] = {"permanent", ST_E_BAD_GATEWAY, "The provider does not accept our calls."},
     [ST_OUTCOME_CANCELLED] = {"cancelled", ST_E_CANCELLED, "The work was cancelled."},
+    [ST_OUTCOME_OURS] = {"cancelled", ST_E_INTERNAL, NULL}, /* by ourselves, and no more is on record */
 };
 
 int st_outcome_error(enum st_outcome outcome)
@@ -267,8 +268,9 @@ static enum st_outcome outcome_of_error(int r)
     case ST_E_TIMEOUT:
     case ST_E_BAD_GATEWAY: return ST_OUTCOME_UNKNOWN;
     case ST_E_TOO_LARGE: return ST_OUTCOME_PERMANENT;
+    case ST_E_INTERNAL: return ST_OUTCOME_OURS;
     }
-    return ST_OUTCOME_TRANSIENT; /* no connection; a full disk of ours */
+    return ST_OUTCOME_TRANSIENT; /* no connection */
 }
 
 static enum st_outcome send(const struct st_provider *p, const struct st_http_call *http, struct st_arena *a,

@@ -37,6 +37,7 @@
  *   ST_E_BAD_GATEWAY   request      no            something is wrong with this request, not with the provider; no
  * failure ST_E_BAD_GATEWAY   permanent    no            wrong key, wrong path, an answer that makes no sense
  *   ST_E_CANCELLED     cancelled    no
+ *   ST_E_INTERNAL      ours         no            what is sent cannot be read, or what comes not written; no failure
  * answer.why is a sentence for the author or the log, answer.wait_ms how long to wait before another job tries.
  *
  * Thread-safe: a job may call from threads of its own, each with an arena of its own.
@@ -54,6 +55,7 @@ enum st_outcome {
     ST_OUTCOME_REQUEST,
     ST_OUTCOME_PERMANENT,
     ST_OUTCOME_CANCELLED,
+    ST_OUTCOME_OURS,
 };
 
 struct st_provider {
