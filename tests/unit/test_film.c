@@ -246,6 +246,31 @@ static void test_no_room_for_what_comes(void **state)
     assert_int_equal(submissions(), 1);
 }
 
+/* Of a film nothing is known while it cannot be looked at. */
+static void test_a_machine_that_cannot_convert(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *ffmpeg;
+        int error;
+    } cases[] = {{"kill -9 $$", ST_E_TIMEOUT}, {"echo 'No space left on device' >&2; exit 228", ST_E_UNAVAILABLE}};
+    const char *path = st_strdup(&arena, getenv("PATH"));
+    use("runway luma");
+    const char *clip = plan(1);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(step(clip), 0);
+    assert_int_equal(mkdir(in_dir("bin"), 0700), 0);
+    setenv("PATH", st_printf(&arena, "%s:%s", in_dir("bin"), path), 1);
+    for (size_t i = 0; i < ST_COUNT(cases); i++) {
+        write_file("bin/ffmpeg", st_printf(&arena, "#!/bin/sh\n%s\n", cases[i].ffmpeg));
+        assert_int_equal(chmod(in_dir("bin/ffmpeg"), 0700), 0);
+        assert_int_equal(step(clip), cases[i].error);
+    }
+    setenv("PATH", path, 1);
+    assert_string_equal(finish(clip), "done runway");
+    assert_int_equal(submissions(), 1);
+}
+
 /* It is bought anew, once, and nobody is told that the film shows it. */
 static void test_what_was_filmed_is_gone(void **state)
 {
@@ -804,6 +829,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_the_store_is_away, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_store_stays_away, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_room_for_what_comes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_machine_that_cannot_convert, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_was_filmed_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filmed_by_that_model, setup, teardown),
         cmocka_unit_test_setup_teardown(test_looks_are_rarer_and_rarer, setup, teardown),

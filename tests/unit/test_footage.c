@@ -267,6 +267,16 @@ static void test_metadata(void **state)
     assert_string_equal(probe("stream=codec_type"), "stream,video\n"); /* no chapter, no sound */
 }
 
+/* It may be as good as any. */
+static void test_a_full_disk(void **state)
+{
+    (void)state;
+    assert_int_equal(symlink("/dev/full", path("clip.mp4")), 0);
+    assert_int_equal(take("good.mp4"), ST_E_UNAVAILABLE);
+    assert_non_null(strstr(why, "No space left on device"));
+    assert_int_equal(take("good.mp4"), 0);
+}
+
 static bool always(void *arg)
 {
     (void)arg;
@@ -292,7 +302,8 @@ int main(void)
         cmocka_unit_test_teardown(test_a_film, release),    cmocka_unit_test_teardown(test_wrong_types, release),
         cmocka_unit_test_teardown(test_truncated, release), cmocka_unit_test_teardown(test_lengths, release),
         cmocka_unit_test_teardown(test_bombs, release),     cmocka_unit_test_teardown(test_polyglots, release),
-        cmocka_unit_test_teardown(test_metadata, release),  cmocka_unit_test_teardown(test_cancelled, release),
+        cmocka_unit_test_teardown(test_metadata, release),  cmocka_unit_test_teardown(test_a_full_disk, release),
+        cmocka_unit_test_teardown(test_cancelled, release),
     };
     return cmocka_run_group_tests(tests, setup, cleanup);
 }

@@ -260,6 +260,34 @@ static void test_limits(void **state)
     assert_true(r.signal == SIGKILL || r.signal == SIGXCPU);
 }
 
+/* Whose fault it was. */
+static void test_verdicts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *script;
+        int verdict;
+    } cases[] = {
+        {"exit 0", 0},
+        {"exit 3", ST_E_UNPROCESSABLE},
+        {"kill -SEGV $$", ST_E_UNPROCESSABLE},
+        {"kill -KILL $$", ST_E_TIMEOUT},
+        {"exec sleep 100", ST_E_TIMEOUT},
+        {"echo 'a.mp4: No space left on device' >&2; exit 228", ST_E_UNAVAILABLE},
+        {"echo 'a.mp4: Disk quota exceeded' >&2; exit 1", ST_E_UNAVAILABLE},
+    };
+    struct st_spawn_result r;
+    for (size_t i = 0; i < ST_COUNT(cases); i++) {
+        struct st_spawn s = {.timeout_us = st_starts(cases[i].script, "exec sleep") ? ST_SECOND / 10 : 0};
+        int rc = run_sh(cases[i].script, s, &r);
+        if (st_spawn_verdict(rc, &r) != cases[i].verdict)
+            fail_msg("%s: %d", cases[i].script, rc);
+    }
+    const char *missing[] = {"no-such-program-here", NULL};
+    int rc = st_spawn(&arena, &(struct st_spawn){.argv = missing, .timeout_us = 1}, &r);
+    assert_int_equal(st_spawn_verdict(rc, &r), ST_E_UNAVAILABLE);
+}
+
 static void *spawn_many(void *arg)
 {
     struct st_arena a = {0};
@@ -318,6 +346,7 @@ int main(void)
         cmocka_unit_test_teardown(test_output_is_bounded, release),
         cmocka_unit_test_teardown(test_lines, release),
         cmocka_unit_test_teardown(test_limits, release),
+        cmocka_unit_test_teardown(test_verdicts, release),
         cmocka_unit_test_teardown(test_threads, release),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

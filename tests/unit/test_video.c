@@ -1,6 +1,8 @@
 /* Which of a story's films is shown, what is told of those behind it, and whom they name. */
 #include "../lib/backbone.h"
 
+#include <sys/stat.h>
+
 #include "base/spawn.h"
 #include "video/video.h"
 
@@ -562,6 +564,74 @@ static int make_ends(struct made *m)
     return m->r;
 }
 
+static atomic_int renderings;
+
+static int counted(struct st_call *call)
+{
+    atomic_fetch_add(&renderings, 1);
+    return video_render(call);
+}
+
+static const struct st_job_kind pooled[] = {{.name = "render",
+                                             .handler = counted,
+                                             .concurrency = 1,
+                                             .timeout_s = 900,
+                                             .attempts = 2,
+                                             .failed = video_render_failed},
+                                            {0}};
+static const struct st_service pool_service = {.name = "video", .jobs = pooled};
+
+/* Whatever their delays: jobs run now. */
+static bool hurry(struct daemon *pool)
+{
+    change(db, "update jobs set run_at = now() where state = 'waiting'");
+    st_bell_ring(&pool->run.jobs_bell);
+    return true;
+}
+
+/* The film's job runs as often as it may, and more. */
+static void make_often(void)
+{
+    struct st_call call;
+    struct daemon *pool = daemon_new(&pool_service);
+    pool->run.types = told;
+    pool->run.n_types = ST_COUNT(told);
+    st_call_init(&call, &worker, "again");
+    video_render_again(&call, NAMING);
+    assert_int_equal(st_commit(&call), 0);
+    st_arena_reset(&worker.arena);
+    atomic_store(&renderings, 0);
+    assert_int_equal(st_jobs_start(&pool->run), 0);
+    assert_true(
+        wait_for(hurry(pool) && (atomic_load(&renderings) > 3 || ask(db, "select 1 from jobs where ended = 'dead'"))));
+    daemon_stop(pool, 60000);
+}
+
+/* Nothing is given up, or shown no more, because our disk is full. */
+static void test_no_room_for_a_film(void **state)
+{
+    (void)state;
+    static const char full[] = "#!/bin/sh\necho 'No space left on device' >&2\nexit 228\n";
+    const char *path = st_strdup(&arena, getenv("PATH")), *bin = st_printf(&arena, "%s/bin", getenv("ST_TEST_DIR"));
+    const char *ffmpeg = st_printf(&arena, "%s/ffmpeg", bin);
+    struct made m;
+    film(1, 1, 0, "ready");
+    put_sound();
+    change(db, "update video_jobs set again = true");
+    assert_int_equal(mkdir(bin, 0700), 0);
+    FILE *f = fopen(ffmpeg, "we");
+    assert_true(f && fputs(full, f) >= 0 && fclose(f) == 0);
+    assert_int_equal(chmod(ffmpeg, 0700), 0);
+    setenv("PATH", st_printf(&arena, "%s:%s", bin, path), 1);
+    make_often();
+    setenv("PATH", path, 1);
+    assert_string_equal(stands(), "ready again 1");
+    assert_non_null(strstr(ask(db, "select error from jobs"), "No space left on device"));
+    make_begins(&m);
+    assert_int_equal(make_ends(&m), 0);
+    assert_string_equal(stands(), "ready 1");
+}
+
 /* Who is named by a film when the account goes: it is made anew. */
 static void test_who_is_named_no_more(void **state)
 {
@@ -688,6 +758,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_a_late_passage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_all_are_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_room_for_a_film, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_named_no_more, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_still_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nobody_sees_the_name, setup, teardown),

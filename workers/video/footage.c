@@ -32,17 +32,12 @@ static int run(struct st_arena *a, const struct st_footage *f, const char *const
 static int verdict(struct st_arena *a, int r, const struct st_spawn_result *result, const char *program,
                    const char **ret_why)
 {
-    if (r == 0 || r == ST_E_CANCELLED)
-        return r;
-    if (r == ST_E_NOT_FOUND || r == ST_E_UNAVAILABLE) {
-        *ret_why = st_printf(a, "%s cannot be run", program);
-        return ST_E_UNAVAILABLE;
-    }
+    int of_file = st_spawn_verdict(r, result);
     *ret_why = st_printf(a, "%s: %.*s", program, (int)strcspn(result->err, "\n"),
                          *result->err ? result->err
                          : r < 0      ? st_err_code(r)
                                       : "it failed");
-    return ST_E_UNPROCESSABLE;
+    return of_file;
 }
 
 static bool next_number(char **state, double *ret)

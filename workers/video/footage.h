@@ -31,9 +31,12 @@ struct st_footage {
 
 /*
  * 0: the clip is there, *ret_ms long: less than was asked for, where the film is so short that it would have to be
- * slowed more than by half. ST_E_UNPROCESSABLE: that is no film, or none that we take; *ret_why (arena) says what is
- * wrong, for the log. ST_E_CANCELLED, ST_E_UNAVAILABLE (no ffmpeg, or the machine is short of something). There is no
- * clip then.
+ * slowed more than by half. Else there is none, and *ret_why (arena) says why, for the log:
+ *   ST_E_UNPROCESSABLE  that is no film, or none that we take
+ *   ST_E_UNAVAILABLE    there is no ffmpeg, no process or no room on the disk
+ *   ST_E_TIMEOUT        a program was killed, or not done in time; the film may be to blame, or a machine that is short
+ *                       of memory or has too much to do: a few more tries will tell
+ *   ST_E_CANCELLED
  */
 int st_footage_take(struct st_arena *a, const struct st_footage *f, int64_t *ret_ms, const char **ret_why) ST_MUSTCHECK;
 

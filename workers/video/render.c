@@ -298,8 +298,12 @@ static int run_ffmpeg(struct render *r, const char *const *argv)
         return fail(r, ST_E_UNAVAILABLE, "ffmpeg is not installed, or there is no work directory", "");
     if (rc < 0 && !result.signal)
         return fail(r, rc, "ffmpeg", st_err_code(rc));
-    return fail(r, rc == ST_E_CANCELLED || rc == ST_E_TIMEOUT ? rc : ST_E_INTERNAL, "ffmpeg",
-                *result.err ? result.err : st_printf(&r->arena, "ended by signal %d", result.signal));
+    bool full = st_spawn_verdict(rc, &result) == ST_E_UNAVAILABLE;
+    return fail(r,
+                rc == ST_E_CANCELLED || rc == ST_E_TIMEOUT ? rc
+                : full                                     ? ST_E_UNAVAILABLE
+                                                           : ST_E_INTERNAL,
+                "ffmpeg", *result.err ? result.err : st_printf(&r->arena, "ended by signal %d", result.signal));
 }
 
 #define ADD(...)                                                                                                       \

@@ -59,7 +59,7 @@ static const struct st_job_kind jobs[] = {
      .handler = video_clip,
      .concurrency = 2, /* it mostly asks how far a provider is, and ends */
      .timeout_s = 900,
-     .attempts = 5,
+     .attempts = 8, /* two minutes, for a machine that has no memory or time to convert what came */
      .failed = video_clip_failed},
     {.name = "cancel_clip", .handler = video_cancel_clip, .concurrency = 1, .timeout_s = 300, .attempts = 10},
     {.name = "film_keys", .handler = video_fetch_keys, .concurrency = 1, .timeout_s = 120, .attempts = 5},

@@ -7,7 +7,8 @@
  * that is in vain; a day after it was sent, when its provider is not at it any more, the same may be sent anew. What
  * was sent goes on when its film is stopped, and a film that wants the same waits for it; when its story is gone, it is
  * cancelled. What a provider could not do goes to the next one that is cheap enough to be asked; what it would not do
- * (content) goes to nobody. A passage that nobody films keeps its drawn picture.
+ * (content) goes to nobody. A passage that nobody films keeps its drawn picture. What was filmed is not asked for again
+ * because it cannot be converted or kept here.
  */
 #include "video/film.h"
 #include "video/footage.h"
@@ -374,7 +375,7 @@ static int take(struct st_call *call, const json_t *clip, const char *from, cons
     if (r == ST_E_UNPROCESSABLE)
         st_log(ST_LOG_WARNING, "What a provider has filmed is refused", ST_S("provider", st_str(clip, "provider")),
                ST_S("reason", why));
-    return r == ST_E_UNAVAILABLE ? st_fail_here(call, r, "%s.", why) : r;
+    return r == ST_E_UNAVAILABLE || r == ST_E_TIMEOUT ? st_fail_here(call, r, "%s.", why) : r;
 }
 
 /* Under which the same may be found, by whomever it was filmed. */

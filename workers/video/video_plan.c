@@ -57,8 +57,9 @@ static int put_picture(struct st_call *call, const char *video_id, const struct 
                                         .max_file = PICTURE_BYTES,
                                         .max_cpu_s = CONVERT_S},
                      &result);
-    if (r != 0 || st_sha256_file(jpeg, sha256) < 0)
-        return st_fail(call, ST_E_UNAVAILABLE, "A picture cannot be made: %s", result.err);
+    r = st_spawn_verdict(r, &result);
+    if (r < 0 || st_sha256_file(jpeg, sha256) < 0)
+        return st_fail_here(call, r < 0 ? r : ST_E_UNAVAILABLE, "A picture cannot be made: %s", result.err);
     *ret_key = st_printf(a, "video/%s/clips/%s.jpg", video_id, sha256);
     return st_object_put_file(call, *ret_key, jpeg);
 }

@@ -381,3 +381,13 @@ int st_spawn(struct st_arena *a, const struct st_spawn *s, struct st_spawn_resul
     st_buf_release(&w.err_text);
     return rc;
 }
+
+int st_spawn_verdict(int rc, const struct st_spawn_result *result)
+{
+    if (rc == 0 || rc == ST_E_CANCELLED)
+        return rc;
+    if (rc == ST_E_NOT_FOUND || rc == ST_E_UNAVAILABLE || strstr(result->err, "No space left on device") ||
+        strstr(result->err, "Disk quota exceeded"))
+        return ST_E_UNAVAILABLE;
+    return rc == ST_E_TIMEOUT || result->signal == SIGKILL ? ST_E_TIMEOUT : ST_E_UNPROCESSABLE;
+}

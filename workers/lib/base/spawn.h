@@ -51,4 +51,12 @@ struct st_spawn_result {
  */
 int st_spawn(struct st_arena *a, const struct st_spawn *s, struct st_spawn_result *result) ST_MUSTCHECK;
 
+/*
+ * Of a program that has to cope with what it is given: 0, ST_E_CANCELLED, or whose fault it is that it did not.
+ * ST_E_UNPROCESSABLE: the input's. ST_E_UNAVAILABLE: this machine's, which lacks the program, a process or room on the
+ * disk. ST_E_TIMEOUT: that cannot be told, for it was killed (there was no memory, or its CPU seconds were used up) or
+ * not done in time; another try may tell.
+ */
+int st_spawn_verdict(int rc, const struct st_spawn_result *result) ST_MUSTCHECK;
+
 #endif
