@@ -101,6 +101,18 @@ static void test_kinds(void **state)
     }
 }
 
+/* Nobody is told that their file is damaged because our disk is full. */
+static void test_a_full_disk(void **state)
+{
+    (void)state;
+    make(TONE("12"), "good.wav");
+    assert_int_equal(unlink(in_dir("raw")), 0);
+    assert_int_equal(symlink("/dev/full", in_dir("raw")), 0);
+    assert_int_equal(convert("good.wav"), ST_E_UNAVAILABLE);
+    assert_int_equal(unlink(in_dir("raw")), 0);
+    assert_int_equal(convert("good.wav"), 0);
+}
+
 static void test_what_else_is_in_it_goes(void **state)
 {
     (void)state;
@@ -212,6 +224,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_no_sample, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lengths, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cut_off, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_full_disk, setup, teardown),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     static const char *const rm[] = {"rm", "-rf", dir, NULL};

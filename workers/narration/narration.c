@@ -80,13 +80,13 @@ static const struct st_job_kind jobs[] = {
      .handler = narration_speak,
      .concurrency = 2,
      .timeout_s = 4 * 3600,
-     .attempts = 10, /* of a store or disk that is away; of what else fails three, and none of providers, see there */
+     .attempts = 3, /* what a provider fails in is none, see there */
      .failed = narration_speak_failed},
     {.name = "speak_long", /* those that take hours wait for each other, and nobody else for them */
      .handler = narration_speak,
      .concurrency = 1,
      .timeout_s = 4 * 3600,
-     .attempts = 10, /* of a store or disk that is away; of what else fails three, and none of providers, see there */
+     .attempts = 3, /* what a provider fails in is none, see there */
      .failed = narration_speak_failed},
     PREVIEW("", 1),
     PREVIEW("_openai", 2),

@@ -241,7 +241,7 @@ static int put_together(struct st_call *call, const char *sample_id, const char 
     }
     if (f && fclose(f) != 0)
         ok = false;
-    return r < 0 || ok ? r : st_fail(call, ST_E_UNAVAILABLE, "The sample cannot be written.");
+    return r < 0 || ok ? r : st_fail_here(call, ST_E_UNAVAILABLE, "The sample cannot be written.");
 }
 
 static bool is_stopped(void *call)
@@ -271,7 +271,9 @@ int narration_check_sample(struct st_call *call)
         refuse(call, id, why);
         return 0;
     }
-    if (r < 0 || (r = st_object_put_file(call, key_of(call, id), to)) < 0)
+    if (r < 0)
+        return st_fail_here(call, r, "The sample cannot be converted now.");
+    if ((r = st_object_put_file(call, key_of(call, id), to)) < 0)
         return r;
     st_exec(call, "update voice_samples set status = 'ready', duration_ms = $2 where sample_id = $1", id,
             st_i64(call->arena, ms));

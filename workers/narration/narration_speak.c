@@ -253,7 +253,6 @@ static void give_up(struct st_call *call, const json_t *n, const char *reason, b
 }
 
 enum {
-    ATTEMPTS_HERE = 3, /* of what is no provider's fault */
     WAIT_FIRST_MS = 2000,
     WAIT_LAST_MS = 300000,
     PATIENCE_MS = 60000,    /* before another voice takes the place of one that is away */
@@ -458,9 +457,9 @@ int narration_speak(struct st_call *call)
     if (r == 0)
         return finish(call, n, &s, &result);
     bool again = r != ST_E_UNPROCESSABLE && r != ST_E_INVALID && r != ST_E_TOO_LARGE;
-    bool away = st_remote_passes(r) && r != ST_E_TIMEOUT; /* here it is an engine that hangs in the text */
-    if (again && (away || call->job->attempt < ATTEMPTS_HERE || r == ST_E_CANCELLED || r == ST_E_FENCED))
-        return result.why ? st_fail(call, r, "%s", result.why) : r;
+    bool counts = r != ST_E_UNAVAILABLE && r != ST_E_CANCELLED && r != ST_E_FENCED;
+    if (again && (!counts || call->job->attempt < call->job->max_attempts))
+        return result.why ? st_fail_here(call, r, "%s", result.why) : r;
     bool told = result.why && (!again || r == ST_E_BAD_GATEWAY); /* what is wrong with the text, not with us */
     give_up(call, n,
             told    ? result.why

@@ -118,11 +118,8 @@ static int run(const struct sample *s, const char *const *argv, struct st_spawn_
                                         .cancelled = s->cancelled,
                                         .arg = s->ctx},
                      ret);
-    if (r == ST_E_CANCELLED || r == ST_E_UNAVAILABLE)
-        return r;
-    if (r == ST_E_NOT_FOUND)
-        return ST_E_UNAVAILABLE;
-    return r == 0 ? 0 : damaged(s);
+    r = st_spawn_verdict(r, ret);
+    return r == ST_E_UNPROCESSABLE || r == ST_E_TIMEOUT ? damaged(s) : r;
 }
 
 /* What is inside: one sound, pictures of a cover at most, of no more than the longest length. */
@@ -267,7 +264,7 @@ static int encode(const struct sample *s, const char *raw, const char *to)
                           NULL};
     struct st_spawn_result out;
     int r = run(s, argv, &out);
-    return r == ST_E_UNPROCESSABLE ? ST_E_UNAVAILABLE : r; /* these are our own samples: the disk is full */
+    return r == ST_E_UNPROCESSABLE ? ST_E_UNAVAILABLE : r; /* these are our own samples */
 }
 
 int st_sample_convert(struct st_arena *a, const char *from, const char *raw, const char *to, bool (*cancelled)(void *),
