@@ -200,19 +200,23 @@ static int add_body(struct st_call *call, void *ctx)
 }
 
 /* As a handler does it. */
-static int add(const char *job, const char *key, int64_t delay_ms)
+static int transact(int (*body)(struct st_call *call, void *ctx), void *ctx)
 {
     struct st_worker w;
     struct st_call call;
-    struct order o = {job, key, delay_ms};
     st_worker_init(&w, &pool->run, "test");
     st_call_init(&call, &w, "test");
     call.correlation_id = "c-7";
     call.causation_id = "cause";
     call.user_id = "u-7";
-    int r = st_call_transact(&call, add_body, &o);
+    int r = st_call_transact(&call, body, ctx);
     st_worker_release(&w);
     return r;
+}
+
+static int add(const char *job, const char *key, int64_t delay_ms)
+{
+    return transact(add_body, &(struct order){job, key, delay_ms});
 }
 
 /* The same with what st_enqueue_with knows; payloads name the job's kind, or poison. */
@@ -226,9 +230,8 @@ static int add_with_body(struct st_call *call, void *ctx)
 {
     struct orders *o = ctx;
     for (int i = 0; i < o->n; i++) {
-        const char *id =
-            st_enqueue_with(call, &o->list[i], json_pack("{s:s}", "what", i == o->poison ? "poison" : o->list[i].job));
-        o->ids[i] = st_strdup(&arena, id);
+        json_t *payload = json_pack("{s:s}", "what", i == o->poison ? "poison" : o->list[i].job);
+        o->ids[i] = st_strdup(&arena, st_enqueue_with(call, &o->list[i], payload));
     }
     if (o->cancel)
         st_cancel(call, "work", o->cancel);
@@ -236,14 +239,7 @@ static int add_with_body(struct st_call *call, void *ctx)
 }
 static int add_with(struct orders *o)
 {
-    struct st_worker w;
-    struct st_call call;
-    st_worker_init(&w, &pool->run, "test");
-    st_call_init(&call, &w, "test");
-    call.correlation_id = "c-8";
-    int r = st_call_transact(&call, add_with_body, o);
-    st_worker_release(&w);
-    return r;
+    return transact(add_with_body, o);
 }
 
 static int64_t number(const char *sql)
@@ -268,8 +264,7 @@ static int64_t effects(void)
 /* What waits for a retry is due now. */
 static bool hurry(void)
 {
-    struct st_rows *rows;
-    must(db, st_pg_query(db, &arena, "update jobs set run_at = now() where state = 'waiting'", ST_PARAMS(), &rows));
+    must(db, st_pg_script(db, "update jobs set run_at = now() where state = 'waiting'"));
     st_bell_ring(&pool->run.jobs_bell);
     return true;
 }
@@ -339,29 +334,23 @@ static void test_keys(void **state)
 static int add_slowly_body(struct st_call *call, void *ctx)
 {
     struct st_rows *rows;
-    bool *waited = ctx;
     st_enqueue(call, "work", "k", 0, json_pack("{s:s}", "what", "again"));
     int r = st_rows(call, &rows, "select count(*) from jobs");
     atomic_store(&hold, false);
     assert_true(wait_for(atomic_load(&running) == 0));
     st_sleep_ms(200);
-    *waited = states("done waiting");
+    *(bool *)ctx = states("done waiting");
     return r;
 }
 static void test_an_equal_one_waits_for_the_commit(void **state)
 {
     (void)state;
     bool waited = false;
-    struct st_worker w;
-    struct st_call call;
     atomic_store(&hold, true);
     assert_int_equal(add("work", "k", 0), 0);
     assert_true(wait_for(atomic_load(&running) == 1));
     assert_int_equal(add("work", "k", 0), 0);
-    st_worker_init(&w, &pool->run, "test");
-    st_call_init(&call, &w, "test");
-    assert_int_equal(st_call_transact(&call, add_slowly_body, &waited), 0);
-    st_worker_release(&w);
+    assert_int_equal(transact(add_slowly_body, &waited), 0);
     assert_true(waited);
     assert_true(wait_for(states("done done")));
 }
@@ -383,14 +372,9 @@ static int add_many_body(struct st_call *call, void *ctx)
 static void test_many_in_a_row(void **state)
 {
     (void)state;
-    struct st_worker w;
-    struct st_call call;
     int64_t seen = 0;
     atomic_store(&hold, true);
-    st_worker_init(&w, &pool->run, "test");
-    st_call_init(&call, &w, "test");
-    assert_int_equal(st_call_transact(&call, add_many_body, &seen), 0);
-    st_worker_release(&w);
+    assert_int_equal(transact(add_many_body, &seen), 0);
     assert_int_equal(seen, MANY - MANY / 5 + 2);
     assert_int_equal(number("select count(*) from jobs where delayed"), 1);
     assert_string_equal(ask(db, "select string_agg(distinct unique_key, ' ' order by unique_key) from jobs"),
@@ -437,16 +421,9 @@ static int add_and_fail(struct st_call *call, void *ctx)
 static void test_a_job_that_was_not_to_be(void **state)
 {
     (void)state;
-    struct st_worker w;
-    struct st_call call;
     int r;
-    st_worker_init(&w, &pool->run, "test");
-    for (int i = 0; i < 10; i++) {
-        st_call_init(&call, &w, "test");
-        assert_int_equal(st_call_transact(&call, add_and_fail, &r), ST_E_CONFLICT);
-        assert_int_equal(r, 0);
-    }
-    st_worker_release(&w);
+    for (int i = 0; i < 10; i++)
+        assert_true(transact(add_and_fail, &r) == ST_E_CONFLICT && r == 0);
     assert_int_equal(number("select count(*) from jobs"), 0);
     atomic_store(&hold, true);
     for (int i = 0; i < 4; i++)
@@ -630,12 +607,10 @@ static void test_a_lost_lease_is_noticed(void **state)
 /* A job whose process has ended so often: nobody has said so, the lease has ended. */
 static void leave_behind(int attempts)
 {
-    struct st_rows *rows;
-    must(db, st_pg_query(db, &arena,
-                         "insert into jobs (name, payload, metadata, attempts, lease_token, lease_until) values "
-                         "('fails', '{}', '{\"correlationId\": \"c\"}', $1, gen_random_uuid(), "
-                         "now() - interval '1 second')",
-                         ST_PARAMS(st_i64(&arena, attempts)), &rows));
+    static const char sql[] =
+        "insert into jobs (name, payload, metadata, attempts, lease_token, lease_until) values "
+        "('fails', '{}', '{\"correlationId\": \"c\"}', %d, gen_random_uuid(), now() - interval '1 second')";
+    must(db, st_pg_script(db, st_printf(&arena, sql, attempts)));
 }
 
 static void test_a_worker_that_dies_every_time(void **state)
