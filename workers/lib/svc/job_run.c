@@ -250,17 +250,18 @@ static int64_t age_ms(const struct st_leased_job *job, struct st_worker *w)
     return r == 0 && st_rows_count(rows) ? st_cell_int(rows, 0, 0) : -1;
 }
 
-/* What it needs is away. */
+/* What it needs is away. Its row has an error now (is_spent), and so attempts are left whatever ended others. */
 static void put_off(struct st_leased_job *job, struct st_worker *w, const char *error)
 {
     int64_t age = age_ms(job, w);
+    int counted = job->pub.attempt < job->pub.max_attempts ? job->pub.attempt : job->pub.max_attempts;
     if (age >= AWAY_MAX_MS) {
         failed(job, w, error);
         return;
     }
     st_count(ST_N_JOBS_FAILED, 1);
     log_run(job, ST_LOG_WARNING, "Job waits for what is away", error);
-    if (release_one(job, w, job->pub.attempt - 1, st_backoff_since_ms(age), error) == ST_E_FENCED)
+    if (release_one(job, w, counted - 1, st_backoff_since_ms(age), error) == ST_E_FENCED)
         log_run(job, ST_LOG_WARNING, "Job is not ours any more", "");
 }
 
