@@ -290,6 +290,16 @@ static bool is_western_document(const char *data, size_t len)
     return western;
 }
 
+static bool is_text_document(const struct st_buf *b)
+{
+    struct st_buf body = ST_BUF(b->len + 1);
+    if (b->len)
+        put_body(&body, b->data, b->data + b->len);
+    bool text = body.len && is_text(&body);
+    st_buf_release(&body);
+    return text;
+}
+
 /* Are more of the characters beyond ASCII whole than broken? */
 static bool is_mostly_whole(const struct st_buf *b)
 {
@@ -315,8 +325,9 @@ static void decode_document(const struct import *to, struct st_buf *out, const c
     if (open && !western)
         convert(out, open, data, len, true);
     if (utf8 && !is_mostly_whole(out)) {
-        st_buf_clear(out);
         western = is_western_document(data, len);
+        if (western || !is_text_document(out))
+            st_buf_clear(out);
     }
     if (western)
         decode_western(out, (const unsigned char *)data, len);
