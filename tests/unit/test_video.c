@@ -1,6 +1,7 @@
 /* Which of a story's films is shown, what is told of those behind it, and whom they name. */
 #include "../lib/backbone.h"
 
+#include <malloc.h>
 #include <sys/stat.h>
 
 #include "base/spawn.h"
@@ -470,16 +471,30 @@ static void test_who_is_named(void **state)
     assert_string_equal(named(), "[Cara – Mary][Edda – The wolf][Ben][Zoe]");
 }
 
-/* However many have come: as many as a collaboration tells of. */
+static size_t heap(void)
+{
+    struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
+}
+
+/* However many have come: as many as a collaboration tells of; and whose names they are is told once. */
 static void test_all_are_named(void **state)
 {
     (void)state;
+    struct st_call call;
+    const char *const *names, *ids;
     film(1, 1, 0, "pending");
     change(db, "with one as (insert into story_readers (story_id, user_id, role, collaboration_id) select '" STORY
                "', gen_random_uuid(), 'voice', '" ROOM "' from generate_series(1, 1000) returning user_id) "
                "insert into people (user_id, display_name) select user_id, user_id::text from one");
     assert_int_equal(strlen(named()), 1000 * strlen("[" STORY "]"));
     assert_string_equal(ask(db, "select cardinality(named) from video_jobs"), "1000");
+    size_t before = heap();
+    st_call_init(&call, &worker, "render");
+    assert_int_equal(video_load_voices(&call, NAMING, &names, &ids), 0);
+    assert_string_equal(ids, ask(db, "select named from video_jobs"));
+    assert_in_range(heap() - before, 0, 4 << 20);
+    st_arena_reset(&worker.arena);
 }
 
 static int delete_user(struct st_call *call, void *ctx)

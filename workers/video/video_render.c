@@ -90,9 +90,10 @@ int video_load_voices(struct st_call *call, const char *video_id, const char *co
                     "cross join one join people p using (user_id) left join story_readers r on r.story_id = v.story_id "
                     "and r.user_id = p.user_id and coalesce(r.collaboration_id = v.collaboration_id, true) "
                     "where v.video_id = $1 and p.display_name <> '' "
-                    "group by p.user_id, p.display_name order by other, name limit $2), "
+                    "group by p.user_id, p.display_name order by other, name, user_id limit $2), "
                     "kept as (update video_jobs set named = array(select user_id from named) where video_id = $1 "
-                    "returning named) select name, (select named from kept) from named order by other, name",
+                    "returning named) select name, case row_number() over (order by other, name, user_id) when 1 then "
+                    "(select named from kept) end from named order by other, name, user_id",
                     video_id, st_i64(call->arena, ST_VIDEO_MAX_VOICES));
     if (r < 0)
         return r;
