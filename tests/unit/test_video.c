@@ -15,8 +15,14 @@
 static const struct st_job_kind jobs[] = {{.name = "render"}, {.name = "remove_files"}, {.name = "cancel_clip"}, {0}};
 static const struct st_service service = {.name = "video", .jobs = jobs};
 
-/* What is told of films; with any payload. */
+/* What is told of films, by name; with any payload. */
 static struct st_event_type told[] = {
+    {.type = "FilmingCompleted",
+     .topic = "FilmingCompleted",
+     .aggregate_type = "video",
+     .version = "1.0.0",
+     .major = 1,
+     .service = "video"},
     {.type = "VideoGenerated",
      .topic = "VideoGenerated",
      .aggregate_type = "video",
@@ -579,6 +585,27 @@ static int make_ends(struct made *m)
     return m->r;
 }
 
+/* Another film has it looked for, and it comes while the first is made without it: that is told and charged so. */
+static void test_a_passage_that_comes_meanwhile(void **state)
+{
+    (void)state;
+    struct made m;
+    film(1, 1, 0, "pending");
+    put_sound();
+    change(db, "update video_jobs set pictures = 'filmed', filming = video_id");
+    passage(1, "failed");
+    joins(ROOM, 1, "Ben", "voice", NULL);
+    make_begins(&m);
+    assert_true(wait_for(st_streq(ask(db, "select cardinality(named)::text from video_jobs"), "1")));
+    change(db, "update clips set state = 'done'");
+    assert_int_equal(make_ends(&m), 0);
+    assert_string_equal(ask(db,
+                            "select string_agg(concat_ws(' ', event_type, payload->>'amount', payload->>'provider', "
+                            "payload->>'filmedPassages'), ', ' order by event_type) from events"),
+                        "FilmingCompleted 1, VideoGenerated ffmpeg 0");
+    assert_string_equal(passages(), "[drawn -]");
+}
+
 static atomic_int renderings;
 
 static int counted(struct st_call *call)
@@ -771,6 +798,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_what_is_cancelled, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_late_failure, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_late_passage, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_passage_that_comes_meanwhile, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_all_are_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_room_for_a_film, setup, teardown),

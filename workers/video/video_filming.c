@@ -126,7 +126,7 @@ int video_end_filming(struct st_call *call, const char *video_id, const char *fa
     json_t *v;
     int r = st_row(call, &v,
                    "select v.filming as \"sagaId\", v.video_id as \"videoId\", s.author_id as \"userId\", "
-                   "(select count(*) from clips c where c.video_id = v.video_id and c.state = 'done') as filmed "
+                   "(select count(*) from clips c where c.video_id = v.video_id and c.shown) as filmed "
                    "from video_jobs v join stories s using (story_id) where v.video_id = $1 and v.filming is not null",
                    video_id);
     if (r < 0)

@@ -186,8 +186,8 @@ static int tell(struct st_call *call, const json_t *v, const char *id, const str
 {
     json_t *by;
     int r = st_row(call, &by,
-                   "select coalesce(string_agg(distinct provider, ',') filter (where state = 'done'), 'ffmpeg') "
-                   "as provider, count(*) as passages, count(*) filter (where state = 'done') as filmed from clips "
+                   "select coalesce(string_agg(distinct provider, ',') filter (where shown), 'ffmpeg') "
+                   "as provider, count(*) as passages, count(*) filter (where shown) as filmed from clips "
                    "where video_id = $1",
                    id);
     if (r < 0)
