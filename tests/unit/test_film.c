@@ -566,13 +566,19 @@ static void test_what_is_lost_is_not_sent_again(void **state)
     assert_int_equal(submissions(), 1);
 }
 
+/* The other film has that passage, or has it again. */
+static const char *once_more(void)
+{
+    return ask(db, "update clips set video_id = '" STORY "' where clip_id = $1 returning clip_id", same_passage(0, 0));
+}
+
 /* The film is ready, and another has its passage. */
 static const char *in_another_film(void)
 {
     change(db, "update video_jobs set status = 'ready', filming = null");
     change(db, "insert into video_jobs (video_id, story_id, narration_id, audio_ref, timing_ref, pictures, filming) "
                "values ('" STORY "', '" STORY "', '" VIDEO "', 'a', 't', 'filmed', gen_random_uuid())");
-    return ask(db, "update clips set video_id = '" STORY "' where clip_id = $1 returning clip_id", same_passage(0, 0));
+    return once_more();
 }
 
 /* Another film finds what the one that it was sent for had to be made without. */
@@ -587,12 +593,20 @@ static void test_what_is_lost_is_looked_for(void **state)
     assert_string_equal(finish(clip), "done luma");
     assert_string_equal(finish(next), "done luma");
     assert_int_equal(submissions(), 1);
-    /* Its list cannot be read. */
+    /* Its list cannot be read: the other film waits for that, and the one that it was sent for does not. */
     setup(NULL);
-    lose_at_luma();
+    clip = lose_at_luma();
     next = in_another_film();
-    write_file("faults", "500\n");
+    change(db, "update clips set sent_at = now()");
+    write_file("faults", "500\ngarbage\n");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(step(next), 0);
+        assert_string_equal(state_of(clip), "failed luma");
+        assert_string_equal(state_of(next), "wanted");
+    }
+    leave_alone("luma");
     assert_string_equal(finish(next), "failed");
+    assert_string_equal(state_of(clip), "failed luma");
     assert_int_equal(submissions(), 1);
     /* By its name. */
     setup(NULL);
@@ -607,6 +621,49 @@ static void test_what_is_lost_is_looked_for(void **state)
     assert_int_equal(submissions(), 1);
 }
 
+static int run_failed(struct st_call *call, void *ctx)
+{
+    (void)ctx;
+    return video_clip_failed(call);
+}
+
+/* Its job has used up its attempts. */
+static void give_up(const char *clip)
+{
+    struct st_call call;
+    st_call_init(&call, &worker, "clip");
+    call.body = st_json_keep(&arena, json_pack("{s:s}", "clipId", clip));
+    assert_int_equal(st_call_transact(&call, run_failed, NULL), 0);
+    st_arena_reset(&worker.arena);
+}
+
+/* What comes cannot be converted, whoever wants it: no film waits for that twice. */
+static void test_what_is_lost_again(void **state)
+{
+    (void)state;
+    use("runway");
+    const char *clip = plan(1), *next;
+    assert_int_equal(step(clip), 0);
+    give_up(clip);
+    assert_string_equal(state_of(clip), "failed runway");
+    next = in_another_film();
+    assert_int_equal(step(next), 0);
+    assert_string_equal(state_of(clip), "sent runway");
+    assert_int_equal(step(next), 0);
+    give_up(clip);
+    assert_string_equal(finish(next), "failed");
+    assert_string_equal(state_of(clip), "failed runway");
+    assert_int_equal(submissions(), 1);
+    /* A day later it is paid anew, when it is still so. */
+    change(db, "update clips set sent_at = now() - interval '25 hours' where sent_at is not null");
+    next = once_more();
+    assert_int_equal(step(next), 0);
+    assert_string_equal(state_of(clip), "sent runway");
+    give_up(clip);
+    assert_string_equal(finish(next), "done runway");
+    assert_int_equal(submissions(), 2);
+}
+
 /* Whom it was sent to has ended it by then; so it is not drawn for ever, in this film or another. */
 static void test_what_is_lost_for_a_day_is_sent_anew(void **state)
 {
@@ -618,9 +675,8 @@ static void test_what_is_lost_for_a_day_is_sent_anew(void **state)
     assert_string_equal(finish(clip), "failed runway");
     change(db, a_day);
     assert_string_equal(finish(in_another_film()), "done runway");
-    assert_string_equal(state_of(clip), "wanted");
-    assert_int_equal(step(clip), 0);
-    assert_string_equal(state_of(clip), "wanted"); /* its film is ready */
+    assert_string_equal(state_of(clip), "failed runway"); /* its film is ready */
+    assert_null(ask(db, "select 1 from clips where lost"));
     assert_int_equal(submissions(), 2);
     setup(NULL);
     clip = plan(1);
@@ -630,15 +686,36 @@ static void test_what_is_lost_for_a_day_is_sent_anew(void **state)
     film_again();
     assert_string_equal(finish(clip), "done runway");
     assert_int_equal(submissions(), 2);
-    /* But what is there after all is taken. */
+    /* Also when its list cannot be read for long. */
+    setup(NULL);
+    lose_at_luma();
+    change(db, a_day);
+    use("luma runway");
+    leave_alone("luma");
+    assert_string_equal(finish(in_another_film()), "done runway");
+    assert_int_equal(submissions(), 2);
+    /* But what is there after all is taken, whatever the first look has come to. */
     setup(NULL);
     clip = lose_at_luma();
     change(db, a_day);
     const char *next = in_another_film();
+    write_file("faults", "500\n");
+    assert_int_equal(step(next), 0);
+    assert_string_equal(state_of(next), "wanted");
     assert_int_equal(step(next), 0);
     assert_string_equal(finish(clip), "done luma");
     assert_string_equal(finish(next), "done luma");
     assert_int_equal(submissions(), 1);
+    static const char *const ages[] = {"7", "25"};
+    for (size_t i = 0; i < ST_COUNT(ages); i++) {
+        setup(NULL);
+        clip = lose_at_luma();
+        ask(db, "update clips set sent_at = now() - $1 * interval '1 hour'", ages[i]);
+        film_again();
+        write_file("faults", "500\n");
+        assert_string_equal(finish(clip), "done luma");
+        assert_int_equal(submissions(), 1);
+    }
 }
 
 /* While its provider is away nobody can know; then it is there. */
@@ -681,6 +758,9 @@ static void test_an_outage_is_waited_for(void **state)
     assert_int_equal(step(clip), 0);
     change(db, "update providers set open_until = now() + interval '1 hour'");
     change(db, "update clips set sent_at = now() - interval '7 hours'");
+    for (int i = 0; i < POLLS; i++)
+        assert_int_equal(step(clip), 0);
+    assert_string_equal(state_of(clip), "sent runway"); /* it may be there again by now */
     assert_string_equal(finish(clip), "done luma");
 }
 
@@ -839,6 +919,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_what_is_not_known_is_not_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_lost_is_not_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_lost_is_looked_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_lost_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_lost_for_a_day_is_sent_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_outage_is_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failures, setup, teardown),

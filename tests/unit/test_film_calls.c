@@ -149,6 +149,17 @@ static void test_looked_at_twice_at_a_time(void **state)
     assert_string_equal(ask(db, "select tried from clips"), "{pika}");
 }
 
+/* Two look for what is lost, in vain, and the other has found that it may be sent anew. */
+static void test_looked_for_twice_at_a_time(void **state)
+{
+    (void)state;
+    const char *clip = lose_at_luma(), *next = same_passage(10000, 0);
+    change(db, "update clips set sends = sends + 1"); /* its list does not have it */
+    look_meanwhile(next, false, "update clips set lost = false where lost returning ''");
+    assert_string_equal(state_of(clip), "failed luma");
+    assert_string_equal(state_of(next), "sent luma");
+}
+
 /* It has called back, and its film is here, before its list is read; which has it, or cannot be read. */
 static void test_told_while_it_is_looked_for(void **state)
 {
@@ -360,6 +371,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_call_back_of_what_was_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sent_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_looked_at_twice_at_a_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_looked_for_twice_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_told_while_it_is_looked_for, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signed_call_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keys_change, setup, teardown),

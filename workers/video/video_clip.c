@@ -3,12 +3,13 @@
  *
  * A request is sent once. Its intent is stored before, its name at the provider after; one whose fate is not known is
  * looked for in the provider's list, or waits until the provider calls back, and is not sent again: its film is made
- * without it after a while, it is `lost`. Whoever wants the same later looks for it first, and goes without it where
- * that is in vain; a day after it was sent, when its provider is not at it any more, the same may be sent anew. What
- * was sent goes on when its film is stopped, and a film that wants the same waits for it; when its story is gone, it is
- * cancelled. What a provider could not do goes to the next one that is cheap enough to be asked; what it would not do
- * (content) goes to nobody. A passage that nobody films keeps its drawn picture. What was filmed is not asked for again
- * because it cannot be converted or kept here.
+ * without it after a while, it is `lost`. Whoever wants the same later looks for it first: until it is found it stays
+ * lost, for its own film may be about to be put together. What is not found, or is found and lost again (what comes
+ * cannot be converted), that film goes without, too; a day after it was sent, when its provider is not at it any more,
+ * the same may be sent anew. What was sent goes on when its film is stopped, and a film that wants the same waits for
+ * it; when its story is gone, it is cancelled. What a provider could not do goes to the next one that is cheap enough
+ * to be asked; what it would not do (content) goes to nobody. A passage that nobody films keeps its drawn picture. What
+ * was filmed is not asked for again within that day because it cannot be converted or kept here.
  */
 #include "video/film.h"
 #include "video/footage.h"
@@ -21,7 +22,7 @@ enum {
     POLL_MAX_MS = 60000,
     POLLS_MAX = 60,       /* most of an hour */
     LOOKS_MAX = 10,       /* for one whose fate is unknown, a minute apart */
-    SILENCE_S = 6 * 3600, /* since it was sent, while its provider is away: that counts as no look */
+    SILENCE_S = 6 * 3600, /* since it was sent: so long a look counts for none while its provider is away */
     ENDED_S = 24 * 3600,  /* since it was sent: its provider is not at it any more */
     PAGES_MAX = 10,       /* of the provider's list, at each look */
     WAITS_MAX = 5,        /* for a provider that is away: 1, 2, 4, 8, 16 minutes */
@@ -153,11 +154,11 @@ void video_enqueue_clip(struct st_call *call, const char *clip_id, int64_t delay
 static int has_moved(struct st_call *call, const json_t *clip)
 {
     struct st_rows *rows;
-    int r =
-        st_rows(call, &rows,
-                "select from clips where clip_id = $1 and state = $2 and provider is not distinct from $3 "
-                "and provider_ref is not distinct from $4 for update",
-                st_str(clip, "clip_id"), st_str(clip, "state"), st_str(clip, "provider"), st_str(clip, "provider_ref"));
+    int r = st_rows(call, &rows,
+                    "select from clips where clip_id = $1 and state = $2 and provider is not distinct from $3 "
+                    "and provider_ref is not distinct from $4 and lost = $5 for update",
+                    st_str(clip, "clip_id"), st_str(clip, "state"), st_str(clip, "provider"),
+                    st_str(clip, "provider_ref"), st_json_bool(clip, "lost", false) ? "t" : "f");
     return r < 0 ? r : st_rows_count(rows) == 0;
 }
 
@@ -231,11 +232,12 @@ static int wait_or_end(struct st_call *call, const json_t *clip, bool away)
     return 0;
 }
 
-/* asked: the breaker has let it pass; what it refuses is no look. */
+/* asked: the breaker has let it pass; what it refuses is no look, for a while. */
 static int wait_for_it(struct st_call *call, const json_t *clip, bool asked)
 {
     int64_t polls = st_json_int(clip, "polls", 0), ms = asked ? POLL_FIRST_MS : POLL_MAX_MS;
-    if (asked ? polls >= POLLS_MAX : st_json_bool(clip, "silent", false)) {
+    bool counts = asked || st_json_bool(clip, "silent", false);
+    if (counts && polls >= POLLS_MAX) {
         cancel_later(call, st_str(clip, "provider"), st_str(clip, "provider_ref"));
         return next_provider(call, clip);
     }
@@ -244,7 +246,7 @@ static int wait_for_it(struct st_call *call, const json_t *clip, bool asked)
         return r < 0 ? r : 0;
     for (int64_t i = 0; i < polls && ms < POLL_MAX_MS; i++)
         ms = ms * 13 / 10;
-    if (asked)
+    if (counts)
         st_exec(call, "update clips set polls = polls + 1 where clip_id = $1", st_str(clip, "clip_id"));
     video_enqueue_clip(call, st_str(clip, "clip_id"), ms < POLL_MAX_MS ? ms : POLL_MAX_MS);
     return 0;
@@ -292,7 +294,15 @@ static int find(struct st_call *call, const json_t *clip, const struct film_api 
     return 0;
 }
 
-/* Nobody will ever know what became of it: it is as if it had not been sent. Its film may have been made without it. */
+/* It is there, by that name. */
+static void go_on(struct st_call *call, const char *id, const char *ref)
+{
+    st_exec(call, "update clips set state = 'sent', provider_ref = $2, polls = 0, lost = false where clip_id = $1", id,
+            ref);
+    video_enqueue_clip(call, id, 0);
+}
+
+/* Nobody will ever know what became of it: it is as if it had not been sent. */
 static int want_anew(struct st_call *call, const json_t *clip)
 {
     const char *id = st_str(clip, "clip_id");
@@ -316,27 +326,62 @@ static int look_for(struct st_call *call, const json_t *clip, const struct film_
         video_enqueue_clip(call, id, 0); /* maybe it has its name now, and nobody else goes on with it */
     if (moved != 0)
         return moved < 0 ? moved : 0;
-    if (ref)
-        st_exec(call, "update clips set state = 'sent', provider_ref = $2, polls = 0, lost = false where clip_id = $1",
-                id, ref);
-    else if (r < 0 ? st_json_bool(clip, "silent", false) : st_json_int(clip, "polls", 0) >= LOOKS_MAX)
+    if (ref) {
+        go_on(call, id, ref);
+        return 0;
+    }
+    bool counts = r == 0 || st_json_bool(clip, "silent", false);
+    if (counts && st_json_int(clip, "polls", 0) >= LOOKS_MAX)
         return st_json_bool(clip, "ended", false) ? want_anew(call, clip) : lose_clip(call, clip);
-    else
-        st_exec(call, "update clips set state = 'unknown', lost = false, polls = polls + $2::int where clip_id = $1",
-                id, r < 0 ? "0" : "1");
-    video_enqueue_clip(call, id, ref ? 0 : POLL_MAX_MS);
+    st_exec(call, "update clips set state = 'unknown', lost = false, polls = polls + $2::int where clip_id = $1", id,
+            counts ? "1" : "0");
+    video_enqueue_clip(call, id, POLL_MAX_MS);
     return 0;
 }
 
-/* One that is lost: what it is by now, the row says then. Outside a transaction. */
-static int look_again(struct st_call *call, const char *clip_id)
+static void set_looks(struct st_call *call, json_t *clip, int64_t looks)
 {
-    json_t *clip;
-    int r = load(call, clip_id, &clip);
-    if (r < 0 || !st_json_bool(clip, "lost", false))
+    json_object_set_new(clip, "polls", json_integer(looks));
+    st_exec(call, "update clips set polls = $2 where clip_id = $1", st_str(clip, "clip_id"),
+            st_i64(call->arena, looks));
+}
+
+/*
+ * Another film's, which is lost, for one that wants the same and counts the looks as its polls; all of them are used up
+ * when what is found goes on. 1: that one waits, or goes without it. 0: what the other is by now, its row says.
+ */
+static int look_again(struct st_call *call, json_t *clip, const char *other_id)
+{
+    json_t *other;
+    int64_t looks = st_json_int(clip, "polls", 0);
+    int r = load(call, other_id, &other);
+    if (r < 0 || !st_json_bool(other, "lost", false))
         return r == ST_E_NOT_FOUND ? 0 : r;
-    if ((r = st_commit(call)) < 0 || (r = look_for(call, clip, film_api_find(st_str(clip, "provider")))) < 0)
+    if ((r = st_commit(call)) < 0)
         return r;
+    const char *named = st_str(other, "provider_ref"), *ref = named;
+    r = ref ? 0 : find(call, other, film_api_find(st_str(other, "provider")), &ref);
+    if (r == ST_E_CANCELLED)
+        return r;
+    int moved = has_moved(call, other);
+    if (moved != 0)
+        return moved < 0 ? moved : st_commit(call);
+    if (ref && (!named || looks < LOOKS_MAX)) {
+        go_on(call, other_id, ref);
+        set_looks(call, clip, LOOKS_MAX);
+        return st_commit(call);
+    }
+    if (r < 0 && looks < LOOKS_MAX) {
+        set_looks(call, clip, looks + 1);
+        video_enqueue_clip(call, st_str(clip, "clip_id"), POLL_MAX_MS);
+        return 1;
+    }
+    if (!st_json_bool(other, "ended", false)) {
+        r = fail_clip(call, clip, "What became of an earlier request for the same is not known.");
+        return r < 0 ? r : 1;
+    }
+    st_exec(call, "update clips set lost = false where clip_id = $1", other_id); /* it is as if it had not been sent */
+    set_looks(call, clip, 0);
     return st_commit(call);
 }
 
@@ -397,13 +442,12 @@ static bool is_gone(int r)
 }
 
 /*
- * The same, of about that length, was filmed before, or is being filmed, for another film; or it is lost, and was
- * looked for in vain: 1, and *ret_path where it is there. Else 0, and nobody else learns so before this transaction
- * ends: two at a time must not both find that there is none.
+ * The same, of about that length, was filmed before, or is being filmed, for another film, or is lost: 1, and *ret_path
+ * where it is there. Else 0, and nobody else learns so before this transaction ends: two at a time must not both find
+ * that there is none.
  */
 static int find_same(struct st_call *call, const json_t *clip, json_t **ret, const char **ret_path)
 {
-    const char *looked = NULL;
     *ret_path = NULL;
     for (;;) {
         st_exec(call, "select pg_advisory_xact_lock(hashtextextended('clip ' || $1, 0))", st_str(clip, "prompt"));
@@ -416,12 +460,6 @@ static int find_same(struct st_call *call, const json_t *clip, json_t **ret, con
                        cache_keys(call, clip));
         if (r < 0)
             return r == ST_E_NOT_FOUND ? 0 : r;
-        const char *id = st_str(*ret, "clip_id");
-        if (st_json_bool(*ret, "lost", false) && !st_streq(id, looked)) {
-            if ((r = look_again(call, looked = id)) < 0)
-                return r;
-            continue;
-        }
         if (!st_streq(st_str(*ret, "state"), "done"))
             return 1;
         if ((r = st_commit(call)) < 0)
@@ -429,22 +467,21 @@ static int find_same(struct st_call *call, const json_t *clip, json_t **ret, con
         r = st_object_get(call, st_str(*ret, "object_key"), ret_path);
         if (!is_gone(r))
             return r < 0 ? r : 1;
-        st_exec(call, "update clips set cache_key = '' where clip_id = $1", id);
+        st_exec(call, "update clips set cache_key = '' where clip_id = $1", st_str(*ret, "clip_id"));
     }
 }
 
-/* 1: it is this clip's now, or waited for; or nobody knows what became of it, and this clip has come to its end. */
+/* 1: it is this clip's now, or waited for; or it was looked for in vain, and this clip has come to its end. */
 static int take_over(struct st_call *call, json_t *clip)
 {
     const char *id = st_str(clip, "clip_id"), *path;
     json_t *old;
-    int r = find_same(call, clip, &old, &path);
+    int r;
+    while ((r = find_same(call, clip, &old, &path)) > 0 && st_json_bool(old, "lost", false))
+        if ((r = look_again(call, clip, st_str(old, "clip_id"))) != 0)
+            return r;
     if (r <= 0)
         return r;
-    if (st_json_bool(old, "lost", false)) {
-        r = fail_clip(call, clip, "What became of an earlier request for the same is not known.");
-        return r < 0 ? r : 1;
-    }
     if (!path) {
         video_enqueue_clip(call, id, FLIGHT_MS);
         return 1;
@@ -507,8 +544,8 @@ static int submit(struct st_call *call, json_t *clip)
     const char *key = cache_key(call, clip, api, &wish);
     int64_t sends = st_json_int(clip, "sends", 0) + 1;
     st_exec(call,
-            "update clips set state = 'sending', provider = $2, cache_key = $3, sent_at = now(), sends = $4 "
-            "where clip_id = $1",
+            "update clips set state = 'sending', provider = $2, cache_key = $3, sent_at = now(), sends = $4, "
+            "polls = 0 where clip_id = $1",
             id, api->http.name, key, st_i64(call->arena, sends));
     st_exec(call, "delete from clip_calls where clip_id = $1", id);
     if ((r = video_want_keys(call, api)) < 0 || (r = st_commit(call)) < 0)
