@@ -196,9 +196,9 @@ sub let_wait {
     waits($calls);
 }
 sub waits {
-    my ($calls) = @_;
-    my ($job) = wait_for(sub { ($platform->sql('narration', "select round(extract(epoch from run_at - now()) / 60), attempts, payload->>'waits' from jobs where name = 'speak' and state = 'waiting' and run_at > now() + interval '1 minute'"))[0] });
-    is $job, "10\t0\t1", 'which it gets';
+    my ($calls, $waits) = @_;
+    my ($job) = wait_for(sub { ($platform->sql('narration', "select round(extract(epoch from run_at - now()) / 60), attempts, payload->'away'->'openai'->>'waits' from jobs where name = 'speak' and state = 'waiting' and run_at > now() + interval '1 minute'"))[0] });
+    is $job, "10\t0\t" . ($waits // 1), 'which it gets';
     is scalar(my @calls = said()), $calls, 'it is not asked any more';
     my $next = $api->call(getNarration => of())->{json}{next};
     is $next->{status}, 'pending', 'and the narration is still to come';
@@ -206,11 +206,15 @@ sub waits {
 }
 
 sub go_on { $platform->sql('narration', "update jobs set run_at = now()$_[0] where name = 'speak' and state = 'waiting'") }
-sub long_ago { return ", payload = payload || jsonb_build_object('awaySince', (extract(epoch from now()) * 1000)::bigint - 86400000)" }
+sub away_for {    # what the job knows of a provider
+    my ($provider, $seconds, %more) = @_;
+    my $known = "jsonb_build_object('since', (extract(epoch from now()) * 1000)::bigint - $seconds * 1000) || '" . encode_json(\%more) . "'";
+    return ", payload = jsonb_set(payload, '{away,$provider}', payload->'away'->'$provider' || $known)";
+}
 sub is_back { put('mode', $_[0]); $platform->sql('narration', "update providers set failures = 0, open_until = null, pause_until = null where provider = 'openai_speech'") }
 let_wait('one, then later', {all => JSON::PP::true}, 2);
 is_back('one, then later');
-go_on(long_ago() . q( || '{"waits": 7}'));
+go_on(away_for(openai => 86400, waits => 7));
 waits(2);
 is_back('');
 go_on('');
@@ -276,7 +280,7 @@ is_deeply [$whole->{status}, counted($whole)], ['ready', $all - counted($broken)
 ok wait_for(sub { my ($used) = used(); $used == told() }), 'nothing is counted twice' or diag join ' ', used(), told();
 $waited = $whole;
 let_wait('later', {again => [$segment]}, 1);
-go_on(long_ago());
+go_on(away_for(openai => 86400));
 my $over = next_narration($waited->{narrationId});
 is $over->{status}, 'failed', 'nobody is waited for longer than a day';
 like $over->{reason}, qr/openai:nova of the narrator is not to be had/, 'and it is said who';
@@ -284,9 +288,9 @@ like $over->{reason}, qr/openai:nova of the narrator is not to be had/, 'and it 
 # It hangs up: what may have been done, and charged, is asked for again some times.
 is_back('hang up');
 $api->succeeds(202, narrateStory => of(json => {again => [$segment]}), 'it does not answer');
-is wait_for(sub { ($platform->sql('narration', "select payload->>'unanswered' from jobs where name = 'speak' and state = 'waiting' and payload ? 'unanswered'"))[0] }), 1, 'which is counted';
+is wait_for(sub { ($platform->sql('narration', "select payload->'away'->'openai'->>'unanswered' from jobs where name = 'speak' and state = 'waiting'"))[0] }), 1, 'which is counted';
 is_back('hang up');
-go_on(q(, payload = payload || '{"unanswered": 9}'));
+go_on(away_for(openai => 1, unanswered => 9));
 $over = next_narration($over->{narrationId});
 is $over->{status}, 'failed', 'until it is enough' or diag $over->{status};
 is_back('later');
@@ -316,13 +320,36 @@ put('away', 4);
 let_wait('', {}, 5);
 $platform->sql('narration', "insert into takes (story_id, segment_id) select distinct '$story'::uuid, s->>'segmentId' from narrations, jsonb_array_elements(segments) s where story_id = '$story' on conflict (story_id, segment_id) do update set take = takes.take + 1");
 put('away', 4);
-go_on(q(, payload = payload || jsonb_build_object('awaySince', (extract(epoch from now()) * 1000)::bigint - 120000)));
-waits(5);
+go_on(away_for(openai => 120));
+waits(5, 2);
 is_back('');
 go_on('');
 my $both = next_narration($alone->{narrationId});
 is_deeply [map { [@$_{qw(character voiceId insteadOf)}] } @{$both->{voices}}], [[undef, 'openai:nova', undef], ['Mary', 'elevenlabs:mary', undef]], 'no fallback speaks for the wait of another'
     or diag $both->{reason};
+
+# A voice and its fallback are both away: what is known of each is kept, until it is enough.
+choose({narrator => 'openai:nova', narratorFallback => 'elevenlabs:mary', characters => [{character => 'Mary', voiceId => 'woman-2'}]}, 'one takes the place of the other');
+$platform->sql('narration', "update providers set open_until = now() + interval '30 seconds' where provider in ('openai_speech', 'elevenlabs_speech')");
+sub waits_for {
+    my ($providers, $what) = @_;
+    my $known = "select string_agg(key || ' ' || coalesce(value->>'waits', '0'), ', ' order by key) from jobs, jsonb_each(case jsonb_typeof(payload->'away') when 'object' then payload->'away' end) where name = 'speak' and state = 'waiting'";
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    ok wait_for(sub { (($platform->sql('narration', $known))[0] // '') eq $providers }), $what or diag $platform->sql('narration', $known);
+}
+$api->succeeds(202, narrateStory => of(json => {all => JSON::PP::true}), 'both are away');
+waits_for('openai 1', 'one is waited for');
+go_on(q(, payload = payload || '{"away": "openai", "awaySince": 1, "waits": 7, "unanswered": 9}'));
+waits_for('openai 1', 'by a job of before, too');
+go_on(away_for(openai => 120));
+waits_for('elevenlabs 1, openai 1', 'then the other');
+go_on('');
+waits_for('elevenlabs 2, openai 1', 'for longer each time');
+go_on(away_for(elevenlabs => 86400));
+my $neither = next_narration($both->{narrationId});
+is $neither->{status}, 'failed', 'and not for ever';
+like $neither->{reason}, qr/elevenlabs:mary of the narrator is not to be had/, 'who is not there is said';
+is_back('');
 $story = $narrated;
 
 # --- previews -------------------------------------------------------------------------------------------------------------

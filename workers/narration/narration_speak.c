@@ -262,63 +262,79 @@ enum {
 
 /*
  * A provider that is away is waited for outside of the job, which would use up its attempts: an equal one comes later,
- * and knows whom it waits for, since when, and how often. Whoever says something is back: the next time is another one,
- * and so is that of another provider.
+ * and its payload has what is known of each provider that is away: since when, how often it was waited for, and how
+ * many calls it left unanswered. Whoever says something is back: the next time is another one.
  */
 struct away {
-    const char *provider;
+    json_t *known;
     int64_t asked_ms; /* to be left alone; 0: it has not asked */
 };
 
+static const char *provider_of(struct st_call *call, const struct st_voice *v)
+{
+    return st_strndup(call->arena, v->name, strcspn(v->name, ":"));
+}
+
+/* Nothing is known of one that is not away; nor by jobs of before, which knew of one provider only. */
 static struct away away_of(struct st_call *call, const struct st_remote_context *context, const struct st_voice *lost)
 {
-    return (struct away){st_strndup(call->arena, lost->name, strcspn(lost->name, ":")),
-                         st_remote_wait_ms(context, lost->name)};
+    const json_t *all = json_object_get(call->body, "away");
+    return (struct away){json_object_get(all, provider_of(call, lost)), st_remote_wait_ms(context, lost->name)};
 }
 
-static void note_back(struct st_call *call)
+static void note_away(struct st_call *call, int r, const struct st_voice *lost)
 {
-    json_object_del(call->body, "away");
+    const char *provider = provider_of(call, lost);
+    json_t *all = json_object_get(call->body, "away"), *known = json_object_get(all, provider);
+    if (!json_is_object(all))
+        json_object_set_new(call->body, "away", all = json_object());
+    if (!known)
+        json_object_set_new(all, provider, known = json_pack("{s:I}", "since", (json_int_t)(st_now() / 1000)));
+    if (r == ST_E_TIMEOUT)
+        json_object_set_new(known, "unanswered", json_integer(st_json_int(known, "unanswered", 0) + 1));
 }
 
-static int64_t known(const struct st_call *call, const struct away *a, const char *name, int64_t otherwise)
+static void note_back(struct st_call *call, const struct st_remote_context *context, const struct narration_script *s)
 {
-    return st_streq(st_str(call->body, "away"), a->provider) ? st_json_int(call->body, name, otherwise) : otherwise;
+    for (size_t i = 0; i < s->job.n_voices; i++)
+        if (st_remote_has_spoken(context, s->voices[i].name))
+            json_object_del(json_object_get(call->body, "away"), provider_of(call, &s->voices[i]));
 }
 
-static int64_t away_since(const struct st_call *call, const struct away *a)
-{
-    return known(call, a, "awaySince", st_now() / 1000);
-}
-
-static int64_t wait_ms(const struct st_call *call, const struct away *a)
+static int64_t wait_ms(const struct away *a)
 {
     int64_t ms = WAIT_FIRST_MS;
-    for (int64_t i = known(call, a, "waits", 0); i > 0 && ms < WAIT_LAST_MS; i--)
+    for (int64_t i = st_json_int(a->known, "waits", 0); i > 0 && ms < WAIT_LAST_MS; i--)
         ms *= 2;
     return a->asked_ms > ms ? a->asked_ms : ms < WAIT_LAST_MS ? ms : WAIT_LAST_MS;
 }
 
 /* Will it have been away for longer than that when it is asked again? */
-static bool is_away_for(const struct st_call *call, const struct away *a, int64_t ms)
+static bool is_away_for(const struct away *a, int64_t ms)
 {
-    return st_now() / 1000 + wait_ms(call, a) - away_since(call, a) > ms;
+    int64_t now = st_now() / 1000;
+    return now + wait_ms(a) - st_json_int(a->known, "since", now) > ms;
 }
 
-/* Runs that had no answer, with this one. */
-static int64_t unanswered(const struct st_call *call, const struct away *a, int r)
+/* Does one of them leave too much unanswered? Also one whose fallback is waited for: it is asked first each time. */
+static bool is_unanswered(const struct st_call *call)
 {
-    return known(call, a, "unanswered", 0) + (r == ST_E_TIMEOUT);
+    const char *provider;
+    json_t *known;
+    json_object_foreach (json_object_get(call->body, "away"), provider, known)
+        if (st_json_int(known, "unanswered", 0) >= UNANSWERED_MAX)
+            return true;
+    return false;
 }
 
-static void speak_later(struct st_call *call, const json_t *n, int r, const char *reason, const struct away *a)
+static void speak_later(struct st_call *call, const json_t *n, const char *reason, const struct away *a)
 {
     const char *id = st_str(n, "narration_id");
+    int64_t ms = wait_ms(a);
     st_exec(call, "update narrations set reason = $2 where narration_id = $1", id, reason);
-    st_enqueue(call, st_str(n, "text_ref") ? "speak_long" : "speak", id, wait_ms(call, a),
-               json_pack("{s:s, s:s, s:I, s:I, s:I}", "narrationId", id, "away", a->provider, "awaySince",
-                         (json_int_t)away_since(call, a), "waits", (json_int_t)known(call, a, "waits", 0) + 1,
-                         "unanswered", (json_int_t)unanswered(call, a, r)));
+    json_object_set_new(a->known, "waits", json_integer(st_json_int(a->known, "waits", 0) + 1));
+    st_enqueue(call, st_str(n, "text_ref") ? "speak_long" : "speak", id, ms,
+               json_pack("{s:s, s:O*}", "narrationId", id, "away", json_object_get(call->body, "away")));
 }
 
 /* Is a lost voice to be waited for, rather than replaced? */
@@ -326,7 +342,7 @@ static bool is_back_soon(struct st_call *call, const struct st_remote_context *c
                          const struct st_voice *lost)
 {
     const struct away a = away_of(call, context, lost);
-    return st_remote_passes(r) && !is_away_for(call, &a, PATIENCE_MS);
+    return st_remote_passes(r) && !is_away_for(&a, PATIENCE_MS);
 }
 
 /* What was spoken is added to n. */
@@ -356,8 +372,9 @@ static int speak(struct st_call *call, json_t *n, struct narration_script *s, st
     int r;
     do { /* with the voices that the author wants instead; what was spoken by the others is in the cache */
         r = st_narrate_audio(call->arena, &s->job, ret);
-        if (ret->spoken)
-            note_back(call);
+        note_back(call, context, s);
+        if (ret->lost && st_remote_passes(r))
+            note_away(call, r, ret->lost);
         state.spoken += (int64_t)ret->spoken;
         state.characters += ret->spoken_characters;
         ret->spoken = 0;
@@ -412,13 +429,12 @@ static int lost_voice(struct st_call *call, const json_t *n, const struct narrat
     size_t i = (size_t)(result->lost - s->voices);
     const char *who =
         i ? narration_title(call, st_json_str(json_array_get(s->characters, i - 1), "name", "")) : "the narrator";
-    bool waits =
-        st_remote_passes(r) && !is_away_for(call, &away, AWAY_MAX_MS) && unanswered(call, &away, r) < UNANSWERED_MAX;
+    bool waits = st_remote_passes(r) && !is_away_for(&away, AWAY_MAX_MS) && !is_unanswered(call);
     const char *reason =
         st_printf(call->arena, "The voice %s of %s is not to be had. %s %s", result->lost->id, who, result->why,
                   waits ? "It is asked again by itself." : "Choose another, or a fallback.");
     if (waits) {
-        speak_later(call, n, r, reason, &away);
+        speak_later(call, n, reason, &away);
         return 0;
     }
     if (r == ST_E_CANCELLED || r == ST_E_FENCED)

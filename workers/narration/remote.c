@@ -137,6 +137,13 @@ int64_t st_remote_wait_ms(const struct st_remote_context *context, const char *v
     return adapter ? atomic_load(&context->wait_ms[index_of(adapter)]) : 0;
 }
 
+bool st_remote_has_spoken(const struct st_remote_context *context, const char *voice)
+{
+    const char *name;
+    const struct st_remote_adapter *adapter = adapter_of(voice, &name);
+    return adapter && atomic_load(&context->has_spoken[index_of(adapter)]);
+}
+
 int st_remote_say(void *ctx, const struct st_manner *manner, const struct st_narrate_line *line,
                   const atomic_bool *stop, struct st_pcm *ret_pcm, char ret_why[ST_NARRATE_WHY_LEN])
 {
@@ -159,6 +166,8 @@ int st_remote_say(void *ctx, const struct st_manner *manner, const struct st_nar
                 break;
             answer.why = "The provider's answer is not the sound that was asked for.";
         }
+        if (r == 0)
+            atomic_store(&context->has_spoken[index_of(adapter)], true);
         note_wait(context, adapter, st_remote_passes(r) ? answer.wait_ms : 0);
     }
     if (r < 0)

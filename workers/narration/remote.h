@@ -13,9 +13,12 @@ enum { ST_REMOTE_PROVIDERS = 2 };
 struct st_remote_context {
     const char *reference;                        /* the narration's id: where the work is counted */
     _Atomic int64_t wait_ms[ST_REMOTE_PROVIDERS]; /* see st_remote_wait_ms */
+    atomic_bool has_spoken[ST_REMOTE_PROVIDERS];
 };
 /* The longest time that the voice's provider has asked to be left alone for meanwhile; 0 when it has not. */
 int64_t st_remote_wait_ms(const struct st_remote_context *context, const char *voice);
+/* Has the voice's provider said anything? */
+bool st_remote_has_spoken(const struct st_remote_context *context, const char *voice);
 /* Does the error go away by itself? */
 bool st_remote_passes(int error);
 int st_remote_say(void *ctx, const struct st_manner *manner, const struct st_narrate_line *line,
