@@ -291,16 +291,18 @@ static void test_taken_back_for_good(void **state)
     assert_null(scheduled());
 }
 
-/* Only a voice that the provider does not have is gone, and none that it lists. */
+/* Only a voice that the provider does not have is gone, and none that it lists; of others any refusal says so. */
 static void test_not_forgotten(void **state)
 {
     static const struct {
         const char *faults;
         int error;
-    } cases[] = {{"ok\n400\n", ST_E_UNPROCESSABLE},
-                 {"ok\n400:invalid_parameters\n", ST_E_UNPROCESSABLE},
-                 {"ok\n404\n", ST_E_BAD_GATEWAY},
-                 {"ok\n400:voice_not_found\n404:voice_not_found\n", 0}};
+        const char *gone; /* the next time, when it does not list it any more */
+    } cases[] = {{"ok\n400\n", ST_E_UNPROCESSABLE, ""},
+                 {"ok\n400:invalid_parameters\n", ST_E_UNPROCESSABLE, "ok\n400\n"},
+                 {"ok\n404\n", ST_E_BAD_GATEWAY, "ok\n404\n"},
+                 {"ok\n400:voice_not_found\n", 0, "ok\n404:not_found\n"},
+                 {"ok\n404:voice_not_found\n", 0, "ok\n400:voice_not_found\n"}};
     for (size_t i = 0; i < ST_COUNT(cases); i++) {
         setup(state);
         step();
@@ -316,8 +318,11 @@ static void test_not_forgotten(void **state)
         step();
         assert_int_equal(voices(), 0);
         assert_non_null(scheduled());
-        write_file("faults", i ? "" : "ok\n400:voice_not_found\n");
-        step(); /* it lists none, and knows of none */
+        write_file("faults", "ok\n401\n");
+        assert_int_equal(step_with(NULL), ST_E_BAD_GATEWAY); /* it lists none, and does not say whether there is one */
+        assert_non_null(ask(db, "select provider_voice from voice_profiles"));
+        write_file("faults", cases[i].gone);
+        step();
         assert_null(ask(db, "select provider_voice from voice_profiles"));
         assert_null(scheduled());
     }

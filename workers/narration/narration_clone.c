@@ -102,7 +102,7 @@ static int look_for(struct st_call *call, const json_t *p)
     if (r < 0 || (r = st_clone_find(call, name_of(call, id), &voices, &why)) < 0)
         return why ? st_fail(call, r, "%s", why) : r;
     json_array_foreach (voices, i, one)
-        if (i && (r = st_clone_forget(call, json_string_value(one), &why)) < 0)
+        if (i && (r = st_clone_forget(call, json_string_value(one), true, &why)) < 0)
             return st_fail(call, r, "%s", why);
     if (json_array_size(voices))
         return learnt(call, p, json_string_value(json_array_get(voices, 0)));
@@ -134,11 +134,14 @@ static int forget(struct st_call *call, const char *id, const char *known)
     if ((r = st_clone_find(call, name_of(call, id), &voices, &why)) < 0)
         return why ? st_fail(call, r, "%s", why) : r;
     bool listed = json_array_size(voices);
-    if (known)
-        json_array_append_new(voices, json_string(known));
-    json_array_foreach (voices, i, one)
-        if ((r = st_clone_forget(call, json_string_value(one), &why)) < 0)
+    json_array_foreach (voices, i, one) {
+        if (st_streq(json_string_value(one), known))
+            known = NULL; /* is among them */
+        if ((r = st_clone_forget(call, json_string_value(one), true, &why)) < 0)
             return st_fail(call, r, "%s", why);
+    }
+    if (known && (r = st_clone_forget(call, known, false, &why)) < 0)
+        return st_fail(call, r, "%s", why);
     if (listed)
         return 0;
     st_exec(call, "update voice_profiles set provider = null, provider_voice = null where profile_id = $1", id);

@@ -85,8 +85,11 @@ ST_MUSTCHECK int st_clone_find(struct st_call *call, const char *name, json_t **
  */
 #define ST_CLONE_NAME "storytelling-"
 ST_MUSTCHECK int st_clone_list(struct st_call *call, json_t **ret_voices, const char **ret_why);
-/* 0 also when the provider says that there is none. */
-ST_MUSTCHECK int st_clone_forget(struct st_call *call, const char *voice, const char **ret_why);
+/*
+ * 0 also when the provider says that there is none; in whatever words, when it does not list the voice (st_clone_find).
+ * listed: it does, or has just learnt it.
+ */
+ST_MUSTCHECK int st_clone_forget(struct st_call *call, const char *voice, bool listed, const char **ret_why);
 
 /* --------------------------------------------------------------------------------------------------------------- */
 

@@ -69,7 +69,7 @@ int st_clone_learn(struct st_call *call, const char *name, const char *mp3, cons
         return ST_E_TIMEOUT;
     }
     if (st_json_bool(said, "requires_verification", false)) {
-        r = st_clone_forget(call, voice, ret_why);
+        r = st_clone_forget(call, voice, true, ret_why);
         *ret_why = "The provider wants proof of whose voice this is, which cannot be given here.";
         return r < 0 ? ST_E_TIMEOUT : ST_E_UNPROCESSABLE;
     }
@@ -158,21 +158,27 @@ int st_clone_list(struct st_call *call, json_t **ret_voices, const char **ret_wh
     return 0;
 }
 
-/* Only what says so: a request that is refused otherwise, or goes to a wrong address, leaves the voice where it is. */
-static bool is_gone(struct st_call *call, const struct st_http_answer *answer)
+/*
+ * A voice that is listed is gone when the answer says so: a request that is refused otherwise, or goes to a wrong
+ * address, leaves it where it is. Of one that is not listed any more no special words are needed.
+ */
+static bool is_gone(struct st_call *call, const struct st_provider_answer *answer, bool listed)
 {
     static const char none[] = "voice_not_found";
-    if (answer->status != 400 && answer->status != 404)
+    int status = answer->http.status;
+    if (status != 400 && status != 404)
         return false;
-    const json_t *detail = json_object_get(parse(call, answer), "detail");
+    if (!listed)
+        return status == 404 || answer->outcome == ST_OUTCOME_CONTENT;
+    const json_t *detail = json_object_get(parse(call, &answer->http), "detail");
     return st_streq(st_str(detail, "code"), none) || st_streq(st_str(detail, "status"), none);
 }
 
-int st_clone_forget(struct st_call *call, const char *voice, const char **ret_why)
+int st_clone_forget(struct st_call *call, const char *voice, bool listed, const char **ret_why)
 {
     struct st_provider_call c = {
         .method = "DELETE", .path = st_printf(call->arena, "/v1/voices/%s", voice), .look_up = true};
     struct st_provider_answer answer;
     int r = ask(call, &c, &answer, ret_why);
-    return r < 0 && is_gone(call, &answer.http) ? 0 : r;
+    return r < 0 && is_gone(call, &answer, listed) ? 0 : r;
 }
