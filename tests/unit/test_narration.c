@@ -1,4 +1,7 @@
-/* Which of a story's narrations is the newest, whoever begins them, and by whatever clock. */
+/*
+ * Which of a story's narrations is the newest, whoever begins them, and by whatever clock; and in which order rows are
+ * locked.
+ */
 #include "../lib/backbone.h"
 
 #include "narration/narration.h"
@@ -9,7 +12,7 @@
 #define EDIT   "0193c7e2-3333-7111-8111-222222222222" /* and as it is */
 #define AHEAD  "ffffffff-0000-7000-8000-000000000000" /* a narration that was begun where the clock is ahead */
 
-static const struct st_job_kind jobs[] = {{.name = "speak"}, {.name = "speak_long"}, {0}};
+static const struct st_job_kind jobs[] = {{.name = "speak"}, {.name = "speak_long"}, {.name = "remove_files"}, {0}};
 static const struct st_service service = {.name = "narration", .jobs = jobs};
 
 static struct st_pg *db;
@@ -231,6 +234,17 @@ static void test_the_clock_goes_back(void **state)
                         "1");
 }
 
+/* --- a story goes, or who takes part in it ----------------------------------------------------------------------- */
+
+static void test_a_story_is_deleted(void **state)
+{
+    (void)state;
+    struct start asked = {.handler = narration_again}, deleted = {.handler = narration_on_story_deleted};
+    start_both(&asked, &deleted);
+    assert_string_equal(ask(db, "select count(*) from jobs where name = 'remove_files'"), "2");
+    assert_string_equal(ask(db, "select count(*) from narrations"), "0");
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -239,6 +253,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_two_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_edit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_clock_goes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_story_is_deleted, setup, teardown),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

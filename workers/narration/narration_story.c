@@ -274,16 +274,17 @@ static void tell_spoken(struct st_call *call, const char *story_id, const json_t
 
 /*
  * What was made of a story goes. What its author has chosen for it stays: it may be restored. Rows are locked in the
- * order of those who begin a narration, and who speak.
+ * order of those who begin a narration, and who speak; the story by itself, so that one is seen that was begun
+ * meanwhile.
  */
 static int forget_story(struct st_call *call, const char *story_id)
 {
     json_t *narrations;
+    st_exec(call, "select from stories where story_id = $1 for update", story_id);
     int r = st_list(call, &narrations,
-                    "with s as materialized (select story_id, author_id from stories where story_id = $1 for update) "
                     "select n.narration_id, s.author_id, case when n.object_key is null then n.spoken_characters + "
-                    "n.unpaid_characters else 0 end as unpaid from s join narrations n using (story_id) "
-                    "order by n.narration_id for update of n",
+                    "n.unpaid_characters else 0 end as unpaid from stories s join narrations n using (story_id) "
+                    "where story_id = $1 order by n.narration_id for update of n",
                     story_id);
     if (r < 0)
         return r;
