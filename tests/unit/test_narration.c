@@ -10,6 +10,8 @@
 #define AUTHOR "0193c7e2-2222-7111-8111-111111111111"
 #define TEXT   "0193c7e2-3333-7111-8111-111111111111" /* analyses: of the story as it was, */
 #define EDIT   "0193c7e2-3333-7111-8111-222222222222" /* and as it is */
+#define READER "0193c7e2-5555-7111-8111-111111111111"
+#define OTHER  "0193c7e2-0000-7111-8111-111111111111" /* a story of the same author */
 #define AHEAD  "ffffffff-0000-7000-8000-000000000000" /* a narration that was begun where the clock is ahead */
 
 static const struct st_job_kind jobs[] = {{.name = "speak"}, {.name = "speak_long"}, {.name = "remove_files"}, {0}};
@@ -67,9 +69,12 @@ static int teardown(void **state)
 
 /* --- a narration is begun, in a thread of its own ---------------------------------------------------------------- */
 
+static const struct st_event cancelled = {.aggregate_id = "0193c7e2-6666-7111-8111-111111111111"}; /* a collaboration */
+
 struct start {
     st_handler *handler;
-    bool ahead; /* where the clock is */
+    const char *user; /* of whom the event tells */
+    bool ahead;       /* where the clock is */
     pthread_t thread;
     struct st_worker worker;
     struct st_call call;
@@ -112,8 +117,10 @@ static void start_begin(struct start *s)
     st_call_init(&s->call, &s->worker, "start");
     s->call.user_id = AUTHOR;
     s->call.params = st_json_keep(&arena, json_pack("{s:s}", "storyId", STORY));
-    s->call.body = st_json_keep(
-        &arena, json_pack("{s:s, s:s, s:s, s:[]}", "storyId", STORY, "analysisId", EDIT, "language", "en", "segments"));
+    s->call.body =
+        st_json_keep(&arena, json_pack("{s:s, s:s*, s:s, s:s, s:[], s:[s]}", "storyId", STORY, "userId", s->user,
+                                       "analysisId", EDIT, "language", "en", "segments", "participants", READER));
+    s->call.event = &cancelled;
     assert_int_equal(pthread_create(&s->thread, NULL, start_run, s), 0);
 }
 
@@ -245,6 +252,34 @@ static void test_a_story_is_deleted(void **state)
     assert_string_equal(ask(db, "select count(*) from narrations"), "0");
 }
 
+/* Whoever waits for a story holds nothing else of it: `free` can be locked. */
+static void check_waits(st_handler *handler, const char *user, const char *story, const char *free)
+{
+    struct start s = {.handler = handler, .user = user};
+    change(db, "begin");
+    change(db, st_printf(&arena, "select from stories where story_id = '%s' for update", story));
+    start_begin(&s);
+    assert_true(
+        wait_for(atomic_load(&s.begun) || !st_streq(ask(db, "select count(*) from pg_locks where not granted"), "0")));
+    change(db, st_printf(&arena, "select from %s for update nowait", free));
+    change(db, "commit");
+    start_end(&s);
+}
+
+static void test_the_story_is_locked_first(void **state)
+{
+    (void)state;
+    change(db, "insert into story_readers values ('" STORY "', '" READER "')");
+    check_waits(narration_on_participant_left, READER, STORY, "story_readers");
+    assert_string_equal(ask(db, "select count(*) from story_readers"), "0");
+    change(db, "insert into story_readers values ('" STORY "', '" READER "')");
+    check_waits(narration_on_collaboration_cancelled, READER, STORY, "story_readers");
+    assert_string_equal(ask(db, "select count(*) from story_readers"), "0");
+    change(db, "insert into stories (story_id, author_id, title) values ('" OTHER "', '" AUTHOR "', 'Day')");
+    check_waits(narration_on_user_deleted, AUTHOR, OTHER, "stories where story_id = '" STORY "'");
+    assert_string_equal(ask(db, "select count(*) from stories"), "0");
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -254,6 +289,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_an_edit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_clock_goes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_story_is_deleted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_story_is_locked_first, setup, teardown),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -77,8 +77,8 @@ static void on_progress(void *ctx, size_t done, size_t total)
         s->stop = st_progress(s->call, (int64_t)done, (int64_t)total);
     if (s->stop == 0 && st_mono() >= s->next_tell) {
         s->next_tell = st_mono() + TELL_EVERY_US;
+        note_spoken(s); /* first: as by who deletes the story, the narration is locked before its events */
         emit_progress(s->call, s->narration_id, s->story_id, done, total);
-        note_spoken(s);
         s->stop = st_commit(s->call);
     }
 }

@@ -186,6 +186,7 @@ int narration_on_participant_joined(struct st_call *call)
 
 int narration_on_participant_left(struct st_call *call)
 {
+    narration_hold_story(call, st_str(call->body, "storyId"));
     st_exec(call,
             "delete from story_readers where story_id = $1 and user_id = $2 and coalesce(collaboration_id, $3) = $3",
             st_str(call->body, "storyId"), st_str(call->body, "userId"), call->event->aggregate_id);
@@ -195,6 +196,7 @@ int narration_on_participant_left(struct st_call *call)
 /* As if all had left. */
 int narration_on_collaboration_cancelled(struct st_call *call)
 {
+    narration_hold_story(call, st_str(call->body, "storyId"));
     st_exec(call,
             "delete from story_readers where story_id = $1 and (collaboration_id = $2 or (collaboration_id is null "
             "and user_id in (select value::uuid from jsonb_array_elements_text($3::jsonb))))",
@@ -319,7 +321,8 @@ int narration_on_user_deleted(struct st_call *call)
 {
     json_t *stories, *one;
     size_t i;
-    int r = st_list(call, &stories, "select story_id from stories where author_id = $1", st_str(call->body, "userId"));
+    int r = st_list(call, &stories, "select story_id from stories where author_id = $1 order by story_id",
+                    st_str(call->body, "userId"));
     if (r < 0)
         return r;
     json_array_foreach (stories, i, one)
