@@ -86,7 +86,7 @@ static const struct st_job_kind jobs[] = {
      .handler = narration_speak,
      .concurrency = 1,
      .timeout_s = 4 * 3600,
-     .attempts = 3, /* what a provider fails in is none, see there */
+     .attempts = 10, /* each goes on where the one before it ended: 40 hours in all */
      .failed = narration_speak_failed},
     PREVIEW("", 1),
     PREVIEW("_openai", 2),
