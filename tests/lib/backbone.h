@@ -72,8 +72,8 @@ ST_UNUSED static void change(struct st_pg *pg, const char *sql)
     must(pg, st_pg_query(pg, &arena, sql, 0, NULL, &rows));
 }
 
-/* A new database of that name, with the common tables; then ST_DATABASE for what starts from now on. */
-ST_UNUSED static struct st_pg *database_new(const char *name)
+/* A new database of that name, with the common tables and those of a service. */
+ST_UNUSED static struct st_pg *database_of(const char *service, const char *name)
 {
     int applied;
     const char *why = "";
@@ -83,9 +83,15 @@ ST_UNUSED static struct st_pg *database_new(const char *name)
     must(admin, st_pg_script(admin, st_printf(&arena, "create database %s", name)));
     st_pg_free(admin);
     struct st_pg *pg = st_pg_new(conninfo(name), "test");
-    if (st_migrate(pg, &arena, "sql", "none", &applied, &why) < 0)
+    if (st_migrate(pg, &arena, "sql", service, &applied, &why) < 0)
         fail_msg("%s", why);
     return pg;
+}
+
+/* The same with the common tables alone; then ST_DATABASE for what starts from now on. */
+ST_UNUSED static struct st_pg *database_new(const char *name)
+{
+    return database_of("none", name);
 }
 
 ST_UNUSED static void use_database(const char *name)

@@ -46,12 +46,8 @@ static pid_t server;
 ST_UNUSED static int begin(void **state)
 {
     (void)state;
-    int applied;
-    const char *why = "";
     const char *dir = getenv("ST_TEST_DIR");
-    db = database_new("video");
-    if (st_migrate(db, &arena, "sql", "video", &applied, &why) < 0)
-        fail_msg("%s", why);
+    db = database_of("video", "video");
     const char *url = st_printf(&arena, "http://127.0.0.1:%d", child_start_stand_in(&server, "Films", dir));
     setenv("ST_RUNWAY_URL", url, 1);
     setenv("ST_LUMA_URL", url, 1);

@@ -46,12 +46,9 @@ static int begin(void **state)
 {
     (void)state;
     static struct st_arena forever;
-    int applied;
     const char *why = "";
     const char *dir = getenv("ST_TEST_DIR");
-    db = database_new("clone");
-    if (st_migrate(db, &arena, "sql", "narration", &applied, &why) < 0)
-        fail_msg("%s", why);
+    db = database_of("narration", "clone");
     write_file("key", "secret-key\n");
     setenv("ST_ELEVENLABS_URL",
            st_printf(&arena, "http://127.0.0.1:%d", child_start_stand_in(&server, "ElevenLabs", dir)), 1);

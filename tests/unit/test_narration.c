@@ -25,11 +25,8 @@ static int begin(void **state)
 {
     (void)state;
     static struct st_arena forever;
-    int applied;
     const char *why = "";
-    db = database_new("narration");
-    if (st_migrate(db, &arena, "sql", "narration", &applied, &why) < 0)
-        fail_msg("%s", why);
+    db = database_of("narration", "narration");
     use_database("narration");
     narration = daemon_new(&service);
     if (st_registry_load(&forever, "config/events", &narration->run.types, &narration->run.n_types, &why) < 0)

@@ -154,12 +154,8 @@ static void schema_start(void)
 static int begin(void **state)
 {
     (void)state;
-    int applied;
-    const char *why = "";
     schema_start();
-    db = database_new("alpha");
-    if (st_migrate(db, &arena, "sql", "identity", &applied, &why) < 0)
-        fail_msg("%s", why);
+    db = database_of("identity", "alpha");
     return 0;
 }
 

@@ -50,11 +50,8 @@ static struct st_worker worker;
 static int begin(void **state)
 {
     (void)state;
-    int applied;
     const char *why = "";
-    db = database_new("video");
-    if (st_migrate(db, &arena, "sql", "video", &applied, &why) < 0)
-        fail_msg("%s", why);
+    db = database_of("video", "video");
     use_database("video");
     video = daemon_new(&service);
     static struct st_arena forever;
